@@ -1,0 +1,70 @@
+# The front door. Needs Python 3.11 or later, git and make; everything else is installed into .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --constraint requirements.lock --editable
+CODE := src tests tools
+TESTS ?= tests
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format docs bench clean system
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z]*\):.*##/  make \1:/p' $(MAKEFILE_LIST)
+
+demo: .venv/.run system  ## four hospitals' nodes, a hub and a study on this machine
+	$(BIN)/sojourn demo
+
+test: .venv/.develop system lint docs  ## everything that CI runs: lint, types, import contracts, docs, tests
+	@mkdir -p build
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+lint: .venv/.develop  ## ruff, mypy and the import contracts
+	@failed=; \
+	for check in "ruff check $(CODE)" "ruff format --check $(CODE)" mypy "lint-imports --no-logo"; do \
+		echo "== $$check"; \
+		$(BIN)/$$check || failed="$$failed [$$check]"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
+
+format: .venv/.develop  ## let ruff lay out the code
+	$(BIN)/ruff check --fix-only $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+docs: .venv/.develop  ## the manual, as pages under build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
+
+bench: .venv/.run system  ## how long the demonstration takes, three times
+	@mkdir -p build
+	@for try in 1 2 3; do \
+		$(BIN)/sojourn demo --json build/demo.json > /dev/null || exit 1; \
+		$(BIN)/python -c 'import json; print("demo:", json.load(open("build/demo.json"))["seconds"], "s")'; \
+	done
+
+clean:  ## remove the environment and everything that was built
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed once, and again when the requirements change.
+.venv/bin/python:
+	@[ -n "$(PYTHON)" ] && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Sojourn needs Python 3.11 or later, and found: $$([ -n "$(PYTHON)" ] && "$(PYTHON)" --version || echo none)." >&2; \
+		echo "Remedy: install it (Debian, Ubuntu: apt-get install python3.11 python3.11-venv)," >&2; \
+		echo "or name it: make PYTHON=/path/to/python3.11 demo" >&2; exit 1; }
+	@"$(PYTHON)" -m venv .venv || { rm -rf .venv; \
+		echo "Remedy: install the venv module of this Python (Debian, Ubuntu: apt-get install python3.11-venv)." >&2; exit 1; }
+
+.venv/.run: pyproject.toml requirements.lock | .venv/bin/python
+	@echo "Installing Sojourn into .venv ..."
+	@$(PIP) .
+	@touch $@
+
+.venv/.develop: pyproject.toml requirements.lock | .venv/bin/python
+	@echo "Installing Sojourn and its tools into .venv ..."
+	@$(PIP) '.[test,dev,docs]'
+	@touch .venv/.run $@
+
+system:
+	@tools/system_packages $(if $(filter test,$(MAKECMDGOALS)),chromium)

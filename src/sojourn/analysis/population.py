@@ -1,0 +1,46 @@
+"""The analysis table of one site: the rows that all analyses of a plan share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.analysis.variable import SITE, Kind, Variables
+
+
+@dataclass(frozen=True)
+class Population:
+    """Rows that satisfy the plan's `where` and are complete in every variable that the plan names.
+
+    site: this site's name. variables: the plan's declarations, with `site`. columns: one array a variable, all of one
+    length: float64 for numbers, int8 0/1 for booleans, int32 positions in `levels` for categories (never missing).
+    persons: uint32 number of the person of each row. missing: for each variable the persons (uint32, distinct) who
+    satisfy `where` but lack a value of it.
+    """
+
+    site: str
+    variables: Variables
+    columns: Mapping[str, NDArray[np.generic]]
+    persons: NDArray[np.uint32]
+    missing: Mapping[str, NDArray[np.uint32]]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows (not persons)."""
+        return len(self.persons)
+
+    def column(self, name: str) -> NDArray[np.generic]:
+        """One variable's values; `site` is constant."""
+        if name == SITE:
+            level = self.variables[SITE].levels.index(self.site)
+            return np.full(self.rows, level, dtype=np.int32)
+        return self.columns[name]
+
+    def numeric(self, name: str) -> NDArray[np.float64]:
+        """A number or boolean as float64. Categories have no numeric value."""
+        if self.variables[name].kind is Kind.CATEGORY:
+            raise TypeError("a category has no numeric value")
+        return self.column(name).astype(np.float64)

@@ -1,0 +1,125 @@
+"""The protocol of a statistic: a pure local part, a pure coordinator, its support and the names of its gate rules."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from sojourn.analysis.partial import Array, Partial
+from sojourn.analysis.population import Population
+from sojourn.analysis.support import Support
+from sojourn.analysis.variable import Variables
+
+MOST_ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kind of trip: its name, the shapes of what is broadcast and of what a site gives back."""
+
+    name: str
+    broadcast: Mapping[str, tuple[int, ...]]
+    partial: Mapping[str, tuple[int, ...]]
+    additive: bool = True
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What the coordinator asks of every site in one round."""
+
+    step: str
+    broadcast: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suppressed:
+    """A cell that may not be shown: never 0, never a magic number, never missing. Bounds where they follow."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None and self.high is None:
+            return "suppressed"
+        ends = ("?" if end is None else format(end, ".15g") for end in (self.low, self.high))
+        return f"suppressed [{', '.join(ends)}]"
+
+
+Cell = float | int | str | bool | None | Suppressed
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What comes back from a round: the sum over the sites and, in clear plans, each site's part in name order.
+
+    hidden: for each site the largest number of persons that a suppressed cell of it may hold (its T - 1).
+    shows_zeros: True where no site hides zeros as small numbers, so that a hidden cell holds at least one person.
+    """
+
+    total: Partial
+    by_site: Mapping[str, Partial]
+    hidden: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The answer: a table with an index column, facts beside it, and how exact it is.
+
+    index: names of the index columns. columns: names of the value columns. rows: index values, then values.
+    facts: JSON-able numbers and lists beside the table (n, log-likelihood, tests). exactness: "pooled" or
+    "approximate: why". warnings: sentences for the reader.
+    """
+
+    index: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    exactness: str = "pooled"
+    warnings: tuple[str, ...] = ()
+
+
+Coordinator = Generator[Ask, Gathered, Estimate]
+
+
+class Statistic(Protocol):
+    """One analysis of a plan: a frozen value that carries its own arguments.
+
+    A new statistic is one file in `statistics` and one line in `statistics/catalogue.py`.
+    """
+
+    name: ClassVar[str]
+    rules: ClassVar[tuple[str, ...]]
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments in canonical form (formulas rendered from their tree, defaults left out)."""
+
+    def variables(self) -> tuple[str, ...]:
+        """The columns that it names, without `site`, sorted."""
+
+    def check(self, variables: Variables) -> None:
+        """Raise PlanError where the arguments do not fit the declared variables."""
+
+    def steps(self, variables: Variables) -> tuple[Step, ...]:
+        """Every step with the shapes of its broadcast and partial; known from the plan alone."""
+
+    def rounds(self) -> int:
+        """The most rounds that it may take, at most MOST_ROUNDS."""
+
+    def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
+        """The site's part of one round: a pure function."""
+
+    def support(self, population: Population) -> Support:
+        """The evidence behind every number that any round gives."""
+
+    def coordinator(self, variables: Variables) -> Coordinator:
+        """The hub's part: asks, receives what was gathered, returns the estimate. Pure: anyone can replay it."""
+
+
+def fits(ask: Ask, step: Step) -> bool:
+    """Whether an ask has exactly the arrays and shapes that its step declares."""
+    if set(ask.broadcast) != set(step.broadcast):
+        return False
+    return all(np.shape(ask.broadcast[name]) == shape for name, shape in step.broadcast.items())

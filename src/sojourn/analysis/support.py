@@ -1,0 +1,74 @@
+"""Support: how many persons stand behind each number. Evidence for the gate; it never leaves a site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The persons behind each cell of a table of counts or groups.
+
+    output: the partial's arrays whose last axes are these cells (suppressed together), e.g. ("count",) or
+    ("n", "sum"). shape: of the cells. persons: one set a cell, C order. dimensions: the variable of each axis.
+    measures: what the numbers measure, column names. margins: whether each axis is a category (class disclosure).
+    """
+
+    output: tuple[str, ...]
+    shape: tuple[int, ...]
+    persons: tuple[BitMap, ...]
+    dimensions: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+
+    def counts(self) -> NDArray[np.int64]:
+        """Distinct persons of each cell."""
+        return np.array([len(cell) for cell in self.persons], dtype=np.int64).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """The largest two absolute contributions of persons to each sum of `output`, and their absolute total."""
+
+    output: tuple[str, ...]
+    largest: NDArray[np.float64]
+    second: NDArray[np.float64]
+    total: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a regression shows of its design.
+
+    persons, rows, parameters: counts. levels: persons of every level, of every pair of levels of two factors, and of
+    every level within each outcome class, by a readable label (kept inside); a two-valued number is a factor. events:
+    the rarer outcome class of a binary outcome, or persons with an event of a count; None for a continuous outcome.
+    leverage: the largest of a person.
+    effective: (sum w)^2 / sum w^2, None without weights. patterns: persons of the rarest covariate pattern where the
+    model is saturated, else None.
+    """
+
+    persons: int
+    rows: int
+    parameters: int
+    levels: Mapping[str, BitMap]
+    events: int | None
+    leverage: float
+    effective: float | None = None
+    patterns: int | None = None
+
+
+@dataclass(frozen=True)
+class Support:
+    """All evidence for one analysis at one site. population: the complete cases; measures: columns that it measures."""
+
+    population: BitMap
+    measures: tuple[str, ...]
+    cells: tuple[Cells, ...] = ()
+    contributions: tuple[Contributions, ...] = ()
+    design: Design | None = None
+    constant: tuple[str, ...] = field(default=())  # variables that do not vary in this population

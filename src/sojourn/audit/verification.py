@@ -1,0 +1,162 @@
+"""The full local verification of a log: everything is hashed again from the raw entries.
+
+Law: an alteration of entries, stored hashes or checkpoints by someone without the log's key is found here. Whoever has
+the key, or an old copy of the whole log, can pass: only a witness, who remembers a later checkpoint, finds that.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sojourn.audit import checkpoint as checkpoints
+from sojourn.audit.checkpoint import Checkpoint
+from sojourn.audit.receipt import decode
+from sojourn.audit.tree import Hashes, append, leaf_hash, root
+from sojourn.errors import AuditError
+from sojourn.identity.keys import PublicKey
+
+PROBLEMS_MAX = 100
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, in words, and at which entry (from 0); None where it concerns the whole log."""
+
+    position: int | None
+    what: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was read and every problem found; of more than 100 problems the first 100, and how many there were."""
+
+    entries: int
+    checkpoints: int
+    problems: tuple[Problem, ...]
+    found: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.found == 0
+
+
+class _Problems:
+    def __init__(self) -> None:
+        self.kept: list[Problem] = []
+        self.found = 0
+
+    def add(self, position: int | None, what: str) -> None:
+        self.found += 1
+        if len(self.kept) < PROBLEMS_MAX:
+            self.kept.append(Problem(position, what))
+
+
+class _Rebuilt:
+    """Hashes made again from the raw entries, each compared with the stored one; holds only the peaks."""
+
+    def __init__(self, stored: Hashes, problems: _Problems) -> None:
+        self._stored = stored
+        self._problems = problems
+        self._peaks: dict[tuple[int, int], bytes] = {}
+
+    def get(self, level: int, index: int) -> bytes:
+        return self._peaks[level, index]
+
+    def put(self, level: int, index: int, value: bytes) -> None:
+        self._peaks[level, index] = value
+        self._peaks.pop((level - 1, 2 * index), None)
+        self._peaks.pop((level - 1, 2 * index + 1), None)
+        self.compare(level, index, value)
+
+    def compare(self, level: int, index: int, value: bytes) -> None:
+        try:
+            same = self._stored.get(level, index) == value
+        except AuditError:
+            same = False
+        if not same:
+            kind = "the entry's stored hash" if level == 0 else f"the stored hash of level {level}"
+            self._problems.add(index << level, f"{kind} is not what the entries give")
+
+
+def verify_log(entries: Iterable[bytes], hashes: Hashes, notes: Iterable[str], origin: str, key: PublicKey) -> Report:
+    """Read a whole log, entries in stored order, and report every problem.
+
+    Checked: each entry's form, its sequence number and its stored hash; each stored subtree hash; each checkpoint's
+    signature and root; that the latest checkpoint covers exactly the entries that are there.
+    """
+    problems = _Problems()
+    signed, count = _signed(notes, origin, key, problems)
+    roots = _Roots(signed, problems)
+    rebuilt = _Rebuilt(hashes, problems)
+    roots.compare(0, rebuilt)
+    size, read, in_order = 0, 0, True
+    for place, data in _placed(entries, problems):
+        read += 1
+        in_order = in_order and place == size
+        if in_order:
+            size = append(rebuilt, size, leaf_hash(data))
+            roots.compare(size, rebuilt)
+        else:
+            # Without the entries before it a tree cannot be built; the leaf can still be compared.
+            rebuilt.compare(0, place, leaf_hash(data))
+    roots.close(size, read)
+    return Report(read, count, tuple(problems.kept), problems.found)
+
+
+def _placed(entries: Iterable[bytes], problems: _Problems) -> Iterator[tuple[int, bytes]]:
+    """Each entry with the place that it states itself; one that cannot be read stands after the one before it."""
+    place = -1
+    for position, data in enumerate(entries):
+        due = place + 1
+        try:
+            place = decode(data)["sequence"]
+        except AuditError:
+            problems.add(position, "the entry cannot be read")
+            place = due
+        if place != due:
+            problems.add(position, f"entries are missing or out of order: number {place} stands where {due} is due")
+        yield place, data
+
+
+def _signed(notes: Iterable[str], origin: str, key: PublicKey, problems: _Problems) -> tuple[list[Checkpoint], int]:
+    """The checkpoints whose signature holds, by size; and how many there were."""
+    signed, count = [], 0
+    for note in notes:
+        count += 1
+        try:
+            signed.append(checkpoints.read(note, origin, key))
+        except AuditError as error:
+            problems.add(None, f"checkpoint {count}: {error.args[0]}")
+    return sorted(signed, key=lambda checkpoint: checkpoint.size), count
+
+
+class _Roots:
+    """Compares signed roots with the rebuilt tree, in order of size."""
+
+    def __init__(self, signed: list[Checkpoint], problems: _Problems) -> None:
+        self._signed = signed
+        self._next = 0
+        self._problems = problems
+
+    def compare(self, size: int, rebuilt: Hashes) -> None:
+        while self._next < len(self._signed) and self._signed[self._next].size == size:
+            if self._signed[self._next].root != root(rebuilt, size):
+                self._problems.add(None, f"the entries do not give the root that was signed at size {size}")
+            self._next += 1
+
+    def close(self, size: int, read: int) -> None:
+        """What the checkpoints say about the end of the log; `size` entries were in order, `read` were there."""
+        if not self._signed:
+            self._problems.add(None, "there is no valid checkpoint")
+            return
+        latest = self._signed[-1].size
+        if latest > read:
+            self._problems.add(read, f"the log holds {read} entries, its latest checkpoint signs {latest}")
+        elif latest < read:
+            self._problems.add(latest, f"{read - latest} entries at the end are in no checkpoint")
+        beyond = len(self._signed) - bisect_right(self._signed, size, key=lambda checkpoint: checkpoint.size)
+        if beyond and size < read:
+            self._problems.add(size, f"{beyond} checkpoints cannot be confirmed, as the order breaks at entry {size}")

@@ -1,0 +1,163 @@
+"""`sojourn login`, `sojourn study …`: the analyst's words, thin over the client library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sojourn.client.login import forget_login, load_login, save_login
+from sojourn.client.results import Results
+from sojourn.client.studies import Run, connect
+from sojourn.report.printing import answer
+from sojourn.report.terminal import Progress, result, sites
+from sojourn.study.plan import Plan
+from sojourn.wire.address import Address
+
+app = typer.Typer(help="Studies: check, submit, watch, show, cancel.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+PlanFile = Annotated[Path, typer.Argument(help="The plan, YAML or JSON.")]
+StudyId = Annotated[str, typer.Argument(help="The study's id, as `submit` printed it.")]
+ProjectName = Annotated[str, typer.Option("--project", help="The project to submit to.")]
+ReportFile = Annotated[Path | None, typer.Option(help="Write the HTML report here.")]
+
+
+def login(
+    address: Annotated[str, typer.Argument(help="The line that `sojourn hub show` prints.")],
+    key: Annotated[Path | None, typer.Option(help="Your key file; a new one is made where none is given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remember a hub and your key.
+
+    Example: sojourn login sojourn1.eyJ… --key ada.key
+    """
+    saved = save_login(Address.decode(address), key)
+    public = saved.key().public
+    lines = [
+        f"Logged in to {saved.address.federation} with key {public.id}.",
+        f"Give this file to custodians and to the hub's administrator: {saved.key_file}.pub",
+    ]
+    answer({"federation": saved.address.federation, "key": public.hex, "key_file": saved.key_file}, as_json, lines)
+
+
+def logout(as_json: AsJson = False) -> None:
+    """Forget the hub; your key file stays.
+
+    Example: sojourn logout
+    """
+    forget_login()
+    answer({"login": None}, as_json, ["Logged out. Your key file stays where it is."])
+
+
+def whoami(as_json: AsJson = False) -> None:
+    """Which hub and which key are in use.
+
+    Example: sojourn whoami
+    """
+    saved = load_login()
+    public = saved.key().public
+    document = {"federation": saved.address.federation, "url": saved.address.url, "key": public.hex}
+    answer(document, as_json, [f"{saved.address.federation} at {saved.address.url}, key {public.id}"])
+
+
+@app.command()
+def check(
+    plan: PlanFile,
+    project: Annotated[str | None, typer.Option(help="Check against this project's dictionaries too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read a plan and say what is wrong with it, before anything is sent.
+
+    Example: sojourn study check plan.yaml --project heart
+    """
+    read = Plan.load(plan)
+    if project is not None:
+        read = connect().project(project).complete(read)
+    columns = ", ".join(read.names)
+    lines = [f"The plan is valid. Hash {read.hash}", f"It names the columns: {columns}"]
+    answer({"valid": True, "hash": read.hash, "columns": list(read.names)}, as_json, lines)
+
+
+@app.command()
+def submit(
+    plan: PlanFile,
+    project: ProjectName,
+    site: Annotated[list[str] | None, typer.Option(help="Only these; default: all that publish the table.")] = None,
+    watch: Annotated[bool, typer.Option(help="Wait for the results.")] = True,
+    report: ReportFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a plan and submit it to all chosen sites at once.
+
+    Example: sojourn study submit plan.yaml --project heart --report report.html
+    """
+    run = connect().project(project).submit(Plan.load(plan), sites=site or "all")
+    if watch:
+        _show(run, report, as_json)
+    else:
+        answer({"study": run.study}, as_json, [f"Submitted as {run.study}.", f"Next: sojourn study watch {run.study}"])
+
+
+@app.command()
+def watch(study: StudyId, report: ReportFile = None, as_json: AsJson = False) -> None:
+    """Follow a study to its end. Ctrl-C leaves it running.
+
+    Example: sojourn study watch 3f2a…
+    """
+    _show(connect().study(study), report, as_json)
+
+
+@app.command()
+def show(study: StudyId, report: ReportFile = None, as_json: AsJson = False) -> None:
+    """Where a study stands, and its results where it has ended.
+
+    Example: sojourn study show 3f2a… --report report.html
+    """
+    run = connect().study(study)
+    seen = run.view()
+    if seen.finished is None:
+        document = {"study": study, "state": seen.state, "events": seen.events}
+        answer(document, as_json, [f"{seen.title}: {seen.state}", *(_line(event) for event in seen.events)])
+        return
+    _print(run.results(), report, as_json)
+
+
+@app.command()
+def cancel(study: StudyId, as_json: AsJson = False) -> None:
+    """Stop a study at the hub and at every node.
+
+    Example: sojourn study cancel 3f2a…
+    """
+    done = connect().study(study).cancel()
+    answer({"study": study, "cancelled": done}, as_json, ["Cancelled." if done else "The study had ended."])
+
+
+def _show(run: Run, report: Path | None, as_json: bool) -> None:
+    if as_json:
+        _print(run.wait(), report, as_json)
+        return
+    with Progress() as progress:
+        results = run.wait(progress=progress)
+    _print(results, report, as_json)
+
+
+def _print(results: Results, report: Path | None, as_json: bool) -> None:
+    if report is not None:
+        results.report(report)
+    answer(results.to_dict(), as_json)
+    if not as_json:
+        console = Console()
+        for name, analysis in results.study.analyses.items():
+            console.print(result(name, analysis, results.watermark))
+        console.print(sites(results.study))
+        if report is not None:
+            print(f"Report: {report}")
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    place = " ".join(str(event[word]) for word in ("analysis", "site") if word in event)
+    return f"  {place}: {event['state']}" if place else f"  {event['state']}"

@@ -1,0 +1,223 @@
+"""What an analyst gets: results as pandas tables and figures, with what each site did and how exact each answer is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sojourn import errors
+from sojourn.analysis.statistic import Cell, Estimate, Suppressed
+from sojourn.report.ratios import exponentiated
+from sojourn.report.record import Refusal, StudyRecord, analysis_to_dict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sojourn.report.figures import Figure
+
+
+class Result:
+    """The answer of one analysis. A refused one raises its error where a number is read; the rest stays readable."""
+
+    def __init__(self, name: str, record: StudyRecord) -> None:
+        self.name = name
+        self._record = record
+        self._analysis = record.analyses[name]
+
+    @property
+    def kind(self) -> str:
+        """The statistic, e.g. `glm`."""
+        return self._analysis.kind
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The answer as a new DataFrame; columns and index by kind of statistic.
+
+        Models: index `term`; `estimate, std_error, statistic, p_value, ci_low, ci_high`. describe: a row a variable
+        (and group); `n, missing, mean, sd`. count, crosstab, histogram: a row a cell; `n`. A cell that may not be shown
+        is a `Suppressed` (prints as `suppressed [low, high]`), which no arithmetic accepts; NaN: not available.
+        Raises DisclosureRefused, TooFewSites, ConvergenceError or StudyFailed where there is no answer.
+        """
+        return self._frame(self._estimate())
+
+    def exponentiate(self) -> pd.DataFrame:
+        """The table of a model as ratios: `estimate`, `ci_low` and `ci_high` are exponentials.
+
+        The standard error stays on the log scale and is called `std_error_log`; statistic and p-value do not change.
+        SojournError where the analysis has no coefficients.
+        """
+        estimate = self._estimate()
+        if "estimate" not in estimate.columns:
+            raise errors.SojournError(
+                f"{self.name} has no coefficients.", remedy="Call exponentiate() on a model, e.g. `glm`."
+            )
+        return self._frame(exponentiated(estimate))
+
+    @property
+    def sites(self) -> dict[str, str]:
+        """What each site did: `contributed`, or `not released` or `no answer` with the family. Never a count."""
+        return {site: str(outcome) for site, outcome in self._record.outcomes(self.name).items()}
+
+    @property
+    def exactness(self) -> str:
+        """`pooled`, or `approximate: why`."""
+        return self._estimate().exactness
+
+    @property
+    def rounds(self) -> int:
+        """Trips from the hub to the sites and back."""
+        return self._analysis.rounds
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences for the reader; empty for a refused analysis."""
+        return list(self._analysis.estimate.warnings) if self._analysis.estimate else []
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Numbers beside the table, e.g. the log-likelihood or tests."""
+        return dict(self._estimate().facts)
+
+    @property
+    def n(self) -> int | Suppressed | None:
+        """Size of the population, as released; None where it is not part of the answer."""
+        found: int | Suppressed | None = self._estimate().facts.get("n")
+        return found
+
+    @property
+    def n_by_site(self) -> dict[str, int | Suppressed] | None:
+        """As `n`, by site; None where the sites did not release it."""
+        found = self._estimate().facts.get("n_by_site")
+        return None if found is None else dict(found)
+
+    def plot(self) -> Figure | None:
+        """An Altair chart of the released table; None where there is nothing to draw."""
+        from sojourn.report.figures import figure
+
+        self._estimate()
+        return figure(self._analysis, self.name, self._record.watermark)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form: kind, arguments, estimate or refusal, rounds, bytes left, sites; watermark where there is one."""
+        mark = {"watermark": self._record.watermark} if self._record.watermark else {}
+        return {**analysis_to_dict(self._analysis), "sites": self.sites, **mark}
+
+    def __repr__(self) -> str:
+        refused = self._analysis.refused
+        state = f"refused: {refused.words}" if refused else f"{len(self._estimate().rows)} rows, {self.exactness}"
+        return f"<Result {self.name!r} ({self.kind}): {state}{_banner(self._record)}>"
+
+    def _repr_html_(self) -> str:
+        from sojourn.report.html import fragment
+
+        return fragment(self.name, self._analysis, self._record.watermark)
+
+    def _estimate(self) -> Estimate:
+        if self._analysis.refused is not None:
+            raise error_of(self.name, self._analysis.refused)
+        assert self._analysis.estimate is not None  # a record has one or the other
+        return self._analysis.estimate
+
+    def _frame(self, estimate: Estimate) -> pd.DataFrame:
+        table = frame(estimate)
+        if self._record.watermark:
+            table.attrs["watermark"] = self._record.watermark
+        return table
+
+
+class Results(Mapping[str, Result]):
+    """The answers of a study by the names of the plan, and its record."""
+
+    def __init__(self, record: StudyRecord) -> None:
+        self.study = record
+        self._results = {name: Result(name, record) for name in record.analyses}
+
+    def __getitem__(self, name: str) -> Result:
+        return self._results[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._results)
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    @property
+    def watermark(self) -> str:
+        """Not empty where a site's rules were not the product's: such results are for tests only."""
+        return self.study.watermark
+
+    @property
+    def sites(self) -> dict[str, dict[str, str]]:
+        """For each site what it did for each analysis."""
+        return {site: {name: result.sites[site] for name, result in self.items()} for site in self.study.sites}
+
+    @property
+    def trusted(self) -> bool:
+        """Whether every check that was made here holds; False where none was made."""
+        return bool(self.study.checks) and all(check.ok for check in self.study.checks)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report, one self-contained HTML file, also where analyses were refused. Returns the path."""
+        from sojourn.report.html import render
+
+        target = Path(path)
+        target.write_text(render(self.study), encoding="utf-8")
+        return target
+
+    def to_dict(self) -> dict[str, Any]:
+        """The study's record in its JSON form; `StudyRecord.from_dict` reads it."""
+        return self.study.to_dict()
+
+    def __repr__(self) -> str:
+        return f"<Results of {self.study.title!r}: {', '.join(self)}{_banner(self.study)}>"
+
+    def _repr_html_(self) -> str:
+        return f"<h3>{escape(self.study.title)}</h3>" + "".join(result._repr_html_() for result in self.values())
+
+
+def error_of(name: str, refused: Refusal) -> errors.SojournError:
+    """The error that reading a refused analysis raises."""
+    words = f"{name}: {refused.words}"
+    if refused.error == "DisclosureRefused":
+        return errors.DisclosureRefused(refused.family, words)
+    kinds: dict[str, type[errors.SojournError]] = {
+        "TooFewSites": errors.TooFewSites,
+        "ConvergenceError": errors.ConvergenceError,
+        "StudyFailed": errors.StudyFailed,
+    }
+    return kinds[refused.error](words, remedy=refused.remedy)
+
+
+def frame(estimate: Estimate) -> pd.DataFrame:
+    """An estimate as a DataFrame. A column is of type object only where a cell of it is suppressed or mixed."""
+    import pandas as pd
+
+    width = len(estimate.index)
+    index = None
+    if width == 1:
+        index = pd.Index([row[0] for row in estimate.rows], name=estimate.index[0])
+    elif width > 1:
+        index = pd.MultiIndex.from_tuples([row[:width] for row in estimate.rows], names=estimate.index)
+    columns = {
+        name: _series([row[place] for row in estimate.rows], index)
+        for place, name in enumerate(estimate.columns, start=width)
+    }
+    return pd.DataFrame(columns, index=index, columns=list(estimate.columns))
+
+
+def _series(cells: list[Cell], index: pd.Index | None) -> pd.Series:
+    """A column of the narrowest fitting type: int64, Int64 where some are not available, float64, or object."""
+    import pandas as pd
+
+    given = {type(cell) for cell in cells if cell is not None}
+    if given == {int}:
+        return pd.Series(cells, index=index, dtype="Int64" if None in cells else "int64")
+    if given <= {int, float}:
+        return pd.Series(cells, index=index, dtype="float64")
+    return pd.Series(cells, index=index, dtype=object if Suppressed in given else None)
+
+
+def _banner(record: StudyRecord) -> str:
+    return f" [{record.watermark}]" if record.watermark else ""

@@ -1,0 +1,207 @@
+"""The analyst's way in: connect to a federation, submit a plan, wait for its results."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sojourn import __version__
+from sojourn.client.login import Login, load_login
+from sojourn.client.results import Results
+from sojourn.client.verification import LogIdentity, record_of
+from sojourn.errors import PlanError, SojournError, StudyFailed
+from sojourn.identity.envelope import REQUEST_TYPE, Request, sign
+from sojourn.identity.keys import PrivateKey
+from sojourn.messages import Federation as FederationView
+from sojourn.messages import ResultsView, SiteView, StudyView, Submitted
+from sojourn.study.catalogue import Dataset, complete
+from sojourn.study.plan import Plan
+from sojourn.wire.requests import SignedAuth
+from sojourn.wire.transport import call, https_client
+
+LIFETIME = 24 * 3600
+PATIENCE = 30.0
+ENDED = ("completed", "failed", "cancelled")
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+class Federation:
+    """A hub as one researcher sees it."""
+
+    def __init__(self, client: httpx.Client, key: PrivateKey, log: LogIdentity, least_sites: int | None = None) -> None:
+        self.client = client
+        self.key = key
+        self.log = log
+        self.least_sites = least_sites
+
+    def project(self, name: str) -> Project:
+        """A project in which the researcher may submit plans."""
+        return Project(self, name)
+
+    def study(self, study: str) -> Run:
+        """A study that was submitted before."""
+        return Run(self, study)
+
+    def close(self) -> None:
+        """End the connection; studies go on."""
+        self.client.close()
+
+
+class Project:
+    """One project of a federation."""
+
+    def __init__(self, federation: Federation, name: str) -> None:
+        self.federation = federation
+        self.name = name
+
+    def prepare(self) -> FederationView:
+        """The federation's sites with what they publish, and a fresh key to seal the answers to."""
+        document = call(self.federation.client, "POST", f"/v1/projects/{self.name}/preparations", {})
+        return FederationView.model_validate(document)
+
+    def sites(self) -> list[SiteView]:
+        """The sites and their published dictionaries."""
+        return self.prepare().sites
+
+    def complete(self, plan: Plan, sites: str | Sequence[str] = "all") -> Plan:
+        """The plan with every variable's declaration, as it would be signed; PlanError names what does not fit."""
+        return complete(plan, datasets_of(_chosen(self.prepare(), plan, sites)))
+
+    def submit(self, plan: Plan, sites: str | Sequence[str] = "all") -> Run:
+        """Complete, sign and submit a plan to these sites (all that publish its table, or names).
+
+        PlanError where the plan does not fit; IdentityError where the key has no right; returns at once.
+        """
+        federation = self.federation
+        view = self.prepare()
+        chosen = _chosen(view, plan, sites)
+        if plan.min_sites is None and federation.least_sites is not None:
+            plan = plan.replace(min_sites=federation.least_sites)
+        plan = complete(plan, datasets_of(chosen))
+        plan.check_for_submit()
+        now = int(time.time())
+        request = Request(
+            study=secrets.token_hex(16),
+            project=self.name,
+            plan=plan.to_dict(),
+            plan_hash=plan.hash,
+            roster={site.site: site.key for site in chosen},
+            min_sites=plan.least_sites,
+            seal_key=view.seal_key,
+            software=__version__,
+            policy_version=_policy_version(chosen),
+            issued=now,
+            expires=now + LIFETIME,
+            nonce=secrets.token_hex(16),
+        )
+        envelope = sign(REQUEST_TYPE, request.encode(), federation.key)
+        answer = Submitted.model_validate(call(federation.client, "POST", "/v1/studies", envelope.to_dict()))
+        federation.log.verify(answer.receipt)
+        return Run(federation, answer.study)
+
+
+class Run:
+    """A submitted study."""
+
+    def __init__(self, federation: Federation, study: str) -> None:
+        self.federation = federation
+        self.study = study
+
+    def view(self, since: int = 0, wait: float = 0.0) -> StudyView:
+        """Where it stands, with its events from number `since` on."""
+        path = f"/v1/studies/{self.study}?since={since}&wait={wait}"
+        return StudyView.model_validate(call(self.federation.client, "GET", path))
+
+    def events(self, timeout: float | None = None) -> Iterator[dict[str, Any]]:
+        """Progress as it comes, until the study ends; StudyFailed after `timeout` seconds without an end."""
+        until = None if timeout is None else time.monotonic() + timeout
+        since = 0
+        while True:
+            seen = self.view(since, wait=20.0 if until is None else min(20.0, max(0.0, until - time.monotonic())))
+            yield from seen.events
+            since += len(seen.events)
+            if seen.state in ENDED and not seen.events:
+                return
+            if until is not None and time.monotonic() > until:
+                raise StudyFailed("The study has not ended yet.", remedy="Wait longer, or `sojourn study watch` it.")
+
+    def wait(
+        self, timeout: float | None = None, progress: Callable[[Mapping[str, Any]], None] | None = None
+    ) -> Results:
+        """Wait for the end, then fetch and check the results. Ctrl-C leaves the study running."""
+        for event in self.events(timeout):
+            if progress is not None:
+                progress(event)
+        return self.results()
+
+    def results(self) -> Results:
+        """The results of an ended study, checked here: signatures, transcript, estimates, log proofs."""
+        document = call(self.federation.client, "GET", f"/v1/studies/{self.study}/results")
+        view = ResultsView.model_validate(document)
+        if view.study.state not in ENDED:
+            raise StudyFailed("The study has not ended yet.", remedy="Wait for it: `sojourn study watch STUDY`.")
+        if view.study.state == "cancelled":
+            raise StudyFailed("The study was cancelled.", remedy="Submit the plan again if it is still needed.")
+        return Results(record_of(view, self.federation.log, self.federation.key.public))
+
+    def cancel(self) -> bool:
+        """Stop the study at the hub and at every node; False where it had ended."""
+        answer = call(self.federation.client, "POST", f"/v1/studies/{self.study}/cancellation", {})
+        return bool(answer["cancelled"])
+
+
+def connect(url: str | None = None, *, login: Login | None = None, folder: Path | None = None) -> Federation:
+    """The federation at `url`, with the key and pins of `sojourn login`.
+
+    IdentityError where nobody logged in; ConfigurationError where the login is for another hub.
+    """
+    login = login or load_login(folder)
+    if url is not None and url.rstrip("/") != login.address.url.rstrip("/"):
+        raise SojournError(
+            "You are logged in to another hub.", remedy="Run `sojourn login ADDRESS` with this hub's address."
+        )
+    address, key = login.address, login.key()
+    auth = SignedAuth(key, audience=address.federation)
+    client = https_client(address.url, address.authority, auth, PATIENCE)
+    return Federation(client, key, LogIdentity(address.federation, address.log_key))
+
+
+def _chosen(view: FederationView, plan: Plan, sites: str | Sequence[str]) -> list[SiteView]:
+    known = {site.site: site for site in view.sites}
+    if isinstance(sites, str):
+        if sites != "all":
+            raise PlanError(
+                '`sites` is "all" or a list of names.', remedy='Write e.g. sites=["Cleveland"].', field="sites"
+            )
+        chosen = [site for site in view.sites if any(data["table"] == plan.table for data in site.datasets)]
+    else:
+        strangers = sorted(set(sites) - set(known))
+        if strangers:
+            remedy = f"The federation has: {', '.join(sorted(known)) or 'no sites yet'}."
+            raise PlanError(f"Unknown site {strangers[0]}.", remedy=remedy, field="sites")
+        chosen = [known[name] for name in sorted(set(sites))]
+    if not chosen:
+        tables = sorted({str(data["table"]) for site in view.sites for data in site.datasets})
+        remedy = f"Published tables: {', '.join(tables) or 'none yet'}."
+        raise PlanError(f"No site publishes the table {plan.table}.", remedy=remedy, field="table")
+    return chosen
+
+
+def datasets_of(sites: Sequence[SiteView]) -> list[Dataset]:
+    """What the sites publish, as `study.catalogue` reads it."""
+    return [Dataset.from_dict(site.site, document) for site in sites for document in site.datasets]
+
+
+def _policy_version(sites: Sequence[SiteView]) -> str:
+    versions = {str(site.rules.get("version", "")) for site in sites}
+    if len(versions) != 1:
+        raise StudyFailed(
+            "The sites run different versions of the disclosure rules.",
+            remedy="Choose sites of one version, or ask the custodians to upgrade.",
+        )
+    return versions.pop()

@@ -1,0 +1,203 @@
+"""The client believes nothing that it can check: signatures, the transcript, the hub's estimate, the hub's log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from sojourn.analysis.statistic import Estimate, Statistic
+from sojourn.analysis.variable import Variables, with_site
+from sojourn.audit import checkpoint as checkpoints
+from sojourn.audit.receipt import Receipt
+from sojourn.disclosure.parameters import Parameters
+from sojourn.disclosure.policy import RULES
+from sojourn.errors import REASONS, AuditError, IdentityError, SojournError
+from sojourn.identity.envelope import Envelope, Request
+from sojourn.identity.keys import PublicKey
+from sojourn.messages import AnalysisView, Document, Outcome, ReceivedAnswer, ResultsView
+from sojourn.report.record import (
+    AnalysisRecord,
+    Check,
+    Failure,
+    Proof,
+    Refusal,
+    SiteOutcome,
+    StudyRecord,
+    estimate_from_dict,
+)
+from sojourn.study.plan import Plan
+from sojourn.study.transcript import Round, coherent, replay
+
+RELATIVE = 1e-9
+DISCLOSURE = frozenset(rule(Parameters()).family for rule in RULES.values())
+
+
+@dataclass(frozen=True)
+class LogIdentity:
+    """The hub's log as it was pinned at login: its origin and its key (hex)."""
+
+    origin: str
+    key: str
+
+    def verify(self, document: Document) -> dict[str, Any]:
+        """The entry of a receipt, proved to be in the hub's log; AuditError otherwise."""
+        return Receipt.from_dict(document).verify(self.origin, PublicKey.from_hex(self.key))
+
+
+def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> StudyRecord:
+    """The study's record with what was checked here. Only a forged request or release raises; the rest is told."""
+    request = _request(view, researcher)
+    plan = Plan.from_dict(dict(request.plan))
+    variables = with_site(plan.variables, tuple(request.roster))
+    analyses: dict[str, AnalysisRecord] = {}
+    sites: dict[str, dict[str, SiteOutcome]] = {site: {} for site in request.roster}
+    watermarks: set[str] = set()
+    replayed = True
+    for name, statistic in plan.analyses.items():
+        if name not in view.analyses:
+            continue
+        seen = view.analyses[name]
+        rounds = list(_rounds(request, name, seen))
+        watermarks |= {release.header.watermark for past in rounds for release in past.releases.values()}
+        estimate, agrees = _replayed(request, name, statistic, variables, rounds, seen)
+        replayed = replayed and agrees
+        analyses[name] = AnalysisRecord(
+            kind=statistic.name,
+            arguments=statistic.arguments(),
+            estimate=estimate,
+            rounds=len(rounds),
+            refused=None if estimate is not None else _refusal(seen),
+            bytes_left={site: outcome.bytes for site, outcome in seen.outcomes.items()},
+        )
+        for site, outcome in seen.outcomes.items():
+            sites[site][name] = _outcome(outcome)
+    proofs, sound = _proofs(view, log)
+    return StudyRecord(
+        title=plan.title,
+        purpose=plan.purpose or "",
+        plan=plan.to_dict(),
+        plan_hash=plan.hash,
+        study=request.study,
+        submitted=_time(view.study.submitted),
+        finished=_time(view.study.finished),
+        aggregation="clear",
+        sites=sites,
+        analyses=analyses,
+        checks=_checks(replayed, sound),
+        proofs=proofs,
+        hashes={"plan": plan.hash},
+        watermark="; ".join(sorted(watermarks - {""})),
+    )
+
+
+def _checks(replayed: bool, sound: bool) -> tuple[Check, ...]:
+    return (
+        Check("request", True, "The request that ran is the one that you signed, byte for byte."),
+        Check("signatures", True, "Every release carries the signature of its site, by the keys in your request."),
+        Check("recomputed", replayed, "The coordinator's steps were recomputed here from the releases and agree."),
+        Check("log", sound, "The hub's log proves that the submission and its end are recorded."),
+    )
+
+
+def _request(view: ResultsView, researcher: PublicKey) -> Request:
+    envelope = Envelope.from_dict(view.request)
+    request = Request.read(envelope)
+    if envelope.key != researcher.hex or not envelope.holds() or request.study != view.study.study:
+        raise IdentityError(
+            "The results are for a request that you did not sign.",
+            remedy="Report this to all custodians: the hub may be faulty or hostile.",
+        )
+    return request
+
+
+def _rounds(request: Request, analysis: str, seen: AnalysisView) -> Iterator[Round]:
+    for document in seen.transcript:
+        releases = {
+            site: ReceivedAnswer.read(answer, PublicKey.from_hex(request.roster[site])).release
+            for site, answer in document.answers.items()
+        }
+        yield Round(document.ask.ask(), document.ask.digest(request.study, analysis), releases)
+
+
+def _replayed(
+    request: Request,
+    name: str,
+    statistic: Statistic,
+    variables: Variables,
+    rounds: list[Round],
+    seen: AnalysisView,
+) -> tuple[Estimate | None, bool]:
+    """This side's own estimate from the releases, and whether the hub's agrees with it."""
+    if seen.estimate is None:
+        return None, True
+    own = min(rounds[0].releases) if rounds and rounds[0].releases else ""
+    if not coherent(rounds, request.study, request.plan_hash, name, own, request.min_sites):
+        return None, False
+    try:
+        mine = replay(statistic, variables, rounds)
+    except (ValueError, SojournError):
+        return None, False
+    if not isinstance(mine, Estimate):
+        return None, False
+    return mine, _agree(mine, estimate_from_dict(seen.estimate))
+
+
+def _agree(mine: Estimate, theirs: Estimate) -> bool:
+    if (mine.index, mine.columns, len(mine.rows)) != (theirs.index, theirs.columns, len(theirs.rows)):
+        return False
+    pairs = zip((c for row in mine.rows for c in row), (c for row in theirs.rows for c in row), strict=True)
+    return all(_same(ours, other) for ours, other in pairs)
+
+
+def _same(ours: object, other: object) -> bool:
+    if isinstance(ours, float) and isinstance(other, int | float):
+        return bool(np.isclose(ours, other, rtol=RELATIVE, atol=0.0))
+    return ours == other
+
+
+def _refusal(seen: AnalysisView) -> Refusal:
+    """Why there is no answer, in the hub's word or ours."""
+    if seen.error is None:
+        return Refusal("StudyFailed", "The hub's estimate does not follow from the releases.", "Report this.")
+    words, remedy = str(seen.error["words"]), str(seen.error["remedy"])
+    reasons = [outcome.reason for outcome in seen.outcomes.values() if outcome.status == "not released"]
+    families = [reason for reason in reasons if reason in DISCLOSURE]
+    if len(families) == len(seen.outcomes):
+        family = max(sorted(set(families)), key=families.count)
+        return Refusal(
+            "DisclosureRefused", f"No site released this. {REASONS[family].sentence}", REASONS[family].remedy, family
+        )
+    kinds: dict[str, Failure] = {"TooFewSites": "TooFewSites", "ConvergenceError": "ConvergenceError"}
+    return Refusal(kinds.get(str(seen.error["error"]), "StudyFailed"), words, remedy)
+
+
+def _outcome(outcome: Outcome) -> SiteOutcome:
+    if outcome.status == "contributed":
+        return SiteOutcome("contributed")
+    if outcome.status == "waiting":
+        return SiteOutcome("no answer", "no answer", REASONS["no answer"].remedy)
+    reason = outcome.reason if outcome.reason in REASONS else "internal"
+    return SiteOutcome(outcome.status, reason, REASONS[reason].remedy)
+
+
+def _proofs(view: ResultsView, log: LogIdentity) -> tuple[tuple[Proof, ...], bool]:
+    proofs = []
+    try:
+        for document in view.receipts:
+            entry = log.verify(document)
+            if entry["study"] != view.study.study:
+                return (), False
+            receipt = Receipt.from_dict(document)
+            signed = checkpoints.read(receipt.checkpoint, log.origin, PublicKey.from_hex(log.key))
+            proofs.append(Proof(log.origin, receipt.size, receipt.index, signed.root.hex()))
+    except AuditError:
+        return (), False
+    return tuple(proofs), bool(proofs)
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,103 @@
+"""Class disclosure: a table must not tell what is true of everybody, or nearly everybody, of a group.
+
+For each line of a table with a margin of at least T persons, and a cell c of the line:
+
+    unsafe: c = margin and the level is not declared harmless
+    medium: c > 90 % of the margin in a level declared sensitive, or 0 < margin - c < T
+
+Until a checker can look at it, medium does not leave either. Source: group disclosure in Hundepool et al., Statistical
+Disclosure Control (2012), chapter 4, and "class disclosure" in the SDC Handbook (Griffiths et al. 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from sojourn.analysis.support import Cells
+from sojourn.analysis.variable import SITE, Variable, Variables
+from sojourn.disclosure.output import Finding, Output
+from sojourn.disclosure.rules import refuse
+from sojourn.disclosure.suppression import Mask, complement, over, suppress, union
+
+
+@dataclass(frozen=True)
+class ClassDisclosure:
+    """In a table of two or more dimensions an unsafe line is hidden whole, with its complement.
+
+    In a table of one dimension the line is the population: all of it in one level that is not harmless refuses.
+    `site` is exempt: that a site's persons are the site's is no secret.
+    """
+
+    threshold: int
+    sensitive_percent: float = 90.0
+    name: ClassVar[str] = "class disclosure"
+    family: ClassVar[str] = "class disclosure"
+    scope: ClassVar[str] = "site"
+
+    def judge(self, output: Output) -> Finding:
+        """Refuse, hide lines, or release."""
+        masks = []
+        for cells in output.support.cells:
+            if not cells.dimensions:
+                continue
+            axes = [axis for axis, name in enumerate(cells.dimensions) if name != SITE]
+            hidden = self._lines(cells, axes, output.variables)
+            if len(axes) == 1 and self._whole(cells, axes[0], output.variables):
+                return refuse(self.family, f"everybody is of one level of {cells.dimensions[axes[0]]}")
+            masks.append(over(output, cells.output, complement(cells, hidden, self.threshold)))
+        return suppress(self.family, union(masks))
+
+    def _lines(self, cells: Cells, axes: Sequence[int], variables: Variables) -> Mask:
+        """The cells of every unsafe line."""
+        if len(cells.dimensions) != len(cells.shape):
+            raise ValueError("the dimensions do not name each axis")
+        persons = _persons(cells)
+        hidden = np.zeros(cells.shape, dtype=bool)
+        for axis in axes:
+            levels = _levels(variables[cells.dimensions[axis]], cells.shape[axis])
+            lines, shown = np.moveaxis(persons, axis, -1), np.moveaxis(hidden, axis, -1)
+            for place in np.ndindex(lines.shape[:-1]):
+                if self._unsafe(list(lines[place]), levels, variables[cells.dimensions[axis]]):
+                    shown[place] = True
+        return hidden
+
+    def _unsafe(self, line: list[BitMap], levels: Sequence[str], variable: Variable) -> bool:
+        margin = len(BitMap.union(BitMap(), *line))
+        if margin < self.threshold:
+            return False  # its cells are all too small anyway
+        for level, cell in zip(levels, line, strict=True):
+            rest = margin - len(cell)
+            if rest == 0 and level not in variable.harmless:
+                return True
+            if 0 < rest < self.threshold:
+                return True
+            if level in variable.sensitive and 100 * len(cell) > self.sensitive_percent * margin:
+                return True
+        return False
+
+    def _whole(self, cells: Cells, axis: int, variables: Variables) -> bool:
+        """Whether everybody in a plain count is of one level that is not harmless."""
+        variable = variables[cells.dimensions[axis]]
+        by_level = np.moveaxis(_persons(cells), axis, 0).reshape(cells.shape[axis], -1)
+        line = [BitMap.union(BitMap(), *sets) for sets in by_level]
+        margin = len(BitMap.union(BitMap(), *line))
+        levels = _levels(variable, cells.shape[axis])
+        full = (level for level, cell in zip(levels, line, strict=True) if len(cell) == margin)
+        return margin >= self.threshold and any(level not in variable.harmless for level in full)
+
+
+def _persons(cells: Cells) -> NDArray[np.object_]:
+    persons = np.empty(len(cells.persons), dtype=object)
+    persons[:] = cells.persons
+    return persons.reshape(cells.shape)
+
+
+def _levels(variable: Variable, size: int) -> Sequence[str]:
+    """The names of the levels in order; a boolean's and a number's have none, so none of them is harmless."""
+    return variable.levels if variable.levels else ("",) * size

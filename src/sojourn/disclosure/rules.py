@@ -1,0 +1,128 @@
+"""Rules are small frozen values, joined by `AllOf` and `AnyOf`; no rules refuse; the unsafe one is called Unsafe.
+
+The laws: an empty set of rules refuses. An exception inside a rule is a refusal of the family "check failed". Joining
+with `AllOf` takes the strictest word and hides whatever any rule hides, so that a further rule never loosens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
+
+from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
+from sojourn.disclosure.suppression import union
+
+CHECK_FAILED = "check failed"
+
+
+class Rule(Protocol):
+    """One disclosure rule. `family` is a word of `errors.REASONS`; `scope` is "site", the unit that it protects."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def family(self) -> str: ...
+    @property
+    def scope(self) -> str: ...
+
+    def judge(self, output: Output) -> Finding:
+        """What this rule says of one output."""
+
+
+def refuse(family: str, note: str = "") -> Finding:
+    """The finding that lets nothing out."""
+    return Finding(Verdict.REFUSE, family, tier=Tier.HIGH, note=note)
+
+
+def ask(rule: Rule, output: Output) -> Finding:
+    """A rule's word; whatever goes wrong inside it is a refusal. The note names the kind of error, never its text."""
+    try:
+        return rule.judge(output)
+    except Exception as error:  # any failure of a check is high risk
+        return refuse(CHECK_FAILED, f"{rule.name}: {type(error).__name__}")
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """Every rule must agree: the strictest verdict and tier, and every cell that any of them hides."""
+
+    rules: tuple[Rule, ...]
+    name: ClassVar[str] = "all of"
+    family: ClassVar[str] = CHECK_FAILED
+    scope: ClassVar[str] = "site"
+
+    def judge(self, output: Output) -> Finding:
+        """The joined word; the family is that of the first among the strictest."""
+        if not self.rules:
+            return refuse(CHECK_FAILED, "no rule was asked")
+        findings = [ask(rule, output) for rule in self.rules]
+        strictest = max(findings, key=lambda finding: strictness(finding.verdict))
+        tier = max((finding.tier for finding in findings), key=strictness)
+        cells = {} if strictest.verdict is Verdict.REFUSE else union(finding.cells for finding in findings)
+        return Finding(strictest.verdict, strictest.family, cells, tier, _notes(findings))
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """One rule's consent suffices: the mildest finding, the first of equals."""
+
+    rules: tuple[Rule, ...]
+    name: ClassVar[str] = "any of"
+    family: ClassVar[str] = CHECK_FAILED
+    scope: ClassVar[str] = "site"
+
+    def judge(self, output: Output) -> Finding:
+        """The mildest word."""
+        if not self.rules:
+            return refuse(CHECK_FAILED, "no rule was asked")
+        findings = [ask(rule, output) for rule in self.rules]
+        return min(findings, key=lambda finding: (strictness(finding.verdict), strictness(finding.tier)))
+
+
+@dataclass(frozen=True)
+class Automatic:
+    """A rule without its checker: what it finds riskier than `highest` does not leave by itself and is refused."""
+
+    rule: Rule
+    highest: Tier
+    scope: ClassVar[str] = "site"
+
+    @property
+    def name(self) -> str:
+        return self.rule.name
+
+    @property
+    def family(self) -> str:
+        return self.rule.family
+
+    def judge(self, output: Output) -> Finding:
+        """The rule's word, or a refusal where a checker would have to see the output."""
+        finding = self.rule.judge(output)
+        if strictness(finding.tier) <= strictness(self.highest):
+            return finding
+        return replace(finding, verdict=Verdict.REFUSE, family=finding.family or self.family, cells={})
+
+
+@dataclass(frozen=True)
+class UnsafeReleaseAll:
+    """No disclosure control at all: for exactness tests in one process. Every result carries the watermark.
+
+    It is in no registry and cannot be written in a configuration: only code that holds this class can ask for it.
+    """
+
+    name: ClassVar[str] = "UnsafeReleaseAll"
+    version: ClassVar[str] = "0"
+    watermark: ClassVar[str] = "UnsafeReleaseAll: no disclosure control, for tests only"
+
+    def hidden_max(self) -> int:
+        """Nothing is hidden."""
+        return 0
+
+    def judge(self, output: Output) -> Finding:
+        """Release."""
+        return Finding(Verdict.RELEASE, tier=Tier.HIGH)
+
+
+def _notes(findings: Iterable[Finding]) -> str:
+    return "; ".join(finding.note for finding in findings if finding.note)

@@ -1,0 +1,235 @@
+"""Every error of Sojourn, each with a remedy; and the fixed list of reasons that may cross a site's border."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+class SojournError(Exception):
+    """Base of all errors that a user sees. `remedy` says what to do next."""
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} Remedy: {self.remedy}"
+
+
+class PlanError(SojournError):
+    """A plan that is not valid; `field` names the place, e.g. `analyses.model.glm.formula`."""
+
+    def __init__(self, message: str, *, remedy: str, field: str = "") -> None:
+        super().__init__(f"{field}: {message}" if field else message, remedy=remedy)
+        self.field = field
+
+
+class FormulaError(PlanError):
+    """A formula outside our grammar."""
+
+
+class WhereError(PlanError):
+    """A `where` outside our grammar."""
+
+
+class IdentityError(SojournError):
+    """A key, signature or token that does not hold."""
+
+
+class EnvelopeRefused(IdentityError):
+    """A signed request that a node or hub does not accept; `reason` is a word of `REASONS`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(REASONS[reason].sentence, remedy=REASONS[reason].remedy)
+        self.reason = reason
+
+
+class DisclosureRefused(SojournError):
+    """A whole answer that may not leave a site; `family` is a word of `REASONS`."""
+
+    def __init__(self, family: str, message: str = "") -> None:
+        super().__init__(message or REASONS[family].sentence, remedy=REASONS[family].remedy)
+        self.family = family
+
+
+class SiteRefused(SojournError):
+    """A node did not do what it was asked; all that leaves it is `reason`, a word of `REASONS`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(REASONS[reason].sentence, remedy=REASONS[reason].remedy)
+        self.reason = reason
+
+
+class TooFewSites(SojournError):
+    """Fewer sites released than the plan's minimum."""
+
+
+class ConvergenceError(SojournError):
+    """An estimate that does not exist or was not reached, e.g. under separation."""
+
+
+class DatasetError(SojournError):
+    """A dataset, dictionary or file at a site that cannot be used."""
+
+
+class SandboxUnavailable(SojournError):
+    """No sealed environment can be had, and the custodian did not configure to go without."""
+
+
+class StudyFailed(SojournError):
+    """A study that ended without the answer that was asked for."""
+
+
+class TransportError(SojournError):
+    """The other side could not be reached, or did not prove who it is."""
+
+
+class AuditError(SojournError):
+    """A log that does not verify, or an action that would leave no trace."""
+
+
+class ConfigurationError(SojournError):
+    """A setting, home or file that a program cannot work with."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One of the few sentences that a site may say about a refusal."""
+
+    sentence: str
+    remedy: str
+
+
+REASONS: Mapping[str, Reason] = MappingProxyType(
+    {
+        # families of disclosure rules
+        "minimum frequency": Reason(
+            "Too few persons stand behind a number.",
+            "Merge categories, widen the population or drop a dimension, and submit again.",
+        ),
+        "class disclosure": Reason(
+            "All persons of a group share one category or value.",
+            "Merge the groups, or leave the variable that splits them out.",
+        ),
+        "dominance": Reason(
+            "One or two persons make up most of a sum.",
+            "Widen the group, or use a bounded or transformed variable.",
+        ),
+        "residual freedom": Reason(
+            "The model leaves too few residual degrees of freedom.",
+            "Use fewer terms or a larger population.",
+        ),
+        "design support": Reason(
+            "A level, a pair of levels, a level within an outcome, or one person carries too much of the model.",
+            "Merge or drop the rare level, or leave the term out.",
+        ),
+        "events": Reason(
+            "Too few events, or too few non-events, for this many terms.",
+            "Use fewer terms, a commoner outcome or a larger population.",
+        ),
+        "parameters to observations": Reason(
+            "The model has too many terms for the number of persons.",
+            "Use fewer terms or a larger population.",
+        ),
+        "histogram": Reason(
+            "A bin holds too few persons.",
+            "Declare wider bins.",
+        ),
+        "output schema": Reason(
+            "The output is not of the declared form.",
+            "Report this to the people who run the federation: a site's software and the plan disagree.",
+        ),
+        "check failed": Reason(
+            "A disclosure check could not be completed, which is a refusal.",
+            "Ask the custodian, whose log holds the details.",
+        ),
+        # data
+        "dictionary": Reason(
+            "The data hold values that the approved dictionary does not declare, or the plan and dictionary disagree.",
+            "Compare the plan's variables with the site's published dictionary, or ask the custodian to review it.",
+        ),
+        "no table": Reason(
+            "The site has no dataset of that name for this project.",
+            "Choose the sites that publish this table, or ask the custodian to add and approve it.",
+        ),
+        "no variation": Reason(
+            "A variable does not vary, or holds no value, in this population.",
+            "Leave the variable out, or widen the population.",
+        ),
+        # admission
+        "not approved": Reason(
+            "The site has not approved this researcher's key for this project.",
+            "Send your public key to the custodian, who runs `sojourn node approve PROJECT --key FILE`.",
+        ),
+        "signature": Reason(
+            "The request is not signed as it must be.",
+            "Submit the plan again with your own key; if it happens again, report it: someone may have altered it.",
+        ),
+        "malformed": Reason(
+            "The request cannot be read.",
+            "Use the same minor version of Sojourn as the federation, and submit again.",
+        ),
+        "expired": Reason("The request has expired.", "Submit the plan again."),
+        "clock": Reason(
+            "The request was issued in the future by this site's clock.",
+            "Set the clock of your machine (and of the site) by a time server, and submit again.",
+        ),
+        "replayed": Reason("This request was already used.", "Submit the plan again: each submission is new."),
+        "roster": Reason(
+            "This site is not among the sites that the researcher signed, or is there under another key.",
+            "Fetch the federation's sites again and submit again.",
+        ),
+        "minimum sites": Reason(
+            "The plan has fewer sites than this site demands.",
+            "Submit to more sites, or raise `min_sites` in the plan to what the site demands.",
+        ),
+        "lifetime": Reason(
+            "The request asks to be valid for longer than a site allows.",
+            "Let requests live 24 hours at most.",
+        ),
+        "policy version": Reason(
+            "The request was made for another version of the policy than this site's.",
+            "Fetch the federation's policy again and submit again.",
+        ),
+        "masked aggregation": Reason(
+            "Masked aggregation is not available in this version.",
+            "Set `aggregation: clear`, or `auto`.",
+        ),
+        "missing by analysis": Reason(
+            "`missing: by analysis` is not available in this version.",
+            "Set `missing: complete`.",
+        ),
+        "plan": Reason("The plan is not valid.", "Run `sojourn study check PLAN` and mend what it names."),
+        # rounds
+        "broadcast": Reason(
+            "The hub's broadcast does not follow from what the sites released.",
+            "Report this to all custodians: the hub may be faulty or hostile. Nothing was computed.",
+        ),
+        "rounds": Reason(
+            "The analysis asked for more rounds than it declared.",
+            "Simplify the model; if it does not converge, look for separation or collinear terms.",
+        ),
+        "revoked": Reason("The custodian has withdrawn the approval.", "Ask the custodian."),
+        "cancelled": Reason("The study was cancelled.", "Submit it again if it is still needed."),
+        # running
+        "no sandbox": Reason(
+            "The site has no sealed environment to run in.",
+            "The custodian installs bubblewrap, or configures `sandbox: none` and takes the responsibility.",
+        ),
+        "worker": Reason(
+            "The computation ended without an answer.",
+            "Ask the custodian, whose log holds the details.",
+        ),
+        "time": Reason("The computation took longer than the site allows.", "Use a smaller model or population."),
+        "internal": Reason(
+            "The site could not complete the request.",
+            "Ask the custodian, whose log holds the details.",
+        ),
+        "no answer": Reason(
+            "The site did not answer in time.",
+            "Ask the custodian whether the node is running, or submit again with `stragglers: wait`.",
+        ),
+    }
+)

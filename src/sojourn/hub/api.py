@@ -1,0 +1,174 @@
+"""The hub's web interface: proves who calls, reads the message, calls one function of the hub. No rule lives here."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
+
+from sojourn import __version__
+from sojourn.errors import AuditError, IdentityError, SojournError
+from sojourn.hub import views
+from sojourn.hub.service import Hub
+from sojourn.identity.keys import PublicKey
+from sojourn.messages import Acknowledgement, Delivery, Join, Poll, Publish, Work
+from sojourn.wire.requests import Nonces, target, verify
+
+MOST_BYTES = 64 * 1024 * 1024
+M = TypeVar("M", bound=BaseModel)
+
+
+def application(hub: Hub) -> FastAPI:
+    """The ASGI application of one hub."""
+    app = FastAPI(title="Sojourn hub", version=__version__, docs_url=None, redoc_url=None)
+    nonces = Nonces()
+
+    async def body_of(request: Request) -> bytes:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                raise HTTPException(413)
+        return bytes(body)
+
+    async def proved(request: Request, key_of: Callable[[str], PublicKey | None]) -> tuple[PublicKey, bytes]:
+        body = await body_of(request)
+        key = verify(
+            request.method,
+            target(request.scope),
+            request.headers,
+            body,
+            key_of=key_of,
+            now=hub.clock(),
+            seen=nonces,
+            audience=hub.store.origin,
+        )
+        return key, body
+
+    async def node(request: Request, site: str, kind: type[M]) -> tuple[PublicKey, M]:
+        key, body = await proved(request, lambda _: hub.node_key(site))
+        return key, kind.model_validate_json(body)
+
+    async def researcher(request: Request) -> tuple[PublicKey, bytes]:
+        return await proved(request, any_key)
+
+    _errors(app)
+    _node_routes(app, hub, proved, node)
+    _client_routes(app, hub, researcher)
+
+    @app.get("/v1/health")
+    async def health() -> dict[str, Any]:
+        return {"status": "ok", "software": __version__, "time": hub.clock()}
+
+    @app.get("/v1/log/checkpoint")
+    async def checkpoint() -> dict[str, str]:
+        return {"checkpoint": await run_in_threadpool(hub.store.checkpoint)}
+
+    return app
+
+
+def any_key(key: str) -> PublicKey | None:
+    """A key id that is a whole public key: it proves possession; membership is asked by the hub's functions."""
+    return PublicKey.from_hex(key) if len(key) == 64 else None
+
+
+def _errors(app: FastAPI) -> None:
+    @app.exception_handler(SojournError)
+    async def refused(_: Request, error: SojournError) -> JSONResponse:
+        status = 403 if isinstance(error, IdentityError) else 503 if isinstance(error, AuditError) else 409
+        words = str(error.args[0]) if error.args else ""
+        reason = getattr(error, "reason", "") or type(error).__name__
+        return JSONResponse({"reason": reason, "message": words, "remedy": error.remedy}, status)
+
+    @app.exception_handler(ValidationError)
+    async def malformed(_: Request, error: ValidationError) -> JSONResponse:
+        places = sorted({".".join(str(part) for part in item["loc"]) for item in error.errors()})
+        message = f"The message is not of the agreed form at: {', '.join(places)[:200]}."
+        return JSONResponse({"reason": "malformed", "message": message, "remedy": "Upgrade the older side."}, 422)
+
+
+Proof = Callable[[Request, Callable[[str], PublicKey | None]], Awaitable[tuple[PublicKey, bytes]]]
+Node = Callable[[Request, str, type[Any]], Awaitable[tuple[PublicKey, Any]]]
+Researcher = Callable[[Request], Awaitable[tuple[PublicKey, bytes]]]
+
+
+def _node_routes(app: FastAPI, hub: Hub, proved: Proof, node: Node) -> None:
+    @app.post("/v1/join")
+    async def join(request: Request) -> Any:
+        key, body = await proved(request, any_key)
+        return await run_in_threadpool(hub.join, Join.model_validate_json(body), key)
+
+    @app.post("/v1/sites/{site}/publication")
+    async def publish(site: str, request: Request) -> dict[str, bool]:
+        _, message = await node(request, site, Publish)
+        await run_in_threadpool(hub.publish, site, message)
+        return {"published": True}
+
+    @app.post("/v1/sites/{site}/poll")
+    async def poll(site: str, request: Request) -> Work:
+        _, message = await node(request, site, Poll)
+        until = time.monotonic() + message.wait
+        with hub.bell.listening(f"site:{site}") as listener:
+            while True:
+                work: Work = await run_in_threadpool(hub.poll, site, message)
+                left = until - time.monotonic()
+                if work.tasks or work.ended or left <= 0 or hub.bell.closed:
+                    return work
+                await listener.heard(left)
+
+    @app.post("/v1/sites/{site}/deliveries")
+    async def deliver(site: str, request: Request) -> Acknowledgement:
+        key, message = await node(request, site, Delivery)
+        receipt = await run_in_threadpool(hub.studies.deliver, site, key, message)
+        return Acknowledgement(receipt=receipt)
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise IdentityError("The request cannot be read.", remedy="Submit it with `sojourn study submit`.")
+    return document
+
+
+def _client_routes(app: FastAPI, hub: Hub, researcher: Researcher) -> None:
+    @app.post("/v1/projects/{project}/preparations")
+    async def prepare(project: str, request: Request) -> Any:
+        key, _ = await researcher(request)
+        return await run_in_threadpool(hub.prepare, project, key)
+
+    @app.post("/v1/studies")
+    async def submit(request: Request) -> Any:
+        key, body = await researcher(request)
+        return await run_in_threadpool(hub.submit, _document(body), key)
+
+    @app.get("/v1/studies/{study}")
+    async def show(study: str, request: Request, since: int = 0, wait: float = 0.0) -> Any:
+        key, _ = await researcher(request)
+        until = time.monotonic() + min(max(wait, 0.0), 30.0)
+        with hub.bell.listening(f"study:{study}") as listener:
+            while True:
+                seen = await run_in_threadpool(views.view, hub, study, key, since)
+                left = until - time.monotonic()
+                if seen.events or seen.finished is not None or left <= 0 or hub.bell.closed:
+                    return seen
+                await listener.heard(left)
+
+    @app.get("/v1/studies/{study}/results")
+    async def results(study: str, request: Request) -> Any:
+        key, _ = await researcher(request)
+        return await run_in_threadpool(views.results, hub, study, key)
+
+    @app.post("/v1/studies/{study}/cancellation")
+    async def cancel(study: str, request: Request) -> dict[str, bool]:
+        key, _ = await researcher(request)
+        await run_in_threadpool(views.demand_researcher, hub, study, key)
+        return {"cancelled": await run_in_threadpool(hub.cancel, study, key)}

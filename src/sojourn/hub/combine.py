@@ -1,0 +1,37 @@
+"""Opens what sites deliver and refuses whatever is not exactly the release that was asked for."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import select
+
+from sojourn.errors import IdentityError
+from sojourn.hub.store import HubStore
+from sojourn.hub.tables import seal_keys
+from sojourn.identity.envelope import Request
+from sojourn.identity.keys import PublicKey
+from sojourn.messages import Delivery, Document, ReceivedAnswer
+from sojourn.wire.seal import open_sealed, release_info
+
+
+def open_delivery(store: HubStore, request: Request, site: str, message: Delivery) -> tuple[Document, str]:
+    """The signed release inside a delivery and its digest; IdentityError where anything does not fit."""
+    row = store.row(select(seal_keys.c.private).where(seal_keys.c.public == request.seal_key))
+    if row is None or message.sealed is None:
+        raise _refuse("The answer is sealed to a key of another hub.")
+    try:
+        info = release_info(study=message.study, analysis=message.analysis, round=message.ask, site=site)
+        document = json.loads(open_sealed(row["private"], bytes.fromhex(message.sealed), info))
+        answer = ReceivedAnswer.read(document, PublicKey.from_hex(request.roster[site]))
+    except (ValueError, KeyError) as error:
+        raise _refuse("The answer cannot be opened or read.") from error
+    header = answer.release.header
+    place = (header.study, header.plan, header.analysis, header.ask, header.site)
+    if place != (message.study, request.plan_hash, message.analysis, message.ask, site):
+        raise _refuse("The answer belongs to another question.")
+    return answer.document, answer.release.digest()
+
+
+def _refuse(words: str) -> IdentityError:
+    return IdentityError(words, remedy="Upgrade the node to the hub's version, or ask the custodian.")

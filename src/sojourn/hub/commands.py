@@ -1,0 +1,118 @@
+"""`sojourn hub …` and `sojourn project …`: thin words over the hub's functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sojourn.hub import program
+from sojourn.hub.config import HubHome
+from sojourn.identity.keys import PublicKey
+from sojourn.report.printing import answer, rows
+from sojourn.wire.serving import until_told_to_stop
+
+app = typer.Typer(help="Run the middle of a federation. It sees no records.", no_args_is_help=True)
+projects = typer.Typer(help="Projects and who may submit to them.", no_args_is_help=True)
+
+Home = Annotated[Path, typer.Option("--home", help="The hub's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+HERE = Path("hub")
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Option(help="The federation's name, e.g. heart.example.org.")],
+    home: Home = HERE,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8443,
+    dns: Annotated[list[str] | None, typer.Option(help="Further names of this machine, for its certificate.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a hub: keys, certificate authority, store.
+
+    Example: sojourn hub init --name heart.example.org --host 0.0.0.0 --dns hub.heart.example.org
+    """
+    made = program.create(home, name, host, port, dns or [])
+    answer(
+        {"home": str(made.folder), "name": name},
+        as_json,
+        [f"A hub for {name} is ready in {home}.", "Next: sojourn hub start"],
+    )
+
+
+@app.command()
+def start(home: Home = HERE, as_json: AsJson = False) -> None:
+    """Serve nodes and researchers until Ctrl-C or SIGTERM.
+
+    Example: sojourn hub start --home hub
+    """
+    running = program.HubProgram(HubHome.load(home))
+    running.start()
+    answer({"url": running.url}, as_json, [f"The hub answers at {running.url}. Ctrl-C ends it."])
+    until_told_to_stop()
+    running.stop()
+
+
+@app.command()
+def show(
+    home: Home = HERE,
+    diagram: Annotated[bool, typer.Option("--diagram", help="Draw the live federation (Mermaid).")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The federation at a glance, and the address line that researchers log in with.
+
+    Example: sojourn hub show --diagram
+    """
+    found = program.ask(home, "show")
+    if diagram and not as_json:
+        print(found["diagram"])
+        return
+    answer(found, as_json)
+    if not as_json:
+        sites = [{**site, "tables": [data["table"] for data in site["datasets"]]} for site in found["sites"]]
+        rows(f"Sites at {found['url']}", ("site", "online", "tables", "key"), sites)
+        print(f"Address for `sojourn login`:\n{found['address']}")
+
+
+@app.command()
+def invite(
+    site: Annotated[str, typer.Argument(help="The name that the new site will have.")],
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """A line with which one new site may join, once, within seven days.
+
+    Example: sojourn hub invite Cleveland
+    """
+    line = program.ask(home, "invite", site=site)
+    answer({"site": site, "invitation": line}, as_json, [line])
+
+
+@projects.command("add")
+def add_project(
+    name: Annotated[str, typer.Argument(help="The project's name.")], home: Home = HERE, as_json: AsJson = False
+) -> None:
+    """Open a project.
+
+    Example: sojourn project add heart
+    """
+    program.ask(home, "add_project", name=name)
+    answer({"project": name}, as_json, [f"Project {name} is open. Next: sojourn project member {name} --key FILE.pub"])
+
+
+@projects.command("member")
+def add_member(
+    project: Annotated[str, typer.Argument(help="The project's name.")],
+    key: Annotated[Path, typer.Option(help="The researcher's public key file (.pub).")],
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Let a researcher submit to a project. Each custodian still decides alone (`sojourn node approve`).
+
+    Example: sojourn project member heart --key ada.key.pub
+    """
+    public = PublicKey.load(key)
+    program.ask(home, "add_member", project=project, key=public.hex)
+    answer({"project": project, "key": public.id}, as_json, [f"Key {public.id} may submit to {project}."])

@@ -1,0 +1,131 @@
+"""The hub as a program: makes its home, opens it, serves it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sojourn.errors import ConfigurationError
+from sojourn.hub.api import application
+from sojourn.hub.config import HubHome
+from sojourn.hub.diagram import diagram
+from sojourn.hub.service import Hub
+from sojourn.hub.store import HubStore
+from sojourn.hub.tables import metadata
+from sojourn.identity.keys import PrivateKey, PublicKey
+from sojourn.storage.engine import open_engine
+from sojourn.storage.lock import HomeLock
+from sojourn.storage.migrate import upgrade
+from sojourn.wire.address import Address
+from sojourn.wire.administration import administer, administration, listens
+from sojourn.wire.authorities import create_authority, issue_server
+from sojourn.wire.serving import Server, serve, serve_locally
+
+MIGRATIONS = "sojourn.hub.migrations"
+
+
+def create(folder: Path, name: str, host: str, port: int, names: list[str]) -> HubHome:
+    """A new hub: its keys, its certificate authority, its empty store. ConfigurationError where there is one."""
+    if (folder / "hub.yaml").exists():
+        raise ConfigurationError("There is a hub here already.", remedy="Use it, or choose another --home.")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home = HubHome(folder, name, host, port)
+    home.authority.mkdir(mode=0o700)
+    create_authority(home.authority)
+    issue_server(home.authority, sorted({host, *names}))
+    PrivateKey.generate().save(home.log_key)
+    home.save()
+    return home
+
+
+def open_hub(home: HubHome, clock: Callable[[], float] = time.time) -> Hub:
+    """The hub of this home, its store brought up to date; not started."""
+    engine = open_engine(home.database)
+    upgrade(engine, MIGRATIONS)
+    key = PrivateKey.load(home.log_key)
+    store = HubStore(engine, metadata, key, home.name, lambda: datetime.fromtimestamp(clock(), UTC))
+    return Hub(store, clock)
+
+
+class HubProgram:
+    """A served hub: HTTPS for nodes and researchers, a local socket for its administrator."""
+
+    def __init__(self, home: HubHome) -> None:
+        self._lock = HomeLock(home.folder)
+        self.home = home
+        self.hub = open_hub(home)
+        certificate, key = home.authority / "server.pem", home.authority / "server.key"
+        self.server: Server = serve(application(self.hub), home.host, home.port, cert=certificate, key=key)
+        self.local: Server = serve_locally(administration(functions(self.hub, self.address)), home.socket)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        host = f"[{self.home.host}]" if ":" in self.home.host else self.home.host
+        return f"https://{host}:{self.server.port}"
+
+    def address(self, token: str = "") -> Address:
+        """What nodes and researchers pin."""
+        pem = (self.home.authority / "ca.pem").read_text(encoding="ascii")
+        key = PublicKey.from_hex(self.hub.store.public_key.hex)
+        return Address(self.url, self.home.name, pem, key.hex, token)
+
+    def start(self) -> None:
+        """Take up running studies and answer requests."""
+        self.hub.start()
+        self.server.start()
+        self.local.start()
+
+    def stop(self) -> None:
+        """End within bounded time; nothing in hand is lost."""
+        self.hub.bell.close()
+        self.local.stop()
+        self.server.stop()
+        self.hub.close()
+        self._lock.release()
+
+
+def functions(hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable[..., Any]]:
+    """What an administrator may do on the machine of the hub."""
+
+    def show() -> dict[str, Any]:
+        return {
+            "address": address("").encode(),
+            "url": address("").url,
+            "sites": [view.model_dump() for view in hub.site_views()],
+            "studies": [{"study": row["id"], "title": row["title"]} for row in hub.store.live_studies()],
+            "diagram": diagram(hub),
+        }
+
+    def invite(site: str) -> str:
+        return address(hub.invite(site)).encode()
+
+    def add_project(name: str) -> None:
+        hub.add_project(name)
+
+    def add_member(project: str, key: str) -> None:
+        hub.add_member(project, key)
+
+    def verify() -> dict[str, Any]:
+        report = hub.store.verify()
+        return {"ok": report.ok, "problems": [str(problem) for problem in report.problems]}
+
+    return {
+        "show": show,
+        "invite": invite,
+        "add_project": add_project,
+        "add_member": add_member,
+        "verify": verify,
+        "checkpoint": hub.store.checkpoint,
+    }
+
+
+def ask(folder: Path, name: str, /, **arguments: Any) -> Any:
+    """Call one of `functions` of the running hub of this home; ConfigurationError where it does not run."""
+    home = HubHome.load(folder)
+    if not listens(home.socket):
+        raise ConfigurationError("The hub is not running.", remedy="Start it with `sojourn hub start`.")
+    return administer(home.socket, name, **arguments)

@@ -1,0 +1,224 @@
+"""What the hub does, as plain functions over its store: the web, the command line and the testbed all call these."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy import select
+
+from sojourn import __version__
+from sojourn.audit.entry import Entry
+from sojourn.errors import IdentityError, SojournError, StudyFailed
+from sojourn.hub.bell import Bell
+from sojourn.hub.store import HubStore
+from sojourn.hub.studies import Studies
+from sojourn.hub.tables import sites
+from sojourn.identity.envelope import Envelope, Request
+from sojourn.identity.keys import PublicKey
+from sojourn.messages import PROTOCOL, Document, Federation, Join, Joined, Poll, Publish, SiteView, Submitted, Work
+from sojourn.study.catalogue import check
+from sojourn.study.plan import Plan
+from sojourn.wire.seal import new_seal_key
+
+ONLINE = 60.0  # seconds since the last poll
+TOKEN_LIFE = 7 * 86400.0
+
+
+class Hub:
+    """One federation's middle: it carries requests and combines releases, and sees no records."""
+
+    def __init__(self, store: HubStore, clock: Callable[[], float] = time.time) -> None:
+        self.store = store
+        self.clock = clock
+        self.bell = Bell()
+        self.studies = Studies(store, self.bell, clock)
+        self._seen: dict[str, float] = {}
+        self._closing = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, name="hub-clock", daemon=True)
+
+    def start(self) -> None:
+        """Take up every study where it stood, and begin to watch deadlines."""
+        self.studies.resume()
+        self._ticker.start()
+
+    def close(self) -> None:
+        """Stop watching and close the store; nothing in hand is lost."""
+        self._closing.set()
+        if self._ticker.is_alive():
+            self._ticker.join(timeout=10)
+        self.store.close()
+
+    def _tick(self) -> None:
+        while not self._closing.wait(0.5):
+            self.studies.keep_deadlines(lambda site: self.clock() - self._seen.get(site, 0.0))
+
+    # ---- administration
+
+    def add_project(self, name: str) -> None:
+        """Open a project."""
+        self.store.add_project(name, Entry("project.added", "administrator", facts={"project": name}))
+
+    def add_member(self, project: str, key: str) -> None:
+        """Let a researcher's key submit to a project."""
+        member = PublicKey.from_hex(key)
+        entry = Entry("project.member", "administrator", facts={"project": project, "key": member.id})
+        self.store.add_member(project, member.hex, entry)
+
+    def invite(self, site: str) -> str:
+        """A one-time secret with which a site of this name may join within seven days."""
+        secret = secrets.token_hex(24)
+        entry = Entry("site.invited", "administrator", facts={"site": site})
+        self.store.add_token(_digest(secret), site, self.clock() + TOKEN_LIFE, entry)
+        return secret
+
+    # ---- nodes
+
+    def node_key(self, site: str) -> PublicKey | None:
+        """The key that a joined site must prove on every request."""
+        row = self.store.site(site)
+        return None if row is None else PublicKey.from_hex(row["key"])
+
+    def join(self, message: Join, key: PublicKey) -> Joined:
+        """Admit a site that holds a valid token and has proved the key that it shows."""
+        if message.protocol != PROTOCOL:
+            raise version_differs(message.software)
+        if key.hex != message.key:
+            raise IdentityError("The request is not signed with the key that it shows.", remedy="Join again.")
+        row = {
+            "name": message.site,
+            "key": message.key,
+            "log_key": message.log_key,
+            "software": message.software,
+            "published": json.dumps({"datasets": [], "rules": {}, "sandbox": ""}),
+        }
+        facts = {"site": message.site, "key": key.id, "software": message.software}
+        entry = Entry("site.joined", f"node:{message.site}", facts=facts)
+        self.store.join(_digest(message.token), row, self.clock(), entry)
+        return Joined(site=message.site, protocol=PROTOCOL, software=__version__)
+
+    def publish(self, site: str, message: Publish) -> None:
+        """Replace what a site tells of its datasets."""
+        document = message.model_dump()
+        names = sorted(str(dataset.get("table", "")) for dataset in message.datasets)
+        entry = Entry("site.published", f"node:{site}", facts={"tables": names})
+        self.store.publish(site, document, entry)
+
+    def poll(self, site: str, message: Poll) -> Work:
+        """What a node has to do now; empty when there is nothing."""
+        if message.protocol != PROTOCOL:
+            raise version_differs(message.software)
+        self._seen[site] = self.clock()
+        tasks = self.studies.tasks_for(site, set(message.known))
+        ended = self.studies.ended(message.running)
+        return Work(tasks=tasks, ended=ended, time=self.clock())
+
+    # ---- researchers
+
+    def prepare(self, project: str, key: PublicKey) -> Federation:
+        """All that a researcher needs in order to sign a request, with a fresh key to seal the answers to."""
+        self.demand_member(project, key)
+        private, public = new_seal_key()
+        entry = Entry("study.prepared", f"researcher:{key.id}", facts={"project": project})
+        self.store.add_seal_key(public, private, self.clock(), entry)
+        origin, log_key = self.log_identity()
+        return Federation(
+            protocol=PROTOCOL,
+            software=__version__,
+            sites=self.site_views(),
+            seal_key=public,
+            log_origin=origin,
+            log_key=log_key,
+        )
+
+    def site_views(self) -> list[SiteView]:
+        """Every joined site with what it published."""
+        views = []
+        for row in self.store.rows(select(sites).order_by(sites.c.name)):
+            published = json.loads(row["published"])
+            online = self.clock() - self._seen.get(row["name"], 0.0) < ONLINE
+            views.append(
+                SiteView(
+                    site=row["name"],
+                    key=row["key"],
+                    online=online,
+                    datasets=published["datasets"],
+                    rules=published["rules"],
+                )
+            )
+        return views
+
+    def log_identity(self) -> tuple[str, str]:
+        """The origin and public key of the hub's log."""
+        return self.store.origin, self.store.public_key.hex
+
+    def demand_member(self, project: str, key: PublicKey) -> None:
+        """IdentityError unless the key belongs to the project."""
+        if not self.store.is_member(project, key.hex):
+            raise IdentityError(
+                "This key does not belong to the project, or there is no such project.",
+                remedy="Ask the hub's administrator for `sojourn project member PROJECT --key FILE`.",
+            )
+
+    def submit(self, document: Document, key: PublicKey) -> Submitted:
+        """Take a signed request (its envelope's document) and ask all its sites at once."""
+        envelope = Envelope.from_dict(document)
+        if envelope.key != key.hex or not envelope.holds():
+            raise IdentityError("The request is not signed by the key that sends it.", remedy="Sign it with your key.")
+        request = Request.read(envelope)
+        self._demand_sound(request, key)
+        plan = check(Plan.from_dict(request.plan), tuple(request.roster))
+        now = self.clock()
+        row = {
+            "id": request.study,
+            "project": request.project,
+            "researcher": key.hex,
+            "title": plan.title,
+            "request": json.dumps(document),
+            "plan": plan.hash,
+            "state": "submitted",
+            "message": "",
+            "submitted": now,
+            "finished": None,
+            "expires": float(request.expires),
+        }
+        facts = {"project": request.project, "plan": plan.hash, "sites": sorted(request.roster)}
+        entry = Entry("study.submitted", f"researcher:{key.id}", study=request.study, facts=facts)
+        self.store.submit(row, request.seal_key, {"state": "submitted", "time": now}, entry)
+        receipt = self.studies.receipt(request.study, "study.submitted")
+        self.studies.advance(request.study)
+        return Submitted(study=request.study, receipt=receipt)
+
+    def cancel(self, study: str, key: PublicKey) -> bool:
+        """Stop a study: nodes end their workers at their next word from the hub. False where it had ended."""
+        entry = Entry("study.cancelled", f"researcher:{key.id}", study=study)
+        return self.studies.end(study, "cancelled", "Cancelled by the researcher.", entry)
+
+    def _demand_sound(self, request: Request, key: PublicKey) -> None:
+        self.demand_member(request.project, key)
+        if not self.clock() - 60 < request.expires or request.issued > self.clock() + 60:
+            raise IdentityError(
+                "The request has expired, or a clock is wrong.", remedy="Check your clock, submit again."
+            )
+        known = {row["name"]: row["key"] for row in self.store.rows(select(sites))}
+        strangers = sorted(site for site, node in request.roster.items() if known.get(site) != node)
+        if strangers:
+            raise StudyFailed(f"Not sites of this federation: {', '.join(strangers)}.", remedy="Fetch the sites again.")
+        if Plan.from_dict(request.plan).hash != request.plan_hash:
+            raise IdentityError("The plan is not the one that was signed.", remedy="Submit the plan again.")
+
+
+def version_differs(software: str) -> SojournError:
+    """The error for another protocol."""
+    return StudyFailed(
+        f"The node speaks another protocol (its software is {software}, the hub's {__version__}).",
+        remedy="Upgrade the older of the two; minor versions differ by at most one.",
+    )
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

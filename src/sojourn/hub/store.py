@@ -1,0 +1,224 @@
+"""What the hub remembers. Every writing method takes its audit entry; both are in one transaction or neither is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.engine import RowMapping
+
+from sojourn.audit.entry import Entry
+from sojourn.errors import ConfigurationError, IdentityError, StudyFailed
+from sojourn.hub.tables import asks, events, members, projects, results, seal_keys, sites, studies, tasks, tokens
+from sojourn.storage.store import Store
+
+Document = Mapping[str, Any]
+
+
+class HubStore(Store):
+    """The hub's tables behind its own words."""
+
+    # ---- people and sites
+
+    def add_project(self, name: str, entry: Entry) -> None:
+        """A new project; ConfigurationError where the name is taken."""
+
+        def action(connection: Connection) -> None:
+            if connection.execute(select(projects).where(projects.c.name == name)).first():
+                raise ConfigurationError(f"There is a project {name} already.", remedy="Choose another name.")
+            connection.execute(insert(projects).values(name=name))
+
+        self.write(entry, action)
+
+    def add_member(self, project: str, key: str, entry: Entry) -> None:
+        """A researcher's key may submit to the project (each custodian still decides for itself)."""
+
+        def action(connection: Connection) -> None:
+            if not connection.execute(select(projects).where(projects.c.name == project)).first():
+                raise ConfigurationError(f"There is no project {project}.", remedy="Run `sojourn project add` first.")
+            found = select(members).where(members.c.project == project, members.c.key == key)
+            if not connection.execute(found).first():
+                connection.execute(insert(members).values(project=project, key=key))
+
+        self.write(entry, action)
+
+    def add_token(self, digest: str, site: str, expires: float, entry: Entry) -> None:
+        """A one-time token with which one site may join."""
+        row = {"digest": digest, "site": site, "expires": expires, "used": False}
+        self.write(entry, lambda connection: connection.execute(insert(tokens).values(row)))
+
+    def join(self, digest: str, row: Document, now: float, entry: Entry) -> None:
+        """Spend a token and admit its site; IdentityError where the token does not hold."""
+
+        def action(connection: Connection) -> None:
+            token = connection.execute(select(tokens).where(tokens.c.digest == digest)).mappings().first()
+            if token is None or token["used"] or token["expires"] < now or token["site"] != row["name"]:
+                raise IdentityError(
+                    "The join token does not hold: unknown, used, expired or for another site.",
+                    remedy="Ask the hub's administrator for a new one (`sojourn hub invite SITE`).",
+                )
+            if connection.execute(select(sites).where(sites.c.name == row["name"])).first():
+                raise IdentityError("A site of that name has joined.", remedy="Ask the hub's administrator.")
+            connection.execute(update(tokens).where(tokens.c.digest == digest).values(used=True))
+            connection.execute(insert(sites).values(dict(row)))
+
+        self.write(entry, action)
+
+    def publish(self, site: str, document: Document, entry: Entry) -> None:
+        """Replace what a site tells of its datasets and rules."""
+        values = {"published": json.dumps(document)}
+        self.write(
+            entry, lambda connection: connection.execute(update(sites).where(sites.c.name == site).values(values))
+        )
+
+    # ---- studies
+
+    def add_seal_key(self, public: str, private: bytes, now: float, entry: Entry) -> None:
+        """A new per-run key to which nodes seal their answers."""
+        row = {"public": public, "private": private, "made": now}
+        self.write(entry, lambda connection: connection.execute(insert(seal_keys).values(row)))
+
+    def submit(self, row: Document, seal_key: str, event: Document, entry: Entry) -> None:
+        """Record a signed request; StudyFailed where its id or seal key was used or never made here."""
+
+        def action(connection: Connection) -> None:
+            if connection.execute(select(studies.c.id).where(studies.c.id == row["id"])).first():
+                raise StudyFailed("This request was submitted before.", remedy="Submit the plan again: each is new.")
+            if not connection.execute(select(seal_keys.c.public).where(seal_keys.c.public == seal_key)).first():
+                raise StudyFailed("The request names a seal key of another hub.", remedy="Submit the plan again.")
+            connection.execute(insert(studies).values(dict(row)))
+            _event(connection, row["id"], event)
+
+        self.write(entry, action)
+
+    def dispatch(self, ask: Document, rows: Sequence[Document], event: Document, entry: Entry) -> None:
+        """One round of one analysis, asked of all its sites at once; what exists stays as it is."""
+
+        def action(connection: Connection) -> None:
+            same = (asks.c.study == ask["study"], asks.c.analysis == ask["analysis"], asks.c.digest == ask["digest"])
+            if not connection.execute(select(asks.c.digest).where(*same)).first():
+                connection.execute(insert(asks).values(dict(ask)))
+            for row in rows:
+                found = select(tasks.c.site).where(*_task(row["study"], row["analysis"], row["ask"], row["site"]))
+                if not connection.execute(found).first():
+                    connection.execute(insert(tasks).values(dict(row)))
+            study = rows[0]["study"]
+            connection.execute(
+                update(studies).where(studies.c.id == study, studies.c.state == "submitted").values(state="running")
+            )
+            _event(connection, study, event)
+
+        self.write(entry, action)
+
+    def settle(self, key: tuple[str, str, str, str], values: Document, event: Document, entry: Entry) -> bool:
+        """Record what became of one task, once. False where it was settled before: nothing changes then."""
+
+        class SettledBefore(Exception):
+            """Rolls the savepoint back, so that a duplicate leaves no second entry."""
+
+        def action(connection: Connection) -> None:
+            waiting = update(tasks).where(*_task(*key), tasks.c.state == "waiting").values(dict(values))
+            if connection.execute(waiting).rowcount != 1:
+                raise SettledBefore
+            _event(connection, key[0], event)
+
+        try:
+            self.write(entry, action)
+        except SettledBefore:
+            return False
+        return True
+
+    def conclude(self, study: str, analysis: str, values: Document, event: Document, entry: Entry) -> None:
+        """The estimate or error of one analysis, once."""
+
+        def action(connection: Connection) -> None:
+            found = select(results).where(results.c.study == study, results.c.analysis == analysis)
+            if not connection.execute(found).first():
+                connection.execute(insert(results).values(study=study, analysis=analysis, **values))
+                _event(connection, study, event)
+
+        self.write(entry, action)
+
+    def finish(self, study: str, state: str, message: str, now: float, entry: Entry) -> bool:
+        """Move a study to an end, once; False where it had ended."""
+
+        class EndedBefore(Exception):
+            """Rolls the savepoint back: an end is final."""
+
+        def action(connection: Connection) -> None:
+            live = update(studies).where(studies.c.id == study, studies.c.state.in_(("submitted", "running")))
+            if connection.execute(live.values(state=state, message=message, finished=now)).rowcount != 1:
+                raise EndedBefore
+            _event(connection, study, {"state": state, "time": now})
+
+        try:
+            self.write(entry, action)
+        except EndedBefore:
+            return False
+        return True
+
+    # ---- reading
+
+    def row(self, query: Any) -> RowMapping | None:
+        """The first row of a query."""
+        return self.read(lambda connection: connection.execute(query).mappings().first())
+
+    def rows(self, query: Any) -> list[RowMapping]:
+        """All rows of a query."""
+        return self.read(lambda connection: list(connection.execute(query).mappings()))
+
+    def study(self, study: str) -> RowMapping | None:
+        """One study."""
+        return self.row(select(studies).where(studies.c.id == study))
+
+    def live_studies(self) -> list[RowMapping]:
+        """Studies that have not ended."""
+        return self.rows(select(studies).where(studies.c.state.in_(("submitted", "running"))))
+
+    def tasks_of(self, study: str) -> list[RowMapping]:
+        """All tasks of a study, in the order of rounds."""
+        return self.rows(select(tasks).where(tasks.c.study == study).order_by(tasks.c.round, tasks.c.site))
+
+    def asks_of(self, study: str) -> dict[tuple[str, str], RowMapping]:
+        """All asks of a study by (analysis, digest)."""
+        found = self.rows(select(asks).where(asks.c.study == study))
+        return {(row["analysis"], row["digest"]): row for row in found}
+
+    def results_of(self, study: str) -> dict[str, RowMapping]:
+        """The results of a study by analysis."""
+        return {row["analysis"]: row for row in self.rows(select(results).where(results.c.study == study))}
+
+    def waiting_of(self, site: str) -> list[RowMapping]:
+        """Tasks that a site has still to answer, of studies that have not ended."""
+        query = (
+            select(tasks)
+            .join(studies, studies.c.id == tasks.c.study)
+            .where(tasks.c.site == site, tasks.c.state == "waiting", studies.c.state == "running")
+        )
+        return self.rows(query.order_by(tasks.c.dispatched))
+
+    def events_of(self, study: str, since: int) -> list[dict[str, Any]]:
+        """Progress events from number `since` on."""
+        query = select(events.c.document).where(events.c.study == study, events.c.number >= since)
+        return [json.loads(row["document"]) for row in self.rows(query.order_by(events.c.number))]
+
+    def site(self, name: str) -> RowMapping | None:
+        """One joined site."""
+        return self.row(select(sites).where(sites.c.name == name))
+
+    def is_member(self, project: str, key: str) -> bool:
+        """Whether a key may submit to a project."""
+        return self.row(select(members).where(members.c.project == project, members.c.key == key)) is not None
+
+
+def _task(study: str, analysis: str, ask: str, site: str) -> tuple[Any, ...]:
+    return (tasks.c.study == study, tasks.c.analysis == analysis, tasks.c.ask == ask, tasks.c.site == site)
+
+
+def _event(connection: Connection, study: str, document: Document) -> None:
+    last = connection.execute(select(func.max(events.c.number)).where(events.c.study == study)).scalar()
+    number = 0 if last is None else last + 1
+    body = json.dumps({"number": number, **document}, sort_keys=True)
+    connection.execute(insert(events).values(study=study, number=number, document=body))

@@ -1,0 +1,255 @@
+"""Everything that crosses between hub, node and client; nothing else does.
+
+Law: an `Answer` holds only a `disclosure.Release`, which only the gate can make. Every other message carries
+identifiers, hashes, signed requests and words of `errors.REASONS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, Field
+
+from sojourn.analysis.partial import decode, encode
+from sojourn.analysis.statistic import Ask
+from sojourn.disclosure.gate import ReceivedRelease, Release
+from sojourn.errors import IdentityError
+from sojourn.identity.keys import PrivateKey, PublicKey
+
+PROTOCOL = 1
+_RELEASE_TYPE = b"sojourn-release-v1\n"
+
+Hex16 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
+Word = Annotated[str, Field(min_length=1, max_length=40)]
+Document = dict[str, Any]
+
+
+class Message(BaseModel):
+    """Frozen; unknown words are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# ---- asks and answers -------------------------------------------------------------------------------------------
+
+
+class AskDocument(Message):
+    """One round's question in wire form."""
+
+    step: Word
+    broadcast: dict[str, Document]
+
+    @classmethod
+    def of(cls, ask: Ask) -> AskDocument:
+        """The wire form of an ask."""
+        return cls(step=ask.step, broadcast={name: encode(array) for name, array in sorted(ask.broadcast.items())})
+
+    def ask(self) -> Ask:
+        """The ask; ValueError on damaged arrays."""
+        return Ask(self.step, {name: decode(array) for name, array in self.broadcast.items()})
+
+    def digest(self, study: str, analysis: str) -> str:
+        """Names this ask within its study: sha256 of its canonical bytes."""
+        body: Document = {"study": study, "analysis": analysis, "step": self.step, "broadcast": self.broadcast}
+        return hashlib.sha256(rfc8785.dumps(body)).hexdigest()
+
+
+class Answer:
+    """A release under its site's signature: the only thing with numbers that a node ever sends."""
+
+    def __init__(self, release: Release, key: PrivateKey) -> None:
+        if type(release) is not Release:
+            raise TypeError("an Answer holds only a Release that the gate made")
+        self.release = release
+        self._signature = key.sign(_signed_bytes(release.to_dict()))
+
+    def to_dict(self) -> Document:
+        """The document that is sealed and sent."""
+        return {"release": self.release.to_dict(), "signature": self._signature.hex()}
+
+
+class ReceivedAnswer:
+    """An answer as another party reads it, its signature checked against the site's key from the signed roster."""
+
+    def __init__(self, release: ReceivedRelease, document: Document) -> None:
+        self.release = release
+        self.document = document
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any], key: PublicKey) -> ReceivedAnswer:
+        """IdentityError where the signature does not hold, ValueError where it is not an answer."""
+        if set(document) != {"release", "signature"}:
+            raise ValueError("not an answer")
+        signature = bytes.fromhex(document["signature"])
+        if not key.verify(signature, _signed_bytes(document["release"])):
+            raise IdentityError(
+                "A release does not carry its site's signature.",
+                remedy="Report this to all custodians: the hub may be faulty or hostile.",
+            )
+        return cls(ReceivedRelease.from_dict(document["release"]), dict(document))
+
+
+def _signed_bytes(release: Mapping[str, Any]) -> bytes:
+    return _RELEASE_TYPE + rfc8785.dumps(dict(release))
+
+
+# ---- node and hub -----------------------------------------------------------------------------------------------
+
+
+class RoundDocument(Message):
+    """One past round of a clear plan: what was asked, and each site's signed answer."""
+
+    ask: AskDocument
+    answers: dict[Name, Document]
+
+
+class Task(Message):
+    """What the hub asks of one node: one round of one analysis, with everything needed to check it."""
+
+    study: Hex16
+    analysis: Word
+    ask: AskDocument
+    transcript: list[RoundDocument]
+    request: Document  # the researcher's envelope
+
+    def key(self) -> str:
+        """Names the task: (study, analysis, ask)."""
+        return self.ask.digest(self.study, self.analysis)
+
+
+class Join(Message):
+    """A new node shows its one-time token and its keys; the request itself is signed with `key`."""
+
+    protocol: int
+    software: str
+    site: Name
+    token: str
+    key: Digest
+    log_key: Digest
+
+
+class Joined(Message):
+    """The hub's word that a node belongs to the federation."""
+
+    site: Name
+    protocol: int
+    software: str
+
+
+class Publish(Message):
+    """The datasets' public dictionaries: all that a node tells of its data without being asked."""
+
+    datasets: list[Document]
+    rules: Document  # the policy's public name, version and threshold
+    sandbox: str
+
+
+class Poll(Message):
+    """A node asks for work. `known`: tasks in hand; `running`: studies in hand."""
+
+    protocol: int
+    software: str
+    known: list[Digest]
+    running: list[Hex16]
+    wait: Annotated[float, Field(ge=0, le=30)]
+
+
+class Work(Message):
+    """What the hub answers: new tasks, studies that have ended, and the hub's time (UTC seconds)."""
+
+    tasks: list[Task]
+    ended: dict[str, Literal["completed", "failed", "cancelled"]]
+    time: float
+
+
+class Delivery(Message):
+    """A sealed answer, or a reason from the fixed list; exactly one of them."""
+
+    study: Hex16
+    analysis: Word
+    ask: Digest
+    sealed: str | None = None  # hex
+    reason: Word | None = None
+
+
+class Acknowledgement(Message):
+    """The hub's receipt: its log entry with inclusion proof and signed checkpoint."""
+
+    receipt: Document
+
+
+# ---- client and hub ---------------------------------------------------------------------------------------------
+
+
+class SiteView(Message):
+    """What a researcher may know of a site before asking."""
+
+    site: Name
+    key: Digest
+    online: bool
+    datasets: list[Document]
+    rules: Document
+
+
+class Federation(Message):
+    """What a researcher needs in order to sign a request."""
+
+    protocol: int
+    software: str
+    sites: list[SiteView]
+    seal_key: Digest
+    log_origin: str
+    log_key: Digest
+
+
+class Submitted(Message):
+    """The hub took the request; its receipt proves it."""
+
+    study: Hex16
+    receipt: Document
+
+
+class StudyView(Message):
+    """Where a study stands. `events` from the number asked for on."""
+
+    study: Hex16
+    title: str
+    project: str
+    state: Literal["submitted", "running", "completed", "failed", "cancelled"]
+    message: str
+    submitted: float
+    finished: float | None
+    events: list[Document]
+
+
+class Outcome(Message):
+    """What one site did for one analysis."""
+
+    status: Literal["waiting", "contributed", "not released", "no answer"]
+    reason: str
+    bytes: int
+
+
+class AnalysisView(Message):
+    """One analysis at its end: the hub's estimate or its error, and the whole signed transcript to check it by."""
+
+    estimate: Document | None
+    error: Document | None
+    transcript: list[RoundDocument]
+    outcomes: dict[Name, Outcome]
+
+
+class ResultsView(Message):
+    """A study's end as the client fetches it."""
+
+    study: StudyView
+    request: Document
+    analyses: dict[str, AnalysisView]
+    receipts: list[Document]
+    log_origin: str
+    log_key: Digest

@@ -1,0 +1,139 @@
+"""May this run here? Signature, pins, plan and dataset are checked before any record is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sojourn.analysis.variable import Variables, with_site
+from sojourn.audit.entry import Entry
+from sojourn.errors import EnvelopeRefused, PlanError, SiteRefused, SojournError
+from sojourn.identity.envelope import Envelope, Request, admit
+from sojourn.identity.keys import PublicKey
+from sojourn.messages import Task
+from sojourn.node.store import NodeStore
+from sojourn.study.catalogue import check
+from sojourn.study.plan import Plan
+
+
+@dataclass(frozen=True)
+class Run:
+    """An admitted study at this node, with the one snapshot that it uses to its end."""
+
+    request: Request
+    plan: Plan
+    variables: Variables
+    dataset: str
+    snapshot: str
+
+
+@dataclass(frozen=True)
+class Admission:
+    """The site's own facts that decide over requests."""
+
+    store: NodeStore
+    site: str
+    key: PublicKey
+    policy_version: str
+    least_sites: int
+
+    def run(self, task: Task, now: float) -> Run:
+        """The admitted run that a task belongs to; SiteRefused or EnvelopeRefused with the reason otherwise.
+
+        The first task of a study admits it; later ones must carry the same signed request, byte for byte.
+        """
+        digest = request_digest(task.request)
+        known = self.store.run(task.study)
+        if known is not None:
+            if request_digest(json.loads(known["request"])) != digest:
+                raise EnvelopeRefused("replayed")
+            if known["ended"]:
+                raise SiteRefused("cancelled")
+            return self._opened(Request.read(Envelope.from_dict(task.request)), known["dataset"], known["snapshot"])
+        before = self.store.refusal(task.study)
+        if before is not None and before["request"] == digest:
+            raise SiteRefused(before["reason"])
+        return self._admit(task, digest, now)
+
+    def _admit(self, task: Task, digest: str, now: float) -> Run:
+        try:
+            envelope = Envelope.from_dict(task.request)
+            request = admit(
+                envelope,
+                approved=self.store.approved(),
+                site=self.site,
+                own_key=self.key,
+                now=now,
+                seen=self.store.nonce_seen,
+                policy_version=self.policy_version,
+                least_sites=self.least_sites,
+                plan_hash=lambda document: Plan.from_dict(document).hash,
+            )
+            if request.study != task.study:
+                raise EnvelopeRefused("malformed")
+            run = self._permit(request, envelope.key)
+        except (EnvelopeRefused, SiteRefused) as error:
+            facts = {"reason": error.reason, "request": digest}
+            entry = Entry("run.refused", f"node:{self.site}", study=task.study, facts=facts)
+            self.store.refuse(task.study, digest, error.reason, entry)
+            raise
+        self._record(run, envelope, task.request, now)
+        return run
+
+    def _permit(self, request: Request, researcher: str) -> Run:
+        plan = self._plan(request)
+        if plan.aggregation == "masked":
+            raise SiteRefused("masked aggregation")
+        if plan.missing != "complete":
+            raise SiteRefused("missing by analysis")
+        dataset = self.store.dataset(plan.table)
+        if dataset is None or not self.store.covers(request.project, researcher, plan.table):
+            raise SiteRefused("no table")
+        return self._opened(request, dataset["name"], dataset["snapshot"])
+
+    def _plan(self, request: Request) -> Plan:
+        try:
+            return check(Plan.from_dict(dict(request.plan)), tuple(request.roster))
+        except PlanError as error:
+            raise SiteRefused("plan") from error
+
+    def _opened(self, request: Request, dataset: str, snapshot: str) -> Run:
+        plan = self._plan(request)
+        return Run(request, plan, with_site(plan.variables, tuple(request.roster)), dataset, snapshot)
+
+    def _record(self, run: Run, envelope: Envelope, document: dict[str, Any], now: float) -> None:
+        researcher = PublicKey.from_hex(envelope.key)
+        row = {
+            "study": run.request.study,
+            "nonce": run.request.nonce,
+            "project": run.request.project,
+            "researcher": envelope.key,
+            "request": json.dumps(document),
+            "dataset": run.dataset,
+            "snapshot": run.snapshot,
+            "admitted": now,
+            "ended": "",
+        }
+        facts = {
+            "project": run.request.project,
+            "researcher": researcher.id,
+            "plan": run.request.plan_hash,
+            "purpose": run.plan.purpose or "",
+            "snapshot": run.snapshot,
+            "fields": list(run.plan.names),
+            "analyses": {name: statistic.name for name, statistic in run.plan.analyses.items()},
+        }
+        entry = Entry("run.admitted", f"node:{self.site}", study=run.request.study, dataset=run.dataset, facts=facts)
+        self.store.admit(row, entry)
+
+
+def request_digest(document: dict[str, Any]) -> str:
+    """Names a signed request: sha256 of its canonical JSON."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def reason_of(error: SojournError) -> str:
+    """The word of the fixed list that may be said of an error; anything without one is `internal`."""
+    return str(getattr(error, "reason", "") or getattr(error, "family", "") or "internal")

@@ -1,0 +1,125 @@
+"""The one way out of a node: judge, release, sign, seal, store. What it stores is what is sent, byte for byte."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from sojourn import __version__
+from sojourn.analysis.partial import Partial
+from sojourn.analysis.statistic import Step
+from sojourn.analysis.support import Support
+from sojourn.audit.entry import Entry
+from sojourn.disclosure.gate import Header, Policy, judge, release
+from sojourn.disclosure.ledger import Charge, charges
+from sojourn.disclosure.output import Output, Verdict
+from sojourn.errors import DisclosureRefused
+from sojourn.identity.keys import PrivateKey
+from sojourn.messages import Answer
+from sojourn.node.admission import Run
+from sojourn.node.store import NodeStore
+from sojourn.wire.seal import release_info, seal
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which question an output answers."""
+
+    run: Run
+    analysis: str
+    ask: str
+    round: int
+
+
+@dataclass(frozen=True)
+class Airlock:
+    """The site's gate with its policy, its signing key and its store."""
+
+    store: NodeStore
+    policy: Policy
+    site: str
+    key: PrivateKey
+
+    def pass_out(self, place: Place, step: Step, partial: Partial, support: Support, now: float) -> None:
+        """Store the sealed answer for this ask; DisclosureRefused where the gate refuses, the reason noted inside.
+
+        The first release of an analysis charges the ledger, once for all its rounds, in the release's own transaction.
+        """
+        statistic = place.run.plan.analyses[place.analysis]
+        output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
+        finding = judge(output, self.policy)
+        if finding.verdict is Verdict.REFUSE:
+            self.refuse(place, finding.family, finding.note, now)
+            raise DisclosureRefused(finding.family)
+        cleared = release(output, self.policy, self._header(place))
+        document = Answer(cleared, self.key).to_dict()
+        request = place.run.request
+        info = release_info(study=request.study, analysis=place.analysis, round=place.ask, site=self.site)
+        sealed = seal(request.seal_key, json.dumps(document, sort_keys=True).encode(), info)
+        row = self._decision(place, now) | {
+            "sealed": sealed,
+            "answer": json.dumps(document),
+            "tier": str(cleared.tier),
+            "note": finding.note,
+        }
+        facts = {
+            "analysis": place.analysis,
+            "round": place.round,
+            "ask": place.ask,
+            "release": cleared.digest(),
+            "numbers": cleared.partial.numbers(),
+            "fields": list(statistic.variables()),
+        }
+        entries = [self._entry("release.sealed", place, facts)]
+        sets: tuple[Charge, ...] = ()
+        if not self.store.charged(request.study, place.analysis):
+            sets = charges(place.run.snapshot, place.analysis, support)
+            entries.insert(0, self._entry("ledger.charged", place, {"analysis": place.analysis, "sets": len(sets)}))
+        self.store.seal(row, entries, sets)
+
+    def refuse(self, place: Place, reason: str, note: str, now: float) -> None:
+        """Store that nothing leaves for this ask, and why; the note stays here."""
+        facts = {"analysis": place.analysis, "round": place.round, "ask": place.ask, "reason": reason}
+        row = self._decision(place, now) | {"reason": reason, "note": note}
+        self.store.seal(row, self._entry("release.refused", place, facts))
+
+    def _header(self, place: Place) -> Header:
+        return Header(
+            study=place.run.request.study,
+            plan=place.run.request.plan_hash,
+            analysis=place.analysis,
+            round=place.round,
+            ask=place.ask,
+            site=self.site,
+            snapshot=place.run.snapshot,
+            policy=self.policy.name,
+            policy_version=self.policy.version,
+            hidden_max=self.policy.hidden_max(),
+            software=__version__,
+            watermark=self.policy.watermark,
+        )
+
+    def _decision(self, place: Place, now: float) -> dict[str, object]:
+        return decision(place.run.request.study, place.analysis, place.ask, place.round, now)
+
+    def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
+        actor = f"node:{self.site}"
+        return Entry(kind, actor, study=place.run.request.study, dataset=place.run.dataset, facts=facts)
+
+
+def decision(study: str, analysis: str, ask: str, round_number: int, now: float) -> dict[str, object]:
+    """The stored row of a decision by which nothing leaves; a release fills in what does."""
+    return {
+        "study": study,
+        "analysis": analysis,
+        "ask": ask,
+        "round": round_number,
+        "reason": "",
+        "sealed": None,
+        "answer": None,
+        "tier": "",
+        "note": "",
+        "made": now,
+        "acknowledged": False,
+        "receipt": None,
+    }

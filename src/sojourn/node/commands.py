@@ -1,0 +1,194 @@
+"""`sojourn node …` and `sojourn dataset …`: the custodian's words, thin over the node's functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sojourn.errors import DatasetError
+from sojourn.identity.keys import PublicKey
+from sojourn.node import program
+from sojourn.node.config import NodeHome
+from sojourn.node.draft import draft_dictionary
+from sojourn.report.printing import answer, rows
+from sojourn.wire.serving import until_told_to_stop
+
+app = typer.Typer(help="Run a custodian's node, beside its data. It only calls out.", no_args_is_help=True)
+datasets = typer.Typer(help="The datasets of a node and their approved dictionaries.", no_args_is_help=True)
+
+Home = Annotated[Path, typer.Option("--home", help="The node's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+KeyFile = Annotated[Path, typer.Option("--key", help="The researcher's public key file (.pub).")]
+ProjectName = Annotated[str, typer.Argument(help="The project's name.")]
+HERE = Path("node")
+
+
+@app.command()
+def init(
+    site: Annotated[str, typer.Option(help="This site's name in the federation.")],
+    home: Home = HERE,
+    sandbox: Annotated[str, typer.Option(help="`bubblewrap`, or `none` on your own responsibility.")] = "bubblewrap",
+    least_sites: Annotated[int, typer.Option(help="The smallest number of sites that this one computes with.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Make a node: its keys and its empty store.
+
+    Example: sojourn node init --site Cleveland
+    """
+    program.create(home, site, sandbox, least_sites)
+    lines = [f"A node for {site} is ready in {home}.", "Next: sojourn node join LINE (from `sojourn hub invite`)"]
+    answer({"home": str(home), "site": site}, as_json, lines)
+
+
+@app.command()
+def join(
+    line: Annotated[str, typer.Argument(help="The line that `sojourn hub invite` printed.")],
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Join a federation: pin its certificate authority and its log, show the one-time token.
+
+    Example: sojourn node join sojourn1.eyJ…
+    """
+    joined = program.join(NodeHome.load(home), line)
+    lines = [f"{joined.site} has joined {joined.federation} at {joined.hub}.", "Next: sojourn node start"]
+    answer({"site": joined.site, "hub": joined.hub}, as_json, lines)
+
+
+@app.command()
+def start(home: Home = HERE, as_json: AsJson = False) -> None:
+    """Ask the hub for work until Ctrl-C or SIGTERM. Nothing listens but a local socket in the node's folder.
+
+    Example: sojourn node start --home node
+    """
+    running = program.NodeProgram(home)
+    running.start()
+    site = running.home.site
+    answer(
+        {"site": site, "hub": running.home.hub}, as_json, [f"{site} asks {running.home.hub} for work. Ctrl-C ends it."]
+    )
+    until_told_to_stop()
+    running.stop()
+
+
+@app.command()
+def approve(
+    project: ProjectName,
+    key: KeyFile,
+    dataset: Annotated[list[str] | None, typer.Option(help="A dataset that it covers; default: all present.")] = None,
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Pin a researcher's key for a project. There is no other way for a key to be trusted here.
+
+    Example: sojourn node approve heart --key ada.key.pub --dataset patients
+    """
+    done = program.ask(home, "approve", project=project, key=PublicKey.load(key).hex, tables=dataset)
+    lines = [f"Key {done['key']} is approved for {project} on: {', '.join(done['tables'])}."]
+    answer(done, as_json, lines)
+
+
+@app.command()
+def revoke(project: ProjectName, key: KeyFile, home: Home = HERE, as_json: AsJson = False) -> None:
+    """Withdraw an approval: from now on nothing of its studies is released.
+
+    Example: sojourn node revoke heart --key ada.key.pub
+    """
+    done = program.ask(home, "revoke", project=project, key=PublicKey.load(key).hex)
+    answer(done, as_json, [f"Key {done['key']} is no longer approved for {project}."])
+
+
+@app.command()
+def show(home: Home = HERE, as_json: AsJson = False) -> None:
+    """Settings, datasets, approvals and runs of this node.
+
+    Example: sojourn node show
+    """
+    found = program.ask(home, "show")
+    answer(found, as_json)
+    if not as_json:
+        state = "connected" if found["connected"] else "not connected"
+        print(f"{found['site']} · hub {found['hub'] or 'none'} · {state} · sandbox {found['sandbox']}")
+        rows("Datasets", ("table", "snapshot", "rows", "persons"), found["datasets"])
+        rows("Approvals", ("project", "key", "tables", "revoked"), found["approvals"])
+        rows("Runs", ("study", "project", "ended"), found["runs"])
+
+
+@app.command()
+def released(
+    study: Annotated[str | None, typer.Argument(help="Only this study.")] = None,
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """What left this site, or why not, with the notes that only you see.
+
+    Example: sojourn node released
+    """
+    found = program.ask(home, "released", study=study)
+    answer(found, as_json)
+    if not as_json:
+        rows("What left, and what did not", ("study", "analysis", "round", "bytes", "tier", "reason", "note"), found)
+
+
+@datasets.command("add")
+def add_dataset(
+    source: Annotated[Path, typer.Argument(help="A CSV or Parquet file inside your institution.")],
+    dictionary: Annotated[Path | None, typer.Option(help="The dictionary that you reviewed and approve.")] = None,
+    table: Annotated[str, typer.Option(help="The table's name in plans, for a draft.")] = "patients",
+    person: Annotated[str | None, typer.Option(help="The column that names a person.")] = None,
+    row_is_person: Annotated[bool, typer.Option("--row-is-person", help="Each row is one person.")] = False,
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Draft a table's dictionary, or import the table under the dictionary that you approved.
+
+    Example: sojourn dataset add patients.csv --row-is-person   (then review, then add --dictionary FILE)
+    """
+    if dictionary is not None:
+        done = program.ask(home, "add_dataset", source=str(source.resolve()), dictionary=str(dictionary.resolve()))
+        counts = f"{done['rows']} rows, {done['persons']} persons"
+        answer(done, as_json, [f"Table {done['table']} is there: {counts}, snapshot {done['snapshot']}."])
+        return
+    if row_is_person == (person is not None):
+        raise DatasetError(
+            "Say who a person is.", remedy="Give --person COLUMN, or --row-is-person where each row is one person."
+        )
+    draft = draft_dictionary(source, person, row_is_person, table=table)
+    path = source.with_suffix(".dictionary.yaml")
+    if path.exists():
+        raise DatasetError("There is a draft already.", remedy=f"Review {path.name}, or remove it.")
+    draft.save(path)
+    lines = [
+        f"Drafted {path}. Nothing was imported.",
+        "Review every line: only what it approves can ever be analysed.",
+        f"Then: sojourn dataset add {source} --dictionary {path}",
+    ]
+    answer({"draft": str(path)}, as_json, lines)
+
+
+@datasets.command("list")
+def list_datasets(home: Home = HERE, as_json: AsJson = False) -> None:
+    """The datasets of this node.
+
+    Example: sojourn dataset list
+    """
+    found = program.ask(home, "datasets")
+    answer(found, as_json)
+    if not as_json:
+        rows("Datasets", ("table", "snapshot", "rows", "persons", "columns"), found)
+
+
+@datasets.command("show")
+def show_dataset(
+    table: Annotated[str, typer.Argument(help="The table's name.")], home: Home = HERE, as_json: AsJson = False
+) -> None:
+    """One dataset: its approved columns and its snapshot.
+
+    Example: sojourn dataset show patients
+    """
+    found = [item for item in program.ask(home, "datasets") if item["table"] == table]
+    if not found:
+        raise DatasetError("There is no such table.", remedy="See `sojourn dataset list`.")
+    answer(found[0], as_json, [f"{name}: {kind}" for name, kind in found[0]["columns"].items()])

@@ -1,0 +1,259 @@
+"""Datasets of a node: immutable snapshots of what a custodian approved, each in a DuckDB file of its own.
+
+home/datasets/person.key, persons.sqlite      keyed person numbers of the node
+home/datasets/NAME/SNAPSHOT.duckdb, .json     one import: the approved columns, and its record
+home/datasets/NAME/current                    the snapshot that new runs take
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from sojourn.analysis.variable import Kind, Variable
+from sojourn.errors import DatasetError
+from sojourn.node.dictionary import Dictionary
+from sojourn.node.persons import person_numbers
+from sojourn.node.source import Source, digest_of, open_source
+from sojourn.node.warehouse import quote
+
+TABLE = "records"
+PERSON = "_person"
+_TRUE = "('true', '1', '1.0', 'yes')"
+_FALSE = "('false', '0', '0.0', 'no')"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One frozen import. rows, persons: counts, kept inside the site. path: its DuckDB file."""
+
+    id: str
+    dataset: str
+    source_digest: str
+    dictionary: Dictionary
+    rows: int
+    persons: int
+    path: Path
+
+    def record(self) -> dict[str, Any]:
+        """The JSON document beside the file."""
+        return {
+            "snapshot": self.id,
+            "dataset": self.dataset,
+            "source_sha256": self.source_digest,
+            "dictionary_sha256": self.dictionary.digest(),
+            "dictionary": self.dictionary.to_dict(),
+            "rows": self.rows,
+            "persons": self.persons,
+        }
+
+
+def import_dataset(home: Path, name: str, source: Path, dictionary: Dictionary) -> Snapshot:
+    """Freeze the dictionary's columns of a CSV or Parquet file as a snapshot, and make it the current one.
+
+    The same file under the same dictionary gives the same snapshot. DatasetError, and nothing imported, where the file
+    is not sound or holds what the dictionary does not declare: the error names columns and numbers of rows, no value.
+    """
+    folder = _folder(home, name)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not source.is_file():
+        raise DatasetError("There is no such file.", remedy="Give the path of a CSV or Parquet file.")
+    source_digest = digest_of(source)
+    if dictionary.row_is_person:
+        _check_frozen(home, name, source_digest)
+    snapshot = hashlib.sha256((source_digest + dictionary.digest()).encode("ascii")).hexdigest()[:16]
+    if not (folder / f"{snapshot}.json").exists():
+        work = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))
+        try:
+            rows, persons = _build(home, source, work / "file.duckdb", dictionary)
+            if digest_of(source) != source_digest:
+                raise DatasetError("The file changed during the import.", remedy="Import it again when it is complete.")
+            made = Snapshot(snapshot, name, source_digest, dictionary, rows, persons, folder / f"{snapshot}.duckdb")
+            _keep(work / "file.duckdb", made.path)
+            _write(folder / f"{snapshot}.json", json.dumps(made.record(), indent=1, ensure_ascii=False) + "\n")
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    _write(folder / "current", snapshot + "\n")
+    return load_snapshot(home, name, snapshot)
+
+
+def load_snapshot(home: Path, name: str, snapshot: str) -> Snapshot:
+    """One snapshot of a dataset; DatasetError where there is none, or its record is damaged."""
+    folder = _folder(home, name)
+    path = folder / f"{snapshot}.json"
+    if not re.fullmatch(r"[0-9a-f]{16}", snapshot) or not path.is_file():
+        raise DatasetError("There is no such snapshot.", remedy="Run `sojourn dataset list`.")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        dictionary = Dictionary.from_dict(record["dictionary"])
+        loaded = Snapshot(
+            record["snapshot"],
+            record["dataset"],
+            record["source_sha256"],
+            dictionary,
+            record["rows"],
+            record["persons"],
+            folder / f"{snapshot}.duckdb",
+        )
+    except (KeyError, ValueError, TypeError):
+        raise _damaged() from None
+    if loaded.record() != record or (loaded.id, loaded.dataset) != (snapshot, name):
+        raise _damaged()
+    return loaded
+
+
+def current_snapshot(home: Path, name: str) -> Snapshot:
+    """The snapshot that new runs take; DatasetError where the dataset is not there."""
+    path = _folder(home, name) / "current"
+    if not path.is_file():
+        raise DatasetError("There is no such dataset.", remedy="Run `sojourn dataset list`.")
+    return load_snapshot(home, name, path.read_text(encoding="ascii").strip())
+
+
+def dataset_names(home: Path) -> tuple[str, ...]:
+    """The names of a node's datasets, sorted."""
+    return tuple(sorted(path.parent.name for path in (home / "datasets").glob("*/current")))
+
+
+def _build(home: Path, source: Path, target: Path, dictionary: Dictionary) -> tuple[int, int]:
+    """Write the approved columns and the person numbers; how many rows and persons there are."""
+    with open_source(source, target) as read:
+        try:
+            _check(read, dictionary)
+            if dictionary.person is None:
+                _create(read, dictionary, "_row", "")
+                return read.rows, read.rows
+            persons = _number_persons(home, read, dictionary.person)
+            column = f"source.{quote(dictionary.person)}"
+            _create(read, dictionary, "numbers.number", f" JOIN numbers ON {column} = numbers.identifier")
+            return read.rows, persons
+        except duckdb.Error:
+            raise DatasetError(
+                "The file could not be imported.", remedy="Check free memory and disk space, and try again."
+            ) from None
+
+
+def _number_persons(home: Path, read: Source, person: str) -> int:
+    rows = read.connection.execute(f"SELECT DISTINCT {quote(person)} FROM source").fetchall()
+    with person_numbers(home / "datasets") as register:
+        numbers = register.number(str(row[0]) for row in rows)
+        # Kept before the snapshot is: a number too many harms nobody, a lost one would come back as another person.
+        register.commit()
+    frame = pd.DataFrame({"identifier": list(numbers), "number": pd.Series(numbers.values(), dtype="uint32")})
+    read.connection.register("numbers", frame)
+    return len(numbers)
+
+
+def _create(read: Source, dictionary: Dictionary, number: str, join: str) -> None:
+    columns = [f"{_value(name, variable)} AS {quote(name)}" for name, variable in dictionary.columns.items()]
+    columns.append(f"CAST({number} AS UINTEGER) AS {PERSON}")
+    read.connection.execute(f"CREATE TABLE {TABLE} AS SELECT {', '.join(columns)} FROM source{join} ORDER BY _row")
+
+
+def _value(name: str, variable: Variable) -> str:
+    column = f"source.{quote(name)}"
+    if variable.kind is Kind.NUMBER:
+        return f"CAST({column} AS DOUBLE) + 0.0"
+    if variable.kind is Kind.BOOLEAN:
+        return f"CASE WHEN lower({column}) IN {_TRUE} THEN TRUE WHEN lower({column}) IN {_FALSE} THEN FALSE END"
+    return column
+
+
+def _check(read: Source, dictionary: Dictionary) -> None:
+    """Refuse a file that is not as declared, naming every column at fault and the number of rows."""
+    missing = [name for name in (*dictionary.columns, dictionary.person) if name and name not in read.columns]
+    if missing:
+        raise DatasetError(
+            f"The file has no column {', '.join(f'`{name}`' for name in missing)}.",
+            remedy="Check the names, capitals included, in the file and the dictionary.",
+        )
+    faults: list[str] = []
+    if dictionary.person is not None:
+        faults += _fault(read, dictionary.person, "{c} IS NULL", "name no person")
+    for name, variable in dictionary.columns.items():
+        faults += _faults(read, name, variable)
+    if faults:
+        raise DatasetError(
+            "The file holds what the dictionary does not declare: " + "; ".join(faults) + ".",
+            remedy="Mend the file, or review levels, bounds and kinds in the dictionary. Nothing was imported.",
+        )
+
+
+def _faults(read: Source, name: str, variable: Variable) -> list[str]:
+    if variable.kind is Kind.BOOLEAN:
+        return _fault(read, name, f"lower({{c}}) NOT IN {_TRUE} AND lower({{c}}) NOT IN {_FALSE}", "are no yes or no")
+    if variable.kind is Kind.CATEGORY:
+        return _fault(read, name, "NOT list_contains($1, {c})", "hold an undeclared level", list(variable.levels))
+    number = "TRY_CAST({c} AS DOUBLE)"
+    faults = _fault(read, name, f"{{c}} IS NOT NULL AND NOT coalesce(isfinite({number}), FALSE)", "are no number")
+    if variable.low is not None:
+        faults += _fault(read, name, f"isfinite({number}) AND {number} < $1", "are below the bound", variable.low)
+    if variable.high is not None:
+        faults += _fault(read, name, f"isfinite({number}) AND {number} > $1", "are above the bound", variable.high)
+    return faults
+
+
+def _fault(read: Source, name: str, condition: str, what: str, *parameters: object) -> list[str]:
+    where = condition.replace("{c}", quote(name))
+    found = read.connection.execute(f"SELECT count(*) FROM source WHERE {where}", list(parameters)).fetchone()
+    return [f"column `{name}`: {found[0]} rows {what}"] if found and found[0] else []
+
+
+def _check_frozen(home: Path, name: str, source_digest: str) -> None:
+    """Where each row is a person, another file would give the same numbers to other people."""
+    for path in _folder(home, name).glob("*.json"):
+        earlier = load_snapshot(home, name, path.stem)
+        if earlier.dictionary.row_is_person and earlier.source_digest != source_digest:
+            raise DatasetError(
+                "Each row is a person here, and the file is not the one that was imported before.",
+                remedy="Use the same file, add this one under a new name, or use `--person COLUMN`.",
+            )
+
+
+def _folder(home: Path, name: str) -> Path:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name):
+        raise DatasetError(
+            "A dataset's name has letters, digits, `_` and `-`, at most 64.", remedy="Choose a name such as `patients`."
+        )
+    return home / "datasets" / name
+
+
+def _keep(made: Path, path: Path) -> None:
+    made.chmod(0o600)
+    with made.open("rb") as file:
+        os.fsync(file.fileno())
+    made.replace(path)
+    _sync_folder(path.parent)
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file whole, or not at all."""
+    descriptor, name = tempfile.mkstemp(prefix=".write-", dir=path.parent)  # 0600
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _damaged() -> DatasetError:
+    return DatasetError("The record of a snapshot is damaged.", remedy="Restore the home folder from your backup.")

@@ -1,0 +1,122 @@
+"""Support between a worker and its node: evidence for the gate, which never leaves the site."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from pyroaring import BitMap
+
+from sojourn.analysis.partial import decode, encode
+from sojourn.analysis.support import Cells, Contributions, Design, Support
+
+_DESIGN_NUMBERS = ("persons", "rows", "parameters", "events", "leverage", "effective", "patterns")
+
+
+def support_to_dict(support: Support) -> dict[str, Any]:
+    """The JSON form."""
+    return {
+        "population": _pack(support.population),
+        "measures": list(support.measures),
+        "constant": list(support.constant),
+        "cells": [
+            {
+                "output": list(cells.output),
+                "shape": list(cells.shape),
+                "persons": [_pack(cell) for cell in cells.persons],
+                "dimensions": list(cells.dimensions),
+                "measures": list(cells.measures),
+            }
+            for cells in support.cells
+        ],
+        "contributions": [
+            {
+                "output": list(sums.output),
+                "largest": encode(sums.largest),
+                "second": encode(sums.second),
+                "total": encode(sums.total),
+            }
+            for sums in support.contributions
+        ],
+        "design": None if support.design is None else _design_to_dict(support.design),
+    }
+
+
+def support_from_dict(document: Mapping[str, Any]) -> Support:
+    """Read `support_to_dict`'s form; ValueError on anything else: what a worker says is not trusted."""
+    try:
+        return Support(
+            population=_unpack(document["population"]),
+            measures=_names(document["measures"]),
+            cells=tuple(_cells(cells) for cells in document["cells"]),
+            contributions=tuple(_contributions(sums) for sums in document["contributions"]),
+            design=None if document["design"] is None else _design(document["design"]),
+            constant=_names(document["constant"]),
+        )
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError("not a support") from error
+
+
+def _cells(document: Mapping[str, Any]) -> Cells:
+    shape = tuple(_count(size) for size in document["shape"])
+    cells = Cells(
+        _names(document["output"]),
+        shape,
+        tuple(_unpack(cell) for cell in document["persons"]),
+        _names(document["dimensions"]),
+        _names(document["measures"]),
+    )
+    cells.counts()  # refuses a shape that is not that of the cells
+    return cells
+
+
+def _contributions(document: Mapping[str, Any]) -> Contributions:
+    largest, second, total = (decode(document[word]).astype(float) for word in ("largest", "second", "total"))
+    if not largest.shape == second.shape == total.shape:
+        raise ValueError("the shapes of contributions disagree")
+    return Contributions(_names(document["output"]), largest, second, total)
+
+
+def _design_to_dict(design: Design) -> dict[str, Any]:
+    levels = {label: _pack(persons) for label, persons in design.levels.items()}
+    return {"levels": levels, **{word: getattr(design, word) for word in _DESIGN_NUMBERS}}
+
+
+def _design(document: Mapping[str, Any]) -> Design:
+    return Design(
+        persons=_count(document["persons"]),
+        rows=_count(document["rows"]),
+        parameters=_count(document["parameters"]),
+        levels={str(label): _unpack(persons) for label, persons in document["levels"].items()},
+        events=None if document["events"] is None else _count(document["events"]),
+        leverage=float(document["leverage"]),
+        effective=None if document["effective"] is None else float(document["effective"]),
+        patterns=None if document["patterns"] is None else _count(document["patterns"]),
+    )
+
+
+def _pack(persons: BitMap) -> str:
+    return base64.b64encode(persons.serialize()).decode("ascii")
+
+
+def _unpack(text: object) -> BitMap:
+    if not isinstance(text, str):
+        raise ValueError("not a set of persons")
+    try:
+        return BitMap.deserialize(base64.b64decode(text, validate=True))
+    except binascii.Error as error:
+        raise ValueError("not a set of persons") from error
+
+
+def _names(words: object) -> tuple[str, ...]:
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError("not a list of names")
+    return tuple(words)
+
+
+def _count(number: object) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError("not a count")
+    return number

@@ -1,0 +1,144 @@
+"""Extraction: the smallest table that a plan needs, out of one snapshot. Computation never sees the snapshot itself."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.analysis.population import Population
+from sojourn.analysis.variable import Kind, Variable, Variables, with_site
+from sojourn.cohort.sql import condition
+from sojourn.errors import DatasetError, SiteRefused
+from sojourn.node.dataset import PERSON, TABLE, Snapshot, current_snapshot, load_snapshot
+from sojourn.node.warehouse import open_snapshot
+from sojourn.study.plan import Plan
+
+_TYPES = {Kind.NUMBER: "float64", Kind.BOOLEAN: "boolean", Kind.CATEGORY: "string"}
+_NOBODY: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """A plan's analysis table at this site, the snapshot it is from, and how many rows satisfied `where`."""
+
+    population: Population
+    snapshot: Snapshot
+    selected: int
+
+
+def extract(
+    home: Path,
+    dataset: str,
+    snapshot: str,
+    plan: Plan,
+    site: str,
+    roster: Iterable[str],
+    opted_out: Iterable[int] = _NOBODY,
+) -> Extracted:
+    """The rows of a snapshot that satisfy the plan's `where` and are complete in every variable that it names.
+
+    opted_out: numbers of persons who are left out before anything else. Raises SiteRefused with "no table" or
+    "dictionary" where this site cannot answer the plan.
+    """
+    frozen = _snapshot(home, dataset, snapshot)
+    if frozen.dictionary.table != plan.table:
+        raise SiteRefused("no table")
+    names = tuple(sorted(plan.names))
+    agree(names, plan.variables, frozen.dictionary.columns)
+    values = _query(home, frozen, _statement(names, plan, frozen.dictionary.columns))
+    persons = np.asarray(values.pop(PERSON), dtype=np.uint32)
+    stays = ~np.isin(persons, np.fromiter(opted_out, dtype=np.uint32))
+    persons = persons[stays]
+    complete = np.ones(len(persons), dtype=bool)
+    missing: dict[str, NDArray[np.uint32]] = {}
+    for name in names:
+        values[name] = np.ma.asarray(values[name])[stays]
+        absent = np.ma.getmaskarray(values[name])
+        missing[name] = np.unique(persons[absent])
+        complete &= ~absent
+    columns = {name: _column(values[name][complete], plan.variables[name]) for name in names}
+    variables = with_site(plan.variables, tuple(roster))
+    return Extracted(Population(site, variables, columns, persons[complete], missing), frozen, len(persons))
+
+
+def agree(names: Iterable[str], asked: Variables, declared: Variables) -> None:
+    """Raise SiteRefused("dictionary") unless this site's dictionary fits into what the plan declares, column by column.
+
+    Fitting: same kind and unit, levels that the plan has too, bounds within the plan's.
+    """
+    for name in names:
+        if name not in asked or name not in declared or not _fits(declared[name], asked[name]):
+            raise SiteRefused("dictionary")
+
+
+def _fits(own: Variable, asked: Variable) -> bool:
+    if own.kind is not asked.kind or not set(own.levels) <= set(asked.levels):
+        return False
+    if own.unit and asked.unit and own.unit != asked.unit:
+        return False
+    low = asked.low is None or (own.low is not None and own.low >= asked.low)
+    high = asked.high is None or (own.high is not None and own.high <= asked.high)
+    return low and high
+
+
+def _snapshot(home: Path, dataset: str, snapshot: str) -> Snapshot:
+    try:
+        current_snapshot(home, dataset)
+    except DatasetError:
+        raise SiteRefused("no table") from None
+    return load_snapshot(home, dataset, snapshot)
+
+
+def _statement(names: tuple[str, ...], plan: Plan, declared: Variables) -> str:
+    """The SQL of the one query; categories become positions in the plan's levels, -1 where undeclared."""
+    schema = {name: _TYPES[variable.kind] for name, variable in declared.items()}
+    table = ibis.table({**schema, PERSON: "uint32"}, name=TABLE)
+    selected = table
+    if (tree := plan.condition) is not None:
+        selected = table.filter(condition(tree, table, plan.variables))
+    columns = {name: _coded(selected[name], plan.variables[name]) for name in names}
+    return str(ibis.to_sql(selected.select(**columns, **{PERSON: selected[PERSON]}), dialect="duckdb"))
+
+
+def _coded(column: Any, variable: Variable) -> Any:
+    if variable.kind is not Kind.CATEGORY:
+        return column
+    places = [(level, place) for place, level in enumerate(variable.levels)]
+    return column.isnull().ifelse(ibis.null("int32"), column.cases(*places, else_=-1).cast("int32"))
+
+
+def _query(home: Path, snapshot: Snapshot, statement: str) -> dict[str, NDArray[Any]]:
+    with tempfile.TemporaryDirectory(prefix="spill-", dir=home) as spill:
+        connection = open_snapshot(snapshot.path, spill=Path(spill))
+        try:
+            values: Any = connection.execute(statement).fetchnumpy()
+            return dict(values)
+        except duckdb.Error:
+            raise DatasetError(
+                "The snapshot could not be read.", remedy="Check free memory and disk space, or restore from backup."
+            ) from None
+        finally:
+            connection.close()
+
+
+def _column(values: NDArray[Any], variable: Variable) -> NDArray[np.generic]:
+    """Complete values in the population's types; fail closed on what import should have refused."""
+    plain = np.ma.getdata(values)
+    if variable.kind is Kind.NUMBER:
+        numbers = plain.astype(np.float64)
+        if not np.isfinite(numbers).all():
+            raise SiteRefused("dictionary")
+        return numbers
+    if variable.kind is Kind.BOOLEAN:
+        return plain.astype(np.int8)
+    if (plain < 0).any():
+        raise SiteRefused("dictionary")
+    return plain.astype(np.int32)

@@ -1,0 +1,47 @@
+"""The node's only way out: signed requests to its hub. Nothing comes in but answers to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from sojourn import __version__
+from sojourn.audit.receipt import Receipt
+from sojourn.identity.keys import PublicKey
+from sojourn.messages import PROTOCOL, Acknowledgement, Delivery, Join, Joined, Poll, Publish, Work
+from sojourn.wire.transport import call
+
+
+class HubLink:
+    """One node's words with its hub over any transport; the client signs every request with the node's key."""
+
+    def __init__(self, client: httpx.Client, site: str, federation: str, log_key: PublicKey) -> None:
+        self.client = client
+        self.site = site
+        self.federation = federation
+        self.log_key = log_key
+
+    def join(self, token: str, key: str, log_key: str) -> Joined:
+        """Show the one-time token and the node's keys."""
+        message = Join(protocol=PROTOCOL, software=__version__, site=self.site, token=token, key=key, log_key=log_key)
+        return Joined.model_validate(self._call("/v1/join", message))
+
+    def publish(self, message: Publish) -> None:
+        """Tell the federation which datasets there are, by their approved dictionaries."""
+        self._call(f"/v1/sites/{self.site}/publication", message)
+
+    def poll(self, known: list[str], running: list[str], wait: float) -> Work:
+        """Ask for work; the hub answers when there is some, or after `wait` seconds."""
+        message = Poll(protocol=PROTOCOL, software=__version__, known=known, running=running, wait=wait)
+        return Work.model_validate(self._call(f"/v1/sites/{self.site}/poll", message))
+
+    def deliver(self, message: Delivery) -> Receipt:
+        """Hand over a sealed answer or a reason; the hub's receipt proves that it is in its log, else AuditError."""
+        document = self._call(f"/v1/sites/{self.site}/deliveries", message)
+        receipt = Receipt.from_dict(Acknowledgement.model_validate(document).receipt)
+        receipt.verify(self.federation, self.log_key)
+        return receipt
+
+    def _call(self, path: str, message: Any) -> dict[str, Any]:
+        return call(self.client, "POST", path, message.model_dump(mode="json"))

@@ -1,0 +1,124 @@
+"""The node's conversation with its hub: poll, take, deliver, again; every wait has an end, every failure a next try."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable
+
+from sojourn.audit.entry import Entry
+from sojourn.errors import SojournError
+from sojourn.messages import Delivery, Publish
+from sojourn.node.hub_link import HubLink
+from sojourn.node.runner import Runner
+from sojourn.node.store import NodeStore
+
+LONGEST_POLL = 20.0
+LONGEST_PAUSE = 30.0
+SKEW = 60.0
+PARTING = 2.0
+
+
+class Polling:
+    """One thread that asks for work. `publication` is told again at each new connection."""
+
+    def __init__(
+        self,
+        link: HubLink,
+        store: NodeStore,
+        runner: Runner,
+        publication: Callable[[], Publish],
+        clock: Callable[[], float],
+        journal: Callable[[str, str], None],
+    ) -> None:
+        self.link = link
+        self.store = store
+        self.runner = runner
+        self._publication = publication
+        self._clock = clock
+        self._journal = journal
+        self._closing = threading.Event()
+        self._publish_again = threading.Event()
+        self._publish_again.set()
+        self._sending = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"node-{link.site}", daemon=True)
+        self.connected = threading.Event()
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Ask no more after the poll in hand."""
+        self._closing.set()
+
+    def stop(self) -> None:
+        """Ask no more. A poll that the hub still holds is left to end by itself: what it brings is not taken."""
+        self.leave()
+        if self._thread.is_alive():
+            self._thread.join(timeout=PARTING)
+        self.link.client.close()
+
+    def publish(self) -> None:
+        """Tell the hub at the next turn what this site offers now."""
+        self._publish_again.set()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            try:
+                self._turn()
+                failures = 0
+            except Exception as error:  # whatever the hub sends, the node goes on asking
+                if self._closing.is_set():
+                    return
+                self.connected.clear()
+                self._publish_again.set()
+                self._journal("", f"hub: {type(error).__name__}: {error}")
+                failures += 1
+                pause = min(LONGEST_PAUSE, 0.25 * 2 ** min(failures, 8))
+                self._closing.wait(pause * random.uniform(0.5, 1.0))
+
+    def _turn(self) -> None:
+        if self._publish_again.is_set():
+            self._publish_again.clear()
+            self.link.publish(self._publication())
+            self._resend()
+            self.connected.set()
+        work = self.link.poll(self.runner.known(), self.store.live_runs(), LONGEST_POLL)
+        if abs(work.time - self._clock()) > SKEW:
+            self._journal(
+                "", "The hub's clock and this machine's differ by more than a minute: set both by a time server."
+            )
+        if self._closing.is_set():
+            return
+        for study, how in work.ended.items():
+            self.runner.end(study, how)
+        for task in work.tasks:
+            self.runner.take(task)
+
+    def _resend(self) -> None:
+        for row in self.store.unacknowledged():
+            self.send(row["study"], row["analysis"], row["ask"])
+
+    def send(self, study: str, analysis: str, ask: str) -> None:
+        """Hand over what is stored for an ask; without an acknowledgement it is kept and handed over again."""
+        row = self.store.release(study, analysis, ask)
+        if row is None:
+            return
+        sealed = None if row["sealed"] is None else bytes(row["sealed"]).hex()
+        reason = row["reason"] if sealed is None else None
+        message = Delivery(study=study, analysis=analysis, ask=ask, sealed=sealed, reason=reason)
+        try:
+            with self._sending:
+                receipt = self.link.deliver(message)
+        except SojournError as error:
+            if self._closing.is_set():
+                return
+            self._journal(study, f"hub: {error}")
+            self._publish_again.set()  # a new turn begins with handing over what is not acknowledged
+            return
+        facts = {"analysis": analysis, "ask": ask, "hub_entry": receipt.index}
+        entry = Entry("release.acknowledged", f"node:{self.link.site}", study=study, facts=facts)
+        self.store.acknowledge((study, analysis, ask), json.dumps(receipt.to_dict()), entry)

@@ -1,0 +1,148 @@
+"""The node as a program: makes its home, joins, runs. It listens on a local socket and nowhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sojourn.disclosure.gate import Policy
+from sojourn.disclosure.parameters import Parameters
+from sojourn.disclosure.policy import StandardPolicy
+from sojourn.errors import ConfigurationError
+from sojourn.identity.keys import PrivateKey, PublicKey
+from sojourn.node.config import SETTINGS, NodeHome
+from sojourn.node.dictionary import Dictionary
+from sojourn.node.hub_link import HubLink
+from sojourn.node.opening import Openings
+from sojourn.node.service import Node
+from sojourn.node.store import NodeStore
+from sojourn.node.tables import metadata
+from sojourn.storage.engine import open_engine
+from sojourn.storage.lock import HomeLock
+from sojourn.storage.migrate import upgrade
+from sojourn.wire.address import Address
+from sojourn.wire.administration import administer, administration, listens
+from sojourn.wire.requests import SignedAuth
+from sojourn.wire.serving import Server, serve_locally
+from sojourn.wire.transport import https_client
+
+MIGRATIONS = "sojourn.node.migrations"
+PATIENCE = 60.0  # seconds that one request may take; longer than the longest poll
+
+
+def create(folder: Path, site: str, sandbox: str = "bubblewrap", least_sites: int = 3) -> NodeHome:
+    """A new node: its keys and its empty store. ConfigurationError where there is one."""
+    if (folder / SETTINGS).exists():
+        raise ConfigurationError("There is a node here already.", remedy="Use it, or choose another --home.")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home = NodeHome(folder, site, sandbox=sandbox, least_sites=least_sites)
+    PrivateKey.generate().save(home.key)
+    PrivateKey.generate().save(home.log_key)
+    home.save()
+    return home
+
+
+def join(home: NodeHome, line: str) -> NodeHome:
+    """Join the federation whose invitation this line is, and pin its authority and its log's key."""
+    address = Address.decode(line)
+    if not address.token:
+        raise ConfigurationError("The address holds no token.", remedy="Ask for `sojourn hub invite SITE`.")
+    key, log_key = PrivateKey.load(home.key), PrivateKey.load(home.log_key)
+    auth = SignedAuth(key, audience=address.federation)
+    with https_client(address.url, address.authority, auth, PATIENCE) as client:
+        link = HubLink(client, home.site, address.federation, PublicKey.from_hex(address.log_key))
+        link.join(address.token, key.public.hex, log_key.public.hex)
+    home.authority.write_text(address.authority, encoding="ascii")
+    (home.folder / "hub-log.pub").write_text(address.log_key + "\n", encoding="ascii")
+    joined = home.joined(address.url, address.federation)
+    joined.save()
+    return joined
+
+
+def link_of(home: NodeHome) -> HubLink:
+    """The way out to the hub that this node joined."""
+    if not home.hub:
+        raise ConfigurationError("The node has not joined a federation.", remedy="Run `sojourn node join LINE` first.")
+    auth = SignedAuth(PrivateKey.load(home.key), audience=home.federation)
+    client = https_client(home.hub, home.authority.read_text(encoding="ascii"), auth, PATIENCE)
+    log_key = PublicKey.from_hex((home.folder / "hub-log.pub").read_text(encoding="ascii"))
+    return HubLink(client, home.site, home.federation, log_key)
+
+
+def open_node(
+    home: NodeHome,
+    clock: Callable[[], float] = time.time,
+    policy: Policy | None = None,
+    openings: Openings | None = None,
+) -> Node:
+    """The node of this home, its store brought up to date; not connected.
+
+    policy: only the testbed gives one as an object; a node's own rules are data in its settings.
+    """
+    policy = policy or StandardPolicy(Parameters.from_dict(dict(home.rules)))
+    engine = open_engine(home.database)
+    upgrade(engine, MIGRATIONS)
+    key = PrivateKey.load(home.log_key)
+    store = NodeStore(engine, metadata, key, f"{home.site}.node", lambda: datetime.fromtimestamp(clock(), UTC))
+    return Node(home, store, PrivateKey.load(home.key), policy, openings or Openings(home), clock)
+
+
+class NodeProgram:
+    """A running node: asks its hub for work, and obeys its custodian on a local socket."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = HomeLock(folder)
+        self.home = NodeHome.load(folder)
+        self.link = link_of(self.home)
+        self.node = open_node(self.home)
+        self.local: Server = serve_locally(administration(functions(self.node)), self.home.socket)
+
+    def start(self) -> None:
+        """Begin; SandboxUnavailable where the configured sandbox cannot be had: such a node answers nothing."""
+        self.node.warm()
+        self.local.start()
+        self.node.connect(self.link)
+
+    def stop(self) -> None:
+        """End within bounded time; nothing sealed is lost."""
+        self.local.stop()
+        self.node.close()
+        self._lock.release()
+
+
+def functions(node: Node) -> dict[str, Callable[..., Any]]:
+    """What a custodian may do on the machine of the node."""
+
+    def add_dataset(source: str, dictionary: str) -> dict[str, Any]:
+        return node.add_dataset(Path(source), Dictionary.load(Path(dictionary)))
+
+    def verify() -> dict[str, Any]:
+        report = node.store.verify()
+        return {"ok": report.ok, "problems": [str(problem) for problem in report.problems]}
+
+    return {
+        "show": node.show,
+        "approve": node.approve,
+        "revoke": node.revoke,
+        "add_dataset": add_dataset,
+        "datasets": node.datasets,
+        "released": node.released,
+        "verify": verify,
+        "checkpoint": node.store.checkpoint,
+    }
+
+
+def ask(folder: Path, name: str, /, **arguments: Any) -> Any:
+    """Call one of `functions`: of the running node, else of its home opened for just this."""
+    home = NodeHome.load(folder)
+    if listens(home.socket):
+        return administer(home.socket, name, **arguments)
+    with HomeLock(folder):
+        node = open_node(home)
+        try:
+            return functions(node)[name](**arguments)
+        finally:
+            node.close()

@@ -1,0 +1,180 @@
+"""Runs tasks: admit, derive, charge, compute, gate, seal. One thread a study; its worker stays warm over all rounds."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from sojourn.analysis.support import Support
+from sojourn.audit.entry import Entry
+from sojourn.errors import DisclosureRefused, EnvelopeRefused, SiteRefused, SojournError
+from sojourn.messages import Task
+from sojourn.node.admission import Admission, Run, reason_of
+from sojourn.node.airlock import Airlock, Place, decision
+from sojourn.node.computing import Computation
+from sojourn.node.derivation import derive
+from sojourn.node.store import NodeStore
+
+Opener = Callable[[Run], Computation]
+Sender = Callable[[str, str, str], None]  # study, analysis, ask
+Journal = Callable[[str, str], None]  # study, text that stays inside the site
+
+
+class Runner:
+    """Takes tasks from the hub and leaves stored answers or reasons; `send` hands them over."""
+
+    def __init__(
+        self,
+        store: NodeStore,
+        admission: Admission,
+        airlock: Airlock,
+        opener: Opener,
+        send: Sender,
+        clock: Callable[[], float],
+        journal: Journal,
+    ) -> None:
+        self.store = store
+        self.admission = admission
+        self.airlock = airlock
+        self._opener = opener
+        self._send = send
+        self._clock = clock
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._threads: dict[str, ThreadPoolExecutor] = {}
+        self._computations: dict[str, Computation] = {}
+        self._supports: dict[tuple[str, str], Support] = {}
+        self._known: set[str] = set()
+        self._ended: set[str] = set()
+
+    def known(self) -> list[str]:
+        """Tasks in hand, which the hub need not send again."""
+        with self._lock:
+            return sorted(self._known)
+
+    def take(self, task: Task) -> None:
+        """Queue a task on its study's thread; a task in hand is not taken twice."""
+        with self._lock:
+            if task.key() in self._known or task.study in self._ended:
+                return
+            self._known.add(task.key())
+            thread = self._threads.get(task.study)
+            if thread is None:
+                thread = ThreadPoolExecutor(1, thread_name_prefix=f"study-{task.study[:8]}")
+                self._threads[task.study] = thread
+        thread.submit(self._do, task)
+
+    def end(self, study: str, how: str) -> None:
+        """The study is over: its worker is killed at once, whatever it is doing, and nothing more is released."""
+        with self._lock:
+            self._ended.add(study)
+            computation = self._computations.pop(study, None)
+            thread = self._threads.pop(study, None)
+            for key in [key for key in self._supports if key[0] == study]:
+                del self._supports[key]
+        if computation is not None:
+            computation.cancel()
+        if thread is not None:
+            thread.shutdown(wait=False, cancel_futures=True)
+        if self.store.run(study) is not None:
+            self.store.end(study, how, Entry("run.ended", self.actor, study=study, facts={"how": how}))
+
+    def close(self) -> None:
+        """Stop everything in hand without ending the runs: they go on after a restart."""
+        with self._lock:
+            threads, computations = list(self._threads.values()), list(self._computations.values())
+        for computation in computations:
+            computation.cancel()
+        for thread in threads:
+            thread.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def actor(self) -> str:
+        """How this node is named in its log."""
+        return f"node:{self.airlock.site}"
+
+    def forget(self, key: str) -> None:
+        """A task is settled at the hub, or must be asked again."""
+        with self._lock:
+            self._known.discard(key)
+
+    # ---- one task
+
+    def _do(self, task: Task) -> None:
+        key = task.key()
+        try:
+            if self.store.release(task.study, task.analysis, key) is None:
+                self._answer(task, key)
+        except Exception:
+            self._journal(task.study, traceback.format_exc())
+            self.forget(key)
+            return
+        try:
+            self._send(task.study, task.analysis, key)
+        finally:
+            self.forget(key)
+
+    def _answer(self, task: Task, key: str) -> None:
+        """Leave a sealed answer or a reason in the store."""
+        try:
+            run = self.admission.run(task, self._clock())
+        except (EnvelopeRefused, SiteRefused) as error:
+            self._refuse_unadmitted(task, key, error.reason)
+            return
+        place = Place(run, task.analysis, key, len(task.transcript) + 1)
+        try:
+            self._compute(task, place)
+        except DisclosureRefused:
+            return  # the airlock has stored why
+        except SojournError as error:
+            self._journal(task.study, traceback.format_exc())
+            self.airlock.refuse(place, reason_of(error), "", self._clock())
+        except Exception:
+            self._journal(task.study, traceback.format_exc())
+            self.airlock.refuse(place, "internal", "", self._clock())
+
+    def _compute(self, task: Task, place: Place) -> None:
+        run, statistic = place.run, place.run.plan.analyses.get(task.analysis)
+        ask = derive(run, task, self.airlock.site)
+        assert statistic is not None
+        if self.store.asked(task.study, task.analysis) >= statistic.rounds():
+            raise SiteRefused("rounds")
+        computation = self._computation(run)
+        support = self._support(computation, run, task.analysis)
+        partial = computation.local(task.analysis, ask)
+        step = next(step for step in statistic.steps(run.variables) if step.name == ask.step)
+        self.airlock.pass_out(place, step, partial, support, self._clock())
+
+    def _support(self, computation: Computation, run: Run, analysis: str) -> Support:
+        """The evidence behind every round of an analysis, computed once a run."""
+        place = (run.request.study, analysis)
+        with self._lock:
+            support = self._supports.get(place)
+        if support is None:
+            support = computation.support(analysis)
+            with self._lock:
+                self._supports[place] = support
+        return support
+
+    def _computation(self, run: Run) -> Computation:
+        study = run.request.study
+        with self._lock:
+            computation = self._computations.get(study)
+        if computation is None:
+            computation = self._opener(run)
+            with self._lock:
+                ended = study in self._ended
+                if not ended:
+                    self._computations[study] = computation
+            if ended:
+                computation.cancel()
+                raise SiteRefused("cancelled")
+        return computation
+
+    def _refuse_unadmitted(self, task: Task, key: str, reason: str) -> None:
+        facts = {"analysis": task.analysis, "ask": key, "reason": reason}
+        entry = Entry("release.refused", self.actor, study=task.study, facts=facts)
+        row = decision(task.study, task.analysis, key, len(task.transcript) + 1, self._clock())
+        self.store.seal(row | {"reason": reason}, entry)

@@ -1,0 +1,195 @@
+"""What a node does, as plain functions: its program, its commands and the testbed all call these."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from sojourn.audit.entry import Entry
+from sojourn.disclosure.gate import Policy
+from sojourn.errors import ConfigurationError
+from sojourn.identity.keys import PrivateKey, PublicKey
+from sojourn.messages import Publish
+from sojourn.node.admission import Admission
+from sojourn.node.airlock import Airlock
+from sojourn.node.config import NodeHome
+from sojourn.node.dataset import import_dataset, load_snapshot
+from sojourn.node.dictionary import Dictionary
+from sojourn.node.hub_link import HubLink
+from sojourn.node.journal import Journal
+from sojourn.node.opening import Openings
+from sojourn.node.polling import Polling
+from sojourn.node.runner import Runner
+from sojourn.node.store import NodeStore
+from sojourn.node.tables import approvals, datasets, releases, runs
+
+
+class Node:
+    """One custodian's node: its decisions, its data, its way out."""
+
+    def __init__(
+        self,
+        home: NodeHome,
+        store: NodeStore,
+        key: PrivateKey,
+        policy: Policy,
+        openings: Openings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.home = home
+        self.store = store
+        self.key = key
+        self.policy = policy
+        self.clock = clock
+        self.journal = Journal(home.folder)
+        self._openings = openings
+        self._polling: Polling | None = None
+        admission = Admission(store, home.site, key.public, policy.version, home.least_sites)
+        airlock = Airlock(store, policy, home.site, key)
+        self.runner = Runner(store, admission, airlock, openings.open, self._send, clock, self.journal.write)
+
+    # ---- the custodian's decisions
+
+    def add_dataset(self, source: Path, dictionary: Dictionary) -> dict[str, Any]:
+        """Import a file under an approved dictionary as the current snapshot of its table."""
+        snapshot = import_dataset(self.home.folder, dictionary.table, source, dictionary)
+        row = {
+            "name": dictionary.table,
+            "snapshot": snapshot.id,
+            "dictionary": json.dumps(dictionary.public()),
+            "added": self.clock(),
+        }
+        facts = {"snapshot": snapshot.id, "dictionary": dictionary.digest(), "source": snapshot.source_digest}
+        entry = Entry("dataset.added", "custodian", dataset=dictionary.table, facts=facts)
+        self.store.add_dataset(row, entry)
+        if self._polling is not None:
+            self._polling.publish()
+        return {"table": dictionary.table, "snapshot": snapshot.id, "rows": snapshot.rows, "persons": snapshot.persons}
+
+    def approve(self, project: str, key: str, tables: list[str] | None = None) -> dict[str, Any]:
+        """Pin a researcher's key for a project and these datasets (all present ones where none is named)."""
+        pinned = PublicKey.from_hex(key)
+        covered = sorted(tables) if tables else [row["name"] for row in self.store.rows(select(datasets.c.name))]
+        row = {
+            "project": project,
+            "key": pinned.hex,
+            "tables": json.dumps(covered),
+            "approved": self.clock(),
+            "revoked": None,
+        }
+        facts = {"project": project, "key": pinned.id, "tables": covered}
+        self.store.approve(row, Entry("researcher.approved", "custodian", facts=facts))
+        return {"project": project, "key": pinned.id, "tables": covered}
+
+    def revoke(self, project: str, key: str) -> dict[str, Any]:
+        """Withdraw an approval: queued and running work of it is never released."""
+        pinned = PublicKey.from_hex(key)
+        facts = {"project": project, "key": pinned.id}
+        self.store.revoke(project, pinned.hex, self.clock(), Entry("researcher.revoked", "custodian", facts=facts))
+        return facts
+
+    # ---- what the custodian sees
+
+    def publication(self) -> Publish:
+        """All that this site tells of its data and rules without being asked."""
+        documents = [json.loads(row["dictionary"]) for row in self.store.rows(select(datasets))]
+        rules = {
+            "name": self.policy.name,
+            "version": self.policy.version,
+            "threshold": self.policy.hidden_max() + 1,
+            "least_sites": self.home.least_sites,
+            "watermark": self.policy.watermark,
+        }
+        return Publish(datasets=documents, rules=rules, sandbox=self._openings.name)
+
+    def show(self) -> dict[str, Any]:
+        """The node at a glance: settings, datasets, approvals, runs."""
+        polling = self._polling
+        return {
+            "site": self.home.site,
+            "hub": self.home.hub,
+            "connected": polling is not None and polling.connected.is_set(),
+            "sandbox": self._openings.name,
+            "rules": self.publication().rules,
+            "datasets": self.datasets(),
+            "approvals": [dict(row) for row in self.store.rows(select(approvals))],
+            "runs": [
+                {"study": row["study"], "project": row["project"], "ended": row["ended"] or "running"}
+                for row in self.store.rows(select(runs).order_by(runs.c.admitted))
+            ],
+        }
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """Every dataset with its snapshot; counts stay inside the site."""
+        found = []
+        for row in self.store.rows(select(datasets).order_by(datasets.c.name)):
+            snapshot = load_snapshot(self.home.folder, row["name"], row["snapshot"])
+            found.append(
+                {
+                    "table": row["name"],
+                    "snapshot": row["snapshot"],
+                    "rows": snapshot.rows,
+                    "persons": snapshot.persons,
+                    "columns": {name: str(variable.kind) for name, variable in snapshot.dictionary.columns.items()},
+                }
+            )
+        return found
+
+    def released(self, study: str | None = None) -> list[dict[str, Any]]:
+        """What left this site, or why not, with the custodian's notes; newest last."""
+        query = select(releases).order_by(releases.c.made)
+        if study is not None:
+            query = query.where(releases.c.study == study)
+        return [
+            {
+                "study": row["study"],
+                "analysis": row["analysis"],
+                "round": row["round"],
+                "reason": row["reason"],
+                "tier": row["tier"],
+                "note": row["note"],
+                "bytes": 0 if row["sealed"] is None else len(row["sealed"]),
+                "answer": None if row["answer"] is None else json.loads(row["answer"]),
+                "acknowledged": row["acknowledged"],
+            }
+            for row in self.store.rows(query)
+        ]
+
+    # ---- the conversation with the hub
+
+    def warm(self) -> None:
+        """Have a sandboxed worker ready."""
+        self._openings.warm()
+
+    def connect(self, link: HubLink) -> None:
+        """Begin to ask the hub for work."""
+        if self._polling is not None:
+            raise ConfigurationError("The node is connected already.", remedy="Stop it first.")
+        self._polling = Polling(link, self.store, self.runner, self.publication, self.clock, self.journal.write)
+        self._polling.start()
+
+    def connected(self, timeout: float) -> bool:
+        """Whether the node has told the hub its datasets, waiting for that at most so long."""
+        return self._polling is not None and self._polling.connected.wait(timeout)
+
+    def leave(self) -> None:
+        """Take no more work."""
+        if self._polling is not None:
+            self._polling.leave()
+
+    def close(self) -> None:
+        """End within bounded time: runs in hand go on after a restart, nothing sealed is lost."""
+        if self._polling is not None:
+            self._polling.stop()
+        self.runner.close()
+        self._openings.close()
+        self.store.close()
+
+    def _send(self, study: str, analysis: str, ask: str) -> None:
+        if self._polling is not None:
+            self._polling.send(study, analysis, ask)

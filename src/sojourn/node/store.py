@@ -1,0 +1,200 @@
+"""What a node remembers. Every writing method takes its audit entry; both are in one transaction or neither is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.engine import RowMapping
+
+from sojourn.audit.entry import Entry
+from sojourn.disclosure.ledger import Charge
+from sojourn.errors import ConfigurationError, EnvelopeRefused, SiteRefused
+from sojourn.node.tables import approvals, datasets, ledger, refused, releases, runs
+from sojourn.storage.store import Store
+
+Document = Mapping[str, Any]
+
+
+class NodeStore(Store):
+    """The node's tables behind its own words."""
+
+    # ---- the custodian's decisions
+
+    def add_dataset(self, row: Document, entry: Entry) -> None:
+        """A dataset, or a new snapshot of one; runs in hand keep theirs."""
+
+        def action(connection: Connection) -> None:
+            same = datasets.c.name == row["name"]
+            if connection.execute(select(datasets.c.name).where(same)).first():
+                connection.execute(update(datasets).where(same).values(dict(row)))
+            else:
+                connection.execute(insert(datasets).values(dict(row)))
+
+        self.write(entry, action)
+
+    def approve(self, row: Document, entry: Entry) -> None:
+        """Pin a researcher's key for a project and the datasets that it covers. The only way a key is pinned."""
+
+        def action(connection: Connection) -> None:
+            known = {name for (name,) in connection.execute(select(datasets.c.name))}
+            tables = json.loads(row["tables"])
+            if not tables or not set(tables) <= known:
+                raise ConfigurationError(
+                    "An approval names datasets that this node has.", remedy="See `sojourn dataset list`."
+                )
+            same = (approvals.c.project == row["project"], approvals.c.key == row["key"])
+            if connection.execute(select(approvals.c.key).where(*same)).first():
+                connection.execute(update(approvals).where(*same).values(dict(row)))
+            else:
+                connection.execute(insert(approvals).values(dict(row)))
+
+        self.write(entry, action)
+
+    def revoke(self, project: str, key: str, now: float, entry: Entry) -> None:
+        """Withdraw an approval; from now on nothing of its runs is released."""
+
+        def action(connection: Connection) -> None:
+            live = update(approvals).where(
+                approvals.c.project == project, approvals.c.key == key, approvals.c.revoked.is_(None)
+            )
+            if connection.execute(live.values(revoked=now)).rowcount != 1:
+                raise ConfigurationError("There is no such approval.", remedy="See `sojourn node show`.")
+
+        self.write(entry, action)
+
+    # ---- runs
+
+    def admit(self, row: Document, entry: Entry) -> None:
+        """Record an admitted run; a nonce admits one run, ever."""
+
+        def action(connection: Connection) -> None:
+            if connection.execute(select(runs.c.study).where(runs.c.nonce == row["nonce"])).first():
+                raise EnvelopeRefused("replayed")
+            if connection.execute(select(runs.c.study).where(runs.c.study == row["study"])).first():
+                raise EnvelopeRefused("replayed")
+            connection.execute(insert(runs).values(dict(row)))
+
+        self.write(entry, action)
+
+    def refuse(self, study: str, request: str, reason: str, entry: Entry) -> None:
+        """Remember that a request was refused, so that its later tasks get the same word."""
+
+        def action(connection: Connection) -> None:
+            if not connection.execute(select(refused.c.study).where(refused.c.study == study)).first():
+                connection.execute(insert(refused).values(study=study, request=request, reason=reason))
+
+        self.write(entry, action)
+
+    def seal(self, row: Document, entry: Entry | Sequence[Entry], charges: Sequence[Charge] = ()) -> None:
+        """Store what will be sent, once, with what it adds to the ledger.
+
+        A withdrawn approval stops it here, in the same transaction. A refusal adds nothing to the ledger.
+        """
+
+        def action(connection: Connection) -> None:
+            if row["sealed"] is not None:
+                run = connection.execute(select(runs).where(runs.c.study == row["study"])).mappings().one()
+                pinned = select(approvals.c.revoked).where(
+                    approvals.c.project == run["project"], approvals.c.key == run["researcher"]
+                )
+                approval = connection.execute(pinned).first()
+                if approval is None or approval[0] is not None:
+                    raise SiteRefused("revoked")
+                if run["ended"]:
+                    raise SiteRefused("cancelled")
+            connection.execute(insert(releases).values(dict(row)))
+            for charge in charges:
+                connection.execute(insert(ledger).values(_ledger_row(row, charge)))
+
+        self.write(entry, action)
+
+    def acknowledge(self, key: tuple[str, str, str], receipt: str, entry: Entry) -> None:
+        """The hub has it, and its receipt proves that."""
+        same = (releases.c.study == key[0], releases.c.analysis == key[1], releases.c.ask == key[2])
+        values = {"acknowledged": True, "receipt": receipt}
+        self.write(entry, lambda connection: connection.execute(update(releases).where(*same).values(values)))
+
+    def end(self, study: str, how: str, entry: Entry) -> None:
+        """A run is over; nothing of it is released any more."""
+        live = update(runs).where(runs.c.study == study, runs.c.ended == "").values(ended=how)
+        self.write(entry, lambda connection: connection.execute(live))
+
+    # ---- reading
+
+    def row(self, query: Any) -> RowMapping | None:
+        """The first row of a query."""
+        return self.read(lambda connection: connection.execute(query).mappings().first())
+
+    def rows(self, query: Any) -> list[RowMapping]:
+        """All rows of a query."""
+        return self.read(lambda connection: list(connection.execute(query).mappings()))
+
+    def approved(self) -> dict[str, set[str]]:
+        """Project → keys that are pinned and not withdrawn."""
+        pinned: dict[str, set[str]] = {}
+        for row in self.rows(select(approvals).where(approvals.c.revoked.is_(None))):
+            pinned.setdefault(row["project"], set()).add(row["key"])
+        return pinned
+
+    def covers(self, project: str, key: str, table: str) -> bool:
+        """Whether an approval in force covers a dataset."""
+        same = (approvals.c.project == project, approvals.c.key == key, approvals.c.revoked.is_(None))
+        row = self.row(select(approvals.c.tables).where(*same))
+        return row is not None and table in json.loads(row["tables"])
+
+    def dataset(self, name: str) -> RowMapping | None:
+        """One dataset."""
+        return self.row(select(datasets).where(datasets.c.name == name))
+
+    def run(self, study: str) -> RowMapping | None:
+        """One admitted run."""
+        return self.row(select(runs).where(runs.c.study == study))
+
+    def live_runs(self) -> list[str]:
+        """Studies admitted and not ended."""
+        return [row["study"] for row in self.rows(select(runs.c.study).where(runs.c.ended == ""))]
+
+    def refusal(self, study: str) -> RowMapping | None:
+        """A refused request."""
+        return self.row(select(refused).where(refused.c.study == study))
+
+    def nonce_seen(self, nonce: str) -> bool:
+        """Whether a run was admitted with this nonce."""
+        return self.row(select(runs.c.study).where(runs.c.nonce == nonce)) is not None
+
+    def release(self, study: str, analysis: str, ask: str) -> RowMapping | None:
+        """What was decided for one ask."""
+        same = (releases.c.study == study, releases.c.analysis == analysis, releases.c.ask == ask)
+        return self.row(select(releases).where(*same))
+
+    def asked(self, study: str, analysis: str) -> int:
+        """How many different asks of an analysis were decided."""
+        same = (releases.c.study == study, releases.c.analysis == analysis)
+        return len(self.rows(select(releases.c.ask).where(*same)))
+
+    def unacknowledged(self) -> list[RowMapping]:
+        """What the hub has still to confirm."""
+        return self.rows(select(releases).where(releases.c.acknowledged.is_(False)))
+
+    def ledger_of(self, study: str) -> list[RowMapping]:
+        """What a study added to the ledger."""
+        return self.rows(select(ledger).where(ledger.c.study == study).order_by(ledger.c.id))
+
+    def charged(self, study: str, analysis: str) -> bool:
+        """Whether an analysis stands in the ledger."""
+        same = (ledger.c.study == study, ledger.c.analysis == analysis)
+        return self.row(select(ledger.c.id).where(*same).limit(1)) is not None
+
+
+def _ledger_row(row: Document, charge: Charge) -> Document:
+    return {
+        "study": row["study"],
+        "analysis": row["analysis"],
+        "snapshot": charge.snapshot,
+        "measure": json.dumps(list(charge.measure)),
+        "label": charge.label,
+        "persons": charge.persons.serialize(),
+    }

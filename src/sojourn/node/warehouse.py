@@ -1,0 +1,58 @@
+"""DuckDB, opened so that a query reaches the one file it is for and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from sojourn.errors import DatasetError
+
+_NO_EXTENSIONS = {
+    "allow_community_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+}
+
+
+def open_snapshot(
+    path: Path, *, spill: Path, memory: str = "1GB", threads: int = 1, spill_size: str = "4GB"
+) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to one snapshot: no other file, no extension, no setting can be reached from it.
+
+    spill: folder for what does not fit into `memory`. Raises DatasetError where the file cannot be opened.
+    """
+    config: dict[str, str | bool | int | float | list[str]] = {
+        **_NO_EXTENSIONS,
+        "memory_limit": memory,
+        "threads": str(threads),
+        "temp_directory": str(spill),
+        "max_temp_directory_size": spill_size,
+        "enable_external_access": "false",
+        "lock_configuration": "true",
+    }
+    try:
+        return duckdb.connect(str(path), read_only=True, config=config)
+    except duckdb.Error:
+        raise DatasetError(
+            "The snapshot cannot be opened.",
+            remedy="Restore the home folder from your backup, or run `sojourn dataset add` again.",
+        ) from None
+
+
+def open_import(target: Path, sources: tuple[Path, ...], *, memory: str = "2GB") -> duckdb.DuckDBPyConnection:
+    """A connection that writes `target` and may read `sources`, and no other file; one thread keeps the rows' order."""
+    spill = f"{target}.spill"
+    connection = duckdb.connect(
+        str(target), config={**_NO_EXTENSIONS, "memory_limit": memory, "threads": "1", "temp_directory": spill}
+    )
+    connection.execute("SET allowed_paths = $1", [[str(source) for source in sources]])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def quote(name: str) -> str:
+    """An identifier as SQL text."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,106 @@
+"""The program inside the sandbox: `python -m sojourn.node.worker FOLDER DESCRIPTOR`.
+
+It reads requests on standard input and answers on the descriptor. It holds one run's analysis table and nothing else:
+no key, no network, no database. An error leaves as one word of `errors.REASONS`; its text, which may quote a value,
+goes to standard error, which the node keeps for the custodian.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sojourn.analysis.partial import decode
+from sojourn.analysis.population import Population
+from sojourn.analysis.statistic import Statistic
+from sojourn.errors import REASONS, DisclosureRefused, PlanError, SiteRefused
+from sojourn.node.evidence import support_to_dict
+from sojourn.node.frames import pack, read
+from sojourn.node.prepared import read_population
+from sojourn.statistics.catalogue import make
+
+
+class Worker:
+    """Answers one run's requests from the files of `folder`; `log` takes the text of errors."""
+
+    def __init__(self, folder: Path, log: Callable[[str], object]) -> None:
+        self._folder = folder
+        self._log = log
+        self._population: Population | None = None
+        self._statistics: dict[str, Statistic] = {}
+        self._answers: dict[str, Callable[[Any], dict[str, Any]]] = {
+            "hello": self._hello,
+            "load": self._load,
+            "support": self._support,
+            "local": self._local,
+        }
+
+    def answer(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a request; `{"refused": word}` where there is none."""
+        try:
+            [(word, argument)] = document.items()
+            return self._answers[word](argument)
+        except Exception as error:
+            self._log(traceback.format_exc())
+            return {"refused": _word(error)}
+
+    def _hello(self, _: object) -> dict[str, Any]:
+        return {"ready": True}
+
+    def _load(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """`{"file": name, "analyses": {name: {kind: arguments}}}`"""
+        if not re.fullmatch(r"[a-z]+\.npz", request["file"]):
+            raise ValueError("not a file's name")
+        self._population = read_population(self._folder / request["file"])
+        for name, document in request["analyses"].items():
+            [(kind, arguments)] = document.items()
+            self._statistics[name] = make(kind, arguments, f"analyses.{name}")
+        return {"loaded": True}
+
+    def _support(self, analysis: str) -> dict[str, Any]:
+        return {"support": support_to_dict(self._statistics[analysis].support(self._table()))}
+
+    def _local(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """`{"analysis": name, "step": name, "broadcast": {name: array}}`"""
+        broadcast = {name: decode(array) for name, array in request["broadcast"].items()}
+        statistic = self._statistics[request["analysis"]]
+        return {"partial": statistic.local(request["step"], self._table(), broadcast).to_dict()}
+
+    def _table(self) -> Population:
+        if self._population is None:
+            raise ValueError("nothing is loaded")
+        return self._population
+
+
+def _word(error: Exception) -> str:
+    match error:
+        case SiteRefused(reason=word) | DisclosureRefused(family=word):
+            return word if word in REASONS else "worker"
+        case PlanError():
+            return "plan"
+    return "worker"
+
+
+def main(folder: str, descriptor: str) -> None:
+    """Answer until the node closes standard input."""
+    worker = Worker(Path(folder), sys.stderr.write)
+    requests = sys.stdin.buffer
+    with os.fdopen(int(descriptor), "wb") as answers:
+        while (document := read(requests)) is not None:
+            answer = worker.answer(document)
+            try:
+                frame = pack(answer)
+            except ValueError:
+                traceback.print_exc()
+                frame = pack({"refused": "worker"})
+            answers.write(frame)
+            answers.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,266 @@
+"""Figures, drawn only from released tables. A suppressed cell is drawn as such: grey, dashed and labelled."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from sojourn.analysis.statistic import Cell, Estimate, Suppressed
+from sojourn.report.ratios import exponentiated, ratio_name
+from sojourn.report.record import AnalysisRecord
+from sojourn.report.tables import binned, is_intercept, plain, shown
+
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+INK, GRID, HIDDEN, ALARM = "#1f2328", "#8b949e", "#c9ced6", "#D55E00"
+FONT = "Inter, Helvetica Neue, Arial, Liberation Sans, DejaVu Sans, sans-serif"
+WIDTH = 520
+MOST_BARS = 40
+_HATCH = (
+    '<defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<rect width="7" height="7" fill="#8b949e" fill-opacity="0.22"/>'
+    '<rect width="2" height="7" fill="#8b949e" fill-opacity="0.75"/></pattern></defs>'
+)
+Figure = alt.Chart | alt.LayerChart | alt.FacetChart
+Rows = list[dict[str, Any]]
+
+
+def figure(analysis: AnalysisRecord, title: str = "", watermark: str = "") -> Figure | None:
+    """The figure that suits an analysis: forest, bars, histogram or dots. None where there is nothing to draw."""
+    estimate = analysis.estimate
+    if estimate is None or not estimate.rows:
+        return None
+    chart = _drawing(analysis, estimate)
+    return None if chart is None else _dress(chart, title, watermark)
+
+
+def _drawing(analysis: AnalysisRecord, estimate: Estimate) -> Figure | None:
+    columns = set(estimate.columns)
+    if {"estimate", "ci_low", "ci_high"} <= columns:
+        return forest(estimate, ratio_name(analysis.kind, analysis.arguments))
+    if {"mean", "sd"} <= columns:
+        return dots(estimate)
+    if "n" in columns and analysis.kind == "histogram":
+        return histogram(estimate, str(analysis.arguments.get("column", "")))
+    drawable = "n" in columns and 1 <= len(estimate.index) <= 2 and len(estimate.rows) <= MOST_BARS
+    return bars(estimate) if drawable else None
+
+
+def svg(chart: Figure) -> str:
+    """Stand-alone SVG, made without network: text in the page's own colour, suppressed marks hatched."""
+    drawn = vl_convert.vegalite_to_svg(chart.to_dict(), show_warnings=False)
+    drawn = drawn.replace(INK, "currentColor").replace(f'fill="{HIDDEN}"', 'fill="url(#hatch)"')
+    return re.sub(r"(<svg[^>]*>)", lambda start: start[1] + _HATCH, drawn, count=1)
+
+
+def png(chart: Figure, scale: float = 2.0) -> bytes:
+    """PNG on white, made without network."""
+    return bytes(vl_convert.vegalite_to_png(chart.properties(background="white").to_dict(), scale=scale))
+
+
+def _dress(chart: Figure, title: str, watermark: str) -> Figure:
+    """Title, banner, fonts and colours that every figure shares."""
+    if watermark:  # the title itself: a subtitle without a title is not drawn
+        words = alt.TitleParams(plain(watermark), color=ALARM, subtitle=plain(title), subtitleColor=INK)
+        chart = chart.properties(title=words)
+    elif title:
+        chart = chart.properties(title=plain(title))
+    dressed: Figure = (
+        chart.configure(font=FONT, background="transparent", padding=8)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=INK,
+            titleColor=INK,
+            domainColor=INK,
+            tickColor=INK,
+            gridColor=GRID,
+            gridOpacity=0.3,
+            labelFontSize=13,
+            titleFontSize=13,
+            titleFontWeight="normal",
+            labelLimit=260,
+            titlePadding=10,
+        )
+        .configure_legend(labelColor=INK, titleColor=INK, labelFontSize=13, titleFontSize=13, orient="top")
+        .configure_title(color=INK, anchor="start", fontSize=15, subtitleFontSize=13, offset=12)
+    )
+    return dressed
+
+
+def _panel_header() -> alt.Header:
+    return alt.Header(
+        labelAngle=0,
+        labelAlign="left",
+        labelOrient="top",
+        labelAnchor="start",
+        labelColor=INK,
+        labelFontSize=13,
+        labelFontWeight="bold",
+    )
+
+
+def forest(estimate: Estimate, ratio: str = "") -> Figure | None:
+    """Estimates with confidence intervals; ratios on a log scale with their line at 1, others with theirs at 0."""
+    drawn = exponentiated(estimate) if ratio else estimate
+    rows = []
+    for row in _records(drawn):
+        numbers = [row["values"].get(name) for name in ("estimate", "ci_low", "ci_high")]
+        if is_intercept(row["label"]) or not all(_is_number(value) for value in numbers):
+            continue
+        if ratio and not all(1e-6 < value < 1e6 for value in numbers):
+            continue  # an axis that holds such a number shows nothing else
+        rows.append({"term": row["label"], "value": numbers[0], "low": numbers[1], "high": numbers[2]})
+    if not rows:
+        return None
+    name = f"{ratio.capitalize()} (log scale)" if ratio else "Coefficient"
+    scale = alt.Scale(type="log", nice=False, padding=12) if ratio else alt.Scale(zero=False, padding=12)
+    axis = alt.Axis(values=log_ticks(rows), format="~g") if ratio else alt.Axis(tickCount=7, format="~g")
+    x = alt.X("low:Q", scale=scale, title=f"{name}, 95 % CI", axis=axis)
+    base = alt.Chart(_data(rows)).encode(y=alt.Y("term:N", sort=_order(rows, "term"), title=None))
+    line = (
+        alt.Chart(_data([{"at": 1.0 if ratio else 0.0}]))
+        .mark_rule(color=INK, strokeDash=[4, 4], opacity=0.6)
+        .encode(x="at:Q")
+    )
+    spans = base.mark_rule(color=OKABE_ITO[0], strokeWidth=2.5).encode(x=x, x2="high:Q")
+    points = base.mark_point(color=OKABE_ITO[0], filled=True, size=95, opacity=1, shape="square").encode(x="value:Q")
+    return alt.layer(line, spans, points).properties(width=WIDTH, height=alt.Step(30))
+
+
+def log_ticks(rows: Rows) -> list[float]:
+    """1, 2, 5 in every decade that the intervals reach; only the decades where there are many."""
+    low, high = (math.log10(min(row["low"] for row in rows)), math.log10(max(row["high"] for row in rows)))
+    steps = (1, 2, 5) if high - low < 3 else (1,)
+    ticks = [step * 10.0**power for power in range(math.floor(low) - 1, math.ceil(high) + 1) for step in steps]
+    return [tick for tick in ticks if low - 0.15 <= math.log10(tick) <= high + 0.15 or tick == 1]
+
+
+def dots(estimate: Estimate) -> Figure | None:
+    """Mean and standard deviation of each column and group. Columns keep their own scales: one panel would mislead."""
+    rows: Rows = []
+    for row in _records(estimate):
+        mean, sd = row["values"].get("mean"), row["values"].get("sd")
+        place = {"panel": f"{row['index'][0]}: mean ± standard deviation", "group": row["rest"] or "all"}
+        if _is_number(mean) and _is_number(sd):
+            rows.append(place | {"value": mean, "low": mean - sd, "high": mean + sd, "hidden": ""})
+        elif isinstance(mean, Suppressed) or isinstance(sd, Suppressed):
+            rows.append(place | {"hidden": "suppressed"})
+    if not any(not row["hidden"] for row in rows):
+        return None
+    base = alt.Chart().encode(y=alt.Y("group:N", sort=_order(rows, "group"), title=None))
+    scale = alt.Scale(zero=False, padding=12)
+    x = alt.X("low:Q", scale=scale, title=None, axis=alt.Axis(tickCount=6))
+    told = base.transform_filter("datum.hidden == ''")
+    spans = told.mark_rule(color=OKABE_ITO[0], strokeWidth=2.5).encode(x=x, x2="high:Q")
+    points = told.mark_point(color=OKABE_ITO[0], filled=True, size=95, opacity=1).encode(x="value:Q")
+    marks = (
+        base.transform_filter("datum.hidden != ''")
+        .mark_text(color=INK, fontStyle="italic")
+        .encode(text="hidden:N", x=alt.value(WIDTH / 2))
+    )
+    layered = alt.layer(spans, points, marks).properties(width=WIDTH, height=alt.Step(30))
+    panels = alt.Row("panel:N", sort=_order(rows, "panel"), title=None, header=_panel_header())
+    faceted: alt.FacetChart = layered.facet(row=panels, data=_data(rows))
+    apart: Figure = faceted.resolve_scale(x="independent", y="independent")
+    return apart
+
+
+def histogram(estimate: Estimate, column: str = "") -> Figure:
+    """Bins between their declared edges; the open one at either end only where it is not empty."""
+    records = _records(binned(estimate, column))
+    ends = {0, len(records) - 1}
+    rows = [_bar(row) for place, row in enumerate(records) if place not in ends or not _is_empty(row)]
+    x = alt.X(
+        "label:N",
+        sort=_order(rows, "label"),
+        title=plain(column),
+        axis=alt.Axis(labelAngle=-30),
+        scale=alt.Scale(paddingInner=0.04),
+    )
+    return _bars(rows, {"x": x}, len(rows))
+
+
+def bars(estimate: Estimate) -> Figure:
+    """Counts of one variable, or of two: the second one's levels side by side."""
+    rows = [_bar(row) for row in _records(estimate)]
+    axis = alt.Axis(labelAngle=0, labelLimit=160)
+    x = alt.X("first:N", sort=_order(rows, "first"), title=plain(estimate.index[0]), axis=axis)
+    if len(estimate.index) == 1:
+        return _bars(rows, {"x": x}, len(rows))
+    levels = _order(rows, "rest")
+    offset = alt.XOffset("rest:N", sort=levels)
+    colour = alt.Color(
+        "rest:N",
+        title=plain(estimate.index[1]),
+        sort=levels,
+        scale=alt.Scale(domain=levels, range=[OKABE_ITO[i % 7] for i in range(len(levels))]),
+    )
+    return _bars(rows, {"x": x, "xOffset": offset}, len(rows), colour)
+
+
+def _bars(rows: Rows, places: Mapping[str, Any], count: int, colour: alt.Color | None = None) -> Figure:
+    """Solid bars for what is known; for a suppressed cell a hatched bar to its upper bound, with the word."""
+    most = max([row["top"] for row in rows if row["top"] is not None], default=1) or 1
+    rows = [row | {"top": most * 1.25} if row["top"] is None else row for row in rows]
+    rows = [row | {"foot": row["top"] if row["top"] < 0.6 * most else 0} for row in rows]  # where the word starts
+    base = alt.Chart(_data(rows)).encode(**places)
+    y = alt.Y(
+        "top:Q",
+        title="Persons",
+        axis=alt.Axis(tickCount=5, tickMinStep=1, format=",.0f"),
+        scale=alt.Scale(domain=[0, most * 1.25]),
+    )
+    paint = {"color": colour} if colour is not None else {"color": alt.value(OKABE_ITO[0])}
+    told = base.transform_filter("!datum.hidden")
+    hidden = base.transform_filter("datum.hidden")
+    layers = [
+        told.mark_bar().encode(y=y, **paint),
+        told.mark_text(dy=-7, color=INK, fontSize=12).encode(y=y, text="words:N"),
+        hidden.mark_bar(fill=HIDDEN, stroke=INK, strokeDash=[3, 3], strokeWidth=1).encode(y=y),
+        hidden.mark_text(angle=270, align="left", dx=6, color=INK, fontSize=12, fontStyle="italic").encode(
+            y=alt.Y("foot:Q"), text="state:N"
+        ),
+    ]
+    return alt.layer(*layers).properties(width=max(WIDTH, min(46 * count, 800)), height=260)
+
+
+def _bar(row: Mapping[str, Any]) -> dict[str, Any]:
+    count = row["values"].get("n")
+    place = {"label": row["label"], "first": row["index"][0], "rest": row["rest"]}
+    if isinstance(count, Suppressed):
+        return place | {"top": count.high, "hidden": True, "state": str(shown(count)), "words": ""}
+    if not _is_number(count):
+        return place | {"top": None, "hidden": True, "state": "not available", "words": ""}
+    return place | {"top": count, "hidden": False, "state": "", "words": f"{count:,}"}
+
+
+def _records(estimate: Estimate) -> Rows:
+    """Each row with its labels as safe text and its values by column."""
+    width = len(estimate.index)
+    records = []
+    for row in estimate.rows:
+        index = ["all" if cell is None else str(shown(cell)) for cell in row[:width]]
+        values = dict(zip(estimate.columns, row[width:], strict=True))
+        records.append({"index": index, "label": " to ".join(index), "rest": ", ".join(index[1:]), "values": values})
+    return records
+
+
+def _order(rows: Rows, key: str) -> list[str]:
+    """The values of a key as they come first: without it, layers with a filter would reorder an axis."""
+    return list(dict.fromkeys(row[key] for row in rows))
+
+
+def _is_empty(row: Mapping[str, Any]) -> bool:
+    return bool(row["label"].startswith(("below ", "above ")) and row["values"].get("n") == 0)
+
+
+def _data(rows: Rows) -> alt.Data:
+    return alt.Data(values=rows)  # type: ignore[no-untyped-call]
+
+
+def _is_number(value: Cell) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,151 @@
+"""The report of a study: one HTML file that needs nothing else, for an epidemiologist and an auditor."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from sojourn.analysis.statistic import Suppressed
+from sojourn.report import figures, tables, words
+from sojourn.report.record import AnalysisRecord, SiteOutcome, StudyRecord
+from sojourn.report.tables import Shown, Table
+
+_MARKS = {"contributed": "yes", "not released": "held", "no answer": "none"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One analysis as the page shows it."""
+
+    name: str
+    anchor: str
+    sentence: str
+    analysis: AnalysisRecord
+    tables: tuple[Table, ...]
+    facts: tuple[tuple[str, Shown], ...]
+    figure: Markup
+    alt: str
+
+
+def render(record: StudyRecord) -> str:
+    """The whole report. All text of the record is escaped; the page loads nothing and runs nothing."""
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            record=record,
+            sections=[_section(i, name, record) for i, name in enumerate(record.analyses, start=1)],
+            plan_words=words.plan_in_words(record),
+            plan_yaml=tables.plain_lines(
+                yaml.safe_dump(dict(record.plan), sort_keys=False, allow_unicode=True, width=100)
+            ),
+            failed=[check for check in record.checks if not check.ok],
+            contributors=sum(
+                any(done.status == "contributed" for done in site.values()) for site in record.sites.values()
+            ),
+            remedies=_remedies(record),
+            total_bytes=sum(sum(analysis.bytes_left.values()) for analysis in record.analyses.values()),
+        )
+    )
+
+
+def fragment(name: str, analysis: AnalysisRecord, watermark: str = "") -> str:
+    """One analysis as an HTML fragment with its own styles, for notebooks."""
+    return (
+        _environment()
+        .get_template("fragment.html.j2")
+        .render(name=name, analysis=analysis, tables=tables.present(name, analysis), watermark=watermark)
+    )
+
+
+def _section(place: int, name: str, record: StudyRecord) -> Section:
+    analysis = record.analyses[name]
+    drawn = figures.figure(analysis, watermark=record.watermark)
+    return Section(
+        name=tables.plain(name),
+        anchor=f"analysis-{place}",
+        sentence=words.analysis_in_words(analysis),
+        analysis=analysis,
+        tables=tables.present(name, analysis),
+        facts=tables.facts(analysis.estimate) if analysis.estimate else (),
+        figure=Markup("") if drawn is None else _inline(figures.svg(drawn)),
+        alt=_alt(name, analysis),
+    )
+
+
+def _inline(svg: str) -> Markup:
+    """An SVG of ours as part of a page, hidden from screen readers, which have its description and the table."""
+    svg = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", svg, count=2)
+    return Markup(svg.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1))  # Vega escaped its text
+
+
+def _alt(name: str, analysis: AnalysisRecord) -> str:
+    """What a figure shows, in words; the numbers are in the table."""
+    rows = analysis.estimate.rows if analysis.estimate else ()
+    hidden = sum(isinstance(cell, Suppressed) for row in rows for cell in row)
+    tail = f" Suppressed cells that it marks: {hidden}." if hidden else ""
+    return tables.plain(f"Figure of {name}. {words.analysis_in_words(analysis)}. The table holds its numbers.{tail}")
+
+
+def _remedies(record: StudyRecord) -> list[tuple[str, str, list[str]]]:
+    """Every way in which a site did not contribute, what helps, and where it happened."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in record.analyses:
+        for site, outcome in record.outcomes(name).items():
+            if outcome.status != "contributed":
+                found.setdefault((_said(outcome), outcome.remedy), []).append(f"{site} ({name})")
+    return [(what, remedy, [tables.plain(place) for place in places]) for (what, remedy), places in found.items()]
+
+
+def _prose(text: str) -> Markup:
+    """Escaped text in which words between backticks are code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(tables.plain(text)))))
+
+
+def _said(outcome: SiteOutcome) -> str:
+    """The status, and the family where it tells more."""
+    words = outcome.status if outcome.family in ("", outcome.status) else str(outcome)
+    return words[0].upper() + words[1:]
+
+
+def _mark(outcome: SiteOutcome) -> str:
+    return _MARKS[outcome.status]
+
+
+def _when(moment: str) -> str:
+    """An ISO 8601 moment as people read it."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", moment)
+    return f"{found[1]} {found[2]} UTC" if found else moment
+
+
+def _style() -> Markup:
+    source, _, _ = _loader().get_source(Environment(autoescape=True), "style.css")
+    return Markup(source)
+
+
+@cache
+def _loader() -> PackageLoader:
+    return PackageLoader("sojourn.report", "templates")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=_loader(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    filters: dict[str, Any] = {
+        "prose": _prose,
+        "plain": tables.plain,
+        "size": tables.size_in_bytes,
+        "when": _when,
+        "mark": _mark,
+    }
+    environment.filters.update(filters)
+    environment.globals["style"] = _style()
+    return environment

@@ -1,0 +1,94 @@
+"""A plan in plain words, for readers who do not read YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sojourn.report.record import AnalysisRecord, StudyRecord
+from sojourn.report.tables import plain
+
+_AGGREGATION = {
+    "clear": "clear: every site's released numbers are seen by the hub and the other sites",
+    "masked": "masked: only sums over the sites can be seen",
+    "auto": "automatic: masked where a site's own part may not leave, else clear",
+}
+_STRAGGLERS = {
+    "wait": "the study waits for every site",
+    "abort": "the study ends if a site does not answer",
+}
+_MISSING = {
+    "complete": "only rows that are complete in every variable of the plan",
+    "by analysis": "for each analysis, the rows that are complete in its own variables",
+}
+_FAMILIES = {
+    "gaussian": "Linear",
+    "binomial": "Logistic",
+    "poisson": "Poisson",
+    "gamma": "Gamma",
+    "negative_binomial": "Negative binomial",
+}
+_PURPOSES = {
+    "HMB": "health, medical or biomedical research",
+    "GRU": "general research use",
+    "DS": "research on one disease",
+    "POA": "research on populations, origins or ancestry",
+}
+
+
+def plan_in_words(record: StudyRecord) -> tuple[tuple[str, str], ...]:
+    """The plan as pairs of a term and what it says, in a fixed order; what the plan leaves out is left out."""
+    plan = record.plan
+    said = {
+        "Purpose": purpose(record.purpose),
+        "Data": f"the table {plan['table']} of every site" if plan.get("table") else "",
+        "Who is studied": str(plan.get("where") or "all rows of the table" if plan.get("table") else ""),
+        "Missing values": _say(_MISSING, plan.get("missing")),
+        "Fewest sites": str(plan.get("min_sites") or ""),
+        "Late sites": _stragglers(plan.get("stragglers")),
+        "Aggregation": _say(_AGGREGATION, record.aggregation),
+    }
+    return tuple((term, plain(words)) for term, words in said.items() if words)
+
+
+def purpose(word: str) -> str:
+    """A purpose with its meaning, where it is one of the common GA4GH short names."""
+    return f"{word} ({_PURPOSES[word]})" if word in _PURPOSES else word
+
+
+def analysis_in_words(analysis: AnalysisRecord) -> str:
+    """One sentence on what was computed."""
+    given = analysis.arguments
+    if analysis.kind == "glm":
+        family = str(given.get("family", "gaussian"))
+        link = f" with {given['link']} link" if given.get("link") else ""
+        return plain(f"{_FAMILIES.get(family, family)} regression{link}: {given.get('formula', '')}")
+    if analysis.kind == "cox":
+        return plain(f"Cox regression: {given.get('formula', '')}")
+    named = {
+        "describe": "Descriptive statistics",
+        "crosstab": "Cross-tabulation",
+        "count": "Count of persons",
+        "histogram": "Histogram",
+    }
+    head = named.get(analysis.kind, analysis.kind)
+    return plain(f"{head}{_listed(given)}")
+
+
+def _listed(arguments: Mapping[str, Any]) -> str:
+    columns = arguments.get("columns", arguments.get("column", ()))
+    names = (columns,) if isinstance(columns, str) else tuple(columns)
+    by = arguments.get("by") or ()
+    groups = (by,) if isinstance(by, str) else tuple(by)
+    of = f" of {', '.join(map(str, names))}" if names else ""
+    return of + (f", by {', '.join(map(str, groups))}" if groups else "")
+
+
+def _say(words: Mapping[str, str], value: object) -> str:
+    return words.get(str(value), str(value)) if value is not None else ""
+
+
+def _stragglers(value: object) -> str:
+    if isinstance(value, (int, float)):
+        return f"a site that does not answer within {value} seconds is left out"
+    return _say(_STRAGGLERS, value)

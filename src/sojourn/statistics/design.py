@@ -1,0 +1,182 @@
+"""Evidence of a regression's design: the persons of each level and pair of levels, leverage, patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from sojourn.analysis.matrix import Piece, levels_of
+from sojourn.analysis.sets import largest_two, persons_by_place, persons_of
+from sojourn.analysis.support import Cells, Contributions, Design
+from sojourn.analysis.terms import Category, Column
+from sojourn.analysis.variable import SITE, Kind
+from sojourn.statistics.rows import Rows
+
+Vector = NDArray[np.float64]
+_RANK = 1e-9  # singular values under this share of the largest are zero
+
+
+def evidence(rows: Rows, outcome: str, family: str, weights: str | None, offset: str | None) -> Design:
+    """What the regression shows of its design at this site; `outcome` is the outcome's label."""
+    persons = rows.population.persons
+    everyone = persons_of(persons)
+    leverage, rank = _leverage(rows)
+    per_person = np.bincount(np.unique(persons, return_inverse=True)[1], weights=rows.w)
+    return Design(
+        persons=len(everyone),
+        rows=len(persons),
+        parameters=sum(not _elsewhere(column, rows) for column in rows.layout.columns),
+        levels=_levels(rows, outcome, tuple(name for name in (weights, offset) if name)),
+        events=_events(rows, family),
+        leverage=leverage,
+        effective=float(rows.w.sum() ** 2 / (per_person**2).sum()) if weights and len(persons) else None,
+        patterns=_rarest_pattern(rows, rank),
+    )
+
+
+def two_valued(values: Vector) -> tuple[float, float] | None:
+    """The two values of a column that holds exactly two."""
+    if not len(values):
+        return None
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if low < high and bool(((values == low) | (values == high)).all()) else None
+
+
+def outcome_classes(rows: Rows, outcome: str, family: str) -> tuple[Cells, ...]:
+    """The persons of each class of a two-valued outcome."""
+    values = _classes(rows, family)
+    if values is None:
+        return ()
+    sets = tuple(persons_of(rows.population.persons[rows.y == value]) for value in values)
+    return (Cells((), (2,), sets, (outcome,), (outcome,)),)
+
+
+def column_contributions(rows: Rows) -> Contributions:
+    """The largest absolute contributions of persons to the sums of the raw design's columns."""
+    persons, codes = np.unique(rows.population.persons, return_inverse=True)
+    sizes = np.abs(rows.x)
+    if len(persons) < len(codes):
+        summed = [np.bincount(codes, weights=sizes[:, j], minlength=len(persons)) for j in range(sizes.shape[1])]
+        sizes = np.stack(summed, axis=1)
+    largest, second = largest_two(sizes)
+    return Contributions(("sum",), largest, second, sizes.sum(axis=0))
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """Sets of rows that turn into sets of persons; where no person has two rows they are the same."""
+
+    persons: NDArray[np.uint32]
+    same: bool
+
+    @property
+    def keys(self) -> NDArray[np.uint32]:
+        return self.persons if self.same else np.arange(len(self.persons), dtype=np.uint32)
+
+    def persons_of(self, keys: BitMap) -> BitMap:
+        return keys if self.same else persons_of(self.persons[np.fromiter(keys, dtype=np.int64, count=len(keys))])
+
+
+def _levels(rows: Rows, outcome: str, extra: tuple[str, ...]) -> dict[str, BitMap]:
+    """Persons of every level of every factor, the outcome's classes among them, and of every pair of levels."""
+    persons = rows.population.persons
+    sets = _Sets(persons, len(persons_of(persons)) == len(persons))
+    factors = list(_factors(rows, outcome, extra, sets.keys).values())
+    levels = {label: sets.persons_of(keys) for factor in factors for label, keys in factor.items()}
+    for first, second in combinations(factors, 2):
+        for a, of_a in first.items():
+            for b, of_b in second.items():
+                levels[f"{a} & {b}"] = sets.persons_of(of_a & of_b)
+    return levels
+
+
+def _factors(
+    rows: Rows, outcome: str, extra: tuple[str, ...], keys: NDArray[np.uint32]
+) -> Mapping[str, Mapping[str, BitMap]]:
+    """Rows of each level by factor: categories, booleans, and whatever of the design holds two values."""
+    population = rows.population
+    names = {piece.factor.name for column in rows.layout.columns for piece in column} | set(extra)
+    factors: dict[str, dict[str, BitMap]] = {}
+    numbers: dict[str, Vector] = {outcome: rows.y}
+    for name in sorted(names - {SITE}):
+        variable = population.variables[name]
+        if variable.kind is Kind.NUMBER:
+            numbers[name] = population.numeric(name)
+            continue
+        labels = levels_of(variable)
+        sets = persons_by_place(keys, population.column(name), len(labels))
+        factors[name] = {f"{name}={label}": part for label, part in zip(labels, sets, strict=True)}
+    for position, (column, term) in enumerate(zip(rows.layout.columns, rows.layout.terms, strict=True)):
+        if not _plain(column):
+            numbers[term] = rows.x[:, position]
+    for name, values in numbers.items():
+        if (pair := two_valued(values)) is not None:
+            labelled = zip(("lower", "upper"), pair, strict=True)
+            factors[name] = {f"{name}={word}": BitMap(keys[values == value]) for word, value in labelled}
+    return factors
+
+
+def _plain(column: tuple[Piece, ...]) -> bool:
+    """The intercept, or one column as it is, whose levels are known from its variable."""
+    return not column or (len(column) == 1 and isinstance(column[0].factor, Category | Column))
+
+
+def _elsewhere(column: tuple[Piece, ...], rows: Rows) -> bool:
+    """Whether a column is zero here because it belongs to another site."""
+    population = rows.population
+    own = population.variables[SITE].levels.index(population.site) if SITE in population.variables else None
+    return any(piece.factor.name == SITE and piece.index != own for piece in column)
+
+
+def _classes(rows: Rows, family: str) -> tuple[float, float] | None:
+    """The outcome's two classes; of a binomial outcome they are 0 and 1 even where only one of them is here."""
+    if family == "binomial" and not ((rows.y > 0) & (rows.y < 1)).any():
+        return 0.0, 1.0
+    return two_valued(rows.y)
+
+
+def _events(rows: Rows, family: str) -> int | None:
+    """Persons of the rarer class of a two-valued outcome, or with an event where the outcome counts events."""
+    persons = rows.population.persons
+    if (classes := _classes(rows, family)) is not None:
+        return min(len(persons_of(persons[rows.y == value])) for value in classes)
+    return len(persons_of(persons[rows.y > 0])) if family == "poisson" else None
+
+
+def _leverage(rows: Rows) -> tuple[float, int]:
+    """The largest leverage of a person (of all its rows together) and the rank of the design."""
+    x = rows.x
+    if not len(x):
+        return 0.0, 0
+    if () in rows.layout.columns:  # with an intercept, centred columns span the same and lose no digits
+        x = np.column_stack([np.ones(len(x)), x - np.average(x, axis=0, weights=rows.w)])
+    x = x * np.sqrt(rows.w)[:, None]
+    size = np.sqrt((x**2).sum(axis=0))
+    kept = size > _RANK * np.sqrt(rows.w.sum()) * np.concatenate([np.ones(x.shape[1] - rows.x.shape[1]), _scale(rows)])
+    q, r = np.linalg.qr(x[:, kept] / size[kept])
+    u, s, _ = np.linalg.svd(r)
+    rank = int((s > _RANK * s[0]).sum()) if len(s) else 0
+    of_row = ((q @ u[:, :rank]) ** 2).sum(axis=1)
+    codes = np.unique(rows.population.persons, return_inverse=True)[1]
+    return float(np.bincount(codes, weights=of_row).max()), rank
+
+
+def _scale(rows: Rows) -> Vector:
+    """The size of each raw column, to tell rounding from variation."""
+    return np.asarray(np.maximum(np.abs(rows.x).max(axis=0), np.finfo(float).tiny) * 1e-5)
+
+
+def _rarest_pattern(rows: Rows, rank: int) -> int | None:
+    """Persons of the rarest row of the design where there are no more distinct rows than parameters."""
+    x = rows.x
+    if not len(x) or len(np.unique(x[: 64 * (rank + 1)], axis=0)) > rank:
+        return None
+    distinct, codes = np.unique(x, axis=0, return_inverse=True)
+    if len(distinct) > rank:
+        return None
+    return min(len(cell) for cell in persons_by_place(rows.population.persons, codes.ravel(), len(distinct)))

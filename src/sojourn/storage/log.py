@@ -1,0 +1,149 @@
+"""The audit log's tables, the triggers that keep them append-only, and the stored hashes of its tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, Text, insert, select
+
+from sojourn.audit.tree import HASH_BYTES
+from sojourn.errors import AuditError
+
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class LogTables:
+    """Raw entries by position from 0; hashes of complete subtrees by level and position; signed notes by size."""
+
+    entry: Table
+    hash: Table
+    checkpoint: Table
+
+
+def log_tables(metadata: MetaData) -> LogTables:
+    """The three tables in this MetaData, declared at the first call."""
+    if "log_entry" in metadata.tables:
+        return LogTables(*(metadata.tables[f"log_{name}"] for name in ("entry", "hash", "checkpoint")))
+    return LogTables(
+        Table(
+            "log_entry",
+            metadata,
+            Column("position", Integer, primary_key=True, autoincrement=False),
+            Column("data", LargeBinary, nullable=False),
+            # Where to look, not evidence: the bytes alone are hashed.
+            Column("study", String(32), nullable=False, index=True),
+        ),
+        Table(
+            "log_hash",
+            metadata,
+            Column("level", Integer, primary_key=True, autoincrement=False),
+            Column("position", Integer, primary_key=True, autoincrement=False),
+            Column("hash", LargeBinary(HASH_BYTES), nullable=False),
+            sqlite_with_rowid=False,
+        ),
+        Table(
+            "log_checkpoint",
+            metadata,
+            Column("size", Integer, primary_key=True, autoincrement=False),
+            Column("note", Text, nullable=False),
+        ),
+    )
+
+
+def create_log(connection: Connection) -> None:
+    """For a party's first migration (`op.get_bind()`): the tables and their triggers."""
+    metadata = MetaData()
+    log_tables(metadata)
+    metadata.create_all(connection, checkfirst=False)
+    for table in metadata.sorted_tables:
+        same = " AND ".join(f"{column.name} = NEW.{column.name}" for column in table.primary_key)
+        # REPLACE deletes without asking the authorizer and without the DELETE trigger; it does fire this one.
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER {table.name}_once BEFORE INSERT ON {table.name} "
+            f"WHEN EXISTS (SELECT 1 FROM {table.name} WHERE {same}) "
+            "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+        )
+        for operation in ("UPDATE", "DELETE"):
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER {table.name}_no_{operation.lower()} BEFORE {operation} ON {table.name} "
+                "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+            )
+
+
+def drop_log(connection: Connection) -> None:
+    """For the first migration's downgrade; the triggers go with their tables."""
+    metadata = MetaData()
+    log_tables(metadata)
+    metadata.drop_all(connection, checkfirst=False)
+
+
+class StoredHashes:
+    """`audit.tree.Hashes` over the table, inside the caller's transaction; what is put is inserted by `flush`.
+
+    known: hashes of committed places that need no query.
+    """
+
+    def __init__(
+        self, connection: Connection, tables: LogTables, known: dict[tuple[int, int], bytes] | None = None
+    ) -> None:
+        self._connection = connection
+        self._table = tables.hash
+        self._known = dict(known or {})
+        self._new: list[dict[str, int | bytes]] = []
+
+    def get(self, level: int, index: int) -> bytes:
+        """The stored hash; AuditError when there is none."""
+        known = self._known.get((level, index))
+        return known if known is not None else self._fetch(level, index)
+
+    def _fetch(self, level: int, index: int) -> bytes:
+        table = self._table.c
+        query = select(table.hash).where(table.level == level, table.position == index)
+        return _found(self._connection.scalar(query))
+
+    def put(self, level: int, index: int, value: bytes) -> None:
+        """Keep a hash until `flush`."""
+        self._known[level, index] = value
+        self._new.append({"level": level, "position": index, "hash": value})
+
+    def flush(self) -> None:
+        """Insert all that was put; the database refuses a place that is taken."""
+        if self._new:
+            self._connection.execute(insert(self._table), self._new)
+            self._new = []
+
+
+class ScannedHashes(StoredHashes):
+    """The same, read in blocks of neighbours: for going through the whole log."""
+
+    def __init__(self, connection: Connection, tables: LogTables) -> None:
+        super().__init__(connection, tables)
+        self._blocks: dict[int, tuple[int, dict[int, bytes]]] = {}
+
+    def _fetch(self, level: int, index: int) -> bytes:
+        number, block = self._blocks.get(level, (-1, {}))
+        if number != index // BLOCK:
+            number = index // BLOCK
+            table = self._table.c
+            here = table.position.between(number * BLOCK, (number + 1) * BLOCK - 1)
+            rows = self._connection.execute(select(table.position, table.hash).where(table.level == level, here))
+            block = {row.position: row.hash for row in rows}
+            self._blocks[level] = (number, block)
+        return _found(block.get(index))
+
+
+def entries(connection: Connection, tables: LogTables, start: int = 0) -> Iterator[bytes]:
+    """The raw entries from position `start` on, in order, read as they are needed."""
+    table = tables.entry.c
+    query = select(table.data).where(table.position >= start).order_by(table.position)
+    yield from connection.scalars(query.execution_options(yield_per=BLOCK))
+
+
+def _found(value: bytes | None) -> bytes:
+    if value is None:
+        raise AuditError(
+            "A hash of the audit log is missing.", remedy="Run `sojourn audit verify`, and restore the latest backup."
+        )
+    return value

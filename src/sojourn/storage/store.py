@@ -1,0 +1,303 @@
+"""A party's store: every write goes with its audit entries, in one transaction, through one writer.
+
+Laws: no entry, no action; no action, no entry. A caller is answered only after the commit. An action that fails is
+undone alone; when appending or committing fails, nothing of that transaction has happened. A caller that gave up
+waiting can be sure that its action did not run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitedTooLong
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Connection, MetaData
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
+
+from sojourn.audit.entry import Entry
+from sojourn.audit.receipt import Receipt
+from sojourn.audit.verification import Report
+from sojourn.errors import AuditError, ConfigurationError
+from sojourn.identity.keys import PrivateKey, PublicKey
+from sojourn.storage.engine import READ_ONLY, in_transaction
+from sojourn.storage.guard import Attempt, Mode, alarm_of, used_for
+from sojourn.storage.journal import Head, Journal
+
+T = TypeVar("T")
+
+BATCH_MAX = 100
+ENTRY_BYTES_MAX = 65_535  # what an entry bundle of C2SP tlog-tiles can hold
+
+
+@dataclass(eq=False)
+class _Job:
+    """One queued write: what it does, and the caller's answer (its result, the index of its first entry)."""
+
+    make: Callable[[Connection], tuple[Sequence[Entry], Any]]
+    answer: Future[tuple[Any, int]] = field(default_factory=Future)
+
+
+@dataclass
+class _Batch:
+    """The jobs of one transaction: whose action stands, with which result; and the encoded entries of all."""
+
+    first: int
+    encoded: list[bytes] = field(default_factory=list)
+    stand: list[tuple[_Job, Any, int]] = field(default_factory=list)
+    failed: list[tuple[_Job, BaseException]] = field(default_factory=list)
+
+    @property
+    def next(self) -> int:
+        """The index of the next entry."""
+        return self.first + len(self.encoded)
+
+
+class Store:
+    """Opens on a migrated database; verifies that the latest checkpoint matches the stored tree, else AuditError.
+
+    clock: the present time, with its time zone. patience: seconds that a write waits for its turn.
+    Close it to drain what is queued; it also closes the engine's connections.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        metadata: MetaData,
+        log_key: PrivateKey,
+        origin: str,
+        clock: Callable[[], datetime],
+        patience: float = 30.0,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._patience = patience
+        self._journal = Journal(metadata, log_key, origin)
+        self._head = self._open()
+        self._wake = threading.Condition()
+        self._queue: deque[_Job] = deque()
+        self._attempts: Counter[Attempt] = Counter()
+        self._alarmed = False
+        self._closing = False
+        alarm_of(engine).listener = self._denied
+        self._writer = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._writer.start()
+
+    # -- for callers, from any thread
+
+    def write(self, entry: Entry | Sequence[Entry], action: Callable[[Connection], T]) -> T:
+        """Run the action and append the entries, both or neither; the action's result, after the commit.
+
+        The action must write nowhere else, as it may be undone. Its own exception reaches the caller unchanged;
+        AuditError where the log could not be written or the write did not get its turn: then nothing has happened.
+        """
+        return self.write_indexed(entry, action)[0]
+
+    def write_indexed(self, entry: Entry | Sequence[Entry], action: Callable[[Connection], T]) -> tuple[T, int]:
+        """As `write`, with the index of the first entry in the log."""
+        entries = (entry,) if isinstance(entry, Entry) else tuple(entry)
+        return self._submit(lambda connection: (entries, action(connection)))
+
+    def write_with(self, make: Callable[[Connection], tuple[Sequence[Entry], T]]) -> T:
+        """As `write`, for entries that depend on what the action found: it returns them with its result."""
+        result: T = self._submit(make)[0]
+        return result
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Run a query on a read-only connection, which sees one committed state."""
+        options = {READ_ONLY: True}
+        with self._engine.connect() as connection, used_for(connection.execution_options(**options), Mode.READING):
+            return query(connection)
+
+    def receipt(self, index: int) -> Receipt:
+        """The entry at this index with its proof in the latest checkpoint."""
+        return self.read(lambda connection: self._journal.receipt(connection, index))
+
+    def receipt_of(self, study: str, kind: str, facts: Mapping[str, Any]) -> Receipt:
+        """The receipt of the first entry of this kind about a study that holds these facts."""
+        return self.read(
+            lambda connection: self._journal.receipt(connection, self._journal.find(connection, study, kind, facts))
+        )
+
+    @property
+    def origin(self) -> str:
+        """The log's name in its checkpoints."""
+        return self._journal.origin
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key that verifies the log's checkpoints."""
+        return self._journal.public_key
+
+    def checkpoint(self) -> str:
+        """The latest signed checkpoint."""
+        return self.read(self._journal.checkpoint)
+
+    def verify(self) -> Report:
+        """Verify the whole log from its raw entries."""
+        return self.read(self._journal.verify)
+
+    def close(self) -> None:
+        """Refuse new writes, finish those that are queued, and close the connections. Again is no error."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if threading.current_thread() is not self._writer:
+            self._writer.join()
+            self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- waiting
+
+    def _submit(self, make: Callable[[Connection], tuple[Sequence[Entry], T]]) -> tuple[T, int]:
+        if threading.current_thread() is self._writer:
+            raise AuditError("An action cannot write through the store again.", remedy="Use the action's connection.")
+        job = _Job(make)
+        with self._wake:
+            if self._closing:
+                raise AuditError("The store is closed; nothing was written.", remedy="Start the program again.")
+            self._queue.append(job)
+            self._wake.notify()
+        try:
+            return job.answer.result(self._patience)
+        except WaitedTooLong:
+            if job.answer.done() or not job.answer.cancel():
+                # Its turn came: the outcome is certain only after the commit.
+                return job.answer.result()
+            raise AuditError("The store is too busy; nothing was written.", remedy="Try again later.") from None
+
+    def _denied(self, attempt: Attempt) -> None:
+        with self._wake:
+            self._attempts[attempt] += 1
+            self._alarmed = True
+            self._wake.notify()
+
+    # -- the writer thread
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._queue or self._alarmed or self._closing)
+                if not self._queue and not self._alarmed:
+                    return
+                jobs = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
+                self._alarmed = False
+            self._commit(jobs)
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        """One transaction for all jobs; answers every one of them, whatever happens."""
+        batch = _Batch(first=self._head.size)
+        reported: Counter[Attempt] = Counter()
+        try:
+            with self._transaction() as connection:
+                head = self._journal.follow(connection, self._head)
+                batch.first = head.size
+                for job in jobs:
+                    self._perform(connection, job, batch)
+                reported = self._report_attempts(batch)
+                if batch.encoded:
+                    head = self._journal.append(connection, head, batch.encoded)
+            self._head = head
+        except BaseException as error:
+            self._answer_all(jobs, batch, error)
+            return
+        with self._wake:
+            self._attempts -= reported
+        for job, result, index in batch.stand:
+            job.answer.set_result((result, index))
+        for job, problem in batch.failed:
+            job.answer.set_exception(problem)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._engine.connect() as connection:
+            try:
+                with used_for(connection, Mode.OWNER), connection.begin():
+                    yield connection
+            except BaseException:
+                # Whatever state an action left the connection in, closing it undoes the transaction.
+                connection.invalidate()
+                raise
+
+    def _perform(self, connection: Connection, job: _Job, batch: _Batch) -> None:
+        """Run one job in its own savepoint."""
+        if not job.answer.set_running_or_notify_cancel():
+            return
+        try:
+            with connection.begin_nested():
+                with used_for(connection, Mode.ACTION) as guard:
+                    denied = guard.denied
+                    entries, result = job.make(connection)
+                if guard.denied != denied:
+                    raise AuditError("The action touched the audit log.", remedy="Report this: it is logged.")
+                encoded = self._encode(entries, batch.next)
+        except BaseException as error:
+            batch.failed.append((job, error))
+        else:
+            batch.stand.append((job, result, batch.next))
+            batch.encoded.extend(encoded)
+        if not in_transaction(connection):
+            raise AuditError("The transaction was ended.", remedy="Check that the disk is not full.")
+
+    def _report_attempts(self, batch: _Batch) -> Counter[Attempt]:
+        with self._wake:
+            attempts = self._attempts.copy()
+        entries = [
+            Entry(
+                "audit.tamper_attempt",
+                actor="unknown",
+                facts={"operation": attempt.operation, "target": attempt.target, "times": times},
+            )
+            for attempt, times in attempts.items()
+        ]
+        if entries:
+            batch.encoded.extend(self._encode(entries, batch.next))
+        return attempts
+
+    def _encode(self, entries: Sequence[Entry], first: int) -> list[bytes]:
+        if not entries:
+            raise AuditError("An action without an audit entry.", remedy="Give an entry with every write.")
+        now = self._clock()
+        if now.tzinfo is None:
+            raise AuditError("The clock has no time zone.", remedy="Use a clock in UTC.")
+        time = now.astimezone(UTC).isoformat(timespec="milliseconds")
+        encoded = [entry.encode(first + place, time) for place, entry in enumerate(entries)]
+        if any(len(data) > ENTRY_BYTES_MAX for data in encoded):
+            raise AuditError("An audit entry is too long.", remedy="Log hashes and names, not contents.")
+        return encoded
+
+    def _answer_all(self, jobs: list[_Job], batch: _Batch, error: BaseException) -> None:
+        """The transaction is undone: a job that failed by itself hears why, all others that nothing happened."""
+        own = {id(job): problem for job, problem in batch.failed}
+        for job in jobs:
+            if job.answer.done() or not (job.answer.running() or job.answer.set_running_or_notify_cancel()):
+                continue
+            lost = AuditError(
+                "The audit log could not be written; nothing has happened.",
+                remedy="Check the disk and run `sojourn audit verify`.",
+            )
+            lost.__cause__ = error
+            job.answer.set_exception(own.get(id(job), lost))
+
+    def _open(self) -> Head:
+        try:
+            with self._engine.begin() as connection, used_for(connection, Mode.OWNER):
+                return self._journal.load(connection)
+        except OperationalError as error:
+            raise ConfigurationError(
+                "The database does not have the audit tables, or cannot be written.", remedy="Run the migrations first."
+            ) from error

@@ -1,0 +1,169 @@
+"""What the sites publish of their data, and how it completes a draft of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sojourn.analysis.declaration import variable_from_dict, variable_to_dict
+from sojourn.analysis.suggestion import did_you_mean
+from sojourn.analysis.variable import Kind, Variable, with_site
+from sojourn.cohort.where import check as check_where
+from sojourn.errors import PlanError
+from sojourn.study.plan import Plan
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One table of one site: its approved columns, and whether each row is one person."""
+
+    site: str
+    table: str
+    variables: Mapping[str, Variable]
+    row_is_person: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The published document, without the site: its publisher is who signed it."""
+        columns = {name: variable_to_dict(variable) for name, variable in self.variables.items()}
+        return {"table": self.table, "columns": columns, "row_is_person": self.row_is_person}
+
+    @classmethod
+    def from_dict(cls, site: str, document: Mapping[str, Any]) -> Dataset:
+        """Read what a site published; `row_is_person` may be left out. PlanError on anything else."""
+        columns, table = document.get("columns"), document.get("table")
+        row_is_person = document.get("row_is_person", False)
+        if (
+            not {"table", "columns"} <= set(document) <= {"table", "columns", "row_is_person"}
+            or not isinstance(columns, Mapping)
+            or not isinstance(table, str)
+            or not isinstance(row_is_person, bool)
+        ):
+            raise PlanError(
+                f"What `{site}` publishes cannot be read.",
+                remedy="Ask its custodian which version of Sojourn runs there.",
+            )
+        variables = {name: variable_from_dict(words, f"{site}.{table}.{name}") for name, words in columns.items()}
+        return cls(site, table, variables, row_is_person)
+
+
+def complete(plan: Plan, datasets: Sequence[Dataset]) -> Plan:
+    """The plan with a declaration of every column that it names, from the chosen sites' dictionaries; checked.
+
+    datasets: what the chosen sites publish. Levels are the union (in the order of the first site by name, then what the
+    others add), bounds the union, `harmless` the intersection and `sensitive` the union. Declarations in the plan win.
+    PlanError where a site lacks the table or a column, or the sites disagree on a kind or unit.
+    """
+    chosen = _tables(plan, datasets)
+    _check_columns(plan, chosen)
+    declared = dict(plan.variables)
+    for name in plan.names:
+        published = {dataset.site: dataset.variables[name] for dataset in chosen}
+        own = plan.variables.get(name)
+        _agree(name, "kind", {**published, "the plan": own} if own else published, lambda variable: variable.kind.value)
+        if own is None:
+            declared[name] = _union(name, published)
+    return check(plan.replace(variables=declared), tuple(dataset.site for dataset in chosen))
+
+
+def check(plan: Plan, roster: Sequence[str] = ()) -> Plan:
+    """The same plan if it is complete and every analysis and `where` fits its declarations, else PlanError.
+
+    roster: the sites' names, the levels of `site`. Where they are not known yet, `site` is taken to have one.
+    """
+    plan.check_declared()
+    if plan.condition:
+        check_where(plan.condition, plan.variables)
+    variables = with_site(dict(plan.variables), tuple(roster) or ("any site",))
+    for name, statistic in plan.analyses.items():
+        try:
+            statistic.check(variables)
+        except PlanError as error:
+            raise _placed(error, name) from error
+    return plan
+
+
+def _placed(error: PlanError, analysis: str) -> PlanError:
+    """The same error, naming the whole place in the plan."""
+    message = str(error.args[0]).removeprefix(f"{error.field}: ")
+    return type(error)(message, remedy=error.remedy, field=f"analyses.{analysis}.{error.field}".rstrip("."))
+
+
+def _tables(plan: Plan, datasets: Sequence[Dataset]) -> list[Dataset]:
+    """The plan's table at every site, by the sites' names."""
+    chosen = sorted((dataset for dataset in datasets if dataset.table == plan.table), key=lambda dataset: dataset.site)
+    if not chosen:
+        remedy = did_you_mean(plan.table, (dataset.table for dataset in datasets))
+        raise PlanError(
+            f"No site publishes a table `{plan.table}`.",
+            remedy=remedy or "Ask the custodians to add it.",
+            field="table",
+        )
+    lacking = sorted({dataset.site for dataset in datasets} - {dataset.site for dataset in chosen})
+    if lacking:
+        raise PlanError(
+            f"{_list(lacking)} {_lacks(lacking)} the table `{plan.table}`.",
+            remedy="Submit to the other sites only, or ask the custodian to add it.",
+            field="table",
+        )
+    return chosen
+
+
+def _check_columns(plan: Plan, chosen: Sequence[Dataset]) -> None:
+    known = {name for dataset in chosen for name in dataset.variables}
+    for name in plan.names:
+        lacking = [dataset.site for dataset in chosen if name not in dataset.variables]
+        if len(lacking) == len(chosen):
+            raise PlanError(
+                f"No site has a column `{name}` in `{plan.table}`.",
+                remedy=did_you_mean(name, known) or "Ask the custodians which columns they publish.",
+                field=f"variables.{name}",
+            )
+        if lacking:
+            raise PlanError(
+                f"{_list(lacking)} {_lacks(lacking)} the column `{name}`.",
+                remedy="Leave the column out, or submit to the other sites only.",
+                field=f"variables.{name}",
+            )
+
+
+def _union(name: str, published: Mapping[str, Variable]) -> Variable:
+    """One declaration that holds every site's values; `published` is in the order of the sites' names."""
+    variables = list(published.values())
+    _agree(name, "unit", {site: item for site, item in published.items() if item.unit}, lambda variable: variable.unit)
+    harmless = set.intersection(*(set(variable.harmless) for variable in variables))
+    sensitive = {level for variable in variables for level in variable.sensitive}
+    levels = tuple(dict.fromkeys(level for variable in variables for level in variable.levels))
+    lows, highs = [variable.low for variable in variables], [variable.high for variable in variables]
+    number = variables[0].kind is Kind.NUMBER
+    return Variable(
+        kind=variables[0].kind,
+        levels=levels,
+        low=min((low for low in lows if low is not None), default=None) if number and None not in lows else None,
+        high=max((high for high in highs if high is not None), default=None) if number and None not in highs else None,
+        unit=next((variable.unit for variable in variables if variable.unit), ""),
+        harmless=tuple(level for level in levels if level in harmless),
+        sensitive=tuple(level for level in levels if level in sensitive),
+    )
+
+
+def _agree(name: str, word: str, published: Mapping[str, Variable], of: Callable[[Variable], str]) -> None:
+    """All say the same, or PlanError that names who says what."""
+    said: dict[str, list[str]] = {}
+    for site, variable in published.items():
+        said.setdefault(of(variable), []).append(site)
+    if len(said) > 1:
+        words = "; ".join(f"`{value}` at {_list(sites)}" for value, sites in said.items())
+        raise PlanError(
+            f"The {word} of `{name}` differs: {words}.",
+            remedy="Leave the column out, submit to the sites that agree, or ask the custodians to harmonise it.",
+            field=f"variables.{name}.{word}",
+        )
+
+
+def _list(sites: Sequence[str]) -> str:
+    return ", ".join(sites)
+
+
+def _lacks(sites: Sequence[str]) -> str:
+    return "lacks" if len(sites) == 1 else "lack"

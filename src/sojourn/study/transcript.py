@@ -1,0 +1,88 @@
+"""The transcript of an analysis: replaying the coordinator so that a node computes only what it can derive.
+
+Law: a broadcast is followed only if the pure coordinator, fed with the earlier rounds' releases, each signed by its
+site under the roster that the researcher signed, asks the same step with the same arrays (relative tolerance 1e-6).
+Source of the threat: a hub that chooses coefficients reads rows as differences of scores (disclosure-rules, "A node
+computes only what it can derive"). Sums alone would not bind a hub that may forge them; signed releases do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sojourn.analysis.partial import total
+from sojourn.analysis.statistic import Ask, Estimate, Gathered, Statistic, fits
+from sojourn.analysis.variable import Variables
+from sojourn.disclosure.gate import ReceivedRelease
+
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Round:
+    """One past round: the ask as it was broadcast, its hash, and each site's release."""
+
+    ask: Ask
+    digest: str
+    releases: Mapping[str, ReceivedRelease]
+
+
+def gather(releases: Mapping[str, ReceivedRelease]) -> Gathered:
+    """The sum over the sites in name order, beside each site's part."""
+    names = sorted(releases)
+    parts = {name: releases[name].partial for name in names}
+    hidden = {name: releases[name].header.hidden_max for name in names}
+    return Gathered(total(parts.values()), parts, hidden)
+
+
+def replay(statistic: Statistic, variables: Variables, rounds: Sequence[Round]) -> Ask | Estimate:
+    """What the coordinator asks, or concludes, after these rounds; ValueError where a round does not follow."""
+    coordinator = statistic.coordinator(variables)
+    steps = {step.name: step for step in statistic.steps(variables)}
+    ask = next(coordinator)
+    for past in rounds:
+        if not same(ask, past.ask):
+            raise ValueError("a broadcast does not follow from the releases before it")
+        try:
+            ask = coordinator.send(gather(past.releases))
+        except StopIteration as end:
+            if past is not rounds[-1]:
+                raise ValueError("the transcript goes on after its end") from None
+            estimate: Estimate = end.value
+            return estimate
+    if ask.step not in steps or not fits(ask, steps[ask.step]):
+        raise ValueError("the coordinator asks what its steps do not declare")
+    return ask
+
+
+def same(derived: Ask, broadcast: Ask) -> bool:
+    """Whether two asks agree: the same step, the same arrays to the tolerance."""
+    if derived.step != broadcast.step or set(derived.broadcast) != set(broadcast.broadcast):
+        return False
+    for name, ours in derived.broadcast.items():
+        theirs = broadcast.broadcast[name]
+        if ours.shape != theirs.shape:
+            return False
+        # A number that should be zero may come out as rounding error elsewhere; measured against the array's own size.
+        floor = 1e-9 * float(np.max(np.abs(ours), initial=0.0))
+        if not np.allclose(ours, theirs, rtol=TOLERANCE, atol=floor):
+            return False
+    return True
+
+
+def coherent(rounds: Sequence[Round], study: str, plan_hash: str, analysis: str, own: str, least: int) -> bool:
+    """Whether every release is of this study, analysis and ask, all rounds have the same sites, own among them."""
+    sites = {frozenset(past.releases) for past in rounds}
+    if len(sites) > 1 or any(own not in names or len(names) < least for names in sites):
+        return False
+    for past in rounds:
+        for site, release in past.releases.items():
+            header = release.header
+            if (header.site, header.study, header.plan) != (site, study, plan_hash):
+                return False
+            if (header.analysis, header.ask) != (analysis, past.digest):
+                return False
+    return True

@@ -1,0 +1,198 @@
+"""A hub and its nodes in one process over an in-memory transport: for tests, tutorials and rehearsal.
+
+It is the same hub and node code, the same signatures, gates, stores and logs; only the network and the sandbox are not
+there. Dictionaries are derived from the data, which no real node does: `Federation.notes` says so.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sojourn.analysis.variable import Kind, Variable
+from sojourn.client.results import Results
+from sojourn.client.studies import Federation as Connection
+from sojourn.client.studies import Project
+from sojourn.client.verification import LogIdentity
+from sojourn.disclosure.gate import Policy
+from sojourn.errors import ConfigurationError, StudyFailed
+from sojourn.hub import program as hub_program
+from sojourn.hub.api import application
+from sojourn.hub.config import HubHome
+from sojourn.hub.service import Hub
+from sojourn.identity.keys import PrivateKey
+from sojourn.node import program as node_program
+from sojourn.node.dictionary import Dictionary
+from sojourn.node.hub_link import HubLink
+from sojourn.node.opening import Openings
+from sojourn.node.sandbox import InProcess, Sandbox
+from sojourn.node.service import Node
+from sojourn.study.plan import Plan
+from sojourn.wire.requests import SignedAuth
+from sojourn.wire.transport import Loop, in_memory_client
+
+if TYPE_CHECKING:
+    import pandas
+
+PROJECT = "testbed"
+NAME = "testbed"
+MOST_LEVELS = 500
+PATIENCE = 60.0
+
+Tables = Mapping[str, "pandas.DataFrame | Path | str"]
+Rules = Policy | Mapping[str, Policy] | None
+
+
+class Federation:
+    """Site → table name → pandas DataFrame, or path of a CSV or Parquet file.
+
+    rules: a disclosure policy for every site, or by site; default: the product's own. person: the column that names a
+    person; where a table lacks it each row is one person. sandbox: where nodes compute; default: in this process.
+    """
+
+    def __init__(
+        self,
+        sites: Mapping[str, Tables],
+        *,
+        rules: Rules = None,
+        person: str = "person_id",
+        sandbox: Callable[[], Sandbox] = InProcess,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.notes = ["Dictionaries were derived from the data, and every site approved this process's key."]
+        self._folder = Path(tempfile.mkdtemp(prefix="sojourn-testbed-"))
+        self._key = PrivateKey.generate()
+        self._loop = Loop().start()
+        self.nodes: dict[str, Node] = {}
+        try:
+            self.hub = self._open_hub(clock)
+            for site, tables in sites.items():
+                policy = rules.get(site) if isinstance(rules, Mapping) else rules
+                self.nodes[site] = self._open_node(site, tables, policy, person, sandbox, clock)
+            late = [site for site, node in self.nodes.items() if not node.connected(PATIENCE)]
+            if late:
+                raise ConfigurationError(f"Not connected: {', '.join(late)}.", remedy="See the nodes' journals.")
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_hub(self, clock: Callable[[], float]) -> Hub:
+        folder = self._folder / "hub"
+        folder.mkdir(mode=0o700)
+        home = HubHome(folder, NAME, "localhost", 0)
+        PrivateKey.generate().save(home.log_key)
+        hub = hub_program.open_hub(home, clock)
+        hub.start()
+        hub.add_project(PROJECT)
+        hub.add_member(PROJECT, self._key.public.hex)
+        self._app = application(hub)
+        return hub
+
+    def _open_node(
+        self,
+        site: str,
+        tables: Tables,
+        policy: Policy | None,
+        person: str,
+        sandbox: Callable[[], Sandbox],
+        clock: Callable[[], float],
+    ) -> Node:
+        home = node_program.create(self._folder / "nodes" / site, site, least_sites=1)
+        node = node_program.open_node(home, clock, policy=policy, openings=Openings(home, sandbox()))
+        for table, source in tables.items():
+            path = _file(source, home.folder / f"{table}.parquet")
+            node.add_dataset(path, derive(path, table, person))
+        node.approve(PROJECT, self._key.public.hex)
+        auth = SignedAuth(node.key, audience=NAME, clock=clock)
+        link = HubLink(in_memory_client(self._app, auth, self._loop), site, NAME, self.hub.store.public_key)
+        link.join(self.hub.invite(site), node.key.public.hex, node.store.public_key.hex)
+        node.connect(link)
+        return node
+
+    def connection(self, key: PrivateKey | None = None) -> Connection:
+        """The analyst's library on this federation; another key than the approved one for attack tests."""
+        key = key or self._key
+        client = in_memory_client(self._app, SignedAuth(key, audience=NAME), self._loop)
+        log = LogIdentity(NAME, self.hub.store.public_key.hex)
+        return Connection(client, key, log, least_sites=1)
+
+    def project(self, name: str = PROJECT) -> Project:
+        """The one project of a testbed."""
+        return self.connection().project(name)
+
+    def run(self, plan: Plan, timeout: float = PATIENCE) -> Results:
+        """Submit a plan to all sites and wait for its results. The purpose is filled in where it is missing."""
+        if not plan.purpose:
+            plan = plan.replace(purpose="NRES")
+        run = self.project().submit(plan)
+        try:
+            return run.wait(timeout)
+        except StudyFailed:
+            run.cancel()
+            raise
+
+    def close(self) -> None:
+        """End everything that was started and remove its files."""
+        for node in self.nodes.values():
+            node.leave()
+        if hasattr(self, "hub"):
+            self.hub.bell.close()
+        for node in self.nodes.values():
+            node.close()
+        if hasattr(self, "hub"):
+            self.hub.close()
+        self._loop.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Federation:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def derive(path: Path, table: str, person: str) -> Dictionary:
+    """A dictionary that declares whatever the file holds: for synthetic and public data only."""
+    import pandas
+
+    frame = pandas.read_parquet(path)
+    columns: dict[str, Variable] = {}
+    excluded: list[str] = []
+    for name in map(str, frame.columns):
+        if name in (person, "site"):
+            continue
+        variable = _declaration(frame[name])
+        if variable is None:
+            excluded.append(name)
+        else:
+            columns[name] = variable
+    named = person if person in frame.columns else None
+    return Dictionary(table, named, named is None, columns, tuple(excluded))
+
+
+def _declaration(column: pandas.Series) -> Variable | None:
+    import pandas
+
+    values = column.dropna()
+    if pandas.api.types.is_bool_dtype(values) or (len(values) and all(isinstance(value, bool) for value in values)):
+        return Variable(Kind.BOOLEAN)
+    if pandas.api.types.is_numeric_dtype(values):
+        return Variable(Kind.NUMBER)
+    levels = sorted(map(str, values.unique()))
+    return Variable(Kind.CATEGORY, levels=tuple(levels)) if 0 < len(levels) <= MOST_LEVELS else None
+
+
+def _file(source: pandas.DataFrame | Path | str, path: Path) -> Path:
+    """The source as a Parquet file without the reserved column `site`."""
+    import pandas
+
+    if not isinstance(source, pandas.DataFrame):
+        read = pandas.read_parquet if str(source).endswith(".parquet") else pandas.read_csv
+        source = read(source)
+    frame = source.drop(columns=["site"], errors="ignore")
+    frame.to_parquet(path, index=False)
+    return path

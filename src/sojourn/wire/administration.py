@@ -1,0 +1,46 @@
+"""Local administration of a running program: a few named functions behind a socket that only its owner can open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from sojourn.errors import ConfigurationError, SojournError
+from sojourn.wire.transport import call, unix_client
+
+Functions = Mapping[str, Callable[..., Any]]
+PATIENCE = 600.0  # seconds; importing a dataset takes a while
+
+
+def administration(functions: Functions) -> FastAPI:
+    """An application with one route a function; arguments and results are JSON. Serve it with `serve_locally`."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.post("/{name}")
+    async def run(name: str, request: Request) -> JSONResponse:
+        arguments = await request.json()
+        try:
+            if name not in functions:
+                raise ConfigurationError("The running program does not know this command.", remedy="Restart it.")
+            return JSONResponse({"result": await run_in_threadpool(lambda: functions[name](**arguments))})
+        except SojournError as error:
+            words = str(error.args[0]) if error.args else ""
+            return JSONResponse({"reason": type(error).__name__, "message": words, "remedy": error.remedy}, 409)
+
+    return app
+
+
+def administer(socket: Path, name: str, /, **arguments: Any) -> Any:
+    """Call a function of the program that listens at `socket`."""
+    with unix_client(socket, PATIENCE) as client:
+        return call(client, "POST", f"/{name}", arguments)["result"]
+
+
+def listens(socket: Path) -> bool:
+    """Whether a program may be listening there."""
+    return socket.is_socket()

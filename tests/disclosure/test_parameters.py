@@ -1,0 +1,134 @@
+"""The figures of the rules as data: read strictly, composed by the strictest, p never told."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sojourn.disclosure.families.dominance import PPercent
+from sojourn.disclosure.gate import judge, release
+from sojourn.disclosure.output import Tier, Verdict
+from sojourn.disclosure.parameters import Parameters, strictest
+from sojourn.disclosure.policy import POLICIES, RULES, StandardPolicy, named
+from sojourn.errors import ConfigurationError
+
+SECRET = 13.577531
+parameters = st.builds(
+    Parameters,
+    threshold=st.integers(3, 50),
+    zero_shown=st.booleans(),
+    dimensions=st.integers(1, 5),
+    sensitive_percent=st.floats(50, 100),
+    dominance_n=st.integers(1, 2),
+    dominance_k=st.floats(50, 100),
+    p_percent=st.floats(1, 50),
+    residual=st.integers(1, 50),
+    observations=st.floats(0.05, 1),
+    leverage=st.floats(0.05, 1),
+    automatic=st.sampled_from([Tier.LOW, Tier.MEDIUM]),
+)
+
+
+def test_settings_are_read_and_the_rest_is_default():
+    read = Parameters.from_dict({"threshold": 8, "zero_shown": True, "automatic": "medium"})
+    assert read == Parameters(threshold=8, zero_shown=True, automatic=Tier.MEDIUM)
+    assert Parameters.from_dict({}) == Parameters()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"treshold": 10},
+        {"UnsafeReleaseAll": True},
+        {"threshold": 2},
+        {"threshold": 0},
+        {"threshold": "10"},
+        {"threshold": True},
+        {"threshold": 10.0},
+        {"zero_shown": 1},
+        {"dominance_n": 3},
+        {"dominance_k": 0},
+        {"p_percent": float("nan")},
+        {"residual": 0},
+        {"observations": 1.5},
+        {"leverage": None},
+        {"automatic": "high"},
+        {"automatic": []},
+    ],
+    ids=str,
+)
+def test_unknown_words_and_figures_out_of_range_are_refused(document):
+    with pytest.raises(ConfigurationError) as refusal:
+        Parameters.from_dict(document)
+    assert refusal.value.remedy
+
+
+def test_p_is_never_told():
+    secret = Parameters(p_percent=SECRET)
+    told = [repr(secret), str(secret), f"{secret.public()}", repr(StandardPolicy(secret)), repr(PPercent(SECRET, 10))]
+    told += [repr(build(secret)) for build in RULES.values()]
+    with pytest.raises(ConfigurationError) as refusal:
+        Parameters(p_percent=-SECRET)
+    told.append(str(refusal.value))
+    assert not [text for text in told if "13.57" in text]
+    assert "p_percent" not in secret.public()
+
+
+def test_p_is_in_no_release_and_no_finding(outputs):
+    policy = StandardPolicy(Parameters(p_percent=SECRET))
+    output = outputs.sums([[100.0] * 30, [1.0] * 30 + [1000.0, 100.0], [90.0] * 40], rules=("p percent",))
+    assert "13.57" not in f"{release(output, policy, outputs.HEADER).to_dict()}{judge(output, policy)}"
+
+
+@given(a=parameters, b=parameters, c=parameters)
+def test_the_strictest_of_several_does_not_depend_on_their_order(a, b, c):
+    assert strictest(a, a) == a
+    assert strictest(a, b) == strictest(b, a)
+    assert strictest(a, strictest(b, c)) == strictest(strictest(a, b), c)
+
+
+@given(a=parameters, b=parameters)
+def test_the_strictest_is_nowhere_milder(a, b):
+    both = strictest(a, b)
+    assert both.threshold >= a.threshold
+    assert both.zero_shown <= a.zero_shown
+    assert both.dominance_n >= a.dominance_n
+    assert both.dominance_k <= a.dominance_k
+    assert both.p_percent >= a.p_percent
+    assert both.residual >= a.residual
+    assert both.observations <= a.observations
+    assert both.leverage <= a.leverage
+    assert both.sensitive_percent <= a.sensitive_percent
+    assert both.dimensions <= a.dimensions
+
+
+def test_policies_are_found_by_name():
+    assert named("default") == StandardPolicy()
+    assert named("default").watermark == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["UnsafeReleaseAll", "unsafe", "", "sojourn.disclosure.rules.UnsafeReleaseAll", "default "]
+)
+def test_the_unsafe_policy_has_no_name(name):
+    with pytest.raises(ConfigurationError):
+        named(name)
+    assert all(isinstance(policy, StandardPolicy) for policy in POLICIES.values())
+
+
+def test_the_registry_does_not_take_another():
+    with pytest.raises(TypeError):
+        POLICIES["mine"] = StandardPolicy()
+
+
+def test_every_rule_has_its_name_and_scope():
+    for name, build in RULES.items():
+        rule = build(Parameters())
+        assert (rule.name, rule.scope) == (name, "site")
+
+
+@pytest.mark.parametrize("rules", [(), ("minimum frequency", "luck")])
+def test_a_policy_refuses_what_names_no_rule_or_an_unknown_one(rules, outputs):
+    finding = StandardPolicy().judge(outputs.table([40, 30], rules=rules))
+    assert (finding.verdict, finding.family) == (Verdict.REFUSE, "output schema")

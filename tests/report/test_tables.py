@@ -1,0 +1,139 @@
+"""Numbers as readers expect them; suppressed cells as what they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sojourn.analysis.statistic import Cell, Estimate, Suppressed
+from sojourn.report import tables
+from sojourn.report.ratios import exponentiated, ratio_name
+from sojourn.report.record import AnalysisRecord, StudyRecord
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1234567, "1,234,567"),
+        (12.0, "12"),
+        (0.5370577, "0.537"),
+        (53.5109, "53.5"),
+        (1234.56, "1,235"),
+        (0.000012345, "1.23e-05"),
+        (1.5e16, "1.50e+16"),
+        (-0.04999, "-0.0500"),
+        (float("inf"), "∞"),
+    ],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert tables.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "< 0.001"), (0.00099, "< 0.001"), (0.001, "0.001"), (0.0146, "0.015"), (0.9999, "> 0.999"), (1, "> 0.999")],
+)
+def test_p_values(value: float, text: str) -> None:
+    assert tables.p_value(value) == text
+
+
+def test_intervals_and_sizes() -> None:
+    assert tables.interval(-1.19365, 0.36923, 3) == "-1.194 to 0.369"
+    assert tables.interval(-0.0001, 0.2, 2) == "0.00 to 0.20"
+    assert [tables.size_in_bytes(n) for n in (0, 9999, 12345, 23_400_000)] == ["0 B", "9,999 B", "12.3 kB", "23.4 MB"]
+
+
+def test_a_model_shares_the_decimals_of_its_standard_error(record: StudyRecord) -> None:
+    ratios, coefficients = tables.present("model", record.analyses["model"])
+    assert list(map(str, coefficients.rows[2])) == ["male", "1.402", "0.215", "0.981 to 1.823", "6.53", "< 0.001"]
+    assert ratios.heads == ("Term", "Odds ratio", "95 % CI", "p")
+    assert list(map(str, ratios.rows[1])) == ["male", "4.06", "2.67 to 6.19", "< 0.001"]
+    assert "(Intercept)" not in {str(row[0]) for row in ratios.rows}  # its exponential is not a ratio
+
+
+def test_describe_shares_decimals_within_a_variable(record: StudyRecord) -> None:
+    (table,) = tables.present("baseline", record.analyses["baseline"])
+    assert list(map(str, table.rows[0])) == ["age", "all", "854", "0", "53.51", "9.42"]
+    assert list(map(str, table.rows[4])) == ["trestbps", "female", "187", "suppressed [1 to 18]", "132.2", "20.9"]
+    assert list(map(str, table.rows[8]))[-2:] == ["suppressed", "suppressed"]
+
+
+def test_bins_are_named_by_their_edges(record: StudyRecord) -> None:
+    (table,) = tables.present("age", record.analyses["age"])
+    assert [str(row[0]) for row in table.rows][:2] == ["below 20", "20 to 30"]
+    assert str(table.rows[-1][0]) == "above 80"
+
+
+def test_no_percentage_is_computed_over_a_suppressed_cell(record: StudyRecord) -> None:
+    (table,) = tables.present("pain by site", record.analyses["pain by site"])
+    lines = {str(row[0]): [str(cell) for cell in row[1:]] for row in table.rows}
+    assert lines["Budapest"] == ["11 (3.7 %)", "106 (36.1 %)", "54 (18.4 %)", "123 (41.8 %)"]
+    assert lines["Long Beach"] == ["suppressed [1 to 9]", "14", "47", "130"]
+    assert not any("%" in cell for cell in lines["Zurich-Basel"])
+
+
+counts = st.lists(
+    st.integers(0, 1000) | st.just(None) | st.builds(Suppressed, st.integers(0, 5)), min_size=1, max_size=6
+)
+
+
+@given(counts)
+def test_shares_exist_only_where_all_cells_are_known(cells: list[Cell]) -> None:
+    shares = tables.shares(cells)
+    known = [cell for cell in cells if isinstance(cell, int)]
+    if len(known) == len(cells) and sum(known) > 0:
+        assert sum(share for share in shares if share is not None) == pytest.approx(1.0)
+    else:
+        assert shares == [None] * len(cells)
+
+
+@given(st.none() | st.floats(0, 1e9), st.none() | st.floats(0, 1e9), st.sampled_from(["n", "p_value", "mean", ""]))
+def test_a_suppressed_cell_always_says_so(low: float | None, high: float | None, column: str) -> None:
+    shown = tables.shown(Suppressed(low, high), column)
+    assert shown.suppressed
+    assert shown.text == "suppressed"
+
+
+@given(st.text())
+def test_text_holds_no_control_character(text: str) -> None:
+    assert not any(
+        ord(sign) < 32 or 127 <= ord(sign) < 160 or "\u202a" <= sign <= "\u202e" for sign in tables.plain(text)
+    )
+
+
+def test_facts_show_tests_and_suppressed_numbers(record: StudyRecord) -> None:
+    assert dict(tables.facts(record.analyses["model"].estimate))["wald"].text == "statistic 131.4, df 6, p < 0.001"
+    assert str(dict(tables.facts(record.analyses["pain by site"].estimate))["n"]) == "suppressed [911 to 927]"
+
+
+def test_a_refused_analysis_has_no_table(record: StudyRecord) -> None:
+    assert tables.present("vessels", record.analyses["vessels"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "name"),
+    [
+        ("glm", {"family": "binomial"}, "odds ratio"),
+        ("glm", {"family": "binomial", "link": "log"}, "risk ratio"),
+        ("glm", {"family": "binomial", "link": "probit"}, ""),
+        ("glm", {"family": "poisson"}, "rate ratio"),
+        ("glm", {}, ""),
+        ("glm", {"family": "gamma", "link": "inverse"}, ""),
+        ("cox", {}, "hazard ratio"),
+        ("describe", {}, ""),
+    ],
+)
+def test_what_an_exponential_is_called(kind: str, arguments: dict[str, str], name: str) -> None:
+    assert ratio_name(kind, arguments) == name
+
+
+def test_exponentials_keep_what_is_suppressed_and_never_overflow() -> None:
+    estimate = Estimate(("term",), ("estimate", "std_error", "ci_high"), (("a", Suppressed(), 0.5, 5000.0),))
+    assert exponentiated(estimate).rows == (("a", Suppressed(), 0.5, float("inf")),)
+    assert exponentiated(estimate).columns == ("estimate", "std_error_log", "ci_high")
+    record = AnalysisRecord("cox", {}, replace(estimate, columns=("estimate", "std_error", "ci_low")), 3)
+    assert "suppressed" in [cell.text for table in tables.present("m", record) for row in table.rows for cell in row]
