@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --constraint requirements.lock --editable
-CODE := src tests tools
+CODE := src tests tools benchmarks
 TESTS ?= tests
 WORKERS ?= 2
 
@@ -36,12 +36,8 @@ format: .venv/.develop  ## let ruff lay out the code
 docs: .venv/.develop  ## the manual, as pages under build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
 
-bench: .venv/.run system  ## how long the demonstration takes, three times
-	@mkdir -p build
-	@for try in 1 2 3; do \
-		$(BIN)/sojourn demo --json build/demo.json > /dev/null || exit 1; \
-		$(BIN)/python -c 'import json; print("demo:", json.load(open("build/demo.json"))["seconds"], "s")'; \
-	done
+bench: .venv/.develop system  ## speed, as ratios and medians of one run: benchmarks/results
+	$(BIN)/python benchmarks/spine.py
 
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

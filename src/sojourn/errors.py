@@ -122,8 +122,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Use fewer terms or a larger population.",
         ),
         "design support": Reason(
-            "A level, a pair of levels, a level within an outcome, or one person carries too much of the model.",
-            "Merge or drop the rare level, or leave the term out.",
+            "A variable does not vary, or too few persons stand behind a level, a pair of levels or a coefficient.",
+            "Merge or drop the rare level, leave the term out, or widen the population.",
         ),
         "events": Reason(
             "Too few events, or too few non-events, for this many terms.",
@@ -153,10 +153,6 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "no table": Reason(
             "The site has no dataset of that name for this project.",
             "Choose the sites that publish this table, or ask the custodian to add and approve it.",
-        ),
-        "no variation": Reason(
-            "A variable does not vary, or holds no value, in this population.",
-            "Leave the variable out, or widen the population.",
         ),
         # admission
         "not approved": Reason(

@@ -7,13 +7,14 @@ identifiers, hashes, signed requests and words of `errors.REASONS`.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from sojourn.analysis.partial import decode, encode
+from sojourn.analysis.partial import MOST_NUMBERS, decode, encode
 from sojourn.analysis.statistic import Ask
 from sojourn.disclosure.gate import ReceivedRelease, Release
 from sojourn.errors import IdentityError
@@ -26,7 +27,25 @@ Hex16 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
 Word = Annotated[str, Field(min_length=1, max_length=40)]
-Document = dict[str, Any]
+
+
+def _finite(document: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what JSON cannot say: a NaN that one party lets in breaks whoever writes the document out again."""
+    json.dumps(document, allow_nan=False)
+    return document
+
+
+def _array(document: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what has not the form of an array; its bytes are read later."""
+    match document:
+        case {"dtype": str(), "shape": [*sizes], "data": str(), **others} if not others:
+            if all(type(size) is int and 0 <= size <= MOST_NUMBERS for size in sizes):
+                return document
+    raise ValueError("not an array")
+
+
+Document = Annotated[dict[str, Any], AfterValidator(_finite)]
+ArrayDocument = Annotated[dict[str, Any], AfterValidator(_array)]
 
 
 class Message(BaseModel):
@@ -42,7 +61,7 @@ class AskDocument(Message):
     """One round's question in wire form."""
 
     step: Word
-    broadcast: dict[str, Document]
+    broadcast: dict[Word, ArrayDocument]
 
     @classmethod
     def of(cls, ask: Ask) -> AskDocument:
@@ -83,15 +102,21 @@ class ReceivedAnswer:
     @classmethod
     def read(cls, document: Mapping[str, Any], key: PublicKey) -> ReceivedAnswer:
         """IdentityError where the signature does not hold, ValueError where it is not an answer."""
-        if set(document) != {"release", "signature"}:
-            raise ValueError("not an answer")
-        signature = bytes.fromhex(document["signature"])
-        if not key.verify(signature, _signed_bytes(document["release"])):
+        match document:
+            case {"release": Mapping() as release, "signature": str(signature), **others} if not others:
+                pass
+            case _:
+                raise ValueError("not an answer")
+        try:
+            holds = key.verify(bytes.fromhex(signature), _signed_bytes(release))
+        except (RecursionError, TypeError) as error:
+            raise ValueError("not an answer") from error
+        if not holds:
             raise IdentityError(
                 "A release does not carry its site's signature.",
                 remedy="Report this to all custodians: the hub may be faulty or hostile.",
             )
-        return cls(ReceivedRelease.from_dict(document["release"]), dict(document))
+        return cls(ReceivedRelease.from_dict(release), dict(document))
 
 
 def _signed_bytes(release: Mapping[str, Any]) -> bytes:
@@ -173,8 +198,14 @@ class Delivery(Message):
     study: Hex16
     analysis: Word
     ask: Digest
-    sealed: str | None = None  # hex
+    sealed: Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$")] | None = None
     reason: Word | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Delivery:
+        if (self.sealed is None) == (self.reason is None):
+            raise ValueError("a delivery is a sealed answer or a reason")
+        return self
 
 
 class Acknowledgement(Message):

@@ -45,6 +45,7 @@ PATIENCE = 60.0
 
 Tables = Mapping[str, "pandas.DataFrame | Path | str"]
 Rules = Policy | Mapping[str, Policy] | None
+Clock = Callable[[], float]
 
 
 class Federation:
@@ -52,6 +53,7 @@ class Federation:
 
     rules: a disclosure policy for every site, or by site; default: the product's own. person: the column that names a
     person; where a table lacks it each row is one person. sandbox: where nodes compute; default: in this process.
+    clock: UTC seconds; of everyone, or by site and "hub", while those not named have this machine's.
     """
 
     def __init__(
@@ -61,18 +63,21 @@ class Federation:
         rules: Rules = None,
         person: str = "person_id",
         sandbox: Callable[[], Sandbox] = InProcess,
-        clock: Callable[[], float] = time.time,
+        clock: Clock | Mapping[str, Clock] = time.time,
     ) -> None:
         self.notes = ["Dictionaries were derived from the data, and every site approved this process's key."]
-        self._folder = Path(tempfile.mkdtemp(prefix="sojourn-testbed-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="sojourn-testbed-"))
         self._key = PrivateKey.generate()
         self._loop = Loop().start()
         self.nodes: dict[str, Node] = {}
         try:
-            self.hub = self._open_hub(clock)
+            clocks = clock if isinstance(clock, Mapping) else dict.fromkeys(("hub", *sites), clock)
+            self._clock = clocks.get("hub", time.time)
+            self.hub = self._open_hub()
             for site, tables in sites.items():
                 policy = rules.get(site) if isinstance(rules, Mapping) else rules
-                self.nodes[site] = self._open_node(site, tables, policy, person, sandbox, clock)
+                own = clocks.get(site, time.time)
+                self.nodes[site] = self._open_node(site, tables, policy, person, sandbox, own)
             late = [site for site, node in self.nodes.items() if not node.connected(PATIENCE)]
             if late:
                 raise ConfigurationError(f"Not connected: {', '.join(late)}.", remedy="See the nodes' journals.")
@@ -80,12 +85,12 @@ class Federation:
             self.close()
             raise
 
-    def _open_hub(self, clock: Callable[[], float]) -> Hub:
-        folder = self._folder / "hub"
+    def _open_hub(self) -> Hub:
+        folder = self.folder / "hub"
         folder.mkdir(mode=0o700)
         home = HubHome(folder, NAME, "localhost", 0)
         PrivateKey.generate().save(home.log_key)
-        hub = hub_program.open_hub(home, clock)
+        hub = hub_program.open_hub(home, self._clock)
         hub.start()
         hub.add_project(PROJECT)
         hub.add_member(PROJECT, self._key.public.hex)
@@ -99,9 +104,9 @@ class Federation:
         policy: Policy | None,
         person: str,
         sandbox: Callable[[], Sandbox],
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> Node:
-        home = node_program.create(self._folder / "nodes" / site, site, least_sites=1)
+        home = node_program.create(self.folder / "nodes" / site, site, least_sites=1)
         node = node_program.open_node(home, clock, policy=policy, openings=Openings(home, sandbox()))
         for table, source in tables.items():
             path = _file(source, home.folder / f"{table}.parquet")
@@ -113,12 +118,13 @@ class Federation:
         node.connect(link)
         return node
 
-    def connection(self, key: PrivateKey | None = None) -> Connection:
-        """The analyst's library on this federation; another key than the approved one for attack tests."""
-        key = key or self._key
-        client = in_memory_client(self._app, SignedAuth(key, audience=NAME), self._loop)
+    def connection(self, key: PrivateKey | None = None, clock: Clock | None = None) -> Connection:
+        """The analyst's library on this federation; another key than the approved one, or clock than the hub's, for
+        attack tests."""
+        key, clock = key or self._key, clock or self._clock
+        client = in_memory_client(self._app, SignedAuth(key, audience=NAME, clock=clock), self._loop)
         log = LogIdentity(NAME, self.hub.store.public_key.hex)
-        return Connection(client, key, log, least_sites=1)
+        return Connection(client, key, log, least_sites=1, clock=clock)
 
     def project(self, name: str = PROJECT) -> Project:
         """The one project of a testbed."""
@@ -146,7 +152,7 @@ class Federation:
         if hasattr(self, "hub"):
             self.hub.close()
         self._loop.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Federation:
         return self

@@ -24,7 +24,6 @@ ORDER = (
     "parameters_to_observations",
     "events",
     "design_support",
-    "variation",
     "joining",
     "output_schema",
 )

@@ -17,13 +17,7 @@ def rows(n=240, seed=1):
     rng = np.random.default_rng(seed)
     x, c, w, b = rng.normal(size=n), rng.integers(0, 3, n), rng.integers(0, 3, n), rng.random(n) < 0.5
     y = (rng.random(n) < 1 / (1 + np.exp(-0.7 * x - 0.5 * (c == 1)))).astype(float)
-    return {
-        "x": x,
-        "y": y,
-        "w": rng.integers(0, 3, n).astype(float),
-        "b": rng.random(n) < 0.5,
-        "c": np.array(list("klm"))[c],
-    }
+    return {"x": x, "y": y, "w": w.astype(float), "b": b, "c": np.array(list("klm"))[c]}
 
 
 def split(columns, places, sites):

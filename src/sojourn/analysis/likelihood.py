@@ -172,9 +172,15 @@ class _Search:
         if self.last is None or self.latest is None:
             raise ValueError("no step was made")
         information = self.last.information
-        if self.before is not None:
-            information = information + self._share(self.latest) * (information - self.before.information)
-        return self.system.solve(information, np.eye(len(self.latest)))
+        one = np.eye(len(self.latest))
+        if self.before is None:
+            return self.system.solve(information, one)
+        try:
+            return self.system.solve(
+                information + self._share(self.latest) * (information - self.before.information), one
+            )
+        except LinAlgError:
+            return self.system.solve(information, one)
 
     def _bent(self, point: Point, plain: Vector) -> Vector:
         """A Newton step that foresees how the curvature changes on its way (Halley's), from the last two points.

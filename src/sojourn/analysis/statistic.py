@@ -10,7 +10,7 @@ import numpy as np
 
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
-from sojourn.analysis.support import Support
+from sojourn.analysis.support import Support, Working
 from sojourn.analysis.variable import Variables
 
 MOST_ROUNDS = 12
@@ -55,8 +55,8 @@ Cell = float | int | str | bool | None | Suppressed
 class Gathered:
     """What comes back from a round: the sum over the sites and, in clear plans, each site's part in name order.
 
-    hidden: for each site the largest number of persons that a suppressed cell of it may hold (its T - 1).
-    shows_zeros: True where no site hides zeros as small numbers, so that a hidden cell holds at least one person.
+    hidden: for each site T - 1, the most persons that a cell hidden for being small may hold there. A cell that is
+    hidden to protect another may hold more, under the same mark.
     """
 
     total: Partial
@@ -113,6 +113,9 @@ class Statistic(Protocol):
 
     def support(self, population: Population) -> Support:
         """The evidence behind every number that any round gives."""
+
+    def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
+        """How few persons a round rests on, where the broadcast decides that; None where it does not."""
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """The hub's part: asks, receives what was gathered, returns the estimate. Pure: anyone can replay it."""

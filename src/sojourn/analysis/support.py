@@ -41,6 +41,18 @@ class Contributions:
 
 
 @dataclass(frozen=True)
+class Working:
+    """How few persons the sums of one round rest on, where that depends on what was broadcast.
+
+    effective: the effective number of persons, (sum v)^2 / sum v^2, the smallest over the working weights and over the
+    absolute terms of score or moment. leverage: the largest of a person in the design under the working weights.
+    """
+
+    effective: float
+    leverage: float
+
+
+@dataclass(frozen=True)
 class Design:
     """What a regression shows of its design.
 
@@ -49,7 +61,7 @@ class Design:
     the rarer outcome class of a binary outcome, or persons with an event of a count; None for a continuous outcome.
     leverage: the largest of a person.
     effective: (sum w)^2 / sum w^2, None without weights. patterns: persons of the rarest covariate pattern where the
-    model is saturated, else None.
+    model is saturated, else None. working: of the round at hand, where its broadcast decides which persons count.
     """
 
     persons: int
@@ -60,6 +72,7 @@ class Design:
     leverage: float
     effective: float | None = None
     patterns: int | None = None
+    working: Working | None = None
 
 
 @dataclass(frozen=True)

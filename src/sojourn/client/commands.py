@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from sojourn.client.login import forget_login, load_login, save_login
-from sojourn.client.results import Results
+from sojourn.client.results import Results, error_of
 from sojourn.client.studies import Run, connect
 from sojourn.report.printing import answer
 from sojourn.report.terminal import Progress, result, sites
@@ -73,12 +73,27 @@ def check(
     """Read a plan and say what is wrong with it, before anything is sent.
 
     Example: sojourn study check plan.yaml --project heart
+
+    A plan to start from:
+
+    \b
+        title: Age and cholesterol
+        purpose: HMB
+        table: patients
+        where: age >= 18
+        analyses:
+          table1: {count: {by: sex}}
+          model: {glm: {formula: chol ~ age + C(sex)}}
     """
     read = Plan.load(plan)
+    read.check_supported()
     if project is not None:
-        read = connect().project(project).complete(read)
+        with connect() as federation:
+            read = federation.project(project).complete(read)
     columns = ", ".join(read.names)
-    lines = [f"The plan is valid. Hash {read.hash}", f"It names the columns: {columns}"]
+    lines = [f"The plan is valid. Hash {read.hash}", f"It names the columns: {columns or 'none'}"]
+    if not read.purpose:
+        lines.append("It has no purpose yet: add e.g. `purpose: HMB` before you submit it.")
     answer({"valid": True, "hash": read.hash, "columns": list(read.names)}, as_json, lines)
 
 
@@ -95,11 +110,14 @@ def submit(
 
     Example: sojourn study submit plan.yaml --project heart --report report.html
     """
-    run = connect().project(project).submit(Plan.load(plan), sites=site or "all")
-    if watch:
-        _show(run, report, as_json)
-    else:
-        answer({"study": run.study}, as_json, [f"Submitted as {run.study}.", f"Next: sojourn study watch {run.study}"])
+    read = Plan.load(plan)
+    with connect() as federation:
+        run = federation.project(project).submit(read, sites=site or "all")
+        if watch:
+            answer(None, False, () if as_json else [f"Submitted as {run.study}. Ctrl-C leaves it running."])
+            _show(run, report, as_json)
+            return
+    answer({"study": run.study}, as_json, [f"Submitted as {run.study}.", f"Next: sojourn study watch {run.study}"])
 
 
 @app.command()
@@ -108,7 +126,8 @@ def watch(study: StudyId, report: ReportFile = None, as_json: AsJson = False) ->
 
     Example: sojourn study watch 3f2a…
     """
-    _show(connect().study(study), report, as_json)
+    with connect() as federation:
+        _show(federation.study(study), report, as_json)
 
 
 @app.command()
@@ -117,13 +136,15 @@ def show(study: StudyId, report: ReportFile = None, as_json: AsJson = False) -> 
 
     Example: sojourn study show 3f2a… --report report.html
     """
-    run = connect().study(study)
-    seen = run.view()
-    if seen.finished is None:
+    with connect() as federation:
+        run = federation.study(study)
+        seen = run.view()
+        results = None if seen.finished is None else run.results()
+    if results is None:
         document = {"study": study, "state": seen.state, "events": seen.events}
         answer(document, as_json, [f"{seen.title}: {seen.state}", *(_line(event) for event in seen.events)])
         return
-    _print(run.results(), report, as_json)
+    _print(results, report, as_json)
 
 
 @app.command()
@@ -132,7 +153,8 @@ def cancel(study: StudyId, as_json: AsJson = False) -> None:
 
     Example: sojourn study cancel 3f2a…
     """
-    done = connect().study(study).cancel()
+    with connect() as federation:
+        done = federation.study(study).cancel()
     answer({"study": study, "cancelled": done}, as_json, ["Cancelled." if done else "The study had ended."])
 
 
@@ -146,6 +168,7 @@ def _show(run: Run, report: Path | None, as_json: bool) -> None:
 
 
 def _print(results: Results, report: Path | None, as_json: bool) -> None:
+    """Print the results; where no analysis has an answer, raise why, which ends the command with exit 1."""
     if report is not None:
         results.report(report)
     answer(results.to_dict(), as_json)
@@ -156,6 +179,9 @@ def _print(results: Results, report: Path | None, as_json: bool) -> None:
         console.print(sites(results.study))
         if report is not None:
             print(f"Report: {report}")
+    refused = [error_of(name, found.refused) for name, found in results.study.analyses.items() if found.refused]
+    if refused and len(refused) == len(results):
+        raise refused[0]
 
 
 def _line(event: Mapping[str, Any]) -> str:

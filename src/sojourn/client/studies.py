@@ -6,11 +6,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
 from sojourn import __version__
+from sojourn.analysis.suggestion import did_you_mean
 from sojourn.client.login import Login, load_login
 from sojourn.client.results import Results
 from sojourn.client.verification import LogIdentity, record_of
@@ -22,7 +23,7 @@ from sojourn.messages import ResultsView, SiteView, StudyView, Submitted
 from sojourn.study.catalogue import Dataset, complete
 from sojourn.study.plan import Plan
 from sojourn.wire.requests import SignedAuth
-from sojourn.wire.transport import call, https_client
+from sojourn.wire.transport import ServerRefused, call, https_client
 
 LIFETIME = 24 * 3600
 PATIENCE = 30.0
@@ -33,11 +34,19 @@ Progress = Callable[[Mapping[str, Any]], None]
 class Federation:
     """A hub as one researcher sees it."""
 
-    def __init__(self, client: httpx.Client, key: PrivateKey, log: LogIdentity, least_sites: int | None = None) -> None:
+    def __init__(
+        self,
+        client: httpx.Client,
+        key: PrivateKey,
+        log: LogIdentity,
+        least_sites: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.client = client
         self.key = key
         self.log = log
         self.least_sites = least_sites
+        self.clock = clock
 
     def project(self, name: str) -> Project:
         """A project in which the researcher may submit plans."""
@@ -51,6 +60,12 @@ class Federation:
         """End the connection; studies go on."""
         self.client.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
 
 class Project:
     """One project of a federation."""
@@ -61,7 +76,7 @@ class Project:
 
     def prepare(self) -> FederationView:
         """The federation's sites with what they publish, and a fresh key to seal the answers to."""
-        document = call(self.federation.client, "POST", f"/v1/projects/{self.name}/preparations", {})
+        document = _call(self.federation.client, "POST", f"/v1/projects/{self.name}/preparations", {})
         return FederationView.model_validate(document)
 
     def sites(self) -> list[SiteView]:
@@ -77,15 +92,19 @@ class Project:
 
         PlanError where the plan does not fit; IdentityError where the key has no right; returns at once.
         """
-        federation = self.federation
+        return self.send(self.request(plan, sites))
+
+    def request(self, plan: Plan, sites: str | Sequence[str] = "all") -> Request:
+        """The request for a plan, complete and ready to be signed; PlanError where the plan does not fit."""
         view = self.prepare()
         chosen = _chosen(view, plan, sites)
-        if plan.min_sites is None and federation.least_sites is not None:
-            plan = plan.replace(min_sites=federation.least_sites)
+        if plan.min_sites is None and self.federation.least_sites is not None:
+            plan = plan.replace(min_sites=self.federation.least_sites)
         plan = complete(plan, datasets_of(chosen))
         plan.check_for_submit()
-        now = int(time.time())
-        request = Request(
+        _check_enough(plan, chosen)
+        now = int(self.federation.clock())
+        return Request(
             study=secrets.token_hex(16),
             project=self.name,
             plan=plan.to_dict(),
@@ -99,8 +118,12 @@ class Project:
             expires=now + LIFETIME,
             nonce=secrets.token_hex(16),
         )
+
+    def send(self, request: Request) -> Run:
+        """Sign a request and hand it to the hub, whose receipt is verified."""
+        federation = self.federation
         envelope = sign(REQUEST_TYPE, request.encode(), federation.key)
-        answer = Submitted.model_validate(call(federation.client, "POST", "/v1/studies", envelope.to_dict()))
+        answer = Submitted.model_validate(_call(federation.client, "POST", "/v1/studies", envelope.to_dict()))
         federation.log.verify(answer.receipt)
         return Run(federation, answer.study)
 
@@ -115,7 +138,7 @@ class Run:
     def view(self, since: int = 0, wait: float = 0.0) -> StudyView:
         """Where it stands, with its events from number `since` on."""
         path = f"/v1/studies/{self.study}?since={since}&wait={wait}"
-        return StudyView.model_validate(call(self.federation.client, "GET", path))
+        return StudyView.model_validate(_call(self.federation.client, "GET", path))
 
     def events(self, timeout: float | None = None) -> Iterator[dict[str, Any]]:
         """Progress as it comes, until the study ends; StudyFailed after `timeout` seconds without an end."""
@@ -141,7 +164,7 @@ class Run:
 
     def results(self) -> Results:
         """The results of an ended study, checked here: signatures, transcript, estimates, log proofs."""
-        document = call(self.federation.client, "GET", f"/v1/studies/{self.study}/results")
+        document = _call(self.federation.client, "GET", f"/v1/studies/{self.study}/results")
         view = ResultsView.model_validate(document)
         if view.study.state not in ENDED:
             raise StudyFailed("The study has not ended yet.", remedy="Wait for it: `sojourn study watch STUDY`.")
@@ -151,7 +174,7 @@ class Run:
 
     def cancel(self) -> bool:
         """Stop the study at the hub and at every node; False where it had ended."""
-        answer = call(self.federation.client, "POST", f"/v1/studies/{self.study}/cancellation", {})
+        answer = _call(self.federation.client, "POST", f"/v1/studies/{self.study}/cancellation", {})
         return bool(answer["cancelled"])
 
 
@@ -171,6 +194,30 @@ def connect(url: str | None = None, *, login: Login | None = None, folder: Path 
     return Federation(client, key, LogIdentity(address.federation, address.log_key))
 
 
+def _call(client: httpx.Client, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """`wire.transport.call`, where the hub's refusals of a plan or study are raised as the errors that they are."""
+    try:
+        return call(client, method, path, body)
+    except ServerRefused as error:
+        words = str(error.args[0])
+        if error.reason in ("PlanError", "FormulaError", "WhereError"):
+            raise PlanError(words, remedy=error.remedy) from error
+        if error.reason == "StudyFailed":
+            raise StudyFailed(words, remedy=error.remedy) from error
+        raise
+
+
+def _check_enough(plan: Plan, chosen: Sequence[SiteView]) -> None:
+    """PlanError where the plan can never have the sites that it demands."""
+    if len(chosen) < plan.least_sites:
+        names = ", ".join(site.site for site in chosen)
+        raise PlanError(
+            f"The plan demands {plan.least_sites} sites and is for {len(chosen)}: {names}.",
+            remedy="Ask more sites, or lower `min_sites` as far as the sites allow.",
+            field="min_sites",
+        )
+
+
 def _chosen(view: FederationView, plan: Plan, sites: str | Sequence[str]) -> list[SiteView]:
     known = {site.site: site for site in view.sites}
     if isinstance(sites, str):
@@ -184,11 +231,13 @@ def _chosen(view: FederationView, plan: Plan, sites: str | Sequence[str]) -> lis
         if strangers:
             remedy = f"The federation has: {', '.join(sorted(known)) or 'no sites yet'}."
             raise PlanError(f"Unknown site {strangers[0]}.", remedy=remedy, field="sites")
+        if not sites:
+            raise PlanError("No site is named.", remedy='Write sites="all", or a list of names.', field="sites")
         chosen = [known[name] for name in sorted(set(sites))]
     if not chosen:
-        tables = sorted({str(data["table"]) for site in view.sites for data in site.datasets})
-        remedy = f"Published tables: {', '.join(tables) or 'none yet'}."
-        raise PlanError(f"No site publishes the table {plan.table}.", remedy=remedy, field="table")
+        tables = {str(data["table"]) for site in view.sites for data in site.datasets}
+        remedy = did_you_mean(plan.table, tables) or "Ask the custodians to add it, or to start their nodes."
+        raise PlanError(f"No site publishes a table `{plan.table}`.", remedy=remedy, field="table")
     return chosen
 
 

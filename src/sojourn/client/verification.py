@@ -163,16 +163,20 @@ def _refusal(seen: AnalysisView) -> Refusal:
     """Why there is no answer, in the hub's word or ours."""
     if seen.error is None:
         return Refusal("StudyFailed", "The hub's estimate does not follow from the releases.", "Report this.")
-    words, remedy = str(seen.error["words"]), str(seen.error["remedy"])
-    reasons = [outcome.reason for outcome in seen.outcomes.values() if outcome.status == "not released"]
-    families = [reason for reason in reasons if reason in DISCLOSURE]
-    if len(families) == len(seen.outcomes):
+    error, words, remedy = (str(seen.error[word]) for word in ("error", "words", "remedy"))
+    silent = {outcome.reason for outcome in seen.outcomes.values() if outcome.status in ("not released", "no answer")}
+    families = [outcome.reason for outcome in seen.outcomes.values() if outcome.reason in DISCLOSURE]
+    # Where the first refusal leaves too few sites, the others may end for want of rounds: the rule is the cause.
+    if families and all(outcome.status == "not released" for outcome in seen.outcomes.values()):
         family = max(sorted(set(families)), key=families.count)
         return Refusal(
             "DisclosureRefused", f"No site released this. {REASONS[family].sentence}", REASONS[family].remedy, family
         )
+    if error == "TooFewSites" and len(silent) == 1 and silent <= set(REASONS):
+        [reason] = silent
+        words, remedy = f"{words} {REASONS[reason].sentence}", REASONS[reason].remedy
     kinds: dict[str, Failure] = {"TooFewSites": "TooFewSites", "ConvergenceError": "ConvergenceError"}
-    return Refusal(kinds.get(str(seen.error["error"]), "StudyFailed"), words, remedy)
+    return Refusal(kinds.get(error, "StudyFailed"), words, remedy)
 
 
 def _outcome(outcome: Outcome) -> SiteOutcome:

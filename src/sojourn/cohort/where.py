@@ -7,6 +7,7 @@ doubled), true and false. Nulls are three-valued, as in SQL. There are no functi
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -41,6 +42,8 @@ MOST_CHARACTERS = 4_000
 MOST_DEPTH = 20
 ORDERED = ("<", "<=", ">", ">=")
 _EXAMPLE = "Write it as in `age >= 18 and sex in ('Female', 'Male') and bmi is not null`."
+_CALL = re.compile(r"([A-Za-z_]\w*)\s*\(")
+_NO_CALLS = "Compare columns with values: a `where` has neither functions nor arithmetic."
 
 _GRAMMAR = r"""
 ?start: either
@@ -175,18 +178,22 @@ class _Wrong(Exception):
 def _outside(error: UnexpectedInput, text: str, field: str) -> NoReturn:
     """Raise a WhereError that names the place, what was expected and the remedy."""
     expected: Iterable[str] | None = None
-    message = "It cannot be read"
+    message, remedy = "It cannot be read", _EXAMPLE
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":
         message, expected = "It ends too early", error.accepts
     elif isinstance(error, UnexpectedToken):
         found = f"`{error.token[:40]}`"
         message, expected = f"At character {(error.token.start_pos or 0) + 1}: {found} cannot stand here", error.accepts
+        if error.token.type == "NAME" and "STRING" in error.accepts:
+            remedy = f"Put a text in quotation marks, e.g. '{error.token[:40]}'; columns are not compared with columns."
     elif isinstance(error, UnexpectedCharacters):
         position = error.pos_in_stream or 0
         message, expected = f"At character {position + 1}: {text[position]!a} cannot stand here", error.allowed
+        if call := _CALL.match(text, position):
+            message, remedy = f"At character {position + 1}: there is no call `{call[1][:40]}`", _NO_CALLS
     words = sorted({_WORDS[word] for word in expected or () if word in _WORDS})
     message += f"; expected {' or '.join(words)}." if words else "."
-    raise WhereError(message, remedy=_EXAMPLE, field=field) from None
+    raise WhereError(message, remedy=remedy, field=field) from None
 
 
 def _bounded(tree: Where) -> Where:

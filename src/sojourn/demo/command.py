@@ -42,7 +42,7 @@ def command(
         folder = home or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         console = Console()
-        _say(console, "One hub and four hospitals start: Cleveland, Budapest, Zurich-Basel, Long Beach")
+        _say(console, "One hub and four hospitals start, in three countries")
         with federation(folder) as demo:
             figures = Story(demo, console).tell(report)
             figures["seconds"] = round(time.monotonic() - started, 1)
@@ -93,7 +93,7 @@ class Story:
         self.console.print(sites(results.study))
 
     def _second(self, project: Project) -> Results:
-        _say(self.console, "The same question without the term that stood on too few persons, and three tables")
+        _say(self.console, "The same question without the term that stood on too few persons")
         results = self._run(project, second_plan())
         for name, analysis in results.study.analyses.items():
             self.console.print(result(name, analysis))
@@ -117,7 +117,9 @@ class Story:
             abs(ours.estimate - theirs.estimate) / theirs.std_error
             for ours, theirs in zip(federated, pooled, strict=True)
         ]
-        _say(self.console, "Federated against pooled: the same model on all rows of " + ", ".join(released))
+        _say(self.console, "Federated against pooled")
+        self.console.print("The same model, fitted apart on all rows of: " + ", ".join(released))
+        self.console.print(f"{'term':<16}{'federated':>22}{'pooled':>22}", style="dim")
         for ours, theirs in zip(federated, pooled, strict=True):
             words = f"{ours.term:<16}{ours.estimate:>22.15f}{theirs.estimate:>22.15f}"
             self.console.print(words, highlight=False)
@@ -140,7 +142,8 @@ class Story:
 
     def _refused(self, project: Project) -> dict[str, str]:
         plan, ask = refused_plan()
-        _say(self.console, f"A question that no site answers: {ask}")
+        _say(self.console, "A question that no site answers")
+        self.console.print(ask)
         try:
             self._run(project, plan)["count"].table  # noqa: B018
         except DisclosureRefused as refusal:

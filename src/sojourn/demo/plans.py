@@ -29,7 +29,7 @@ def second_plan() -> Plan:
             "model": sj.glm("disease ~ age + exang + oldpeak", family="binomial"),
             "table1": sj.describe("age", "oldpeak", by="exang"),
             "angina": sj.crosstab("exang", "disease"),
-            "ages": sj.histogram("age", edges=[50, 60]),
+            "ages": sj.histogram("age", edges=[50, 58]),
         },
     )
 

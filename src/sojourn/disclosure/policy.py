@@ -18,7 +18,6 @@ from sojourn.disclosure.families.histogram import Histogram
 from sojourn.disclosure.families.minimum_frequency import MinimumFrequency
 from sojourn.disclosure.families.parameters_to_observations import ParametersToObservations
 from sojourn.disclosure.families.residual_freedom import ResidualFreedom
-from sojourn.disclosure.families.variation import Variation
 from sojourn.disclosure.output import Finding, Output
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.rules import AllOf, Automatic, Rule, refuse
@@ -37,7 +36,6 @@ RULES: Mapping[str, Callable[[Parameters], Rule]] = MappingProxyType(
         "p percent": lambda p: PPercent(p.p_percent, p.threshold, p.zero_shown),
         "residual freedom": lambda p: ResidualFreedom(p.residual, p.threshold),
         "parameters to observations": lambda p: ParametersToObservations(p.observations),
-        "variation": lambda p: Variation(),
     }
 )
 ALWAYS = "minimum frequency"

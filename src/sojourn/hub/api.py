@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ValidationError
 
 from sojourn import __version__
@@ -22,44 +23,29 @@ from sojourn.wire.requests import Nonces, target, verify
 
 MOST_BYTES = 64 * 1024 * 1024
 M = TypeVar("M", bound=BaseModel)
+Since = Annotated[int, Query(ge=0, le=2**31)]
+Wait = Annotated[float, Query(ge=0, le=30, allow_inf_nan=False)]
 
 
-def application(hub: Hub) -> FastAPI:
-    """The ASGI application of one hub."""
-    app = FastAPI(title="Sojourn hub", version=__version__, docs_url=None, redoc_url=None)
-    nonces = Nonces()
-
-    async def body_of(request: Request) -> bytes:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MOST_BYTES:
-                raise HTTPException(413)
-        return bytes(body)
-
-    async def proved(request: Request, key_of: Callable[[str], PublicKey | None]) -> tuple[PublicKey, bytes]:
-        body = await body_of(request)
-        key = verify(
-            request.method,
-            target(request.scope),
-            request.headers,
-            body,
-            key_of=key_of,
-            now=hub.clock(),
-            seen=nonces,
-            audience=hub.store.origin,
-        )
-        return key, body
+def application(hub: Hub, remembered: int = 200_000) -> FastAPI:
+    """The ASGI application of one hub. remembered: nonces of the last two minutes, of nodes and of researchers."""
+    app = FastAPI(title="Sojourn hub", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    # Apart, so that neither side can fill the other's memory.
+    nodes, researchers = Nonces(remembered), Nonces(remembered)
 
     async def node(request: Request, site: str, kind: type[M]) -> tuple[PublicKey, M]:
-        key, body = await proved(request, lambda _: hub.node_key(site))
+        key, body = await _proved(hub, request, lambda _: hub.node_key(site), nodes)
         return key, kind.model_validate_json(body)
 
     async def researcher(request: Request) -> tuple[PublicKey, bytes]:
-        return await proved(request, any_key)
+        return await _proved(hub, request, hub.researcher_key, researchers)
+
+    async def newcomer(request: Request) -> tuple[PublicKey, bytes]:
+        # Anybody may knock, so nothing is remembered: the one-time token stops a repetition.
+        return await _proved(hub, request, any_key, lambda _: False)
 
     _errors(app)
-    _node_routes(app, hub, proved, node)
+    _node_routes(app, hub, newcomer, node)
     _client_routes(app, hub, researcher)
 
     @app.get("/v1/health")
@@ -73,8 +59,33 @@ def application(hub: Hub) -> FastAPI:
     return app
 
 
+async def _proved(
+    hub: Hub, request: Request, key_of: Callable[[str], PublicKey | None], seen: Callable[[str], bool]
+) -> tuple[PublicKey, bytes]:
+    """The key that signed a request, and the request's body. The nonce of an unknown key is not remembered."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413)
+
+    def prove() -> PublicKey:
+        return verify(
+            request.method,
+            target(request.scope),
+            request.headers,
+            bytes(body),
+            key_of=key_of,
+            now=hub.clock(),
+            seen=seen,
+            audience=hub.store.origin,
+        )
+
+    return await run_in_threadpool(prove), bytes(body)
+
+
 def any_key(key: str) -> PublicKey | None:
-    """A key id that is a whole public key: it proves possession; membership is asked by the hub's functions."""
+    """A key id that is a whole public key: it proves possession and nothing else."""
     return PublicKey.from_hex(key) if len(key) == 64 else None
 
 
@@ -86,22 +97,22 @@ def _errors(app: FastAPI) -> None:
         reason = getattr(error, "reason", "") or type(error).__name__
         return JSONResponse({"reason": reason, "message": words, "remedy": error.remedy}, status)
 
+    @app.exception_handler(RequestValidationError)
     @app.exception_handler(ValidationError)
-    async def malformed(_: Request, error: ValidationError) -> JSONResponse:
+    async def malformed(_: Request, error: ValidationError | RequestValidationError) -> JSONResponse:
         places = sorted({".".join(str(part) for part in item["loc"]) for item in error.errors()})
         message = f"The message is not of the agreed form at: {', '.join(places)[:200]}."
         return JSONResponse({"reason": "malformed", "message": message, "remedy": "Upgrade the older side."}, 422)
 
 
-Proof = Callable[[Request, Callable[[str], PublicKey | None]], Awaitable[tuple[PublicKey, bytes]]]
 Node = Callable[[Request, str, type[Any]], Awaitable[tuple[PublicKey, Any]]]
-Researcher = Callable[[Request], Awaitable[tuple[PublicKey, bytes]]]
+Signer = Callable[[Request], Awaitable[tuple[PublicKey, bytes]]]
 
 
-def _node_routes(app: FastAPI, hub: Hub, proved: Proof, node: Node) -> None:
+def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
     @app.post("/v1/join")
     async def join(request: Request) -> Any:
-        key, body = await proved(request, any_key)
+        key, body = await newcomer(request)
         return await run_in_threadpool(hub.join, Join.model_validate_json(body), key)
 
     @app.post("/v1/sites/{site}/publication")
@@ -111,7 +122,7 @@ def _node_routes(app: FastAPI, hub: Hub, proved: Proof, node: Node) -> None:
         return {"published": True}
 
     @app.post("/v1/sites/{site}/poll")
-    async def poll(site: str, request: Request) -> Work:
+    async def poll(site: str, request: Request) -> Response:
         _, message = await node(request, site, Poll)
         until = time.monotonic() + message.wait
         with hub.bell.listening(f"site:{site}") as listener:
@@ -119,7 +130,8 @@ def _node_routes(app: FastAPI, hub: Hub, proved: Proof, node: Node) -> None:
                 work: Work = await run_in_threadpool(hub.poll, site, message)
                 left = until - time.monotonic()
                 if work.tasks or work.ended or left <= 0 or hub.bell.closed:
-                    return work
+                    # Checked when it was made: a long transcript is not checked again on its way out.
+                    return Response(work.model_dump_json(), media_type="application/json")
                 await listener.heard(left)
 
     @app.post("/v1/sites/{site}/deliveries")
@@ -132,14 +144,14 @@ def _node_routes(app: FastAPI, hub: Hub, proved: Proof, node: Node) -> None:
 def _document(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise IdentityError("The request cannot be read.", remedy="Submit it with `sojourn study submit`.")
     return document
 
 
-def _client_routes(app: FastAPI, hub: Hub, researcher: Researcher) -> None:
+def _client_routes(app: FastAPI, hub: Hub, researcher: Signer) -> None:
     @app.post("/v1/projects/{project}/preparations")
     async def prepare(project: str, request: Request) -> Any:
         key, _ = await researcher(request)
@@ -151,9 +163,9 @@ def _client_routes(app: FastAPI, hub: Hub, researcher: Researcher) -> None:
         return await run_in_threadpool(hub.submit, _document(body), key)
 
     @app.get("/v1/studies/{study}")
-    async def show(study: str, request: Request, since: int = 0, wait: float = 0.0) -> Any:
+    async def show(study: str, request: Request, since: Since = 0, wait: Wait = 0.0) -> Any:
         key, _ = await researcher(request)
-        until = time.monotonic() + min(max(wait, 0.0), 30.0)
+        until = time.monotonic() + wait
         with hub.bell.listening(f"study:{study}") as listener:
             while True:
                 seen = await run_in_threadpool(views.view, hub, study, key, since)

@@ -24,7 +24,7 @@ def open_delivery(store: HubStore, request: Request, site: str, message: Deliver
         info = release_info(study=message.study, analysis=message.analysis, round=message.ask, site=site)
         document = json.loads(open_sealed(row["private"], bytes.fromhex(message.sealed), info))
         answer = ReceivedAnswer.read(document, PublicKey.from_hex(request.roster[site]))
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         raise _refuse("The answer cannot be opened or read.") from error
     header = answer.release.header
     place = (header.study, header.plan, header.analysis, header.ask, header.site)

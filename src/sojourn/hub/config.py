@@ -61,4 +61,4 @@ class HubHome:
         if not isinstance(document, dict) or set(document) != set(WORDS):
             remedy = f"It has exactly: {', '.join(WORDS)}."
             raise ConfigurationError("hub.yaml has unknown or missing words.", remedy=remedy)
-        return cls(folder, str(document["name"]), str(document["host"]), int(document["port"]))
+        return cls(folder.resolve(), str(document["name"]), str(document["host"]), int(document["port"]))

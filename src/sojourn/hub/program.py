@@ -14,6 +14,7 @@ from sojourn.hub.config import HubHome
 from sojourn.hub.diagram import diagram
 from sojourn.hub.service import Hub
 from sojourn.hub.store import HubStore
+from sojourn.hub.studies import ABORT_AFTER
 from sojourn.hub.tables import metadata
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.storage.engine import open_engine
@@ -32,7 +33,8 @@ def create(folder: Path, name: str, host: str, port: int, names: list[str]) -> H
     if (folder / "hub.yaml").exists():
         raise ConfigurationError("There is a hub here already.", remedy="Use it, or choose another --home.")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    home = HubHome(folder, name, host, port)
+    folder.chmod(0o700)
+    home = HubHome(folder.resolve(), name, host, port)
     home.authority.mkdir(mode=0o700)
     create_authority(home.authority)
     issue_server(home.authority, sorted({host, *names}))
@@ -41,13 +43,13 @@ def create(folder: Path, name: str, host: str, port: int, names: list[str]) -> H
     return home
 
 
-def open_hub(home: HubHome, clock: Callable[[], float] = time.time) -> Hub:
-    """The hub of this home, its store brought up to date; not started."""
+def open_hub(home: HubHome, clock: Callable[[], float] = time.time, abort_after: float = ABORT_AFTER) -> Hub:
+    """The hub of this home, its store brought up to date; not started. abort_after: see `Studies`."""
     engine = open_engine(home.database)
     upgrade(engine, MIGRATIONS)
     key = PrivateKey.load(home.log_key)
     store = HubStore(engine, metadata, key, home.name, lambda: datetime.fromtimestamp(clock(), UTC))
-    return Hub(store, clock)
+    return Hub(store, clock, abort_after)
 
 
 class HubProgram:
@@ -82,8 +84,8 @@ class HubProgram:
     def stop(self) -> None:
         """End within bounded time; nothing in hand is lost."""
         self.hub.bell.close()
-        self.local.stop()
         self.server.stop()
+        self.local.stop()
         self.hub.close()
         self._lock.release()
 

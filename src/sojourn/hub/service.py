@@ -5,38 +5,44 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 
 from sqlalchemy import select
 
 from sojourn import __version__
 from sojourn.audit.entry import Entry
-from sojourn.errors import IdentityError, SojournError, StudyFailed
+from sojourn.errors import EnvelopeRefused, IdentityError, SojournError, StudyFailed
 from sojourn.hub.bell import Bell
 from sojourn.hub.store import HubStore
-from sojourn.hub.studies import Studies
+from sojourn.hub.studies import ABORT_AFTER, Studies
 from sojourn.hub.tables import sites
-from sojourn.identity.envelope import Envelope, Request
+from sojourn.identity.envelope import MAX_LIFETIME, Envelope, Request
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import PROTOCOL, Document, Federation, Join, Joined, Poll, Publish, SiteView, Submitted, Work
-from sojourn.study.catalogue import check
+from sojourn.study.catalogue import Dataset, check
+from sojourn.study.lifecycle import STUDY
 from sojourn.study.plan import Plan
 from sojourn.wire.seal import new_seal_key
 
 ONLINE = 60.0  # seconds since the last poll
+TICK = 0.5
 TOKEN_LIFE = 7 * 86400.0
 
 
 class Hub:
     """One federation's middle: it carries requests and combines releases, and sees no records."""
 
-    def __init__(self, store: HubStore, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: HubStore, clock: Callable[[], float] = time.time, abort_after: float = ABORT_AFTER
+    ) -> None:
         self.store = store
         self.clock = clock
         self.bell = Bell()
-        self.studies = Studies(store, self.bell, clock)
+        self.studies = Studies(store, self.bell, clock, abort_after)
         self._seen: dict[str, float] = {}
         self._closing = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="hub-clock", daemon=True)
@@ -54,8 +60,15 @@ class Hub:
         self.store.close()
 
     def _tick(self) -> None:
-        while not self._closing.wait(0.5):
-            self.studies.keep_deadlines(lambda site: self.clock() - self._seen.get(site, 0.0))
+        while not self._closing.wait(TICK):
+            try:
+                self.keep_deadlines()
+            except Exception:  # the next turn tries again
+                traceback.print_exc(file=sys.stderr)
+
+    def keep_deadlines(self) -> None:
+        """Give up the sites that are late by their plans; the hub's clock does it at every tick."""
+        self.studies.keep_deadlines(lambda site: self._seen.get(site, 0.0))
 
     # ---- administration
 
@@ -77,6 +90,10 @@ class Hub:
         return secret
 
     # ---- nodes
+
+    def researcher_key(self, key: str) -> PublicKey | None:
+        """The key of a researcher (its hex), if it belongs to any project; which one, each function asks."""
+        return PublicKey.from_hex(key) if self.store.is_researcher(key) else None
 
     def node_key(self, site: str) -> PublicKey | None:
         """The key that a joined site must prove on every request."""
@@ -103,6 +120,8 @@ class Hub:
 
     def publish(self, site: str, message: Publish) -> None:
         """Replace what a site tells of its datasets."""
+        for document in message.datasets:
+            Dataset.from_dict(site, document)  # what cannot be read is not published
         document = message.model_dump()
         names = sorted(str(dataset.get("table", "")) for dataset in message.datasets)
         entry = Entry("site.published", f"node:{site}", facts={"tables": names})
@@ -113,8 +132,8 @@ class Hub:
         if message.protocol != PROTOCOL:
             raise version_differs(message.software)
         self._seen[site] = self.clock()
+        ended = self.studies.ended(site, message.running, message.known)
         tasks = self.studies.tasks_for(site, set(message.known))
-        ended = self.studies.ended(message.running)
         return Work(tasks=tasks, ended=ended, time=self.clock())
 
     # ---- researchers
@@ -180,7 +199,7 @@ class Hub:
             "title": plan.title,
             "request": json.dumps(document),
             "plan": plan.hash,
-            "state": "submitted",
+            "state": STUDY.initial,
             "message": "",
             "submitted": now,
             "finished": None,
@@ -188,15 +207,13 @@ class Hub:
         }
         facts = {"project": request.project, "plan": plan.hash, "sites": sorted(request.roster)}
         entry = Entry("study.submitted", f"researcher:{key.id}", study=request.study, facts=facts)
-        self.store.submit(row, request.seal_key, {"state": "submitted", "time": now}, entry)
-        receipt = self.studies.receipt(request.study, "study.submitted")
+        index = self.store.submit(row, request.seal_key, {"state": STUDY.initial, "time": now}, entry)
         self.studies.advance(request.study)
-        return Submitted(study=request.study, receipt=receipt)
+        return Submitted(study=request.study, receipt=self.store.receipt(index).to_dict())
 
     def cancel(self, study: str, key: PublicKey) -> bool:
         """Stop a study: nodes end their workers at their next word from the hub. False where it had ended."""
-        entry = Entry("study.cancelled", f"researcher:{key.id}", study=study)
-        return self.studies.end(study, "cancelled", "Cancelled by the researcher.", entry)
+        return self.studies.end(study, "cancel", "Cancelled by the researcher.", f"researcher:{key.id}")
 
     def _demand_sound(self, request: Request, key: PublicKey) -> None:
         self.demand_member(request.project, key)
@@ -204,6 +221,8 @@ class Hub:
             raise IdentityError(
                 "The request has expired, or a clock is wrong.", remedy="Check your clock, submit again."
             )
+        if request.expires - request.issued > MAX_LIFETIME:
+            raise EnvelopeRefused("lifetime")
         known = {row["name"]: row["key"] for row in self.store.rows(select(sites))}
         strangers = sorted(site for site, node in request.roster.items() if known.get(site) != node)
         if strangers:

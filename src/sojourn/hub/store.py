@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
-from sojourn.errors import ConfigurationError, IdentityError, StudyFailed
+from sojourn.errors import AuditError, ConfigurationError, IdentityError, StudyFailed
 from sojourn.hub.tables import asks, events, members, projects, results, seal_keys, sites, studies, tasks, tokens
 from sojourn.storage.store import Store
+from sojourn.study.lifecycle import SITE, STUDY
 
 Document = Mapping[str, Any]
+Key = tuple[str, str, str, str]  # of a task: study, analysis, ask, site
+LIVE = tuple(state for state in STUDY.states if state not in STUDY.terminal)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A task that was settled just now. entry: of the log. alone: no other site has still to answer the same ask."""
+
+    entry: int
+    alone: bool
 
 
 class HubStore(Store):
@@ -59,8 +71,9 @@ class HubStore(Store):
                     "The join token does not hold: unknown, used, expired or for another site.",
                     remedy="Ask the hub's administrator for a new one (`sojourn hub invite SITE`).",
                 )
-            if connection.execute(select(sites).where(sites.c.name == row["name"])).first():
-                raise IdentityError("A site of that name has joined.", remedy="Ask the hub's administrator.")
+            taken = (sites.c.name == row["name"]) | (sites.c.key == row["key"])
+            if connection.execute(select(sites.c.name).where(taken)).first():
+                raise IdentityError("A site of that name or key has joined.", remedy="Ask the hub's administrator.")
             connection.execute(update(tokens).where(tokens.c.digest == digest).values(used=True))
             connection.execute(insert(sites).values(dict(row)))
 
@@ -80,8 +93,8 @@ class HubStore(Store):
         row = {"public": public, "private": private, "made": now}
         self.write(entry, lambda connection: connection.execute(insert(seal_keys).values(row)))
 
-    def submit(self, row: Document, seal_key: str, event: Document, entry: Entry) -> None:
-        """Record a signed request; StudyFailed where its id or seal key was used or never made here."""
+    def submit(self, row: Document, seal_key: str, event: Document, entry: Entry) -> int:
+        """Record a signed request; the index of its log entry. StudyFailed where its id or seal key does not hold."""
 
         def action(connection: Connection) -> None:
             if connection.execute(select(studies.c.id).where(studies.c.id == row["id"])).first():
@@ -91,7 +104,7 @@ class HubStore(Store):
             connection.execute(insert(studies).values(dict(row)))
             _event(connection, row["id"], event)
 
-        self.write(entry, action)
+        return self.write_indexed(entry, action)[1]
 
     def dispatch(self, ask: Document, rows: Sequence[Document], event: Document, entry: Entry) -> None:
         """One round of one analysis, asked of all its sites at once; what exists stays as it is."""
@@ -105,30 +118,40 @@ class HubStore(Store):
                 if not connection.execute(found).first():
                     connection.execute(insert(tasks).values(dict(row)))
             study = rows[0]["study"]
-            connection.execute(
-                update(studies).where(studies.c.id == study, studies.c.state == "submitted").values(state="running")
-            )
+            fresh = update(studies).where(studies.c.id == study, studies.c.state == STUDY.initial)
+            connection.execute(fresh.values(state=STUDY.move(STUDY.initial, "start")))
             _event(connection, study, event)
 
         self.write(entry, action)
 
-    def settle(self, key: tuple[str, str, str, str], values: Document, event: Document, entry: Entry) -> bool:
-        """Record what became of one task, once. False where it was settled before: nothing changes then."""
+    def settle(self, key: Key, values: Document, event: Document, entry: Entry) -> Settled | None:
+        """Record what became of one task, once. None where it was settled before or the study has ended."""
 
         class SettledBefore(Exception):
             """Rolls the savepoint back, so that a duplicate leaves no second entry."""
 
-        def action(connection: Connection) -> None:
-            waiting = update(tasks).where(*_task(*key), tasks.c.state == "waiting").values(dict(values))
+        def action(connection: Connection) -> bool:
+            live = select(studies.c.id).where(studies.c.id == key[0], studies.c.state.in_(LIVE)).exists()
+            waiting = update(tasks).where(*_task(*key), tasks.c.state == SITE.initial, live).values(dict(values))
             if connection.execute(waiting).rowcount != 1:
                 raise SettledBefore
             _event(connection, key[0], event)
+            same = (tasks.c.study == key[0], tasks.c.analysis == key[1], tasks.c.ask == key[2])
+            others = select(tasks.c.site).where(*same, tasks.c.state == SITE.initial).limit(1)
+            return connection.execute(others).first() is None
 
         try:
-            self.write(entry, action)
+            alone, index = self.write_indexed(entry, action)
         except SettledBefore:
-            return False
-        return True
+            return None
+        return Settled(index, alone)
+
+    def note_late(self, entry: Entry) -> None:
+        """Log that an answer came too late, once for each ask and site; the answer itself is not kept."""
+        try:
+            self.receipt_of(entry.study, entry.kind, entry.facts)
+        except AuditError:
+            self.write(entry, lambda connection: None)
 
     def conclude(self, study: str, analysis: str, values: Document, event: Document, entry: Entry) -> None:
         """The estimate or error of one analysis, once."""
@@ -141,17 +164,22 @@ class HubStore(Store):
 
         self.write(entry, action)
 
-    def finish(self, study: str, state: str, message: str, now: float, entry: Entry) -> bool:
-        """Move a study to an end, once; False where it had ended."""
+    def finish(self, study: str, event: str, message: str, now: float, entry: Entry) -> bool:
+        """Move a study to an end by an event of its life, once; False where that cannot happen any more."""
 
         class EndedBefore(Exception):
             """Rolls the savepoint back: an end is final."""
 
         def action(connection: Connection) -> None:
-            live = update(studies).where(studies.c.id == study, studies.c.state.in_(("submitted", "running")))
-            if connection.execute(live.values(state=state, message=message, finished=now)).rowcount != 1:
+            state = connection.scalar(select(studies.c.state).where(studies.c.id == study))
+            if state not in LIVE:
                 raise EndedBefore
-            _event(connection, study, {"state": state, "time": now})
+            # An analysis may conclude without asking anyone: then the study starts and ends at once.
+            before = STUDY.move(state, "start") if event not in STUDY.transitions[state] else state
+            after = STUDY.move(before, event)
+            values = {"state": after, "message": message, "finished": now}
+            connection.execute(update(studies).where(studies.c.id == study).values(values))
+            _event(connection, study, {"state": after, "time": now})
 
         try:
             self.write(entry, action)
@@ -175,7 +203,23 @@ class HubStore(Store):
 
     def live_studies(self) -> list[RowMapping]:
         """Studies that have not ended."""
-        return self.rows(select(studies).where(studies.c.state.in_(("submitted", "running"))))
+        return self.rows(select(studies).where(studies.c.state.in_(LIVE)))
+
+    def states_of(self, site: str, found: Sequence[str], asked: Sequence[str]) -> dict[str, str]:
+        """The states of those of these studies that are known, and of those in which a site was asked this."""
+        if not found and not asked:
+            return {}
+        of_tasks = select(tasks.c.study).where(tasks.c.site == site, tasks.c.ask.in_(asked))
+        query = select(studies.c.id, studies.c.state).where(studies.c.id.in_(found) | studies.c.id.in_(of_tasks))
+        return {row["id"]: row["state"] for row in self.rows(query)}
+
+    def task(self, key: Key) -> RowMapping | None:
+        """One task, by study, analysis, ask and site."""
+        return self.row(select(tasks).where(*_task(*key)))
+
+    def waiting_in(self, study: str) -> list[RowMapping]:
+        """Tasks of a study that no site has answered yet."""
+        return self.rows(select(tasks).where(tasks.c.study == study, tasks.c.state == SITE.initial))
 
     def tasks_of(self, study: str) -> list[RowMapping]:
         """All tasks of a study, in the order of rounds."""
@@ -190,12 +234,21 @@ class HubStore(Store):
         """The results of a study by analysis."""
         return {row["analysis"]: row for row in self.rows(select(results).where(results.c.study == study))}
 
+    def concluded(self, study: str) -> set[str]:
+        """The analyses of a study that have ended."""
+        return {row["analysis"] for row in self.rows(select(results.c.analysis).where(results.c.study == study))}
+
+    def answered(self, study: str) -> int:
+        """How many analyses of a study have an estimate."""
+        found = select(results.c.analysis).where(results.c.study == study, results.c.estimate.is_not(None))
+        return len(self.rows(found))
+
     def waiting_of(self, site: str) -> list[RowMapping]:
         """Tasks that a site has still to answer, of studies that have not ended."""
         query = (
-            select(tasks)
+            select(tasks.c.study, tasks.c.analysis, tasks.c.ask)
             .join(studies, studies.c.id == tasks.c.study)
-            .where(tasks.c.site == site, tasks.c.state == "waiting", studies.c.state == "running")
+            .where(tasks.c.site == site, tasks.c.state == SITE.initial, studies.c.state.in_(LIVE))
         )
         return self.rows(query.order_by(tasks.c.dispatched))
 
@@ -211,6 +264,10 @@ class HubStore(Store):
     def is_member(self, project: str, key: str) -> bool:
         """Whether a key may submit to a project."""
         return self.row(select(members).where(members.c.project == project, members.c.key == key)) is not None
+
+    def is_researcher(self, key: str) -> bool:
+        """Whether a key belongs to any project."""
+        return self.row(select(members).where(members.c.key == key).limit(1)) is not None
 
 
 def _task(study: str, analysis: str, ask: str, site: str) -> tuple[Any, ...]:

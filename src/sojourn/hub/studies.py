@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.engine import RowMapping
 
-from sojourn.analysis.statistic import Statistic
 from sojourn.analysis.variable import Variables, with_site
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import ReceivedRelease
 from sojourn.errors import REASONS, SojournError, StudyFailed
 from sojourn.hub.bell import Bell
 from sojourn.hub.combine import open_delivery
-from sojourn.hub.drive import Concluded, Ended, Wanted, drive
-from sojourn.hub.store import HubStore
+from sojourn.hub.drive import Concluded, Ended, Recorded, Wanted, drive
+from sojourn.hub.store import LIVE, HubStore
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import (
@@ -30,23 +32,37 @@ from sojourn.messages import (
     Task,
 )
 from sojourn.report.record import estimate_to_dict
+from sojourn.study.lifecycle import SITE, STUDY
 from sojourn.study.plan import Plan
 
-ABORT_AFTER = 120.0  # seconds that a site may be out of reach before `stragglers: abort` ends the study
-SILENT = ("not released", "no answer")
+ABORT_AFTER = 120.0
+CONTRIBUTED = SITE.move("working", "contribute")
+WITHHELD = SITE.move("waiting", "withhold")
+GIVEN_UP = SITE.move("waiting", "give up")
+SILENT = (WITHHELD, GIVEN_UP)
 
 
 class Studies:
-    """Every method is safe from any thread; one study advances in one thread at a time."""
+    """Every method is safe from any thread; one study advances in one thread at a time.
 
-    def __init__(self, store: HubStore, bell: Bell, clock: Callable[[], float]) -> None:
+    abort_after: seconds that a site may be out of reach before `stragglers: abort` ends the study.
+    """
+
+    def __init__(
+        self, store: HubStore, bell: Bell, clock: Callable[[], float], abort_after: float = ABORT_AFTER
+    ) -> None:
         self.store = store
         self.bell = bell
         self.clock = clock
+        self.abort_after = abort_after
+        self._since = clock()
+        self._locking = threading.Lock()
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._task_of = lru_cache(maxsize=256)(self._wire)  # an ask is the same for all its sites, and never changes
 
     def resume(self) -> None:
-        """After a start: take up every study that has not ended."""
+        """After a start: take up every study that has not ended. Time that the hub slept is no site's delay."""
+        self._since = self.clock()
         for row in self.store.live_studies():
             self.advance(row["id"])
 
@@ -54,24 +70,21 @@ class Studies:
 
     def advance(self, study: str) -> None:
         """Ask what can be asked now, conclude what can be concluded."""
-        with self._locks[study]:
+        with self._lock(study):
             row = self.store.study(study)
-            if row is None or row["state"] not in ("submitted", "running"):
+            if row is None or row["state"] not in LIVE:
                 return
-            request = request_of(row["request"])
-            plan = Plan.from_dict(request.plan)
-            variables = with_site(plan.variables, tuple(request.roster))
+            question = question_of(row["request"])
             tasks = self.store.tasks_of(study)
-            done = set(self.store.results_of(study))
-            for name, statistic in plan.analyses.items():
-                if name not in done and self._advance(request, name, statistic, variables, tasks):
+            done = self.store.concluded(study)
+            for name in question.plan.analyses:
+                if name not in done and self._advance(question, name, tasks):
                     done.add(name)
-            if done == set(plan.analyses):
+            if done == set(question.plan.analyses):
                 self._finish(study)
 
-    def _advance(
-        self, request: Request, name: str, statistic: Statistic, variables: Variables, tasks: list[RowMapping]
-    ) -> bool:
+    def _advance(self, question: Question, name: str, tasks: list[RowMapping]) -> bool:
+        request = question.request
         mine = [task for task in tasks if task["analysis"] == name]
         fallen = {task["site"] for task in mine if task["state"] in SILENT}
         answers: dict[str, dict[str, ReceivedRelease]] = defaultdict(dict)
@@ -79,17 +92,33 @@ class Studies:
             if task["answer"] is not None:
                 answers[task["ask"]][task["site"]] = _release(task["answer"])
         sites = [site for site in request.roster if site not in fallen]
-        if len(sites) < request.min_sites and any(task["state"] == "waiting" for task in mine):
+        if len(sites) < request.min_sites and any(task["state"] == SITE.initial for task in mine):
             return False  # it will have no answer, but each site may still say what it did
-        state = drive(
-            request.study, name, statistic, variables, sites, request.min_sites, lambda digest: answers[digest]
-        )
+        state = self._driven(question, name, sites, lambda digest: answers[digest])
         if isinstance(state, Wanted):
             asked = {task["site"] for task in mine if task["ask"] == state.digest}
             self._dispatch(request.study, name, state, [site for site in state.sites if site not in asked])
             return False
         self._conclude(request.study, name, state)
         return True
+
+    def _driven(
+        self, question: Question, name: str, sites: list[str], recorded: Recorded
+    ) -> Wanted | Concluded | Ended:
+        request, statistic = question.request, question.plan.analyses[name]
+        try:
+            return drive(request.study, name, statistic, question.variables, sites, request.min_sites, recorded)
+        except Exception:  # one analysis ends; the study, and the hub's start, go on
+            traceback.print_exc(file=sys.stderr)
+            error = StudyFailed(
+                "The hub could not combine what the sites released.",
+                remedy="Report this to the hub's administrator, whose console holds the details.",
+            )
+            return Ended(error, (), tuple(sites))
+
+    def _lock(self, study: str) -> threading.RLock:
+        with self._locking:
+            return self._locks[study]
 
     def _dispatch(self, study: str, analysis: str, wanted: Wanted, sites: list[str]) -> None:
         if not sites:
@@ -105,7 +134,7 @@ class Studies:
             "after": json.dumps([past.digest for past in wanted.rounds]),
             "sites": json.dumps(list(wanted.sites)),
         }
-        blank = {"state": "waiting", "reason": "", "answer": None, "bytes": 0, "dispatched": now, "answered": None}
+        blank = {"state": SITE.initial, "reason": "", "answer": None, "bytes": 0, "dispatched": now, "answered": None}
         place = {"study": study, "analysis": analysis, "ask": wanted.digest, "round": number}
         rows = [{**place, "site": site, **blank} for site in sites]
         facts = {"analysis": analysis, "round": number, "step": wanted.ask.step, "ask": wanted.digest, "sites": sites}
@@ -132,40 +161,39 @@ class Studies:
         self.bell.ring(f"study:{study}")
 
     def _finish(self, study: str) -> None:
-        results = self.store.results_of(study)
-        answered = sum(row["estimate"] is not None for row in results.values())
-        state = "completed" if answered else "failed"
-        message = "" if answered else "No analysis has an answer; each says why."
-        self.end(study, state, message, Entry(f"study.{state}", "hub", study=study, facts={"answered": answered}))
+        answered = self.store.answered(study)
+        event, message = ("complete", "") if answered else ("fail", "No analysis has an answer; each says why.")
+        self.end(study, event, message, "hub", {"answered": answered})
 
-    def end(self, study: str, state: str, message: str, entry: Entry) -> bool:
-        """Move a study to its end and wake everyone concerned."""
-        if not self.store.finish(study, state, message, self.clock(), entry):
+    def end(self, study: str, event: str, message: str, actor: str, facts: Mapping[str, Any] | None = None) -> bool:
+        """Move a study to its end by an event of its life and wake everyone concerned; False where it had ended."""
+        state = STUDY.move("running", event)
+        entry = Entry(f"study.{state}", actor, study=study, facts=facts or {})
+        if not self.store.finish(study, event, message, self.clock(), entry):
             return False
         row = self.store.study(study)
         assert row is not None
-        self.bell.ring(f"study:{study}", *(f"site:{site}" for site in request_of(row["request"]).roster))
+        self.bell.ring(f"study:{study}", *(f"site:{site}" for site in question_of(row["request"]).request.roster))
+        with self._locking:
+            self._locks.pop(study, None)
         return True
 
     # ---- receiving
 
     def deliver(self, site: str, key: PublicKey, message: Delivery) -> Document:
-        """Record a site's answer or reason, once; the receipt proves it. The same again gives the receipt again."""
+        """Record a site's answer or reason, once; the receipt proves it. The same again gives the receipt again.
+
+        What comes after the study's end, or after the site was given up, is not taken: the receipt says `round.late`.
+        """
         row = self.store.study(message.study)
-        task = self._task(message, site)
+        place = (message.study, message.analysis, message.ask, site)
+        task = self.store.task(place)
         if row is None or task is None:
             raise StudyFailed("This site was not asked that.", remedy="Upgrade the node, or restart it.")
-        values: dict[str, Any] = {"answered": self.clock()}
-        if message.sealed is None:
-            reason = message.reason if message.reason in REASONS else "internal"
-            values |= {"state": "not released", "reason": reason}
-            facts = {"analysis": message.analysis, "site": site, "ask": message.ask, "reason": reason}
-            entry = Entry("round.refused", f"node:{site}", study=message.study, facts=facts)
-        else:
-            answer, digest = open_delivery(self.store, request_of(row["request"]), site, message)
-            values |= {"state": "contributed", "answer": json.dumps(answer), "bytes": len(message.sealed) // 2}
-            facts = {"analysis": message.analysis, "site": site, "ask": message.ask, "release": digest}
-            entry = Entry("round.answered", f"node:{site}", study=message.study, facts=facts)
+        question = question_of(row["request"])
+        if task["state"] != SITE.initial or row["state"] not in LIVE:
+            return self._again(row, task)
+        values, entry = self._read(question.request, site, message)
         event = {
             "analysis": message.analysis,
             "site": site,
@@ -174,74 +202,89 @@ class Studies:
             "reason": values.get("reason", ""),
             "time": self.clock(),
         }
-        self.store.settle((message.study, message.analysis, message.ask, site), values, event, entry)
-        self._after(message.study, row, site, str(values["state"]))
-        return self.receipt(message.study, entry.kind, {"ask": message.ask, "site": site})
+        settled = self.store.settle(place, values, event, entry)
+        if settled is None:
+            return self.deliver(site, key, message)
+        self._after(message.study, question, site, str(values["state"]), settled.alone)
+        return self.store.receipt(settled.entry).to_dict()
 
-    def _after(self, study: str, row: RowMapping, site: str, state: str) -> None:
-        plan = Plan.from_dict(request_of(row["request"]).plan)
-        if state in SILENT and plan.stragglers == "abort":
+    def _read(self, request: Request, site: str, message: Delivery) -> tuple[dict[str, Any], Entry]:
+        """What a delivery changes in its task, and the entry that says so."""
+        values: dict[str, Any] = {"answered": self.clock()}
+        facts = {"analysis": message.analysis, "site": site, "ask": message.ask}
+        actor = f"node:{site}"
+        if message.sealed is None:
+            reason = message.reason if message.reason in REASONS else "internal"
+            values |= {"state": WITHHELD, "reason": reason}
+            return values, Entry("round.refused", actor, study=message.study, facts={**facts, "reason": reason})
+        answer, digest = open_delivery(self.store, request, site, message)
+        values |= {"state": CONTRIBUTED, "answer": json.dumps(answer), "bytes": len(message.sealed) // 2}
+        return values, Entry("round.answered", actor, study=message.study, facts={**facts, "release": digest})
+
+    def _again(self, row: RowMapping, task: RowMapping) -> Document:
+        """The receipt of what is settled: a repetition, or an answer that came too late and is thrown away."""
+        facts = {"analysis": task["analysis"], "site": task["site"], "ask": task["ask"]}
+        kinds = {CONTRIBUTED: "round.answered", WITHHELD: "round.refused"}
+        kind = kinds.get(task["state"], "round.late")
+        if kind == "round.late":
+            self.store.note_late(Entry(kind, f"node:{task['site']}", study=row["id"], facts=facts))
+        return self.receipt(row["id"], kind, facts)
+
+    def _after(self, study: str, question: Question, site: str, state: str, alone: bool) -> None:
+        """alone: no other site is asked the same any more, so that the analysis may go on."""
+        if state in SILENT and question.plan.stragglers == "abort":
             message = f"{site} did not contribute, and the plan says `stragglers: abort`."
-            self.end(study, "failed", message, Entry("study.failed", "hub", study=study, facts={"site": site}))
+            self.end(study, "fail", message, "hub", {"site": site})
         self.bell.ring(f"study:{study}")
-        self.advance(study)
-
-    def _task(self, message: Delivery, site: str) -> RowMapping | None:
-        found = (
-            task
-            for task in self.store.tasks_of(message.study)
-            if (task["analysis"], task["ask"], task["site"]) == (message.analysis, message.ask, site)
-        )
-        return next(found, None)
+        if alone or state in SILENT:
+            self.advance(study)
 
     # ---- deadlines
 
-    def keep_deadlines(self, silence: Callable[[str], float]) -> None:
-        """Apply each plan's straggler policy and each request's expiry. `silence`: seconds since a site's last poll."""
+    def keep_deadlines(self, last_seen: Callable[[str], float]) -> None:
+        """Apply each plan's straggler policy and each request's expiry. `last_seen`: the time of a site's last poll.
+
+        Time in which the hub itself did not run is not counted against a site.
+        """
+        now = self.clock()
         for row in self.store.live_studies():
-            request = request_of(row["request"])
-            policy = Plan.from_dict(request.plan).stragglers
-            now = self.clock()
-            for task in self.store.tasks_of(row["id"]):
-                if task["state"] != "waiting":
-                    continue
-                waited = now - task["dispatched"]
-                late = now > row["expires"] or (isinstance(policy, int) and waited > policy)
-                gone = policy == "abort" and min(waited, silence(task["site"])) > ABORT_AFTER
+            policy = question_of(row["request"]).plan.stragglers
+            for task in self.store.waiting_in(row["id"]):
+                asked = max(task["dispatched"], self._since)
+                late = now > row["expires"] or (isinstance(policy, int) and now - asked > policy)
+                gone = policy == "abort" and now - max(asked, last_seen(task["site"])) > self.abort_after
                 if late or gone:
                     self._drop(row, task)
 
     def _drop(self, row: RowMapping, task: RowMapping) -> None:
         place = (task["study"], task["analysis"], task["ask"], task["site"])
-        values = {"state": "no answer", "reason": "no answer", "answered": self.clock()}
+        values = {"state": GIVEN_UP, "reason": GIVEN_UP, "answered": self.clock()}
         event = {
             "analysis": place[1],
             "site": place[3],
             "round": task["round"],
-            "state": "no answer",
+            "state": GIVEN_UP,
             "time": self.clock(),
         }
         facts = {"analysis": place[1], "site": place[3], "ask": place[2]}
-        if self.store.settle(place, values, event, Entry("round.dropped", "hub", study=place[0], facts=facts)):
-            self._after(place[0], row, place[3], "no answer")
+        entry = Entry("round.dropped", "hub", study=place[0], facts=facts)
+        if self.store.settle(place, values, event, entry) is not None:
+            self._after(place[0], question_of(row["request"]), place[3], GIVEN_UP, True)
 
     # ---- what nodes and researchers see
 
     def tasks_for(self, site: str, known: set[str]) -> list[Task]:
         """The tasks of a site that it does not have in hand."""
         waiting = [task for task in self.store.waiting_of(site) if task["ask"] not in known]
-        return [self._wire(task) for task in waiting]
+        return [self._task_of(task["study"], task["analysis"], task["ask"]) for task in waiting]
 
-    def _wire(self, task: RowMapping) -> Task:
-        study, analysis = task["study"], task["analysis"]
+    def _wire(self, study: str, analysis: str, digest: str) -> Task:
         row = self.store.study(study)
         assert row is not None
-        asks = self.store.asks_of(study)
-        ask = asks[analysis, task["ask"]]
+        ask = self.store.asks_of(study)[analysis, digest]
         rounds = self.rounds(study, analysis, json.loads(ask["after"]), json.loads(ask["sites"]))
         document = AskDocument.model_validate_json(ask["document"])
-        request = json.loads(row["request"])
-        return Task(study=study, analysis=analysis, ask=document, transcript=rounds, request=request)
+        return Task(study=study, analysis=analysis, ask=document, transcript=rounds, request=json.loads(row["request"]))
 
     def rounds(self, study: str, analysis: str, digests: list[str], sites: list[str]) -> list[RoundDocument]:
         """The transcript over these asks and sites."""
@@ -258,24 +301,39 @@ class Studies:
             for digest in digests
         ]
 
-    def ended(self, running: list[str]) -> dict[str, Any]:
-        """Which of a node's studies have ended, and how."""
-        ends = {}
-        for study in running:
-            row = self.store.study(study)
-            if row is not None and row["state"] not in ("submitted", "running"):
-                ends[study] = row["state"]
-        return ends
+    def ended(self, site: str, running: list[str], known: list[str]) -> dict[str, Any]:
+        """Which of a node's studies have ended, and how; one that this hub does not know has failed.
+
+        A task that the node has in hand names its study too: it may have begun to run while the poll was waiting.
+        """
+        states = dict.fromkeys(running, "failed") | self.store.states_of(site, running, known)
+        return {study: state for study, state in states.items() if state not in LIVE}
 
     def receipt(self, study: str, kind: str, facts: Mapping[str, Any] | None = None) -> Document:
         """The receipt of the first entry of this kind with these facts about a study."""
         return self.store.receipt_of(study, kind, facts or {}).to_dict()
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a study asks, read from its stored envelope."""
+
+    request: Request
+    plan: Plan
+    variables: Variables
+
+
 @lru_cache(maxsize=512)
+def question_of(document: str) -> Question:
+    """The question inside a stored envelope."""
+    request = Request.read(Envelope.from_dict(json.loads(document)))
+    plan = Plan.from_dict(request.plan)
+    return Question(request, plan, with_site(plan.variables, tuple(request.roster)))
+
+
 def request_of(document: str) -> Request:
     """The request inside a stored envelope."""
-    return Request.read(Envelope.from_dict(json.loads(document)))
+    return question_of(document).request
 
 
 @lru_cache(maxsize=8192)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sojourn.analysis.variable import Variables, with_site
 from sojourn.audit.entry import Entry
 from sojourn.errors import EnvelopeRefused, PlanError, SiteRefused, SojournError
+from sojourn.governance.permit import permit
 from sojourn.identity.envelope import Envelope, Request, admit
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import Task
@@ -44,14 +46,15 @@ class Admission:
 
         The first task of a study admits it; later ones must carry the same signed request, byte for byte.
         """
+        document = json.dumps(task.request, sort_keys=True)
         digest = request_digest(task.request)
         known = self.store.run(task.study)
         if known is not None:
-            if request_digest(json.loads(known["request"])) != digest:
+            if json.dumps(json.loads(known["request"]), sort_keys=True) != document:
                 raise EnvelopeRefused("replayed")
             if known["ended"]:
                 raise SiteRefused("cancelled")
-            return self._opened(Request.read(Envelope.from_dict(task.request)), known["dataset"], known["snapshot"])
+            return _opened(document, known["dataset"], known["snapshot"])
         before = self.store.refusal(task.study)
         if before is not None and before["request"] == digest:
             raise SiteRefused(before["reason"])
@@ -83,25 +86,16 @@ class Admission:
         return run
 
     def _permit(self, request: Request, researcher: str) -> Run:
-        plan = self._plan(request)
-        if plan.aggregation == "masked":
-            raise SiteRefused("masked aggregation")
-        if plan.missing != "complete":
-            raise SiteRefused("missing by analysis")
+        plan = _plan(request)
+        permit(plan, self.store.covered(request.project, researcher))
         dataset = self.store.dataset(plan.table)
-        if dataset is None or not self.store.covers(request.project, researcher, plan.table):
+        if dataset is None:
             raise SiteRefused("no table")
-        return self._opened(request, dataset["name"], dataset["snapshot"])
+        return Run(request, plan, _variables(request, plan), dataset["name"], dataset["snapshot"])
 
-    def _plan(self, request: Request) -> Plan:
-        try:
-            return check(Plan.from_dict(dict(request.plan)), tuple(request.roster))
-        except PlanError as error:
-            raise SiteRefused("plan") from error
-
-    def _opened(self, request: Request, dataset: str, snapshot: str) -> Run:
-        plan = self._plan(request)
-        return Run(request, plan, with_site(plan.variables, tuple(request.roster)), dataset, snapshot)
+    def expired(self, now: float) -> list[str]:
+        """Admitted studies that have not ended though their requests have expired."""
+        return [study for study, document in self.store.live_requests().items() if _request(document).expires < now]
 
     def _record(self, run: Run, envelope: Envelope, document: dict[str, Any], now: float) -> None:
         researcher = PublicKey.from_hex(envelope.key)
@@ -127,6 +121,30 @@ class Admission:
         }
         entry = Entry("run.admitted", f"node:{self.site}", study=run.request.study, dataset=run.dataset, facts=facts)
         self.store.admit(row, entry)
+
+
+@lru_cache(maxsize=64)
+def _opened(document: str, dataset: str, snapshot: str) -> Run:
+    """An admitted run, read again for each of its rounds."""
+    request = _request(document)
+    plan = _plan(request)
+    return Run(request, plan, _variables(request, plan), dataset, snapshot)
+
+
+@lru_cache(maxsize=64)
+def _request(document: str) -> Request:
+    return Request.read(Envelope.from_dict(json.loads(document)))
+
+
+def _plan(request: Request) -> Plan:
+    try:
+        return check(Plan.from_dict(dict(request.plan)), tuple(request.roster))
+    except PlanError as error:
+        raise SiteRefused("plan") from error
+
+
+def _variables(request: Request, plan: Plan) -> Variables:
+    return with_site(plan.variables, tuple(request.roster))
 
 
 def request_digest(document: dict[str, Any]) -> str:

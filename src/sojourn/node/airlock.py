@@ -28,6 +28,7 @@ class Place:
     run: Run
     analysis: str
     ask: str
+    sites: tuple[str, ...]  # whose releases the ask rests on; none in the first round
     round: int
 
 
@@ -100,7 +101,8 @@ class Airlock:
         )
 
     def _decision(self, place: Place, now: float) -> dict[str, object]:
-        return decision(place.run.request.study, place.analysis, place.ask, place.round, now)
+        row = decision(place.run.request.study, place.analysis, place.ask, place.round, now)
+        return row | {"sites": json.dumps(list(place.sites))}
 
     def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
         actor = f"node:{self.site}"
@@ -114,6 +116,7 @@ def decision(study: str, analysis: str, ask: str, round_number: int, now: float)
         "analysis": analysis,
         "ask": ask,
         "round": round_number,
+        "sites": "[]",
         "reason": "",
         "sealed": None,
         "answer": None,

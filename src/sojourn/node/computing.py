@@ -10,9 +10,9 @@ from typing import Any
 from sojourn.analysis.partial import Partial, encode
 from sojourn.analysis.population import Population
 from sojourn.analysis.statistic import Ask, Statistic
-from sojourn.analysis.support import Support
+from sojourn.analysis.support import Support, Working
 from sojourn.errors import REASONS, SiteRefused
-from sojourn.node.evidence import support_from_dict
+from sojourn.node.evidence import support_from_dict, working_from_dict
 from sojourn.node.prepared import write_population
 from sojourn.node.sandbox import Pool, end
 from sojourn.node.session import Session
@@ -57,11 +57,18 @@ class Computation:
 
     def local(self, analysis: str, ask: Ask) -> Partial:
         """The site's part of one round; SiteRefused where it cannot be computed."""
-        broadcast = {name: encode(array) for name, array in ask.broadcast.items()}
-        answer = self._ask({"local": {"analysis": analysis, "step": ask.step, "broadcast": broadcast}})
+        answer = self._ask({"local": _asked(analysis, ask)})
         try:
             return Partial.from_dict(answer["partial"])
         except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+            raise SiteRefused("worker") from None
+
+    def working(self, analysis: str, ask: Ask) -> Working | None:
+        """The evidence of one round that depends on its broadcast; SiteRefused where it cannot be computed."""
+        answer = self._ask({"working": _asked(analysis, ask)})
+        try:
+            return working_from_dict(answer["working"])
+        except (KeyError, ValueError):
             raise SiteRefused("worker") from None
 
     def cancel(self) -> None:
@@ -96,6 +103,11 @@ class Computation:
     def _load(self, session: Session) -> None:
         request = {"load": {"file": _TABLE, "analyses": self._analyses}}
         _answered(session.ask(request, self._patience.load))
+
+
+def _asked(analysis: str, ask: Ask) -> dict[str, Any]:
+    broadcast = {name: encode(array) for name, array in ask.broadcast.items()}
+    return {"analysis": analysis, "step": ask.step, "broadcast": broadcast}
 
 
 def _answered(answer: dict[str, Any]) -> dict[str, Any]:

@@ -94,4 +94,4 @@ class NodeHome:
             raise ConfigurationError(
                 f"{SETTINGS} has unknown or missing words.", remedy=f"It has exactly: {', '.join(WORDS)}."
             )
-        return cls(folder, **document)
+        return cls(folder.resolve(), **document)

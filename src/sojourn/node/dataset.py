@@ -7,10 +7,11 @@ home/datasets/NAME/current                    the snapshot that new runs take
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -71,7 +72,9 @@ def import_dataset(home: Path, name: str, source: Path, dictionary: Dictionary) 
     source_digest = digest_of(source)
     if dictionary.row_is_person:
         _check_frozen(home, name, source_digest)
-    snapshot = hashlib.sha256((source_digest + dictionary.digest()).encode("ascii")).hexdigest()[:16]
+    # Keyed: the id leaves with every release, and must not confirm a guess of the file.
+    named = (source_digest + dictionary.digest()).encode("ascii")
+    snapshot = hmac.digest(_snapshot_key(home), named, "sha256").hex()[:16]
     if not (folder / f"{snapshot}.json").exists():
         work = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))
         try:
@@ -85,6 +88,14 @@ def import_dataset(home: Path, name: str, source: Path, dictionary: Dictionary) 
             shutil.rmtree(work, ignore_errors=True)
     _write(folder / "current", snapshot + "\n")
     return load_snapshot(home, name, snapshot)
+
+
+def _snapshot_key(home: Path) -> bytes:
+    """The node's secret (`datasets/snapshot.key`, 0600) that names snapshots; made at the first import."""
+    path = home / "datasets" / "snapshot.key"
+    if not path.exists():
+        _write(path, secrets.token_hex(32) + "\n")
+    return bytes.fromhex(path.read_text(encoding="ascii").strip())
 
 
 def load_snapshot(home: Path, name: str, snapshot: str) -> Snapshot:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
+
 from sojourn.analysis.statistic import Ask, Estimate, Statistic
-from sojourn.errors import IdentityError, SiteRefused, SojournError
+from sojourn.disclosure.gate import ReceivedRelease
+from sojourn.errors import SiteRefused
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import ReceivedAnswer, RoundDocument, Task
 from sojourn.node.admission import Run
@@ -11,39 +15,42 @@ from sojourn.study.transcript import Round, coherent, replay, same
 
 
 def derive(run: Run, task: Task, site: str) -> Ask:
-    """The ask, if the coordinator asks just this after these releases; SiteRefused("broadcast") otherwise."""
+    """The ask as this node derives it from the releases; SiteRefused("broadcast") where the hub's is another one.
+
+    The hub's own numbers are compared and thrown away: not a bit of them reaches the records.
+    """
     statistic = run.plan.analyses.get(task.analysis)
     if statistic is None:
         raise SiteRefused("malformed")
     if len(task.transcript) >= statistic.rounds():
         raise SiteRefused("rounds")
     try:
-        rounds = [_read(run, task, document) for document in task.transcript]
-        asked = task.ask.ask()
-        derived = _follow(run, statistic, rounds)
-    except (ValueError, KeyError, IdentityError) as error:
+        return _derived(run, task, statistic, site)
+    except Exception as error:  # what cannot be read or replayed does not follow
         raise SiteRefused("broadcast") from error
-    least = run.request.min_sites
-    if not coherent(rounds, run.request.study, run.request.plan_hash, task.analysis, site, least):
-        raise SiteRefused("broadcast")
-    if not same(derived, asked):
-        raise SiteRefused("broadcast")
-    return asked
 
 
-def _follow(run: Run, statistic: Statistic, rounds: list[Round]) -> Ask:
-    try:
-        derived = replay(statistic, run.variables, rounds)
-    except SojournError as error:
-        raise ValueError("the coordinator ends here") from error
-    if isinstance(derived, Estimate):
-        raise ValueError("the coordinator has its answer")
+def _derived(run: Run, task: Task, statistic: Statistic, site: str) -> Ask:
+    """What the coordinator asks after the transcript; ValueError where the transcript or the ask is another."""
+    asked, request = task.ask.ask(), run.request
+    rounds = [_read(run, task, document) for document in task.transcript]
+    if not coherent(rounds, request.study, request.plan_hash, task.analysis, site, request.min_sites):
+        raise ValueError("the transcript is not one of this study")
+    derived = replay(statistic, run.variables, rounds)
+    if isinstance(derived, Estimate) or not same(derived, asked):
+        raise ValueError("the coordinator does not ask this")
     return derived
 
 
 def _read(run: Run, task: Task, document: RoundDocument) -> Round:
     releases = {
-        site: ReceivedAnswer.read(answer, PublicKey.from_hex(run.request.roster[site])).release
+        site: _release(json.dumps(answer, sort_keys=True), run.request.roster[site])
         for site, answer in document.answers.items()
     }
     return Round(document.ask.ask(), document.ask.digest(task.study, task.analysis), releases)
+
+
+@lru_cache(maxsize=4096)
+def _release(answer: str, key: str) -> ReceivedRelease:
+    """A release under its site's signature; each round brings those of all rounds before it again."""
+    return ReceivedAnswer.read(json.loads(answer), PublicKey.from_hex(key)).release

@@ -25,6 +25,7 @@ _NEAR_UNIQUE = 0.9
 _ENOUGH_ROWS = 50  # below this, uniqueness says little
 _MOST_LEVELS = 1000
 _FEW_VALUES = 10
+_LEAST = 1e-300
 
 
 def draft_dictionary(
@@ -137,6 +138,10 @@ def _looks_identifying(name: str) -> bool:
 
 def outward(low: float, high: float) -> tuple[float, float]:
     """Round a range outward to whole steps of the power of ten of its width (of its size, for a single value)."""
+    if 0 < abs(low) < _LEAST:  # so close to zero, dividing gives zero
+        low = min(0.0, math.copysign(_LEAST, low))
+    if 0 < abs(high) < _LEAST:
+        high = max(0.0, math.copysign(_LEAST, high))
     width = high - low or abs(high) or 1.0
     exponent = math.floor(math.log10(width))
     lower = _round(low, exponent, math.floor)

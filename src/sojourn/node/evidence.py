@@ -10,7 +10,7 @@ from typing import Any
 from pyroaring import BitMap
 
 from sojourn.analysis.partial import decode, encode
-from sojourn.analysis.support import Cells, Contributions, Design, Support
+from sojourn.analysis.support import Cells, Contributions, Design, Support, Working
 
 _DESIGN_NUMBERS = ("persons", "rows", "parameters", "events", "leverage", "effective", "patterns")
 
@@ -57,6 +57,19 @@ def support_from_dict(document: Mapping[str, Any]) -> Support:
         )
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError("not a support") from error
+
+
+def working_to_dict(working: Working | None) -> dict[str, float] | None:
+    """The JSON form."""
+    return None if working is None else {"effective": working.effective, "leverage": working.leverage}
+
+
+def working_from_dict(document: Mapping[str, Any] | None) -> Working | None:
+    """Read `working_to_dict`'s form; ValueError on anything else."""
+    try:
+        return None if document is None else Working(float(document["effective"]), float(document["leverage"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError("no evidence of a round") from error
 
 
 def _cells(document: Mapping[str, Any]) -> Cells:

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.analysis.population import Population
-from sojourn.analysis.variable import Kind, Variable, Variables, with_site
+from sojourn.analysis.variable import SITE, Kind, Variable, Variables, with_site
 from sojourn.cohort.sql import condition
-from sojourn.errors import DatasetError, SiteRefused
+from sojourn.cohort.where import check
+from sojourn.errors import DatasetError, SiteRefused, WhereError
 from sojourn.node.dataset import PERSON, TABLE, Snapshot, current_snapshot, load_snapshot
+from sojourn.node.dictionary import Dictionary
 from sojourn.node.warehouse import open_snapshot
 from sojourn.study.plan import Plan
 
@@ -43,7 +45,9 @@ def extract(
     roster: Iterable[str],
     opted_out: Iterable[int] = _NOBODY,
 ) -> Extracted:
-    """The rows of a snapshot that satisfy the plan's `where` and are complete in every variable that it names.
+    """The rows of a snapshot that satisfy the plan's `where` and are complete in every variable of its analyses.
+
+    A variable that only `where` names need not be complete: `where` itself says what a missing value means.
 
     opted_out: numbers of persons who are left out before anything else. Raises SiteRefused with "no table" or
     "dictionary" where this site cannot answer the plan.
@@ -51,8 +55,9 @@ def extract(
     frozen = _snapshot(home, dataset, snapshot)
     if frozen.dictionary.table != plan.table:
         raise SiteRefused("no table")
-    names = tuple(sorted(plan.names))
-    agree(names, plan.variables, frozen.dictionary.columns)
+    _check_condition(plan, frozen.dictionary)
+    agree(plan.names, plan.variables, frozen.dictionary.columns)
+    names = tuple(sorted({name for analysis in plan.analyses.values() for name in analysis.variables()} - {SITE}))
     values = _query(home, frozen, _statement(names, plan, frozen.dictionary.columns))
     persons = np.asarray(values.pop(PERSON), dtype=np.uint32)
     stays = ~np.isin(persons, np.fromiter(opted_out, dtype=np.uint32))
@@ -67,6 +72,16 @@ def extract(
     columns = {name: _column(values[name][complete], plan.variables[name]) for name in names}
     variables = with_site(plan.variables, tuple(roster))
     return Extracted(Population(site, variables, columns, persons[complete], missing), frozen, len(persons))
+
+
+def _check_condition(plan: Plan, dictionary: Dictionary) -> None:
+    """SiteRefused("plan") where the plan's `where` is not one over its variables, or names the person column."""
+    if plan.condition is None:
+        return
+    try:
+        check(plan.condition, plan.variables, person=dictionary.person)
+    except WhereError as error:
+        raise SiteRefused("plan") from error
 
 
 def agree(names: Iterable[str], asked: Variables, declared: Variables) -> None:

@@ -26,3 +26,7 @@ class Journal:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, "study": study, "text": text[-MOST_TEXT:]})
         self._handler.handle(logging.LogRecord("journal", logging.INFO, "", 0, line, None, None))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handler.close()

@@ -41,6 +41,8 @@ class Polling:
         self._closing = threading.Event()
         self._publish_again = threading.Event()
         self._publish_again.set()
+        self._send_again = threading.Event()
+        self._send_again.set()  # what a node that was killed had still to hand over
         self._sending = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"node-{link.site}", daemon=True)
         self.connected = threading.Event()
@@ -75,6 +77,7 @@ class Polling:
                     return
                 self.connected.clear()
                 self._publish_again.set()
+                self._send_again.set()
                 self._journal("", f"hub: {type(error).__name__}: {error}")
                 failures += 1
                 pause = min(LONGEST_PAUSE, 0.25 * 2 ** min(failures, 8))
@@ -84,8 +87,11 @@ class Polling:
         if self._publish_again.is_set():
             self._publish_again.clear()
             self.link.publish(self._publication())
-            self._resend()
             self.connected.set()
+        if self._send_again.is_set():
+            self._send_again.clear()
+            self._resend()
+        self.runner.expire()
         work = self.link.poll(self.runner.known(), self.store.live_runs(), LONGEST_POLL)
         if abs(work.time - self._clock()) > SKEW:
             self._journal(
@@ -117,7 +123,7 @@ class Polling:
             if self._closing.is_set():
                 return
             self._journal(study, f"hub: {error}")
-            self._publish_again.set()  # a new turn begins with handing over what is not acknowledged
+            self._send_again.set()  # the next turn begins with handing over what is not acknowledged
             return
         facts = {"analysis": analysis, "ask": ask, "hub_entry": receipt.index}
         entry = Entry("release.acknowledged", f"node:{self.link.site}", study=study, facts=facts)

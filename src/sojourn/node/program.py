@@ -30,6 +30,7 @@ from sojourn.wire.serving import Server, serve_locally
 from sojourn.wire.transport import https_client
 
 MIGRATIONS = "sojourn.node.migrations"
+STARTING = 20.0  # seconds that a node may take to start, or a command to end, before another one gives up
 PATIENCE = 60.0  # seconds that one request may take; longer than the longest poll
 
 
@@ -38,7 +39,8 @@ def create(folder: Path, site: str, sandbox: str = "bubblewrap", least_sites: in
     if (folder / SETTINGS).exists():
         raise ConfigurationError("There is a node here already.", remedy="Use it, or choose another --home.")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    home = NodeHome(folder, site, sandbox=sandbox, least_sites=least_sites)
+    folder.chmod(0o700)
+    home = NodeHome(folder.resolve(), site, sandbox=sandbox, least_sites=least_sites)
     PrivateKey.generate().save(home.key)
     PrivateKey.generate().save(home.log_key)
     home.save()
@@ -94,8 +96,8 @@ class NodeProgram:
     """A running node: asks its hub for work, and obeys its custodian on a local socket."""
 
     def __init__(self, folder: Path) -> None:
-        self._lock = HomeLock(folder)
         self.home = NodeHome.load(folder)
+        self._lock = HomeLock(folder, 0.0 if listens(self.home.socket) else STARTING)
         self.link = link_of(self.home)
         self.node = open_node(self.home)
         self.local: Server = serve_locally(administration(functions(self.node)), self.home.socket)
@@ -138,11 +140,25 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
 def ask(folder: Path, name: str, /, **arguments: Any) -> Any:
     """Call one of `functions`: of the running node, else of its home opened for just this."""
     home = NodeHome.load(folder)
-    if listens(home.socket):
+    lock = _turn(home)
+    if lock is None:
         return administer(home.socket, name, **arguments)
-    with HomeLock(folder):
+    with lock:
         node = open_node(home)
         try:
             return functions(node)[name](**arguments)
         finally:
             node.close()
+
+
+def _turn(home: NodeHome) -> HomeLock | None:
+    """The home for ourselves, or None where a node runs there; one that is just starting is waited for."""
+    until = time.monotonic() + STARTING
+    while not listens(home.socket):
+        try:
+            return HomeLock(home.folder)
+        except ConfigurationError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.05)
+    return None

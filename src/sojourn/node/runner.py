@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
@@ -15,11 +16,15 @@ from sojourn.node.admission import Admission, Run, reason_of
 from sojourn.node.airlock import Airlock, Place, decision
 from sojourn.node.computing import Computation
 from sojourn.node.derivation import derive
+from sojourn.node.line import Line
 from sojourn.node.store import NodeStore
 
 Opener = Callable[[Run], Computation]
 Sender = Callable[[str, str, str], None]  # study, analysis, ask
 Journal = Callable[[str, str], None]  # study, text that stays inside the site
+PARTING = 3.0  # seconds that the tasks in hand may take to notice that the node ends
+MOST_DECISIONS = 64  # of one analysis, refusals included
+AGAIN = 5.0  # seconds before a task that could not even be refused is asked for again
 
 
 class Runner:
@@ -43,10 +48,11 @@ class Runner:
         self._clock = clock
         self._journal = journal
         self._lock = threading.Lock()
-        self._threads: dict[str, ThreadPoolExecutor] = {}
+        self._closing = threading.Event()
+        self._lines: dict[str, Line[Task]] = {}
         self._computations: dict[str, Computation] = {}
         self._supports: dict[tuple[str, str], Support] = {}
-        self._known: set[str] = set()
+        self._known: dict[str, str] = {}  # task → study
         self._ended: set[str] = set()
 
     def known(self) -> list[str]:
@@ -56,39 +62,49 @@ class Runner:
 
     def take(self, task: Task) -> None:
         """Queue a task on its study's thread; a task in hand is not taken twice."""
+        key = task.key()
         with self._lock:
-            if task.key() in self._known or task.study in self._ended:
+            if key in self._known or task.study in self._ended or self._closing.is_set():
                 return
-            self._known.add(task.key())
-            thread = self._threads.get(task.study)
-            if thread is None:
-                thread = ThreadPoolExecutor(1, thread_name_prefix=f"study-{task.study[:8]}")
-                self._threads[task.study] = thread
-        thread.submit(self._do, task)
+            self._known[key] = task.study
+            if task.study not in self._lines:
+                self._lines[task.study] = Line(self._do, f"study-{task.study[:8]}")
+            self._lines[task.study].put(task)
 
     def end(self, study: str, how: str) -> None:
         """The study is over: its worker is killed at once, whatever it is doing, and nothing more is released."""
         with self._lock:
             self._ended.add(study)
             computation = self._computations.pop(study, None)
-            thread = self._threads.pop(study, None)
-            for key in [key for key in self._supports if key[0] == study]:
-                del self._supports[key]
-        if computation is not None:
-            computation.cancel()
-        if thread is not None:
-            thread.shutdown(wait=False, cancel_futures=True)
+            line = self._lines.pop(study, None)
+            for place in [place for place in self._supports if place[0] == study]:
+                del self._supports[place]
+            for key in [key for key, owner in self._known.items() if owner == study]:
+                del self._known[key]
+        if line is not None:
+            line.end()
         if self.store.run(study) is not None:
             self.store.end(study, how, Entry("run.ended", self.actor, study=study, facts={"how": how}))
+        if computation is not None:
+            computation.cancel()
+
+    def expire(self) -> None:
+        """End the runs whose requests have expired, also where the hub is gone and will never say so."""
+        for study in self.admission.expired(self._clock()):
+            self.end(study, "expired")
 
     def close(self) -> None:
         """Stop everything in hand without ending the runs: they go on after a restart."""
+        self._closing.set()
         with self._lock:
-            threads, computations = list(self._threads.values()), list(self._computations.values())
+            lines, computations = list(self._lines.values()), list(self._computations.values())
+        for line in lines:
+            line.end()
         for computation in computations:
             computation.cancel()
-        for thread in threads:
-            thread.shutdown(wait=True, cancel_futures=True)
+        until = time.monotonic() + PARTING
+        for line in lines:
+            line.join(max(0.0, until - time.monotonic()))
 
     @property
     def actor(self) -> str:
@@ -98,7 +114,7 @@ class Runner:
     def forget(self, key: str) -> None:
         """A task is settled at the hub, or must be asked again."""
         with self._lock:
-            self._known.discard(key)
+            self._known.pop(key, None)
 
     # ---- one task
 
@@ -106,9 +122,12 @@ class Runner:
         key = task.key()
         try:
             if self.store.release(task.study, task.analysis, key) is None:
+                if self.store.asked(task.study, task.analysis) >= MOST_DECISIONS:
+                    raise SiteRefused("rounds")  # not even stored: a hub may not fill the disk
                 self._answer(task, key)
         except Exception:
             self._journal(task.study, traceback.format_exc())
+            self._closing.wait(AGAIN)  # a full disk, say: the hub would send it at once
             self.forget(key)
             return
         try:
@@ -123,7 +142,7 @@ class Runner:
         except (EnvelopeRefused, SiteRefused) as error:
             self._refuse_unadmitted(task, key, error.reason)
             return
-        place = Place(run, task.analysis, key, len(task.transcript) + 1)
+        place = Place(run, task.analysis, key, sites_of(task), len(task.transcript) + 1)
         try:
             self._compute(task, place)
         except DisclosureRefused:
@@ -139,10 +158,16 @@ class Runner:
         run, statistic = place.run, place.run.plan.analyses.get(task.analysis)
         ask = derive(run, task, self.airlock.site)
         assert statistic is not None
+        before = self.store.sites_before(task.study, task.analysis)
+        if place.sites and before is not None and not set(place.sites) <= before:
+            raise SiteRefused("broadcast")  # a site that dropped out may not return: each set of sites is another fit
         if self.store.asked(task.study, task.analysis) >= statistic.rounds():
             raise SiteRefused("rounds")
         computation = self._computation(run)
         support = self._support(computation, run, task.analysis)
+        if support.design is not None:
+            working = computation.working(task.analysis, ask)
+            support = replace(support, design=replace(support.design, working=working))
         partial = computation.local(task.analysis, ask)
         step = next(step for step in statistic.steps(run.variables) if step.name == ask.step)
         self.airlock.pass_out(place, step, partial, support, self._clock())
@@ -165,7 +190,7 @@ class Runner:
         if computation is None:
             computation = self._opener(run)
             with self._lock:
-                ended = study in self._ended
+                ended = study in self._ended or self._closing.is_set()
                 if not ended:
                     self._computations[study] = computation
             if ended:
@@ -178,3 +203,8 @@ class Runner:
         entry = Entry("release.refused", self.actor, study=task.study, facts=facts)
         row = decision(task.study, task.analysis, key, len(task.transcript) + 1, self._clock())
         self.store.seal(row | {"reason": reason}, entry)
+
+
+def sites_of(task: Task) -> tuple[str, ...]:
+    """The sites whose releases a task's transcript holds; none in the first round."""
+    return tuple(sorted(task.transcript[0].answers)) if task.transcript else ()

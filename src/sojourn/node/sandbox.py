@@ -42,10 +42,11 @@ class PlainProcess:
     def __init__(self, limits: Limits | None = None, program: Sequence[str] = WORKER) -> None:
         self._limits = limits or Limits()
         self._program = tuple(program)
-        prlimit = shutil.which("prlimit", path="/usr/sbin:/usr/bin:/sbin:/bin")
-        if prlimit is None:
-            raise SandboxUnavailable("The program prlimit is missing.", remedy="Install util-linux.")
-        self._prlimit = prlimit
+        found = {tool: shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") for tool in ("prlimit", "setpriv")}
+        if lost := sorted(tool for tool, path in found.items() if path is None):
+            raise SandboxUnavailable(f"The program {lost[0]} is missing.", remedy="Install util-linux.")
+        # A worker ends with its node, however that ends.
+        self._before = (str(found["setpriv"]), "--pdeathsig", "KILL", "--", str(found["prlimit"]))
 
     def start(self, job: Path) -> ProcessSession:
         """See `Sandbox`."""
@@ -54,7 +55,7 @@ class PlainProcess:
         code = Path(sojourn.__path__[0]).resolve().parent
         environment = {"PYTHONPATH": f"{code}:{packages}", "LANG": "C.UTF-8", **ONE_THREAD}
         python = (sys.executable, "-s", "-S", "-B")
-        command = [self._prlimit, *self._limits.words(), "--", *python, *self._program, str(data)]
+        command = [*self._before, *self._limits.words(), "--", *python, *self._program, str(data)]
         return ProcessSession(job, command, environment=environment)
 
 

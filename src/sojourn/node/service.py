@@ -189,6 +189,7 @@ class Node:
         self.runner.close()
         self._openings.close()
         self.store.close()
+        self.journal.close()
 
     def _send(self, study: str, analysis: str, ask: str) -> None:
         if self._polling is not None:

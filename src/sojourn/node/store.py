@@ -139,11 +139,11 @@ class NodeStore(Store):
             pinned.setdefault(row["project"], set()).add(row["key"])
         return pinned
 
-    def covers(self, project: str, key: str, table: str) -> bool:
-        """Whether an approval in force covers a dataset."""
+    def covered(self, project: str, key: str) -> set[str]:
+        """The datasets that an approval in force covers."""
         same = (approvals.c.project == project, approvals.c.key == key, approvals.c.revoked.is_(None))
         row = self.row(select(approvals.c.tables).where(*same))
-        return row is not None and table in json.loads(row["tables"])
+        return set() if row is None else set(json.loads(row["tables"]))
 
     def dataset(self, name: str) -> RowMapping | None:
         """One dataset."""
@@ -156,6 +156,11 @@ class NodeStore(Store):
     def live_runs(self) -> list[str]:
         """Studies admitted and not ended."""
         return [row["study"] for row in self.rows(select(runs.c.study).where(runs.c.ended == ""))]
+
+    def live_requests(self) -> dict[str, str]:
+        """Their signed requests, as JSON."""
+        found = self.rows(select(runs.c.study, runs.c.request).where(runs.c.ended == ""))
+        return {row["study"]: row["request"] for row in found}
 
     def refusal(self, study: str) -> RowMapping | None:
         """A refused request."""
@@ -174,6 +179,17 @@ class NodeStore(Store):
         """How many different asks of an analysis were decided."""
         same = (releases.c.study == study, releases.c.analysis == analysis)
         return len(self.rows(select(releases.c.ask).where(*same)))
+
+    def sites_before(self, study: str, analysis: str) -> set[str] | None:
+        """The sites that were in every transcript of an analysis so far; None before its second round."""
+        same = (
+            releases.c.study == study,
+            releases.c.analysis == analysis,
+            releases.c.reason == "",
+            releases.c.sites != "[]",
+        )
+        seen = [set(json.loads(row["sites"])) for row in self.rows(select(releases.c.sites).where(*same))]
+        return set.intersection(*seen) if seen else None
 
     def unacknowledged(self) -> list[RowMapping]:
         """What the hub has still to confirm."""

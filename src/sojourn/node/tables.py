@@ -57,6 +57,7 @@ releases = Table(
     Column("analysis", String(40), primary_key=True),
     Column("ask", String(64), primary_key=True),
     Column("round", Integer, nullable=False),
+    Column("sites", Text, nullable=False),  # JSON: the sites of the transcript, empty in the first round
     Column("reason", String(40), nullable=False),  # empty where something was released
     Column("sealed", LargeBinary),
     Column("answer", Text),  # JSON of what left, in clear, for the custodian

@@ -19,7 +19,7 @@ from sojourn.analysis.partial import decode
 from sojourn.analysis.population import Population
 from sojourn.analysis.statistic import Statistic
 from sojourn.errors import REASONS, DisclosureRefused, PlanError, SiteRefused
-from sojourn.node.evidence import support_to_dict
+from sojourn.node.evidence import support_to_dict, working_to_dict
 from sojourn.node.frames import pack, read
 from sojourn.node.prepared import read_population
 from sojourn.statistics.catalogue import make
@@ -38,6 +38,7 @@ class Worker:
             "load": self._load,
             "support": self._support,
             "local": self._local,
+            "working": self._working,
         }
 
     def answer(self, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,6 +71,12 @@ class Worker:
         broadcast = {name: decode(array) for name, array in request["broadcast"].items()}
         statistic = self._statistics[request["analysis"]]
         return {"partial": statistic.local(request["step"], self._table(), broadcast).to_dict()}
+
+    def _working(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """As `_local`, for the evidence that depends on the broadcast."""
+        broadcast = {name: decode(array) for name, array in request["broadcast"].items()}
+        statistic = self._statistics[request["analysis"]]
+        return {"working": working_to_dict(statistic.working(request["step"], self._table(), broadcast))}
 
     def _table(self) -> Population:
         if self._population is None:

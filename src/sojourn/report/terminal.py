@@ -100,13 +100,14 @@ def _sent(left: Sequence[Sent]) -> RenderableType:
     if not left:
         return _text("nothing", "dim")
     drawn = Grid(box=None, padding=(0, 1), header_style="dim")
-    for head in ("analysis", "round", "array", "shape", "bytes", "numbers"):
-        drawn.add_column(head, justify="right" if head in ("round", "bytes") else "left", no_wrap=True)
+    drawn.add_column("analysis, round, array", no_wrap=True)
+    drawn.add_column("bytes", justify="right", no_wrap=True)
+    drawn.add_column("numbers", overflow="ellipsis", no_wrap=True)
     for sent in left:
         shape = " × ".join(map(str, sent.shape)) or "1"
         more = ", …" if _size(sent.shape) > len(sent.preview) else ""
         numbers = ", ".join("suppressed" if value is None else number(value, 4) for value in sent.preview) + more
-        cells = (sent.analysis, sent.round, sent.array, shape, f"{sent.bytes:,}", numbers)
+        cells = (f"{sent.analysis} {sent.round} {sent.array} [{shape}]", f"{sent.bytes:,}", numbers)
         drawn.add_row(*(_text(cell) for cell in cells))
     return drawn
 

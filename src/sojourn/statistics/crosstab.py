@@ -73,6 +73,9 @@ class Crosstab:
         table = Table.of(self.columns, population.variables)
         return Support(persons_of(population.persons), self.variables(), (cells_of(table, population),))
 
+    def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> None:
+        """See `Statistic`; no broadcast changes what stands behind a number."""
+
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
         gathered = yield Ask("count")

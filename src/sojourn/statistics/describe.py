@@ -14,7 +14,7 @@ from pyroaring import BitMap
 
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
-from sojourn.analysis.sets import constant, largest_two, persons_by_place, persons_of
+from sojourn.analysis.sets import largest_two, persons_by_place, persons_of
 from sojourn.analysis.statistic import Ask, Cell, Coordinator, Estimate, Gathered, Step, Suppressed
 from sojourn.analysis.support import Cells, Contributions, Support
 from sojourn.analysis.table import Table
@@ -45,7 +45,6 @@ class Describe:
         "dominance",
         "p percent",
         "residual freedom",
-        "variation",
     )
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -116,7 +115,7 @@ class Describe:
         return Partial(arrays)
 
     def support(self, population: Population) -> Support:
-        """See `Statistic`; a column with two values is also a table of counts, which its mean would reveal."""
+        """See `Statistic`; two values, or one, are also a table of counts, which mean and deviation would reveal."""
         cells = [Cells(("missing",), (len(self.columns),), self._missing(population))]
         contributions = []
         for prefix, table in self._sets(population.variables).items():
@@ -127,14 +126,16 @@ class Describe:
             for column, output in outputs.items():
                 values = population.numeric(column)
                 contributions.append(_contributions(output, values, places, population, table))
-                cells += _values(output, values, places, population, table)
+                cells += _ends(output, values, places, population, table)
         return Support(
             population=persons_of(population.persons),
             measures=self.variables(),
             cells=tuple(cells),
             contributions=tuple(contributions),
-            constant=constant(population, self.columns),
         )
+
+    def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> None:
+        """See `Statistic`; no broadcast changes what stands behind a number."""
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
@@ -154,7 +155,7 @@ class Describe:
                 moments = _moments(sums, squares, prefix, column, centres[prefix][position])
                 for labels, n, (mean, sd) in zip(index, numbers, moments, strict=True):
                     rows.append((column, *labels, n, missing[position] if everyone else None, mean, sd))
-        return Estimate(("variable", *self.by), ("n", "missing", "mean", "sd"), tuple(rows))
+        return Estimate(("variable", *self.by), ("n", "missing", "mean", "sd"), tuple(rows), _size(sums))
 
     def _sets(self, variables: Variables) -> dict[str, Table]:
         """The overall row and, where asked for, the groups."""
@@ -164,6 +165,13 @@ class Describe:
     def _missing(self, population: Population) -> tuple[BitMap, ...]:
         none = np.empty(0, dtype=np.uint32)
         return tuple(persons_of(population.missing.get(column, none)) for column in self.columns)
+
+
+def _size(sums: Gathered) -> dict[str, Any]:
+    """The rows of the population, in all and, where the sites' parts are known, by site."""
+    parts = {site: Gathered(part, {site: part}, sums.hidden) for site, part in sums.by_site.items()}
+    by_site = {site: counts(part, "all_n", table=False)[0] for site, part in parts.items()}
+    return {"n": counts(sums, "all_n", table=False)[0], **({"n_by_site": by_site} if by_site else {})}
 
 
 def _sums(values: NDArray[np.float64], places: NDArray[np.int64], table: Table) -> NDArray[np.float64]:
@@ -192,23 +200,38 @@ def _contributions(
     return Contributions(output, *(part.reshape(table.shape) for part in (largest, second, total)))
 
 
-def _values(
+def _ends(
     output: tuple[str, ...],
     values: NDArray[np.float64],
     places: NDArray[np.int64],
     population: Population,
     table: Table,
 ) -> list[Cells]:
-    """For a column with at most two values the persons of each value in each cell; else nothing."""
-    distinct = np.unique(values)
-    if len(distinct) > 2:
+    """The persons with the lowest and those with the highest value of each cell that holds at most two values.
+
+    Where all have one value nobody differs, which tells everybody's: it is judged as if one person did, whether or not
+    the site shows zeros, so that 0 and T - 1 persons look the same. Other cells stand for themselves; nothing where all
+    cells have many values.
+    """
+    low, high = np.full(table.size, np.inf), np.full(table.size, -np.inf)
+    np.minimum.at(low, places, values)
+    np.maximum.at(high, places, values)
+    ends = [values == end[places] for end in (low, high)]
+    many = np.zeros(table.size, dtype=bool)
+    many[places[~(ends[0] | ends[1])]] = True
+    if (many | (low > high)).all():
         return []
-    found = []
-    for value in distinct:
-        rows = values == value
-        persons = persons_by_place(population.persons[rows], places[rows], table.size)
-        found.append(Cells(output, table.shape, persons, table.dimensions))
-    return found
+    everyone = table.persons(population)
+    lowest, highest = (persons_by_place(population.persons[rows], places[rows], table.size) for rows in ends)
+    differ = tuple(cell[:1] if low[place] == high[place] else cell for place, cell in enumerate(highest))
+    return [
+        Cells(output, table.shape, tuple(map(_either, many, everyone, cells)), table.dimensions)
+        for cells in (lowest, differ)
+    ]
+
+
+def _either(many: bool, everyone: BitMap, some: BitMap) -> BitMap:
+    return everyone if many else some
 
 
 def _centre(total: Partial, prefix: str, column: str) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +12,7 @@ from pyroaring import BitMap
 
 from sojourn.analysis.matrix import Piece, levels_of
 from sojourn.analysis.sets import largest_two, persons_by_place, persons_of
-from sojourn.analysis.support import Cells, Contributions, Design
+from sojourn.analysis.support import Cells, Contributions, Design, Working
 from sojourn.analysis.terms import Category, Column
 from sojourn.analysis.variable import SITE, Kind
 from sojourn.statistics.rows import Rows
@@ -37,6 +37,16 @@ def evidence(rows: Rows, outcome: str, family: str, weights: str | None, offset:
         effective=float(rows.w.sum() ** 2 / (per_person**2).sum()) if weights and len(persons) else None,
         patterns=_rarest_pattern(rows, rank),
     )
+
+
+def working(rows: Rows, weight: Vector, term: Vector) -> Working | None:
+    """How few persons the sums rest on under these working weights and terms of the score; None where none are made."""
+    if not (np.isfinite(weight).all() and np.isfinite(term).all() and (weight >= 0).all() and weight.any()):
+        return None
+    codes = np.unique(rows.population.persons, return_inverse=True)[1]
+    sizes = [np.bincount(codes, weights=size / size.max()) for size in (weight, term) if size.any()]
+    leverage, _ = _leverage(replace(rows, w=weight / weight.max()))
+    return Working(min(float(size.sum() ** 2 / (size**2).sum()) for size in sizes), leverage)
 
 
 def two_valued(values: Vector) -> tuple[float, float] | None:
@@ -143,6 +153,8 @@ def _classes(rows: Rows, family: str) -> tuple[float, float] | None:
 def _events(rows: Rows, family: str) -> int | None:
     """Persons of the rarer class of a two-valued outcome, or with an event where the outcome counts events."""
     persons = rows.population.persons
+    if len(rows.y) and rows.y.min() == rows.y.max():
+        return 0  # nobody differs, which must look like a few who do
     if (classes := _classes(rows, family)) is not None:
         return min(len(persons_of(persons[rows.y == value])) for value in classes)
     return len(persons_of(persons[rows.y > 0])) if family == "poisson" else None

@@ -17,12 +17,12 @@ from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import constant, persons_of
 from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Estimate, Gathered, Step
-from sojourn.analysis.support import Support
+from sojourn.analysis.support import Support, Working
 from sojourn.analysis.terms import Formula, Survival
 from sojourn.analysis.variable import Kind, Variables
 from sojourn.errors import ConvergenceError, DisclosureRefused, PlanError
 from sojourn.statistics.argument import NAME
-from sojourn.statistics.design import column_contributions, evidence, outcome_classes
+from sojourn.statistics.design import column_contributions, evidence, outcome_classes, working
 from sojourn.statistics.families import LINKS, Family, family
 from sojourn.statistics.rows import Rows
 
@@ -53,7 +53,6 @@ class GLM:
         "design support",
         "events",
         "parameters to observations",
-        "variation",
     )
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -157,6 +156,13 @@ class GLM:
             design=evidence(rows, outcome, self.distribution, self.weights, self.formula.offset),
             constant=constant(rows.population, self.variables()),
         )
+
+    def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
+        """See `Statistic`; the coefficients, and in the first step the outcomes, decide what each row weighs."""
+        if step == "handshake":
+            return None
+        rows, model = self._rows(population), self._family()
+        return working(rows, *rows.weighed(model, _real(broadcast["centre"]), broadcast.get("coefficients")))
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""

@@ -85,6 +85,9 @@ class Histogram:
         cells = Cells(("count",), (len(bins),), bins, (self.column,), self.variables())
         return Support(persons_of(population.persons), self.variables(), (cells,))
 
+    def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> None:
+        """See `Statistic`; no broadcast changes what stands behind a number."""
+
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
         gathered = yield Ask("count")

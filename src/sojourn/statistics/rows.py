@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.analysis.matrix import Layout, design, outcome
-from sojourn.analysis.partial import Partial
+from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.terms import Formula
 from sojourn.errors import SiteRefused
@@ -91,6 +91,15 @@ class Rows:
         if not valid:
             arrays = {name: np.zeros_like(array) for name, array in arrays.items()}
         return Partial({**arrays, "invalid": np.array([0 if valid else 1])})
+
+    def weighed(self, family: Family, centre: Vector, coefficients: Array | None) -> tuple[Vector, Vector]:
+        """Of each row the working weight and the absolute term of the score, or of the moment in the first step."""
+        with np.errstate(all="ignore"):
+            if coefficients is None:
+                z, weight = family.start(self.y, self.w)
+                return weight, np.abs(weight * (z - self.offset))
+            at = family.slopes((self.x - centre) @ coefficients + self.offset, self.y, self.w)
+            return at.information, np.abs(at.score)
 
     def _blocks(self) -> Iterator[slice]:
         size = max(_BLOCK // self.layout.width, 64)

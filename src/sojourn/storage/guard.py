@@ -39,16 +39,10 @@ _WRITES: dict[int, tuple[str, int]] = {
     sqlite3.SQLITE_CREATE_INDEX: ("create index", 1),
     sqlite3.SQLITE_DROP_INDEX: ("drop index", 1),
 }
-_READS = frozenset(
-    {
-        sqlite3.SQLITE_SELECT,
-        sqlite3.SQLITE_READ,
-        sqlite3.SQLITE_FUNCTION,
-        sqlite3.SQLITE_RECURSIVE,
-        sqlite3.SQLITE_TRANSACTION,
-        sqlite3.SQLITE_PRAGMA,
-    }
+_HARMLESS = frozenset(  # in every mode; asked first, since most questions are about columns that are read
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 )
+_READS = _HARMLESS | {sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_PRAGMA}
 _SCHEMA_TABLES = frozenset({"sqlite_master", "sqlite_temp_master"})
 _READING_PRAGMAS = frozenset(
     {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"}
@@ -85,7 +79,7 @@ class Guard:
 
     def authorize(self, code: int, first: str | None, second: str | None, *_: str | None) -> int:
         """SQLite's question; an exception in it counts as a denial."""
-        if self.mode is Mode.OWNER:
+        if self.mode is Mode.OWNER or code in _HARMLESS:
             return sqlite3.SQLITE_OK
         attempt = self._tampering(code, first, second)
         if attempt is not None:

@@ -19,7 +19,7 @@ from sojourn.analysis.suggestion import did_you_mean
 from sojourn.analysis.variable import SITE, Variable
 from sojourn.cohort.where import Where
 from sojourn.cohort.where import parse as parse_where
-from sojourn.errors import PlanError
+from sojourn.errors import REASONS, PlanError
 from sojourn.statistics import catalogue
 from sojourn.study import document as documents
 from sojourn.study.purpose import canonical_purpose
@@ -152,8 +152,18 @@ class Plan:
         documents.mapping(changes, [entry.name for entry in dataclasses.fields(self)], "")
         return dataclasses.replace(self, **changes)
 
+    def check_supported(self) -> None:
+        """Raise PlanError where a plan asks for what this version cannot do."""
+        for place, word, reason in (
+            ("aggregation", "masked", "masked aggregation"),
+            ("missing", "by analysis", "missing by analysis"),
+        ):
+            if getattr(self, place) == word:
+                raise PlanError(REASONS[reason].sentence, remedy=REASONS[reason].remedy, field=place)
+
     def check_for_submit(self) -> None:
         """Raise PlanError where a draft lacks what a submission needs: a purpose, and every column declared."""
+        self.check_supported()
         if not self.purpose:
             raise PlanError(
                 "A study needs a purpose.",
@@ -249,5 +259,6 @@ def _stragglers(value: object) -> str | int:
 
 def _choice(value: object, words: tuple[str, ...], field: str) -> str:
     if not isinstance(value, str) or value not in words:
-        raise PlanError("This is not one of the known words.", remedy=f"Use one of: {', '.join(words)}.", field=field)
+        remedy = f"Use one of: {', '.join(words)}."
+        raise PlanError(f"`{str(value)[:40]}` is not one of the known words.", remedy=remedy, field=field)
     return value

@@ -40,5 +40,5 @@ def canonical_purpose(word: str, field: str = "purpose") -> str:
     """The short name where DUO has one, else the identifier; PlanError for any other word."""
     if word not in WORDS:
         remedy = did_you_mean(word, SHORT_NAMES) or f"Use one of {', '.join(SHORT_NAMES)}, or an identifier of DUO."
-        raise PlanError("This is no purpose of the Data Use Ontology.", remedy=remedy, field=field)
+        raise PlanError(f"`{word}` is no purpose of the Data Use Ontology.", remedy=remedy, field=field)
     return _BY_ID.get(word, word)

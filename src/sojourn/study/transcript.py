@@ -74,15 +74,21 @@ def same(derived: Ask, broadcast: Ask) -> bool:
 
 
 def coherent(rounds: Sequence[Round], study: str, plan_hash: str, analysis: str, own: str, least: int) -> bool:
-    """Whether every release is of this study, analysis and ask, all rounds have the same sites, own among them."""
+    """Whether the rounds are one analysis of one study: each release answers its round, of one snapshot and policy.
+
+    All rounds have the same sites, `own` among them, and at least `least`.
+    """
     sites = {frozenset(past.releases) for past in rounds}
     if len(sites) > 1 or any(own not in names or len(names) < least for names in sites):
         return False
-    for past in rounds:
+    grounds: dict[str, set[tuple[str, str, str, int]]] = {}
+    for number, past in enumerate(rounds, start=1):
         for site, release in past.releases.items():
             header = release.header
             if (header.site, header.study, header.plan) != (site, study, plan_hash):
                 return False
-            if (header.analysis, header.ask) != (analysis, past.digest):
+            if (header.analysis, header.ask, header.round) != (analysis, past.digest, number):
                 return False
-    return True
+            ground = (header.snapshot, header.policy, header.policy_version, header.hidden_max)
+            grounds.setdefault(site, set()).add(ground)
+    return all(len(found) == 1 for found in grounds.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from sojourn.errors import ConfigurationError, SojournError
+from sojourn.wire.sockets import address_of
 from sojourn.wire.transport import call, unix_client
 
 Functions = Mapping[str, Callable[..., Any]]
@@ -35,12 +37,19 @@ def administration(functions: Functions) -> FastAPI:
     return app
 
 
-def administer(socket: Path, name: str, /, **arguments: Any) -> Any:
-    """Call a function of the program that listens at `socket`."""
-    with unix_client(socket, PATIENCE) as client:
+def administer(path: Path, name: str, /, **arguments: Any) -> Any:
+    """Call a function of the program that listens at the socket file `path`."""
+    with unix_client(path, PATIENCE) as client:
         return call(client, "POST", f"/{name}", arguments)["result"]
 
 
-def listens(socket: Path) -> bool:
-    """Whether a program may be listening there."""
-    return socket.is_socket()
+def listens(path: Path) -> bool:
+    """Whether a program listens there; the file of one that was killed is left behind and answers nobody."""
+    if not path.is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(address_of(path))
+        except ConnectionRefusedError:
+            return False
+    return True

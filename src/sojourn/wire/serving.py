@@ -11,17 +11,19 @@ import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sojourn.errors import ConfigurationError
+from sojourn.wire.sockets import address_of
 
 MAX_QUESTION = 64 * 2**20
 """Largest request body that a server reads, in bytes."""
 _START_SECONDS = 30
 _STOP_SECONDS = 5
+_FAREWELL_SECONDS = 0.5
 _KEEP_ALIVE_SECONDS = 75  # longer than any client's, so that none sends into a connection that we just closed
 _BACKLOG = 128
 
@@ -29,7 +31,8 @@ _BACKLOG = 128
 def serve(app: ASGIApp, host: str, port: int, *, cert: Path, key: Path, grace: int = 5) -> Server:
     """A server of HTTPS on this address, not yet started; port 0 takes a free one. grace: see `Server.stop`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends without delay only on sockets that say they are TCP; else each answer waits 40 ms for an ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -46,13 +49,13 @@ def serve_locally(app: ASGIApp, path: Path) -> Server:
     _remove_dead_socket(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(str(path))
+        listener.bind(address_of(path))
         # Nobody can connect before `listen`, so there is no moment with a looser mode.
         path.chmod(0o600)
     except OSError as error:
         listener.close()
         raise ConfigurationError(
-            f"The socket {path.name} cannot be made.", remedy="Use a shorter path in a folder of your own."
+            f"The socket {path.name} cannot be made.", remedy="Use a folder of your own."
         ) from error
     return Server(app, listener, socket_file=path)
 
@@ -153,11 +156,26 @@ class _Announcing(uvicorn.Server):
         self._ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
+        cutting = asyncio.create_task(self._cut_parted())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
         # uvicorn cancels what still runs when the grace is over, but leaves its connections to the garbage collector.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)
+
+    async def _cut_parted(self) -> None:
+        """Cut connections that we closed a moment ago: an idle client does not answer TLS's farewell."""
+        parted: set[Any] = set()
+        while True:
+            for connection in list(self.server_state.connections):
+                if connection in parted:
+                    connection.transport.abort()
+                elif connection.transport.is_closing():
+                    parted.add(connection)
+            await asyncio.sleep(_FAREWELL_SECONDS)
 
 
 def _remove_dead_socket(path: Path) -> None:
@@ -165,7 +183,7 @@ def _remove_dead_socket(path: Path) -> None:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect(str(path))
+            probe.connect(address_of(path))
         except ConnectionRefusedError:
             path.unlink()
             return

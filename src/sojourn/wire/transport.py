@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from sojourn.errors import ConfigurationError, IdentityError, TransportError
 from sojourn.wire.authorities import pinned_context
 from sojourn.wire.requests import SignedAuth
+from sojourn.wire.sockets import address_of
 
 MAX_ANSWER = 64 * 2**20
 """Largest answer that a client reads, in bytes."""
@@ -62,7 +63,7 @@ def https_client(base_url: str, ca_pem: str, auth: SignedAuth | None, timeout: f
 
 def unix_client(path: Path, timeout: float) -> httpx.Client:
     """A client of a program on the same machine, over its socket file: who may open the file may ask."""
-    return _client("http://localhost", httpx.HTTPTransport(uds=str(path), trust_env=False), None, timeout)
+    return _client("http://localhost", httpx.HTTPTransport(uds=address_of(path), trust_env=False), None, timeout)
 
 
 def in_memory_client(app: ASGIApp, auth: SignedAuth | None, loop: Loop, timeout: float = 60.0) -> httpx.Client:

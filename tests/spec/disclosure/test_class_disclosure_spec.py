@@ -8,8 +8,8 @@ least T persons:
 - more than 90 % in a level that is declared sensitive: the line is hidden;
 - fewer than T outside one level: the line is hidden, since those few know about all others.
 
-In a plain count the line is the whole population, and all of it in one level refuses the count. The column
-`site` is exempt. In the examples `healthy` is declared harmless and `HIV` sensitive.
+In a plain count the line is the whole population. It is hidden, not refused: a level that nobody has looks like
+one that a few have. The column `site` is exempt. In the examples `healthy` is declared harmless and `HIV` sensitive.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import pytest
 
 CASES = (
-    ({"sick": 40, "healthy": 0}, "refused: class disclosure", "everybody is sick"),
+    ({"sick": 40, "healthy": 0}, "sick ■, healthy ■", "everybody is sick"),
     ({"sick": 0, "healthy": 40}, "sick ■, healthy ■", "the level is harmless; zero is hidden by its own rule"),
     ({"sick": 40, "healthy": 30}, "released", "a mixed population"),
     (

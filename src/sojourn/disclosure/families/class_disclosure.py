@@ -22,16 +22,15 @@ from pyroaring import BitMap
 from sojourn.analysis.support import Cells
 from sojourn.analysis.variable import SITE, Variable, Variables
 from sojourn.disclosure.output import Finding, Output
-from sojourn.disclosure.rules import refuse
 from sojourn.disclosure.suppression import Mask, complement, over, suppress, union
 
 
 @dataclass(frozen=True)
 class ClassDisclosure:
-    """In a table of two or more dimensions an unsafe line is hidden whole, with its complement.
+    """An unsafe line is hidden whole, with its complement; in a table of one dimension the line is the population.
 
-    In a table of one dimension the line is the population: all of it in one level that is not harmless refuses.
-    `site` is exempt: that a site's persons are the site's is no secret.
+    It is hidden and not refused, so that a level which nobody has looks like one which a few have. `site` is exempt:
+    that a site's persons are the site's is no secret.
     """
 
     threshold: int
@@ -41,15 +40,13 @@ class ClassDisclosure:
     scope: ClassVar[str] = "site"
 
     def judge(self, output: Output) -> Finding:
-        """Refuse, hide lines, or release."""
+        """Hide lines, or release."""
         masks = []
         for cells in output.support.cells:
             if not cells.dimensions:
                 continue
             axes = [axis for axis, name in enumerate(cells.dimensions) if name != SITE]
             hidden = self._lines(cells, axes, output.variables)
-            if len(axes) == 1 and self._whole(cells, axes[0], output.variables):
-                return refuse(self.family, f"everybody is of one level of {cells.dimensions[axes[0]]}")
             masks.append(over(output, cells.output, complement(cells, hidden, self.threshold)))
         return suppress(self.family, union(masks))
 
@@ -80,16 +77,6 @@ class ClassDisclosure:
             if level in variable.sensitive and 100 * len(cell) > self.sensitive_percent * margin:
                 return True
         return False
-
-    def _whole(self, cells: Cells, axis: int, variables: Variables) -> bool:
-        """Whether everybody in a plain count is of one level that is not harmless."""
-        variable = variables[cells.dimensions[axis]]
-        by_level = np.moveaxis(_persons(cells), axis, 0).reshape(cells.shape[axis], -1)
-        line = [BitMap.union(BitMap(), *sets) for sets in by_level]
-        margin = len(BitMap.union(BitMap(), *line))
-        levels = _levels(variable, cells.shape[axis])
-        full = (level for level, cell in zip(levels, line, strict=True) if len(cell) == margin)
-        return margin >= self.threshold and any(level not in variable.harmless for level in full)
 
 
 def _persons(cells: Cells) -> NDArray[np.object_]:

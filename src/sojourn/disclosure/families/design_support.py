@@ -1,8 +1,11 @@
 """Design support: a regression shows every level, pair of levels and level within an outcome that it has a column for.
 
     unsafe: any of them with 0 < n < T      (X'WX and X'y hold the sums over exactly these persons)
+            a variable that is the same for everybody (its sum is everybody's value), in the words of a rare level
             leverage of a person > 1/3
             effective size of the weights (sum w)^2 / sum w^2 < T
+            at the coefficients that were sent: leverage under the working weights > 1/3, or effective size of the
+            working weights or of the terms of the score < T
             a saturated model whose rarest covariate pattern has n < T persons
     medium: leverage of a person > 1/T
 
@@ -38,6 +41,8 @@ class DesignSupport:
         design = output.support.design
         if design is None:
             raise ValueError("no evidence of the design")
+        if output.support.constant:
+            return refuse(self.family, f"constant: {', '.join(output.support.constant)}")
         if fault := self._fault(design):
             return refuse(self.family, fault)
         if design.leverage > 1 / self.threshold:
@@ -56,6 +61,11 @@ class DesignSupport:
             return "one person's leverage is above the limit"
         if weights < self.threshold:
             return "the weights leave too few persons"
+        working = design.working
+        if working is not None and not (math.isfinite(working.leverage) and math.isfinite(working.effective)):
+            raise ValueError("the evidence of the round is not a number")
+        if working is not None and (working.leverage > self.leverage or working.effective < self.threshold):
+            return "at the coefficients that were sent a few persons make up the sums"
         if design.patterns is not None and design.patterns < self.threshold:
             return "the model is saturated and has a rare pattern"
         return ""

@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("analysis", sa.String(length=40), nullable=False),
         sa.Column("ask", sa.String(length=64), nullable=False),
         sa.Column("round", sa.Integer(), nullable=False),
+        sa.Column("sites", sa.Text(), nullable=False),
         sa.Column("reason", sa.String(length=40), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=True),
         sa.Column("answer", sa.Text(), nullable=True),

@@ -1,0 +1,109 @@
+"""Statistics by name: canonical arguments, schemas, and errors that name the field and a remedy."""
+
+import json
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sojourn.analysis.statistic import MOST_ROUNDS
+from sojourn.errors import PlanError
+from sojourn.statistics import catalogue
+
+EXAMPLES = {
+    "count": catalogue.count(by=("sex", "site")),
+    "crosstab": catalogue.crosstab("sex", "dead"),
+    "describe": catalogue.describe("age", by="sex"),
+    "histogram": catalogue.histogram("age", edges=range(0, 100, 10)),
+    "glm": catalogue.glm("died ~ age", "binomial", "probit", weights="w"),
+}
+
+
+def test_every_statistic_has_a_function_an_example_and_rules():
+    assert set(EXAMPLES) == set(catalogue.NAMES)
+    for name, statistic in EXAMPLES.items():
+        assert statistic.name == name
+        assert statistic.rules
+        assert 1 <= statistic.rounds() <= MOST_ROUNDS
+        documentation = getattr(catalogue, name).__doc__
+        assert "Leaves a site" in documentation
+        assert "Rounds" in documentation
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_canonical_arguments_are_json_and_make_the_same_value(name):
+    statistic = EXAMPLES[name]
+    document = json.loads(json.dumps(statistic.arguments()))
+    jsonschema.validate(document, catalogue.schemas()[name])
+    again = catalogue.make(name, document, "analyses.x")
+    assert again == statistic
+    assert hash(again) == hash(statistic)
+    assert again.arguments() == statistic.arguments()
+    assert "site" not in statistic.variables()
+    assert list(statistic.variables()) == sorted(statistic.variables())
+
+
+def test_schemas_are_schemas():
+    for schema in catalogue.schemas().values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+NUMBERS = st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False)
+TEXTS = st.sampled_from(["", "x", "y ~ x", "binomial", "probit", "log"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner: st.lists(inner, max_size=5), max_leaves=6
+)
+WORDS = ["by", "columns", "column", "edges", "formula", "family", "link", "weights", "offset", "other"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(catalogue.NAMES), st.dictionaries(st.sampled_from(WORDS), VALUES, max_size=4))
+def test_make_accepts_nothing_that_the_schema_refuses(name, arguments):
+    valid = jsonschema.Draft202012Validator(catalogue.schemas()[name]).is_valid(arguments)
+    if not valid:
+        with pytest.raises(PlanError) as caught:
+            catalogue.make(name, arguments, "f")
+        assert caught.value.field.startswith(f"f.{name}")
+        assert caught.value.remedy
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["count", "crosstab", "describe"]), st.dictionaries(st.sampled_from(WORDS), VALUES, max_size=2))
+def test_make_refuses_nothing_that_the_schema_accepts(name, arguments):
+    if jsonschema.Draft202012Validator(catalogue.schemas()[name]).is_valid(arguments):
+        assert catalogue.make(name, arguments).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "field", "remedy"),
+    [
+        ("glmm", {}, "analyses.m", "`glm`"),
+        ("glm", {}, "analyses.m.glm", "`formula`"),
+        ("glm", {"formula": "y ~ x", "famly": "binomial"}, "analyses.m.glm", "`family`"),
+        ("glm", {"formula": "y ~ x", "family": "binomal"}, "analyses.m.glm.family", "`binomial`"),
+        ("glm", {"formula": 3}, "analyses.m.glm.formula", "a text"),
+        ("count", {"by": 3}, "analyses.m.count.by", "a text or a list"),
+        ("count", {"by": ["a", "b", "c", "d"]}, "analyses.m.count.by", "at most 3"),
+        ("count", {"by": ["a", "a"]}, "analyses.m.count.by", "once"),
+        ("crosstab", {"columns": ["a"]}, "analyses.m.crosstab.columns", "2 to 3"),
+        ("describe", {"columns": ["a", 1]}, "analyses.m.describe.columns[1]", "a text"),
+        ("histogram", {"column": "a", "edges": [1, 1]}, "analyses.m.histogram.edges", "increasing"),
+        ("histogram", {"column": "a", "edges": [1, True]}, "analyses.m.histogram.edges[1]", "a number"),
+        ("histogram", {"column": "a", "edges": [1, float("nan")]}, "analyses.m.histogram.edges[1]", "a number"),
+        ("histogram", {"column": "a", "edges": [1]}, "analyses.m.histogram.edges", "2 to"),
+    ],
+)
+def test_errors_name_the_field_and_a_remedy(name, arguments, field, remedy):
+    with pytest.raises(PlanError) as caught:
+        catalogue.make(name, arguments, "analyses.m")
+    assert caught.value.field == field
+    assert remedy in caught.value.remedy
+
+
+def test_functions_say_the_same():
+    with pytest.raises(PlanError) as caught:
+        catalogue.describe("age", by=3)
+    assert caught.value.field == "describe.by"
+    with pytest.raises(PlanError):
+        catalogue.histogram("age", edges="1,2")

@@ -1,0 +1,149 @@
+"""Write the reference from the code: commands, messages and reasons, the plan's words and statistics, its JSON Schema.
+
+Run: .venv/bin/python tools/make_reference.py
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import typer.main
+
+import sojourn as sj
+from sojourn import messages
+from sojourn.cli import app
+from sojourn.errors import REASONS
+from sojourn.study.plan import Plan
+from sojourn.study.schema import plan_schema
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+START, END = "<!-- made from the code: {} -->\n", "<!-- end -->\n"
+
+COMMANDS = """# Commands
+
+Every command explains itself with `--help`; those that answer with data speak JSON with `--json`. Exit code 0: done.
+1: refused or failed, with the reason and the remedy on standard error. 2: not used as it is meant. No command prints a
+value of a record. This page is made from the commands.
+
+| command | what it does | example |
+|---|---|---|
+"""
+
+MESSAGES = """# Messages
+
+Everything that crosses between hub, node and client is defined in one file, `src/sojourn/messages.py`; nothing else
+does. Messages are JSON over HTTPS, always opened by the client or the node. Every request carries its sender's Ed25519
+signature (RFC 9421) over method, path, query, content digest (RFC 9530), time and nonce. A message with an unknown word
+is refused. This page is made from the code.
+
+"""
+
+REASONS_HEAD = """
+## Reasons
+
+A site that declines says one of these words. Sentence and remedy are fixed, so that no text from data can travel as an
+explanation.
+
+| word | sentence | remedy |
+|---|---|---|
+"""
+
+
+def commands() -> str:
+    """The page of commands."""
+    return COMMANDS + "".join(_command(name, text) for name, text in leaves(typer.main.get_command(app), "sojourn"))
+
+
+def leaves(command: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Every command that does something, with its help, in the order in which `--help` shows them."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield name, command.help or ""
+        return
+    for word, child in inner.items():
+        yield from leaves(child, f"{name} {word}")
+
+
+def _command(name: str, text: str) -> str:
+    said, _, example = text.partition("Example:")
+    sentence = " ".join(said.split("\n\n")[0].split())
+    shown = f"`{' '.join(example.split())}`" if example.strip() else ""
+    return f"| `{name}` | {sentence} | {shown} |\n"
+
+
+def message_page() -> str:
+    """The page of messages and reasons."""
+    source = Path(inspect.getfile(messages)).read_text(encoding="utf-8")
+    found: list[tuple[int, str]] = [
+        (number, f"\n## {match[1].capitalize()}\n\n| message | holds | words |\n|---|---|---|\n")
+        for number, line in enumerate(source.splitlines())
+        if (match := re.match(r"# -+ ([a-z ]+?) -+$", line))
+    ]
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and node.name != "Message":
+            found.append((node.lineno, _message(getattr(messages, node.name))))
+    reasons = "".join(f"| `{word}` | {reason.sentence} | {reason.remedy} |\n" for word, reason in REASONS.items())
+    return MESSAGES.rstrip() + "\n" + "".join(text for _, text in sorted(found)) + REASONS_HEAD + reasons
+
+
+def _message(kind: type) -> str:
+    words = ", ".join(f"`{name}`" for name in getattr(kind, "model_fields", {}))
+    return f"| `{kind.__name__}` | {' '.join((kind.__doc__ or '').split())} | {words} |\n"
+
+
+def plan_words() -> str:
+    """The table of a plan's words, from the class and its docstring."""
+    text = " ".join((Plan.__doc__ or "").split())
+    names = [entry.name for entry in dataclasses.fields(Plan)]
+    parts = re.split(rf"\b({'|'.join(names)}): ", text)
+    said = dict(zip(parts[1::2], parts[2::2], strict=True))
+    rows = "".join(f"| `{name}` | {said[name].strip().rstrip('.')} |\n" for name in names)
+    return f"| word | meaning |\n|---|---|\n{rows}"
+
+
+def statistics() -> str:
+    """Every statistic of the catalogue: how it is called, what it means, what leaves a site."""
+    return "\n".join(_statistic(make) for make in (sj.count, sj.describe, sj.crosstab, sj.histogram, sj.glm))
+
+
+def _statistic(make: Callable[..., Any]) -> str:
+    signature = re.sub(r": '[^']*'| -> '[^']*'", "", str(inspect.signature(make)))
+    first, _, rest = (make.__doc__ or "").partition("\n\n")
+    return f"### `sj.{make.__name__}{signature}`\n\n{first.strip()}\n\n{dedent(rest).strip()}\n"
+
+
+def plan_page() -> str:
+    """The page of the plan: written by people but for its generated parts."""
+    text = (REFERENCE / "plan.md").read_text(encoding="utf-8")
+    for name, made in (("words", plan_words()), ("statistics", statistics())):
+        start = START.format(name)
+        before, _, rest = text.partition(start)
+        _, _, after = rest.partition(END)
+        text = f"{before}{start}\n{made}\n{END}{after}"
+    return text
+
+
+def schema() -> str:
+    """The JSON Schema of a plan."""
+    return json.dumps(plan_schema(), indent=2, sort_keys=True) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "commands.md": commands,
+    "messages.md": message_page,
+    "plan.md": plan_page,
+    "plan.schema.json": schema,
+}
+
+
+if __name__ == "__main__":
+    for name, make in PAGES.items():
+        (REFERENCE / name).write_text(make(), encoding="utf-8")
