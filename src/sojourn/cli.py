@@ -11,7 +11,7 @@ import typer
 from sojourn import __version__
 from sojourn.client import commands as client
 from sojourn.demo.command import command as demo
-from sojourn.errors import AuditError, SojournError
+from sojourn.errors import AuditError, ConfigurationError, SojournError
 from sojourn.hub import commands as hub
 from sojourn.hub.program import ask as ask_hub
 from sojourn.node import commands as node
@@ -49,6 +49,8 @@ def verify(
 
     Example: sojourn audit verify --home node
     """
+    if not (home / SETTINGS).exists() and not (home / "hub.yaml").exists():
+        raise ConfigurationError("There is neither a hub nor a node here.", remedy="Give --home.")
     ask = ask_node if (home / SETTINGS).exists() else ask_hub
     found = ask(home, "verify")
     if not found["ok"]:

@@ -126,8 +126,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Merge or drop the rare level, leave the term out, or widen the population.",
         ),
         "events": Reason(
-            "Too few events, or too few non-events, for this many terms.",
-            "Use fewer terms, a commoner outcome or a larger population.",
+            "Too few persons differ in the outcome: too few events, or too few non-events, for this many terms.",
+            "Use fewer terms, an outcome that varies more, or a larger population.",
         ),
         "parameters to observations": Reason(
             "The model has too many terms for the number of persons.",

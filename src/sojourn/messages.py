@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from sojourn.analysis.partial import MOST_NUMBERS, decode, encode
 from sojourn.analysis.statistic import Ask
 from sojourn.disclosure.gate import ReceivedRelease, Release
-from sojourn.errors import IdentityError
+from sojourn.errors import ConfigurationError, IdentityError
 from sojourn.identity.keys import PrivateKey, PublicKey
 
 PROTOCOL = 1
@@ -25,7 +26,8 @@ _RELEASE_TYPE = b"sojourn-release-v1\n"
 
 Hex16 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
+SITE_NAME = r"^[A-Za-z][A-Za-z0-9_.-]*$"
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=SITE_NAME)]
 Word = Annotated[str, Field(min_length=1, max_length=40)]
 
 
@@ -46,6 +48,15 @@ def _array(document: dict[str, Any]) -> dict[str, Any]:
 
 Document = Annotated[dict[str, Any], AfterValidator(_finite)]
 ArrayDocument = Annotated[dict[str, Any], AfterValidator(_array)]
+
+
+def site_name(text: str) -> str:
+    """The name of a site, as every message carries it; ConfigurationError where it is none."""
+    if not re.fullmatch(SITE_NAME, text) or len(text) > 80:
+        raise ConfigurationError(
+            "That is no name of a site.", remedy="Use letters, digits, `.`, `_` and `-`, a letter first, e.g. St-Mary."
+        )
+    return text
 
 
 class Message(BaseModel):

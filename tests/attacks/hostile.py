@@ -42,7 +42,7 @@ HEART = {
     "Zurich-Basel": DATA / "zurich_basel.csv",
 }
 PROJECT = "heart"
-PATIENCE = 60.0
+PATIENCE = 60.0  # seconds; a loaded machine is slow, and no test waits so long on purpose
 
 
 def heart_dictionary() -> Dictionary:

@@ -125,7 +125,7 @@ def test_suppressed_cells_are_marked_and_explained(record: StudyRecord) -> None:
         sum("suppressed" in attributes.get("class", "") for tag, attributes in page.elements if tag == "td") == hidden
     )
     assert sum(cell.startswith("suppressed") for cell in page.cells) == hidden
-    assert "It is not zero and not missing." in text
+    assert "It is never shown as zero, and may be zero." in text
     assert not {"nan", "none", "null"} & {cell.strip().lower() for cell in page.cells} - {"none"}  # "none" is a level
 
 

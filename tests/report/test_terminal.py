@@ -43,7 +43,7 @@ def test_suppressed_cells_say_so(record: StudyRecord) -> None:
     basel = next(line for line in text.splitlines() if "Zurich-Basel" in line)
     assert "suppressed" in basel
     assert "nan" not in text.lower()
-    assert "It is not zero and not missing." in " ".join(text.split())
+    assert "It is never shown as zero, and may be zero." in " ".join(text.split())
 
 
 def test_a_refused_analysis_says_what_helps(record: StudyRecord) -> None:

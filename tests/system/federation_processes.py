@@ -56,7 +56,11 @@ def alive(pid: int) -> bool:
 def descendants(pid: int) -> set[int]:
     """All processes below one."""
     below: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
+    except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
+        return below
+    for task in tasks:
         try:
             children = [int(word) for word in task.read_text().split()]
         except (FileNotFoundError, ProcessLookupError):

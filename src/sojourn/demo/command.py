@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,7 +88,7 @@ class Story:
             self.console.print("Every computation runs sealed: no network, no files but its own analysis table.")
 
     def _first(self, project: Project) -> None:
-        _say(self.console, "A first question: disease by age, sex, exercise angina and ST depression")
+        _say(self.console, "A first question, by sex too: two hospitals will have to refuse")
         results = self._run(project, first_plan())
         self.console.print(result("model", results.study.analyses["model"]))
         self.console.print(sites(results.study))
@@ -103,8 +104,18 @@ class Story:
     def _run(self, project: Project, plan: Plan) -> Results:
         run = project.submit(plan)
         self.console.print(f"Signed and submitted: plan {plan.hash[:16]}…, study {run.study[:16]}…")
+        if not self.console.is_terminal:
+            return run.wait(PATIENCE, self._line)
         with Progress(self.console) as progress:
             return run.wait(PATIENCE, progress)
+
+    def _line(self, event: Mapping[str, Any]) -> None:
+        """Where nobody watches a table change: a line for each round asked and each analysis ended."""
+        place = f"{event['analysis']}: " if "analysis" in event else ""
+        if event["state"] == "asked":
+            self.console.print(f"{place}round {event['round']} asked of {', '.join(event['sites'])}", soft_wrap=True)
+        elif "site" not in event:
+            self.console.print(f"{place}{event['state']}")
 
     def _compare(self, model: Result) -> dict[str, Any]:
         released = [site for site, outcome in model.sites.items() if outcome == "contributed"]
@@ -138,6 +149,8 @@ class Story:
             boundaries[site] = Boundary(tuple(_sent(released)), self.demo.columns(site))
             total[site] = sum(item["bytes"] for item in released)
         self.console.print(what_left(boundaries))
+        sealed = ", ".join(f"{site} {count:,} B" for site, count in total.items())
+        self.console.print(f"As sent, with headers, signatures and sealing: {sealed}.")
         return total
 
     def _refused(self, project: Project) -> dict[str, str]:

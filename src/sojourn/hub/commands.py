@@ -38,7 +38,7 @@ def init(
     answer(
         {"home": str(made.folder), "name": name},
         as_json,
-        [f"A hub for {name} is ready in {home}.", "Next: sojourn hub start"],
+        [f"A hub for {name} is ready in {home}.", f"Next: sojourn hub start --home {home}"],
     )
 
 

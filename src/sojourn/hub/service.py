@@ -22,7 +22,19 @@ from sojourn.hub.studies import ABORT_AFTER, Studies
 from sojourn.hub.tables import sites
 from sojourn.identity.envelope import MAX_LIFETIME, Envelope, Request
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import PROTOCOL, Document, Federation, Join, Joined, Poll, Publish, SiteView, Submitted, Work
+from sojourn.messages import (
+    PROTOCOL,
+    Document,
+    Federation,
+    Join,
+    Joined,
+    Poll,
+    Publish,
+    SiteView,
+    Submitted,
+    Work,
+    site_name,
+)
 from sojourn.study.catalogue import Dataset, check
 from sojourn.study.lifecycle import STUDY
 from sojourn.study.plan import Plan
@@ -84,6 +96,7 @@ class Hub:
 
     def invite(self, site: str) -> str:
         """A one-time secret with which a site of this name may join within seven days."""
+        site_name(site)
         secret = secrets.token_hex(24)
         entry = Entry("site.invited", "administrator", facts={"site": site})
         self.store.add_token(_digest(secret), site, self.clock() + TOKEN_LIFE, entry)

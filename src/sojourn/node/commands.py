@@ -38,7 +38,10 @@ def init(
     Example: sojourn node init --site Cleveland
     """
     program.create(home, site, sandbox, least_sites)
-    lines = [f"A node for {site} is ready in {home}.", "Next: sojourn node join LINE (from `sojourn hub invite`)"]
+    lines = [
+        f"A node for {site} is ready in {home}.",
+        f"Next: sojourn node join LINE --home {home}   (the line is from `sojourn hub invite`)",
+    ]
     answer({"home": str(home), "site": site}, as_json, lines)
 
 
@@ -53,7 +56,10 @@ def join(
     Example: sojourn node join sojourn1.eyJ…
     """
     joined = program.join(NodeHome.load(home), line)
-    lines = [f"{joined.site} has joined {joined.federation} at {joined.hub}.", "Next: sojourn node start"]
+    lines = [
+        f"{joined.site} has joined {joined.federation} at {joined.hub}.",
+        f"Next: sojourn node start --home {home}",
+    ]
     answer({"site": joined.site, "hub": joined.hub}, as_json, lines)
 
 
@@ -112,8 +118,8 @@ def show(home: Home = HERE, as_json: AsJson = False) -> None:
         state = "connected" if found["connected"] else "not connected"
         print(f"{found['site']} · hub {found['hub'] or 'none'} · {state} · sandbox {found['sandbox']}")
         rows("Datasets", ("table", "snapshot", "rows", "persons"), found["datasets"])
-        rows("Approvals", ("project", "key", "tables", "revoked"), found["approvals"])
-        rows("Runs", ("study", "project", "ended"), found["runs"])
+        rows("Approvals", ("project", "key", "tables", "approved", "revoked"), found["approvals"])
+        rows("Runs", ("study", "project", "plan", "key", "ended"), found["runs"])
 
 
 @app.command()
@@ -163,7 +169,7 @@ def add_dataset(
     lines = [
         f"Drafted {path}. Nothing was imported.",
         "Review every line: only what it approves can ever be analysed.",
-        f"Then: sojourn dataset add {source} --dictionary {path}",
+        f"Then: sojourn dataset add {source} --dictionary {path} --home {home}",
     ]
     answer({"draft": str(path)}, as_json, lines)
 

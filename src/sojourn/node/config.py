@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from sojourn.errors import ConfigurationError
+from sojourn.messages import site_name
 
 WORDS = ("site", "hub", "federation", "sandbox", "least_sites", "rules")
 SANDBOXES = ("bubblewrap", "none")
@@ -34,6 +35,7 @@ class NodeHome:
     rules: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        site_name(self.site)
         if self.sandbox not in SANDBOXES:
             raise ConfigurationError("Unknown sandbox.", remedy=f"Write one of: {', '.join(SANDBOXES)}.")
         if type(self.least_sites) is not int or self.least_sites < 1:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 
 from sojourn.audit.entry import Entry
-from sojourn.errors import SojournError
 from sojourn.messages import Delivery, Publish
 from sojourn.node.hub_link import HubLink
 from sojourn.node.runner import Runner
@@ -119,7 +118,7 @@ class Polling:
         try:
             with self._sending:
                 receipt = self.link.deliver(message)
-        except SojournError as error:
+        except Exception as error:  # a closed client too; what is stored is handed over again
             if self._closing.is_set():
                 return
             self._journal(study, f"hub: {error}")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import Policy
 from sojourn.errors import ConfigurationError
+from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.messages import Publish
 from sojourn.node.admission import Admission
@@ -117,11 +120,8 @@ class Node:
             "sandbox": self._openings.name,
             "rules": self.publication().rules,
             "datasets": self.datasets(),
-            "approvals": [dict(row) for row in self.store.rows(select(approvals))],
-            "runs": [
-                {"study": row["study"], "project": row["project"], "ended": row["ended"] or "running"}
-                for row in self.store.rows(select(runs).order_by(runs.c.admitted))
-            ],
+            "approvals": [_approval(row) for row in self.store.rows(select(approvals))],
+            "runs": [_run(row) for row in self.store.rows(select(runs).order_by(runs.c.admitted))],
         }
 
     def datasets(self) -> list[dict[str, Any]]:
@@ -194,3 +194,31 @@ class Node:
     def _send(self, study: str, analysis: str, ask: str) -> None:
         if self._polling is not None:
             self._polling.send(study, analysis, ask)
+
+
+def _approval(row: RowMapping) -> dict[str, Any]:
+    """An approval as people read it; the key by its short name, which `sojourn whoami` shows too."""
+    return {
+        "project": row["project"],
+        "key": PublicKey.from_hex(row["key"]).id,
+        "tables": json.loads(row["tables"]),
+        "approved": _time(row["approved"]),
+        "revoked": _time(row["revoked"]),
+    }
+
+
+def _run(row: RowMapping) -> dict[str, Any]:
+    """A run with the hash of the plan that was signed, which a researcher's report shows too."""
+    request = Request.read(Envelope.from_dict(json.loads(row["request"])))
+    return {
+        "study": row["study"],
+        "project": row["project"],
+        "plan": request.plan_hash,
+        "key": PublicKey.from_hex(row["researcher"]).id,
+        "admitted": _time(row["admitted"]),
+        "ended": row["ended"] or "running",
+    }
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

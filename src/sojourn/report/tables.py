@@ -15,8 +15,8 @@ from sojourn.report.record import AnalysisRecord
 NOT_AVAILABLE = "–"
 SUPPRESSED_NOTE = (
     "suppressed: a site may not show this cell, because too few persons stand behind it or a hidden cell could be "
-    "worked out from it. It is not zero and not missing. The numbers beside it are the bounds that follow from what "
-    "was released."
+    "worked out from it. It is never shown as zero, and may be zero. The numbers beside it are the bounds that follow "
+    "from what was released."
 )
 _HEADS = {
     "term": "Term",
@@ -240,8 +240,9 @@ def two_way(name: str, estimate: Estimate) -> Table:
     rows = []
     for first, cells in lines.items():
         rows.append((_label(first), *map(_with_share, cells, shares(cells))))
-    notes = ["Row percentages in brackets."]
-    if any(None in shares(cells) for cells in lines.values()):
+    known = [None not in shares(cells) for cells in lines.values()]
+    notes = ["Row percentages in brackets."] if any(known) else []
+    if not all(known):
         notes.append("No percentages where a row's total is not known or is zero.")
     table = _table(name, (estimate.index[0], *(str(_label(level)) for level in across)), 1, rows)
     return replace(table, notes=(*notes, *table.notes), group=plain(estimate.index[1]))

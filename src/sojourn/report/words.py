@@ -42,13 +42,22 @@ def plan_in_words(record: StudyRecord) -> tuple[tuple[str, str], ...]:
     said = {
         "Purpose": purpose(record.purpose),
         "Data": f"the table {plan['table']} of every site" if plan.get("table") else "",
-        "Who is studied": str(plan.get("where") or "all rows of the table" if plan.get("table") else ""),
+        "Who is studied": _population(plan),
         "Missing values": _say(_MISSING, plan.get("missing")),
         "Fewest sites": str(plan.get("min_sites") or ""),
         "Late sites": _stragglers(plan.get("stragglers")),
         "Aggregation": _say(_AGGREGATION, record.aggregation),
     }
     return tuple((term, plain(words)) for term, words in said.items() if words)
+
+
+def _population(plan: Mapping[str, Any]) -> str:
+    """The rows that all analyses of a plan share."""
+    if not plan.get("table"):
+        return ""
+    named = sorted(plan.get("variables", {}))
+    complete = f", complete in every column that the analyses name (of {', '.join(named)})" if named else ""
+    return f"{plan.get('where') or 'all rows of the table'}{complete}"
 
 
 def purpose(word: str) -> str:

@@ -15,17 +15,17 @@ from sojourn.analysis.sets import largest_two, persons_by_place, persons_of
 from sojourn.analysis.support import Cells, Contributions, Design, Working
 from sojourn.analysis.terms import Category, Column
 from sojourn.analysis.variable import SITE, Kind
+from sojourn.statistics.leverage import largest_leverage
 from sojourn.statistics.rows import Rows
 
 Vector = NDArray[np.float64]
-_RANK = 1e-9  # singular values under this share of the largest are zero
 
 
 def evidence(rows: Rows, outcome: str, family: str, weights: str | None, offset: str | None) -> Design:
     """What the regression shows of its design at this site; `outcome` is the outcome's label."""
     persons = rows.population.persons
     everyone = persons_of(persons)
-    leverage, rank = _leverage(rows)
+    leverage, rank = largest_leverage(rows)
     per_person = np.bincount(np.unique(persons, return_inverse=True)[1], weights=rows.w)
     return Design(
         persons=len(everyone),
@@ -45,7 +45,7 @@ def working(rows: Rows, weight: Vector, term: Vector) -> Working | None:
         return None
     codes = np.unique(rows.population.persons, return_inverse=True)[1]
     sizes = [np.bincount(codes, weights=size / size.max()) for size in (weight, term) if size.any()]
-    leverage, _ = _leverage(replace(rows, w=weight / weight.max()))
+    leverage, _ = largest_leverage(replace(rows, w=weight / weight.max()))
     return Working(min(float(size.sum() ** 2 / (size**2).sum()) for size in sizes), leverage)
 
 
@@ -158,29 +158,6 @@ def _events(rows: Rows, family: str) -> int | None:
     if (classes := _classes(rows, family)) is not None:
         return min(len(persons_of(persons[rows.y == value])) for value in classes)
     return len(persons_of(persons[rows.y > 0])) if family == "poisson" else None
-
-
-def _leverage(rows: Rows) -> tuple[float, int]:
-    """The largest leverage of a person (of all its rows together) and the rank of the design."""
-    x = rows.x
-    if not len(x):
-        return 0.0, 0
-    if () in rows.layout.columns:  # with an intercept, centred columns span the same and lose no digits
-        x = np.column_stack([np.ones(len(x)), x - np.average(x, axis=0, weights=rows.w)])
-    x = x * np.sqrt(rows.w)[:, None]
-    size = np.sqrt((x**2).sum(axis=0))
-    kept = size > _RANK * np.sqrt(rows.w.sum()) * np.concatenate([np.ones(x.shape[1] - rows.x.shape[1]), _scale(rows)])
-    q, r = np.linalg.qr(x[:, kept] / size[kept])
-    u, s, _ = np.linalg.svd(r)
-    rank = int((s > _RANK * s[0]).sum()) if len(s) else 0
-    of_row = ((q @ u[:, :rank]) ** 2).sum(axis=1)
-    codes = np.unique(rows.population.persons, return_inverse=True)[1]
-    return float(np.bincount(codes, weights=of_row).max()), rank
-
-
-def _scale(rows: Rows) -> Vector:
-    """The size of each raw column, to tell rounding from variation."""
-    return np.asarray(np.maximum(np.abs(rows.x).max(axis=0), np.finfo(float).tiny) * 1e-5)
 
 
 def _rarest_pattern(rows: Rows, rank: int) -> int | None:

@@ -56,7 +56,7 @@ class Rows:
         width = self.layout.width
         gram, moment, saturated = np.zeros((width, width)), np.zeros(width), 0.0
         with np.errstate(all="ignore"):
-            for part in self._blocks():
+            for part in self.blocks():
                 z, weight = family.start(self.y[part], self.w[part])
                 x = self.x[part] - centre
                 gram += _gram(x, weight)
@@ -73,7 +73,7 @@ class Rows:
         deviance, score, information = np.zeros(1), np.zeros(width), np.zeros((width, width))
         curvature = np.zeros((width, width))
         with np.errstate(all="ignore"):
-            for part in self._blocks():
+            for part in self.blocks():
                 x = self.x[part] - centre
                 at = family.slopes(x @ coefficients + self.offset[part], self.y[part], self.w[part])
                 if not (at.information >= 0).all():
@@ -94,14 +94,20 @@ class Rows:
 
     def weighed(self, family: Family, centre: Vector, coefficients: Array | None) -> tuple[Vector, Vector]:
         """Of each row the working weight and the absolute term of the score, or of the moment in the first step."""
+        weight, term = np.empty(len(self.y)), np.empty(len(self.y))
         with np.errstate(all="ignore"):
-            if coefficients is None:
-                z, weight = family.start(self.y, self.w)
-                return weight, np.abs(weight * (z - self.offset))
-            at = family.slopes((self.x - centre) @ coefficients + self.offset, self.y, self.w)
-            return at.information, np.abs(at.score)
+            for part in self.blocks():
+                y, w, offset = self.y[part], self.w[part], self.offset[part]
+                if coefficients is None:
+                    z, weight[part] = family.start(y, w)
+                    term[part] = np.abs(weight[part] * (z - offset))
+                else:
+                    at = family.slopes((self.x[part] - centre) @ coefficients + offset, y, w)
+                    weight[part], term[part] = at.information, np.abs(at.score)
+        return weight, term
 
-    def _blocks(self) -> Iterator[slice]:
+    def blocks(self) -> Iterator[slice]:
+        """Pieces of rows, of a size that a pass over the design is fastest with."""
         size = max(_BLOCK // self.layout.width, 64)
         return (slice(start, start + size) for start in range(0, len(self.y), size))
 
