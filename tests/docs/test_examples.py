@@ -70,6 +70,13 @@ def test_pages_have_examples() -> None:
     assert all(len(blocks(page)) >= 5 for page in PAGES)
 
 
+def test_the_plan_of_the_reference_is_a_plan(tmp_path: Path, environment: dict[str, str]) -> None:
+    script = [block.text for block in blocks("reference/plan.md") if block.kind == "python"]
+    assert script
+    run_python(script, tmp_path, environment)
+    run(["sojourn", "study", "check", "plan.yaml"], tmp_path, environment)
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES)
 def test_every_example_runs(
