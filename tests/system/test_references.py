@@ -106,5 +106,6 @@ def agrees(results: Results, reference: dict[str, Any], tolerance: float) -> Non
     assert apart.max() <= tolerance
     assert table["std_error"].to_numpy() == pytest.approx(errors, rel=1e-7)
     assert digits(results["model"].facts["log_likelihood"], reference["loglik"]) >= 10
-    assert results["model"].rounds <= 7
+    # With site effects it is seven, the handshake of means among them; methods count rounds without it.
+    assert results["model"].rounds - (1 if "C(site)" in str(results["model"].to_dict()) else 0) <= 6
     assert results["model"].exactness == "pooled"
