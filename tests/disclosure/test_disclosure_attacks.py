@@ -5,7 +5,7 @@ The attacks go through the product's own statistics where they serve.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -77,8 +77,11 @@ class TestDummyOfOnePerson:
         """The round that sends the normal equations, about a centre of zero."""
         people = population(one_of(n))
         step = next(step for step in self.statistic.steps(VARIABLES) if step.name == "start")
-        partial = self.statistic.local("start", people, {"centre": np.zeros(2)})
+        broadcast = {"centre": np.zeros(2)}
+        partial = self.statistic.local("start", people, broadcast)
         support = self.statistic.support(people)
+        working = self.statistic.working("start", people, broadcast)
+        support = replace(support, design=replace(support.design, working=working))
         return Output("glm", step, partial, support, VARIABLES, self.statistic.rules)
 
     def test_it_works_where_nothing_is_controlled(self, unsafe):

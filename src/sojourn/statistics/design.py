@@ -41,8 +41,10 @@ def evidence(rows: Rows, outcome: str, family: str, weights: str | None, offset:
 
 def working(rows: Rows, weight: Vector, term: Vector) -> Working | None:
     """How few persons the sums rest on under these working weights and terms of the score; None where none are made."""
-    if not (np.isfinite(weight).all() and np.isfinite(term).all() and (weight >= 0).all() and weight.any()):
+    if not (np.isfinite(weight).all() and np.isfinite(term).all() and (weight >= 0).all()):
         return None
+    if not weight.any():
+        return Working(0.0, 1.0)  # so steep that all weights underflow: the score is that of the few on the wrong side
     codes = np.unique(rows.population.persons, return_inverse=True)[1]
     sizes = [np.bincount(codes, weights=size / size.max()) for size in (weight, term) if size.any()]
     leverage, _ = largest_leverage(replace(rows, w=weight / weight.max()))

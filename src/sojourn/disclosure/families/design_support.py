@@ -43,11 +43,19 @@ class DesignSupport:
             raise ValueError("no evidence of the design")
         if output.support.constant:
             return refuse(self.family, f"constant: {', '.join(output.support.constant)}")
-        if fault := self._fault(design):
+        if fault := self._fault(design) or self._unjudged(output):
             return refuse(self.family, fault)
         if design.leverage > 1 / self.threshold:
             return suppress(self.family, {}, tier=Tier.MEDIUM, note="one person's leverage is above 1/T")
         return suppress(self.family, {})
+
+    def _unjudged(self, output: Output) -> str:
+        """A round at given coefficients whose weights nobody judged may hold nothing but zeros."""
+        judged = output.support.design is not None and output.support.design.working is not None
+        if judged or not output.step.broadcast:
+            return ""
+        sums = (array for array in output.partial.arrays.values() if array.dtype.kind == "f")
+        return "sums at given coefficients without evidence of their weights" if any(a.any() for a in sums) else ""
 
     def _fault(self, design: Design) -> str:
         """What is unsafe, for the custodian; empty where nothing is."""
