@@ -39,14 +39,14 @@ def evidence(rows: Rows, outcome: str, family: str, weights: str | None, offset:
     )
 
 
-def working(rows: Rows, weight: Vector, term: Vector) -> Working | None:
-    """How few persons the sums rest on under these working weights and terms of the score; None where none are made."""
-    if not (np.isfinite(weight).all() and np.isfinite(term).all() and (weight >= 0).all()):
+def working(rows: Rows, weight: Vector, *terms: Vector) -> Working | None:
+    """How few persons the sums rest on under these working weights and sizes of terms; None where none are made."""
+    if not (all(np.isfinite(size).all() for size in (weight, *terms)) and (weight >= 0).all()):
         return None
     if not weight.any():
         return Working(0.0, 1.0)  # so steep that all weights underflow: the score is that of the few on the wrong side
     codes = np.unique(rows.population.persons, return_inverse=True)[1]
-    sizes = [np.bincount(codes, weights=size / size.max()) for size in (weight, term) if size.any()]
+    sizes = [np.bincount(codes, weights=size / size.max()) for size in (weight, *terms) if size.any()]
     leverage, _ = largest_leverage(replace(rows, w=weight / weight.max()))
     return Working(min(float(size.sum() ** 2 / (size**2).sum()) for size in sizes), leverage)
 

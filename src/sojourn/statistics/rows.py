@@ -92,9 +92,9 @@ class Rows:
             arrays = {name: np.zeros_like(array) for name, array in arrays.items()}
         return Partial({**arrays, "invalid": np.array([0 if valid else 1])})
 
-    def weighed(self, family: Family, centre: Vector, coefficients: Array | None) -> tuple[Vector, Vector]:
-        """Of each row the working weight and the absolute term of the score, or of the moment in the first step."""
-        weight, term = np.empty(len(self.y)), np.empty(len(self.y))
+    def weighed(self, family: Family, centre: Vector, coefficients: Array | None) -> tuple[Vector, Vector, Vector]:
+        """Of each row the working weight and the sizes of its terms in the score (or moment) and in the curvature."""
+        weight, term, curvature = (np.zeros(len(self.y)) for _ in range(3))
         with np.errstate(all="ignore"):
             for part in self.blocks():
                 y, w, offset = self.y[part], self.w[part], self.offset[part]
@@ -104,7 +104,9 @@ class Rows:
                 else:
                     at = family.slopes((self.x[part] - centre) @ coefficients + offset, y, w)
                     weight[part], term[part] = at.information, np.abs(at.score)
-        return weight, term
+                    if not family.canonical:
+                        curvature[part] = np.abs(at.curvature)
+        return weight, term, curvature
 
     def blocks(self) -> Iterator[slice]:
         """Pieces of rows, of a size that a pass over the design is fastest with."""
