@@ -59,7 +59,7 @@ clean:  ## remove the environment and everything that was built
 
 .venv/.develop: pyproject.toml requirements.lock | .venv/bin/python
 	@echo "Installing Sojourn and its tools into .venv ..."
-	@$(PIP) '.[test,dev,docs]'
+	@$(PIP) '.[postgresql,test,dev,docs]'
 	@touch .venv/.run $@
 
 system:
