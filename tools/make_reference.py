@@ -1,4 +1,4 @@
-"""Write the reference from the code: commands, messages and reasons, the plan's words and statistics, its JSON Schema.
+"""Write the reference from the code: commands, settings, messages and reasons, the plan's words, its JSON Schema.
 
 Run: .venv/bin/python tools/make_reference.py
 """
@@ -21,6 +21,9 @@ import sojourn as sj
 from sojourn import messages
 from sojourn.cli import app
 from sojourn.errors import REASONS
+from sojourn.hub.config import HubHome
+from sojourn.node.config import NodeHome
+from sojourn.operations.settings import Setting, line, settings
 from sojourn.study.plan import Plan
 from sojourn.study.schema import plan_schema
 
@@ -35,6 +38,13 @@ value of a record. This page is made from the commands.
 
 | command | what it does | example |
 |---|---|---|
+"""
+
+CONFIGURATION = """# Configuration
+
+Each program reads one file in its folder (`--home`), once, when it starts. Unknown words and bad values are refused,
+with the setting's name and never its value. A setting that has a default may be left out. This page is made from the
+code.
 """
 
 MESSAGES = """# Messages
@@ -77,6 +87,29 @@ def _command(name: str, text: str) -> str:
     sentence = " ".join(said.split("\n\n")[0].split())
     shown = f"`{' '.join(example.split())}`" if example.strip() else ""
     return f"| `{name}` | {sentence} | {shown} |\n"
+
+
+def configuration() -> str:
+    """The page of settings, with an example of each file."""
+    return CONFIGURATION + "".join(
+        _settings(title, list(settings(kind)))
+        for title, kind in (("The hub: `hub.yaml`", HubHome), ("A node: `node.yaml`", NodeHome))
+    )
+
+
+def _settings(title: str, found: list[Setting]) -> str:
+    rows = "".join(_setting(each) for each in found)
+    example = "\n".join(line(each.name, each.example) for each in found)
+    return (
+        f"\n## {title}\n\n| setting | is | default | meaning |\n|---|---|---|---|\n{rows}"
+        f"\nEvery setting, each with an example:\n\n```yaml\n{example}\n```\n"
+    )
+
+
+def _setting(each: Setting) -> str:
+    unit = f", in {each.unit}" if each.unit else ""
+    default = "required" if each.required else "none" if each.default in (None, "") else f"`{each.default}`"
+    return f"| `{each.name}` | {each.described}{unit} | {default} | {each.meaning} |\n"
 
 
 def message_page() -> str:
@@ -138,6 +171,7 @@ def schema() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
+    "configuration.md": configuration,
     "messages.md": message_page,
     "plan.md": plan_page,
     "plan.schema.json": schema,

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import yaml
+from pydantic import Field
 
 from sojourn.errors import ConfigurationError
+from sojourn.operations import settings
+from sojourn.operations.settings import setting
 
-WORDS = ("name", "host", "port")
+SETTINGS = "hub.yaml"
 
 
 @dataclass(frozen=True)
 class HubHome:
-    """name: the log's origin and the name on the certificate. host, port: where it listens (port 0: any free one)."""
+    """The administrator's settings, in `hub.yaml`. ConfigurationError for a value that is none."""
 
     folder: Path
-    name: str
-    host: str
-    port: int
+    name: Annotated[str, Field(min_length=1)] = setting(
+        "The federation's name: the origin of the hub's log, and a name on its certificate. Never change it.",
+        example="heart.example.org",
+    )
+    host: Annotated[str, Field(min_length=1)] = setting("The address that the hub listens on.", example="0.0.0.0")
+    port: Annotated[int, Field(ge=0, le=65535)] = setting(
+        "The port that the hub listens on; 0 takes any free one.", example=8443
+    )
+
+    def __post_init__(self) -> None:
+        settings.check(self, SETTINGS)
 
     @property
     def database(self) -> Path:
@@ -43,22 +54,10 @@ class HubHome:
 
     def save(self) -> None:
         """Write `hub.yaml`."""
-        text = yaml.safe_dump({word: getattr(self, word) for word in WORDS}, sort_keys=False)
-        (self.folder / "hub.yaml").write_text(text, encoding="utf-8")
+        settings.save(self, self.folder / SETTINGS)
 
     @classmethod
     def load(cls, folder: Path) -> HubHome:
-        """Read `hub.yaml`; ConfigurationError on unknown or missing words."""
-        path = folder / "hub.yaml"
-        try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ConfigurationError(
-                "There is no hub here.", remedy="Run `sojourn hub init`, or give --home."
-            ) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigurationError("hub.yaml is damaged.", remedy="Restore it from your backup.") from error
-        if not isinstance(document, dict) or set(document) != set(WORDS):
-            remedy = f"It has exactly: {', '.join(WORDS)}."
-            raise ConfigurationError("hub.yaml has unknown or missing words.", remedy=remedy)
-        return cls(folder.resolve(), str(document["name"]), str(document["host"]), int(document["port"]))
+        """Read `hub.yaml`; ConfigurationError on unknown or missing words and on bad values."""
+        nobody = ConfigurationError("There is no hub here.", remedy="Run `sojourn hub init`, or give --home.")
+        return settings.load(cls, folder / SETTINGS, nobody, folder=folder.resolve())

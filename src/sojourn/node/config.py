@@ -3,43 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import yaml
+from pydantic import Field
 
 from sojourn.errors import ConfigurationError
 from sojourn.messages import site_name
+from sojourn.operations import settings
+from sojourn.operations.settings import setting
 
-WORDS = ("site", "hub", "federation", "sandbox", "least_sites", "rules")
-SANDBOXES = ("bubblewrap", "none")
 SETTINGS = "node.yaml"
 
 
 @dataclass(frozen=True)
 class NodeHome:
-    """The custodian's settings.
-
-    site: this site's name in the federation. hub: the hub's address, empty before `node join`. federation: its name.
-    sandbox: `bubblewrap`, or `none` on the custodian's own responsibility. least_sites: the smallest roster that this
-    site takes part in. rules: the disclosure rules' parameters where they are stricter or looser than the defaults.
-    """
+    """The custodian's settings, in `node.yaml`. ConfigurationError for a value that is none."""
 
     folder: Path
-    site: str
-    hub: str = ""
-    federation: str = ""
-    sandbox: str = "bubblewrap"
-    least_sites: int = 3
-    rules: Mapping[str, Any] = field(default_factory=dict)
+    site: str = setting("This site's name in the federation. Never change it after `node join`.", example="Cleveland")
+    hub: str = setting(
+        "The hub's address; empty before `node join`, which writes it.",
+        example="https://hub.heart.example.org:8443",
+        default="",
+        always_written=True,
+    )
+    federation: str = setting(
+        "The federation's name; empty before `node join`, which writes it.",
+        example="heart.example.org",
+        default="",
+        always_written=True,
+    )
+    sandbox: Literal["bubblewrap", "none"] = setting(
+        "What computations are sealed in; `none` is on the custodian's own responsibility.",
+        example="bubblewrap",
+        default="bubblewrap",
+        always_written=True,
+    )
+    least_sites: Annotated[int, Field(ge=1)] = setting(
+        "The smallest roster that this site takes part in.", example=3, default=3, always_written=True
+    )
+    rules: Mapping[str, Any] = setting(
+        "The disclosure rules' parameters where they differ from the defaults: see the page on disclosure rules.",
+        example={"threshold": 20},
+        default=dict,
+        always_written=True,
+    )
 
     def __post_init__(self) -> None:
+        settings.check(self, SETTINGS)
         site_name(self.site)
-        if self.sandbox not in SANDBOXES:
-            raise ConfigurationError("Unknown sandbox.", remedy=f"Write one of: {', '.join(SANDBOXES)}.")
-        if type(self.least_sites) is not int or self.least_sites < 1:
-            raise ConfigurationError("least_sites is not a whole number from 1.", remedy="Write e.g. `least_sites: 3`.")
 
     @property
     def database(self) -> Path:
@@ -73,9 +87,7 @@ class NodeHome:
 
     def save(self) -> None:
         """Write `node.yaml`."""
-        document = {word: getattr(self, word) for word in WORDS}
-        text = yaml.safe_dump({**document, "rules": dict(self.rules)}, sort_keys=False)
-        (self.folder / SETTINGS).write_text(text, encoding="utf-8")
+        settings.save(self, self.folder / SETTINGS)
 
     def joined(self, hub: str, federation: str) -> NodeHome:
         """The same settings with the hub's address."""
@@ -83,17 +95,6 @@ class NodeHome:
 
     @classmethod
     def load(cls, folder: Path) -> NodeHome:
-        """Read `node.yaml`; ConfigurationError on unknown, missing or senseless words."""
-        try:
-            document = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ConfigurationError(
-                "There is no node here.", remedy="Run `sojourn node init` first, or give --home."
-            ) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{SETTINGS} is damaged.", remedy="Restore it from your backup.") from error
-        if not isinstance(document, dict) or set(document) != set(WORDS) or not isinstance(document["rules"], dict):
-            raise ConfigurationError(
-                f"{SETTINGS} has unknown or missing words.", remedy=f"It has exactly: {', '.join(WORDS)}."
-            )
-        return cls(folder.resolve(), **document)
+        """Read `node.yaml`; ConfigurationError on unknown or missing words and on bad values."""
+        nobody = ConfigurationError("There is no node here.", remedy="Run `sojourn node init` first, or give --home.")
+        return settings.load(cls, folder / SETTINGS, nobody, folder=folder.resolve())

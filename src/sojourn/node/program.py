@@ -40,7 +40,8 @@ def create(folder: Path, site: str, sandbox: str = "bubblewrap", least_sites: in
         raise ConfigurationError("There is a node here already.", remedy="Use it, or choose another --home.")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    home = NodeHome(folder.resolve(), site, sandbox=sandbox, least_sites=least_sites)
+    chosen: Any = sandbox  # the settings judge it
+    home = NodeHome(folder.resolve(), site, sandbox=chosen, least_sites=least_sites)
     PrivateKey.generate().save(home.key)
     PrivateKey.generate().save(home.log_key)
     home.save()
