@@ -214,6 +214,10 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "The site has no sealed environment to run in.",
             "The custodian installs bubblewrap, or configures `sandbox: none` and takes the responsibility.",
         ),
+        "no space": Reason(
+            "The site has no disk space left to compute in.",
+            "Ask the custodian to make room in the node's home, then submit again.",
+        ),
         "worker": Reason(
             "The computation ended without an answer.",
             "Ask the custodian, whose log holds the details.",

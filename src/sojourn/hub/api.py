@@ -19,9 +19,10 @@ from sojourn.hub import views
 from sojourn.hub.service import Hub
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import Acknowledgement, Delivery, Join, Poll, Publish, Work
-from sojourn.wire.requests import Nonces, target, verify
+from sojourn.wire.requests import Nonces, RequestRefused, target, verify
 
 MOST_BYTES = 64 * 1024 * 1024
+RETRY_AFTER = 10  # seconds; a disk that is full is not so for milliseconds
 M = TypeVar("M", bound=BaseModel)
 Since = Annotated[int, Query(ge=0, le=2**31)]
 Wait = Annotated[float, Query(ge=0, le=30, allow_inf_nan=False)]
@@ -34,7 +35,12 @@ def application(hub: Hub, remembered: int = 200_000) -> FastAPI:
     nodes, researchers = Nonces(remembered), Nonces(remembered)
 
     async def node(request: Request, site: str, kind: type[M]) -> tuple[PublicKey, M]:
-        key, body = await _proved(hub, request, lambda _: hub.node_key(site), nodes)
+        try:
+            key, body = await _proved(hub, request, lambda _: hub.node_key(site), nodes)
+        except RequestRefused as error:
+            hub.note_clock(site, error.ahead)
+            raise
+        hub.note_clock(site, 0.0)
         return key, kind.model_validate_json(body)
 
     async def researcher(request: Request) -> tuple[PublicKey, bytes]:
@@ -95,7 +101,8 @@ def _errors(app: FastAPI) -> None:
         status = 403 if isinstance(error, IdentityError) else 503 if isinstance(error, AuditError) else 409
         words = str(error.args[0]) if error.args else ""
         reason = getattr(error, "reason", "") or type(error).__name__
-        return JSONResponse({"reason": reason, "message": words, "remedy": error.remedy}, status)
+        later = {"Retry-After": str(RETRY_AFTER)} if status == 503 else None
+        return JSONResponse({"reason": reason, "message": words, "remedy": error.remedy}, status, later)
 
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(ValidationError)

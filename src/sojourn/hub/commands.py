@@ -73,6 +73,9 @@ def show(
     if not as_json:
         sites = [{**site, "tables": [data["table"] for data in site["datasets"]]} for site in found["sites"]]
         rows(f"Sites at {found['url']}", ("site", "online", "tables", "key"), sites)
+        if found["clocks"]:
+            ahead = ", ".join(f"{site} {words}" for site, words in found["clocks"].items())
+            print(f"Refused because their clocks and this one's differ: {ahead}. Set all by a time server.")
         print(f"Address for `sojourn login`:\n{found['address']}")
 
 

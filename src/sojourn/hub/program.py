@@ -98,6 +98,7 @@ def functions(hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable
             "address": address("").encode(),
             "url": address("").url,
             "sites": [view.model_dump() for view in hub.site_views()],
+            "clocks": {site: f"{ahead:+.0f} s" for site, ahead in hub.clocks().items()},
             "studies": [{"study": row["id"], "title": row["title"]} for row in hub.store.live_studies()],
             "diagram": diagram(hub),
         }

@@ -56,6 +56,7 @@ class Hub:
         self.bell = Bell()
         self.studies = Studies(store, self.bell, clock, abort_after)
         self._seen: dict[str, float] = {}
+        self._ahead: dict[str, float] = {}
         self._closing = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="hub-clock", daemon=True)
 
@@ -139,6 +140,17 @@ class Hub:
         names = sorted(str(dataset.get("table", "")) for dataset in message.datasets)
         entry = Entry("site.published", f"node:{site}", facts={"tables": names})
         self.store.publish(site, document, entry)
+
+    def note_clock(self, site: str, ahead: float) -> None:
+        """By how many seconds a site's clock was ahead when its request was refused for that; 0 once it agrees."""
+        if ahead:
+            self._ahead[site] = ahead
+        else:
+            self._ahead.pop(site, None)
+
+    def clocks(self) -> dict[str, float]:
+        """The sites whose requests are refused because of their clocks, and by how many seconds they are ahead."""
+        return dict(self._ahead)
 
     def poll(self, site: str, message: Poll) -> Work:
         """What a node has to do now; empty when there is nothing."""

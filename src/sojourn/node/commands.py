@@ -117,6 +117,8 @@ def show(home: Home = HERE, as_json: AsJson = False) -> None:
     if not as_json:
         state = "connected" if found["connected"] else "not connected"
         print(f"{found['site']} · hub {found['hub'] or 'none'} · {state} · sandbox {found['sandbox']}")
+        if found["trouble"]:
+            print(f"Trouble: {found['trouble']}")
         rows("Datasets", ("table", "snapshot", "rows", "persons"), found["datasets"])
         rows("Approvals", ("project", "key", "tables", "approved", "revoked"), found["approvals"])
         rows("Runs", ("study", "project", "plan", "key", "ended"), found["runs"])

@@ -12,10 +12,12 @@ from sojourn.messages import Delivery, Publish
 from sojourn.node.hub_link import HubLink
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
+from sojourn.wire.requests import MAX_SKEW, skew
+from sojourn.wire.transport import ServerRefused
 
 LONGEST_POLL = 20.0
 LONGEST_PAUSE = 30.0
-SKEW = 60.0
+FIRST_PAUSE = 0.25
 PARTING = 2.0
 
 
@@ -43,6 +45,8 @@ class Polling:
         self._send_again = threading.Event()
         self._send_again.set()  # what a node that was killed had still to hand over
         self._sending = threading.Lock()
+        self._unsent = 0  # failures to hand over since the last success
+        self._troubles: dict[str, str] = {}
         self._thread = threading.Thread(target=self._run, name=f"node-{link.site}", daemon=True)
         self.connected = threading.Event()
 
@@ -65,22 +69,28 @@ class Polling:
         """Tell the hub at the next turn what this site offers now."""
         self._publish_again.set()
 
+    @property
+    def trouble(self) -> str:
+        """What stands between this node and its hub now, for its custodian; empty where nothing does."""
+        return " ".join(self._troubles.values())
+
     def _run(self) -> None:
         failures = 0
         while not self._closing.is_set():
             try:
                 self._turn()
                 failures = 0
+                self._troubles.pop("asking", None)
             except Exception as error:  # whatever the hub sends, the node goes on asking
                 if self._closing.is_set():
                     return
                 self.connected.clear()
                 self._publish_again.set()
                 self._send_again.set()
+                self._troubles["asking"] = str(error)
                 self._journal("", f"hub: {type(error).__name__}: {error}")
                 failures += 1
-                pause = min(LONGEST_PAUSE, 0.25 * 2 ** min(failures, 8))
-                self._closing.wait(pause * random.uniform(0.5, 1.0))
+                self._closing.wait(_pause(failures))
 
     def _turn(self) -> None:
         if self._publish_again.is_set():
@@ -92,10 +102,7 @@ class Polling:
             self._resend()
         self.runner.expire()
         work = self.link.poll(self.runner.known(), self.store.live_runs(), LONGEST_POLL)
-        if abs(work.time - self._clock()) > SKEW:
-            self._journal(
-                "", "The hub's clock and this machine's differ by more than a minute: set both by a time server."
-            )
+        self._compare_clocks(self._clock() - work.time)
         if self._closing.is_set():
             return
         for study, how in work.ended.items():
@@ -103,27 +110,57 @@ class Polling:
         for task in work.tasks:
             self.runner.take(task)
 
+    def _compare_clocks(self, ahead: float) -> None:
+        if abs(ahead) <= MAX_SKEW:
+            self._troubles.pop("clock", None)
+            return
+        words = f"The clocks of this machine and of the hub differ by more than a minute. {skew(ahead)}"
+        self._troubles["clock"] = words = words.replace("The sender's", "This machine's")
+        self._journal("", f"{words} Remedy: Set both by a time server.")
+
     def _resend(self) -> None:
         for row in self.store.unacknowledged():
-            self.send(row["study"], row["analysis"], row["ask"])
+            error = self._hand_over(row["study"], row["analysis"], row["ask"])
+            if error is not None and not (isinstance(error, ServerRefused) and error.status < 500):
+                return  # the rest is not pressed upon a hub, or an own store, that can take nothing now
 
     def send(self, study: str, analysis: str, ask: str) -> None:
-        """Hand over what is stored for an ask; without an acknowledgement it is kept and handed over again."""
+        """Hand over what is stored for an ask; without an acknowledgement it is kept and handed over again.
+
+        After a failure this waits, longer each time: the hub would ask at once for what it does not have.
+        """
+        if self._hand_over(study, analysis, ask) is not None:
+            self._closing.wait(_pause(self._unsent))
+
+    def _hand_over(self, study: str, analysis: str, ask: str) -> Exception | None:
+        """None where it is acknowledged; else why not."""
+        try:
+            self._deliver(study, analysis, ask)
+        except Exception as error:  # a closed client too; what is stored is handed over again
+            if not self._closing.is_set():
+                self._journal(study, f"hub: {error}")
+                self._troubles["handing over"] = str(error)
+                self._unsent += 1
+                self._send_again.set()  # the next turn begins with handing over what is not acknowledged
+            return error
+        self._unsent = 0
+        self._troubles.pop("handing over", None)
+        return None
+
+    def _deliver(self, study: str, analysis: str, ask: str) -> None:
         row = self.store.release(study, analysis, ask)
         if row is None:
             return
         sealed = None if row["sealed"] is None else bytes(row["sealed"]).hex()
         reason = row["reason"] if sealed is None else None
         message = Delivery(study=study, analysis=analysis, ask=ask, sealed=sealed, reason=reason)
-        try:
-            with self._sending:
-                receipt = self.link.deliver(message)
-        except Exception as error:  # a closed client too; what is stored is handed over again
-            if self._closing.is_set():
-                return
-            self._journal(study, f"hub: {error}")
-            self._send_again.set()  # the next turn begins with handing over what is not acknowledged
-            return
+        with self._sending:
+            receipt = self.link.deliver(message)
         facts = {"analysis": analysis, "ask": ask, "hub_entry": receipt.index}
         entry = Entry("release.acknowledged", f"node:{self.link.site}", study=study, facts=facts)
         self.store.acknowledge((study, analysis, ask), json.dumps(receipt.to_dict()), entry)
+
+
+def _pause(failures: int) -> float:
+    """Seconds to the next try: twice as long after each failure, up to a bound; not at once for all nodes."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 8)) * random.uniform(0.5, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 import traceback
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
-from sojourn.errors import DisclosureRefused, EnvelopeRefused, SiteRefused, SojournError
+from sojourn.errors import AuditError, DisclosureRefused, EnvelopeRefused, SiteRefused, SojournError
 from sojourn.messages import Task
 from sojourn.node.admission import Admission, Run, reason_of
 from sojourn.node.airlock import Airlock, Place, decision
@@ -24,6 +25,7 @@ Sender = Callable[[str, str, str], None]  # study, analysis, ask
 Journal = Callable[[str, str], None]  # study, text that stays inside the site
 PARTING = 3.0  # seconds that the tasks in hand may take to notice that the node ends
 MOST_DECISIONS = 64  # of one analysis, refusals included
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 AGAIN = 5.0  # seconds before a task that could not even be refused is asked for again
 
 
@@ -54,6 +56,7 @@ class Runner:
         self._supports: dict[tuple[str, str], Support] = {}
         self._known: dict[str, str] = {}  # task → study
         self._ended: set[str] = set()
+        self.trouble = ""  # why the last task could not even be refused, for the custodian
 
     def known(self) -> list[str]:
         """Tasks in hand, which the hub need not send again."""
@@ -83,10 +86,12 @@ class Runner:
                 del self._known[key]
         if line is not None:
             line.end()
-        if self.store.run(study) is not None:
-            self.store.end(study, how, Entry("run.ended", self.actor, study=study, facts={"how": how}))
-        if computation is not None:
-            computation.cancel()
+        try:
+            if self.store.run(study) is not None:
+                self.store.end(study, how, Entry("run.ended", self.actor, study=study, facts={"how": how}))
+        finally:  # also where the disk is full, and the end is told again at the next turn
+            if computation is not None:
+                computation.cancel()
 
     def expire(self) -> None:
         """End the runs whose requests have expired, also where the hub is gone and will never say so."""
@@ -125,11 +130,13 @@ class Runner:
                 if self.store.asked(task.study, task.analysis) >= MOST_DECISIONS:
                     raise SiteRefused("rounds")  # not even stored: a hub may not fill the disk
                 self._answer(task, key)
-        except Exception:
+        except Exception as error:
             self._journal(task.study, traceback.format_exc())
+            self.trouble = str(error) if isinstance(error, SojournError) else "A task failed: see the journal."
             self._closing.wait(AGAIN)  # a full disk, say: the hub would send it at once
             self.forget(key)
             return
+        self.trouble = ""
         try:
             self._send(task.study, task.analysis, key)
         finally:
@@ -147,9 +154,15 @@ class Runner:
             self._compute(task, place)
         except DisclosureRefused:
             return  # the airlock has stored why
+        except AuditError:
+            raise  # what cannot be logged now, a full disk say, is no refusal: it is asked for again
         except SojournError as error:
             self._journal(task.study, traceback.format_exc())
             self.airlock.refuse(place, reason_of(error), "", self._clock())
+        except OSError as error:
+            self._journal(task.study, traceback.format_exc())
+            reason = "no space" if error.errno in NO_SPACE else "internal"
+            self.airlock.refuse(place, reason, "", self._clock())
         except Exception:
             self._journal(task.study, traceback.format_exc())
             self.airlock.refuse(place, "internal", "", self._clock())

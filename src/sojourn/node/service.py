@@ -23,6 +23,7 @@ from sojourn.node.airlock import Airlock
 from sojourn.node.config import NodeHome
 from sojourn.node.dataset import import_dataset, load_snapshot
 from sojourn.node.dictionary import Dictionary
+from sojourn.node.forward import Forward
 from sojourn.node.hub_link import HubLink
 from sojourn.node.journal import Journal
 from sojourn.node.opening import Openings
@@ -54,7 +55,7 @@ class Node:
         self._polling: Polling | None = None
         admission = Admission(store, home.site, key.public, policy.version, home.least_sites)
         airlock = Airlock(store, policy, home.site, key)
-        self.runner = Runner(store, admission, airlock, openings.open, self._send, clock, self.journal.write)
+        self.runner = Runner(store, admission, airlock, openings.open, self._send, Forward(clock), self.journal.write)
 
     # ---- the custodian's decisions
 
@@ -117,6 +118,7 @@ class Node:
             "site": self.home.site,
             "hub": self.home.hub,
             "connected": polling is not None and polling.connected.is_set(),
+            "trouble": " ".join(filter(None, (self.runner.trouble, polling.trouble if polling is not None else ""))),
             "sandbox": self._openings.name,
             "rules": self.publication().rules,
             "datasets": self.datasets(),

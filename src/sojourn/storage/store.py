@@ -113,8 +113,13 @@ class Store:
     def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query on a read-only connection, which sees one committed state."""
         options = {READ_ONLY: True}
-        with self._engine.connect() as connection, used_for(connection.execution_options(**options), Mode.READING):
-            return query(connection)
+        try:
+            with self._engine.connect() as connection, used_for(connection.execution_options(**options), Mode.READING):
+                return query(connection)
+        except OperationalError as error:
+            raise AuditError(
+                "The database cannot be read now.", remedy="Check that its disk is there and not full."
+            ) from error
 
     def receipt(self, index: int) -> Receipt:
         """The entry at this index with its proof in the latest checkpoint."""
@@ -220,7 +225,7 @@ class Store:
         for job, result, index in batch.stand:
             job.answer.set_result((result, index))
         for job, problem in batch.failed:
-            job.answer.set_exception(problem)
+            job.answer.set_exception(_unwritten(problem))
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -286,12 +291,7 @@ class Store:
         for job in jobs:
             if job.answer.done() or not (job.answer.running() or job.answer.set_running_or_notify_cancel()):
                 continue
-            lost = AuditError(
-                "The audit log could not be written; nothing has happened.",
-                remedy="Check the disk and run `sojourn audit verify`.",
-            )
-            lost.__cause__ = error
-            job.answer.set_exception(own.get(id(job), lost))
+            job.answer.set_exception(_unwritten(own[id(job)]) if id(job) in own else _lost(error))
 
     def _open(self) -> Head:
         try:
@@ -301,3 +301,17 @@ class Store:
             raise ConfigurationError(
                 "The database does not have the audit tables, or cannot be written.", remedy="Run the migrations first."
             ) from error
+
+
+def _lost(cause: BaseException) -> AuditError:
+    lost = AuditError(
+        "The audit log could not be written; nothing has happened.",
+        remedy="Check that the disk is not full, and run `sojourn audit verify`.",
+    )
+    lost.__cause__ = cause
+    return lost
+
+
+def _unwritten(problem: BaseException) -> BaseException:
+    """An action's own exception; what the database could not do in it, e.g. on a full disk, is the store's."""
+    return _lost(problem) if isinstance(problem, OperationalError) else problem

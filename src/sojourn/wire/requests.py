@@ -45,7 +45,7 @@ _REFUSALS = {
     "signature": ("The HTTP request is not signed as it must be.", "Use Sojourn's own client with your own key."),
     "unknown key": ("The HTTP request's key is not known here.", "Register your public key with the hub first."),
     "clock": (
-        "The HTTP request's time differs from this side's clock by more than a minute.",
+        "The sender's clock and the receiver's differ by more than a minute.",
         "Set both clocks by a time server, and try again.",
     ),
     "replayed": ("The HTTP request was already used.", "Send it again; if this happens again, report it."),
@@ -54,12 +54,21 @@ _REFUSALS = {
 
 
 class RequestRefused(IdentityError):
-    """An HTTP request that is not accepted; `reason`: signature, unknown key, clock, replayed or busy."""
+    """An HTTP request that is not accepted; `reason`: signature, unknown key, clock, replayed or busy.
 
-    def __init__(self, reason: str) -> None:
+    ahead: by how many seconds the sender's clock is ahead of ours, where that is the reason.
+    """
+
+    def __init__(self, reason: str, ahead: float = 0.0) -> None:
         sentence, remedy = _REFUSALS[reason]
-        super().__init__(sentence, remedy=remedy)
+        super().__init__(f"{sentence} {skew(ahead)}" if ahead else sentence, remedy=remedy)
         self.reason = reason
+        self.ahead = ahead
+
+
+def skew(ahead: float) -> str:
+    """By how much the sender's clock is ahead of the receiver's (behind it where negative), as a sentence."""
+    return f"The sender's is {abs(ahead):.0f} s {'ahead' if ahead > 0 else 'behind'}."
 
 
 class SignedAuth(httpx.Auth):
@@ -120,8 +129,9 @@ def verify(
         raise RequestRefused(resolver.refusal) from error
     if len(results) != 1 or resolver.key is None or not _is_our_profile(results[0], audience):
         raise RequestRefused("signature")
-    if abs(now - int(results[0].parameters["created"])) > MAX_SKEW:
-        raise RequestRefused("clock")
+    ahead = int(results[0].parameters["created"]) - now
+    if abs(ahead) > MAX_SKEW:
+        raise RequestRefused("clock", ahead)
     if seen(str(results[0].nonce)):
         raise RequestRefused("replayed")
     return resolver.key
