@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.storage.engine import open_engine
 from sojourn.storage.lock import HomeLock
 from sojourn.storage.migrate import upgrade
+from sojourn.storage.verifier import Verifier
 from sojourn.wire.address import Address
 from sojourn.wire.administration import administer, administration, listens
 from sojourn.wire.authorities import create_authority, issue_server
@@ -59,6 +61,7 @@ class HubProgram:
         self._lock = HomeLock(home.folder)
         self.home = home
         self.hub = open_hub(home)
+        self.verifier = Verifier(self.hub.store, lambda words: print(words, file=sys.stderr, flush=True))
         certificate, key = home.authority / "server.pem", home.authority / "server.key"
         self.server: Server = serve(application(self.hub), home.host, home.port, cert=certificate, key=key)
         self.local: Server = serve_locally(administration(functions(self.hub, self.address)), home.socket)
@@ -76,7 +79,8 @@ class HubProgram:
         return Address(self.url, self.home.name, pem, key.hex, token)
 
     def start(self) -> None:
-        """Take up running studies and answer requests."""
+        """Take up running studies and answer requests; AuditError where the log does not verify."""
+        self.verifier.start()
         self.hub.start()
         self.server.start()
         self.local.start()
@@ -86,6 +90,7 @@ class HubProgram:
         self.hub.bell.close()
         self.server.stop()
         self.local.stop()
+        self.verifier.close()
         self.hub.close()
         self._lock.release()
 

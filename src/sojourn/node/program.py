@@ -23,6 +23,7 @@ from sojourn.node.tables import metadata
 from sojourn.storage.engine import open_engine
 from sojourn.storage.lock import HomeLock
 from sojourn.storage.migrate import upgrade
+from sojourn.storage.verifier import Verifier
 from sojourn.wire.address import Address
 from sojourn.wire.administration import administer, administration, listens
 from sojourn.wire.requests import SignedAuth
@@ -101,10 +102,12 @@ class NodeProgram:
         self._lock = HomeLock(folder, 0.0 if listens(self.home.socket) else STARTING)
         self.link = link_of(self.home)
         self.node = open_node(self.home)
+        self.verifier = Verifier(self.node.store, lambda words: self.node.journal.write("", words))
         self.local: Server = serve_locally(administration(functions(self.node)), self.home.socket)
 
     def start(self) -> None:
-        """Begin; SandboxUnavailable where the configured sandbox cannot be had: such a node answers nothing."""
+        """Begin; AuditError where the log does not verify, SandboxUnavailable where the sandbox cannot be had."""
+        self.verifier.start()
         self.node.warm()
         self.local.start()
         self.node.connect(self.link)
@@ -112,6 +115,7 @@ class NodeProgram:
     def stop(self) -> None:
         """End within bounded time; nothing sealed is lost."""
         self.local.stop()
+        self.verifier.close()
         self.node.close()
         self._lock.release()
 

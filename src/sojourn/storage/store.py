@@ -86,6 +86,7 @@ class Store:
         self._attempts: Counter[Attempt] = Counter()
         self._alarmed = False
         self._closing = False
+        self._stopped: AuditError | None = None
         alarm_of(engine).listener = self._denied
         self._writer = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._writer.start()
@@ -149,6 +150,16 @@ class Store:
         """Verify the whole log from its raw entries."""
         return self.read(self._journal.verify)
 
+    @property
+    def size(self) -> int:
+        """Entries of the log."""
+        return self._head.size
+
+    def stop(self, error: AuditError) -> None:
+        """Take no write any more: each raises this error. For a log that was found damaged."""
+        with self._wake:
+            self._stopped = error
+
     def close(self) -> None:
         """Refuse new writes, finish those that are queued, and close the connections. Again is no error."""
         with self._wake:
@@ -173,6 +184,8 @@ class Store:
             raise AuditError("An action cannot write through the store again.", remedy="Use the action's connection.")
         job = _Job(make)
         with self._wake:
+            if self._stopped is not None:
+                raise AuditError(str(self._stopped.args[0]), remedy=self._stopped.remedy)
             if self._closing:
                 raise AuditError("The store is closed; nothing was written.", remedy="Start the program again.")
             self._queue.append(job)
