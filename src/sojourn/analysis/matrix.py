@@ -85,14 +85,14 @@ class Layout:
 def design(layout: Layout, population: Population) -> NDArray[np.float64]:
     """The design matrix, (rows, width); SiteRefused("dictionary") where a value has no place in it."""
     known: dict[Piece, Vector] = {}
-    matrix = np.ones((population.rows, layout.width), dtype=np.float64)
+    matrix = np.ones((population.rows, layout.width), dtype=np.float64, order="F")  # one column after the other
     for position, column in enumerate(layout.columns):
         for piece in column:
             if piece not in known:
                 known[piece] = piece.values(population)
             matrix[:, position] *= known[piece]
-    if not np.isfinite(matrix).all():
-        raise SiteRefused("dictionary")
+        if not np.isfinite(matrix[:, position]).all():
+            raise SiteRefused("dictionary")
     return matrix
 
 

@@ -40,7 +40,7 @@ class Population:
         return self.columns[name]
 
     def numeric(self, name: str) -> NDArray[np.float64]:
-        """A number or boolean as float64. Categories have no numeric value."""
+        """A number or boolean as float64; not to be written to. Categories have no numeric value."""
         if self.variables[name].kind is Kind.CATEGORY:
             raise TypeError("a category has no numeric value")
-        return self.column(name).astype(np.float64)
+        return self.column(name).astype(np.float64, copy=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -16,7 +17,9 @@ Persons = NDArray[np.uint32]
 
 def persons_of(persons: Persons) -> BitMap:
     """The distinct persons of some rows."""
-    return BitMap(persons)
+    return BitMap(
+        array("I", np.ascontiguousarray(persons, dtype=np.uint32).tobytes())
+    )  # read as a whole, not one by one
 
 
 def persons_by_place(persons: Persons, places: NDArray[np.generic], size: int) -> tuple[BitMap, ...]:
@@ -24,15 +27,17 @@ def persons_by_place(persons: Persons, places: NDArray[np.generic], size: int) -
     order = np.argsort(places, kind="stable")
     ends = np.searchsorted(places[order], np.arange(size + 1))
     ordered = persons[order]
-    return tuple(BitMap(ordered[start:end]) for start, end in pairwise(ends))
+    return tuple(persons_of(ordered[start:end]) for start, end in pairwise(ends))
 
 
 def largest_two(contributions: NDArray[np.float64]) -> NDArray[np.float64]:
     """The largest and second largest of each column, (2, columns), of (persons, columns); 0 where there are fewer."""
     top = np.zeros((2, contributions.shape[1]))
-    count = min(2, len(contributions))
-    if count:
-        top[:count] = np.sort(np.partition(contributions, len(contributions) - count, axis=0)[-count:], axis=0)[::-1]
+    for position, column in enumerate(contributions.T):
+        if len(column):
+            first = int(column.argmax())
+            top[0, position] = column[first]
+            top[1, position] = max(column[:first].max(initial=0.0), column[first + 1 :].max(initial=0.0))
     return top
 
 

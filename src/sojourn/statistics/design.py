@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -15,10 +15,11 @@ from sojourn.analysis.sets import largest_two, persons_by_place, persons_of
 from sojourn.analysis.support import Cells, Contributions, Design, Working
 from sojourn.analysis.terms import Category, Column
 from sojourn.analysis.variable import SITE, Kind
-from sojourn.statistics.leverage import largest_leverage
-from sojourn.statistics.rows import Rows
+from sojourn.statistics.leverage import largest_leverage, largest_under
+from sojourn.statistics.rows import Rows, Weighed
 
 Vector = NDArray[np.float64]
+_NORMAL = 1e-280  # working weights under this have lost digits
 
 
 def evidence(rows: Rows, outcome: str, family: str, weights: str | None, offset: str | None) -> Design:
@@ -26,7 +27,7 @@ def evidence(rows: Rows, outcome: str, family: str, weights: str | None, offset:
     persons = rows.population.persons
     everyone = persons_of(persons)
     leverage, rank = largest_leverage(rows)
-    per_person = np.bincount(np.unique(persons, return_inverse=True)[1], weights=rows.w)
+    per_person = rows.per_person(rows.w)
     return Design(
         persons=len(everyone),
         rows=len(persons),
@@ -39,21 +40,23 @@ def evidence(rows: Rows, outcome: str, family: str, weights: str | None, offset:
     )
 
 
-def working(rows: Rows, weight: Vector, *terms: Vector) -> Working | None:
-    """How few persons the sums rest on under these working weights and sizes of terms; None where none are made."""
+def working(rows: Rows, weighed: Weighed, centre: Vector) -> Working | None:
+    """How few persons the sums of a round rest on; None where no sums are made."""
+    weight, terms = weighed.weight, weighed.terms
     if not (all(np.isfinite(size).all() for size in (weight, *terms)) and (weight >= 0).all()):
         return None
     if not weight.any():
         return Working(0.0, 1.0)  # so steep that all weights underflow: the score is that of the few on the wrong side
-    codes = np.unique(rows.population.persons, return_inverse=True)[1]
-    sizes = [np.bincount(codes, weights=size / size.max()) for size in (weight, *terms) if size.any()]
-    leverage, _ = largest_leverage(replace(rows, w=weight / weight.max()))
-    return Working(min(float(size.sum() ** 2 / (size**2).sum()) for size in sizes), leverage)
+    sizes = [rows.per_person(size / size.max()) for size in (weight, *terms) if size.any()]
+    largest = float(weight.max())
+    gram = weighed.gram / largest if weighed.gram is not None and largest > _NORMAL else None
+    leverage = largest_under(rows, weight / largest, gram, centre)
+    return Working(min(float(size.sum() ** 2 / (size @ size)) for size in sizes), leverage)
 
 
 def two_valued(values: Vector) -> tuple[float, float] | None:
     """The two values of a column that holds exactly two."""
-    if not len(values):
+    if not len(values) or len(np.unique(values[:64])) > 2:
         return None
     low, high = float(values.min()), float(values.max())
     return (low, high) if low < high and bool(((values == low) | (values == high)).all()) else None
@@ -70,13 +73,12 @@ def outcome_classes(rows: Rows, outcome: str, family: str) -> tuple[Cells, ...]:
 
 def column_contributions(rows: Rows) -> Contributions:
     """The largest absolute contributions of persons to the sums of the raw design's columns."""
-    persons, codes = np.unique(rows.population.persons, return_inverse=True)
-    sizes = np.abs(rows.x)
-    if len(persons) < len(codes):
-        summed = [np.bincount(codes, weights=sizes[:, j], minlength=len(persons)) for j in range(sizes.shape[1])]
-        sizes = np.stack(summed, axis=1)
-    largest, second = largest_two(sizes)
-    return Contributions(("sum",), largest, second, sizes.sum(axis=0))
+    top, total = np.zeros((2, rows.layout.width)), np.zeros(rows.layout.width)
+    for position in range(rows.layout.width):
+        sizes = rows.per_person(np.abs(rows.x[:, position]))
+        top[:, position] = largest_two(sizes[:, None])[:, 0]
+        total[position] = sizes.sum()
+    return Contributions(("sum",), top[0], top[1], total)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def _factors(
     for name, values in numbers.items():
         if (pair := two_valued(values)) is not None:
             labelled = zip(("lower", "upper"), pair, strict=True)
-            factors[name] = {f"{name}={word}": BitMap(keys[values == value]) for word, value in labelled}
+            factors[name] = {f"{name}={word}": persons_of(keys[values == value]) for word, value in labelled}
     return factors
 
 

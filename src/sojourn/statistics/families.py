@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, gammaln, log_ndtr, ndtri, xlogy
+from scipy.special import gammaln, log_ndtr, ndtri, xlogy
 
 Vector = NDArray[np.float64]
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
@@ -75,12 +75,21 @@ def _logit_logs(eta: Vector) -> tuple[Vector, Vector]:
     return eta - positive, -positive
 
 
+def _logit_derivatives(eta: Vector, log_p: Vector, log_q: Vector) -> tuple[Vector, Vector]:
+    """1 - P and -P, each without cancellation."""
+    small = np.exp(-np.abs(eta))
+    likely = 1 / (1 + small)
+    rare = small * likely
+    positive = eta > 0
+    return np.where(positive, rare, likely), -np.where(positive, likely, rare)
+
+
 _SUCCESS: Mapping[str, _Success] = MappingProxyType(
     {
         "logit": _Success(
             lambda p: np.log(p / (1 - p)),
             _logit_logs,
-            lambda eta, log_p, log_q: (expit(-eta), -expit(eta)),
+            _logit_derivatives,
             lambda eta, up, down: (up * down, up * down),
         ),
         "probit": _Success(
@@ -111,6 +120,15 @@ _SUCCESS: Mapping[str, _Success] = MappingProxyType(
 )
 
 
+def _shares(y: Vector) -> bool:
+    """Whether an outcome is a share between 0 and 1, and not a yes or no."""
+    return bool(((y > 0) & (y < 1)).any())
+
+
+def _entropy(y: Vector) -> Vector:
+    return np.asarray(xlogy(y, y) + xlogy(1 - y, 1 - y)) if _shares(y) else np.zeros_like(y)
+
+
 def _binomial(link: str) -> Family:
     success = _SUCCESS[link]
 
@@ -118,7 +136,7 @@ def _binomial(link: str) -> Family:
         log_p, log_q = success.logs(eta)
         up, down = success.derivatives(eta, log_p, log_q)
         log_likelihood = np.where(y > 0, y * log_p, 0.0) + np.where(y < 1, (1 - y) * log_q, 0.0)
-        entropy = xlogy(y, y) + xlogy(1 - y, 1 - y)
+        entropy = _entropy(y)
         information = -w * up * down
         if link == "logit":
             curvature = information
@@ -132,8 +150,10 @@ def _binomial(link: str) -> Family:
         return _working(slopes, success.link(mean), y, w)
 
     def saturated(y: Vector, w: Vector) -> Vector:
+        if not _shares(y):
+            return np.zeros_like(y)
         ways = gammaln(w + 1) - gammaln(w * y + 1) - gammaln(w * (1 - y) + 1)
-        return np.asarray(w * (xlogy(y, y) + xlogy(1 - y, 1 - y)) + np.where((y > 0) & (y < 1), ways, 0.0))
+        return np.asarray(w * _entropy(y) + np.where((y > 0) & (y < 1), ways, 0.0))
 
     return Family("binomial", link, 0.0, 1.0, start, slopes, saturated)
 

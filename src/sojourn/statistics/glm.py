@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -24,7 +25,7 @@ from sojourn.errors import ConvergenceError, DisclosureRefused, PlanError
 from sojourn.statistics.argument import NAME
 from sojourn.statistics.design import column_contributions, evidence, outcome_classes, working
 from sojourn.statistics.families import LINKS, Family, family
-from sojourn.statistics.rows import Rows
+from sojourn.statistics.rows import Rows, Weighed
 
 Vector = NDArray[np.float64]
 _COLUMNS = ("estimate", "std_error", "statistic", "p_value", "ci_low", "ci_high")
@@ -137,13 +138,9 @@ class GLM:
 
     def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
         """See `Statistic`."""
-        rows, model = self._rows(population), self._family()
         if step == "handshake":
-            return rows.handshake()
-        centre = _real(broadcast["centre"])
-        if step == "start":
-            return rows.start(model, centre)
-        return rows.newton(model, centre, _real(broadcast["coefficients"]))
+            return self._rows(population).handshake()
+        return self._weighed(step, population, broadcast).partial
 
     def support(self, population: Population) -> Support:
         """See `Statistic`; rows of weight zero take no part."""
@@ -161,8 +158,8 @@ class GLM:
         """See `Statistic`; the coefficients, and in the first step the outcomes, decide what each row weighs."""
         if step == "handshake":
             return None
-        rows, model = self._rows(population), self._family()
-        return working(rows, *rows.weighed(model, _real(broadcast["centre"]), broadcast.get("coefficients")))
+        weighed = self._weighed(step, population, broadcast)
+        return working(self._rows(population), weighed, _real(broadcast["centre"]))
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
@@ -195,6 +192,9 @@ class GLM:
 
     def _rows(self, population: Population) -> Rows:
         return _latest.rows(self, population)
+
+    def _weighed(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Weighed:
+        return _latest.weighed(self, step, population, {name: _real(array) for name, array in broadcast.items()})
 
     def _within(self, started: Partial) -> Vector:
         """Coefficients that are always allowed: the mean of the starting predictors, or nothing at all."""
@@ -252,18 +252,35 @@ class GLM:
         return Estimate(("term",), _COLUMNS, rows, facts)
 
 
-class _Latest:
-    """The rows of the population used last, so that a run's rounds build its design once. Holds one at a time."""
+class _Latest(threading.local):
+    """The rows of the population used last, so that a run's rounds build its design once; and the sums of the last ask,
 
-    def __init__(self) -> None:
-        self._kept: tuple[GLM, Population, Rows] | None = None
+    which the round's evidence and its partial share. Holds one of each a thread.
+    """
+
+    _kept: tuple[GLM, Population, Rows] | None = None
+    _asked: tuple[Rows, str, dict[str, Vector], Weighed] | None = None
 
     def rows(self, model: GLM, population: Population) -> Rows:
         kept = self._kept
         if kept is None or kept[0] != model or kept[1] is not population:
+            self._kept = self._asked = None  # before the next is built, so that there are never two
             rows = Rows.of(model.formula, model.weights, family(model.distribution, model.link), population)
             kept = self._kept = (model, population, rows)
         return kept[2]
+
+    def weighed(self, model: GLM, step: str, population: Population, broadcast: dict[str, Vector]) -> Weighed:
+        rows, asked = self.rows(model, population), self._asked
+        if asked is None or asked[0] is not rows or asked[1] != step or not _equal(asked[2], broadcast):
+            self._asked = None
+            fitted = family(model.distribution, model.link)
+            made = rows.start(fitted, **broadcast) if step == "start" else rows.newton(fitted, **broadcast)
+            asked = self._asked = (rows, step, broadcast, made)
+        return asked[3]
+
+
+def _equal(one: Mapping[str, Vector], other: Mapping[str, Vector]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(array, other[name]) for name, array in one.items())
 
 
 _latest = _Latest()

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.analysis.matrix import Layout, design, outcome
-from sojourn.analysis.partial import Array, Partial
+from sojourn.analysis.partial import Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.terms import Formula
 from sojourn.errors import SiteRefused
 from sojourn.statistics.families import Family
+from sojourn.statistics.leverage import Leverages
 
 Vector = NDArray[np.float64]
 _BLOCK = 2**17  # numbers of the design that are worked on at once: they fit into a processor's cache
 
 
 @dataclass(frozen=True)
+class Weighed:
+    """One round's sums, and of each row its working weight and the sizes of its terms in score, moment or curvature.
+
+    gram: the design's cross-products under the working weights, around the round's centre; None where they have no end.
+    """
+
+    partial: Partial
+    weight: Vector
+    terms: tuple[Vector, ...]
+    gram: Vector | None
+
+
+@dataclass(frozen=True, eq=False)
 class Rows:
     """The rows of positive weight. x: the design (rows, columns); y: outcome; w: prior weights; offset."""
 
@@ -47,66 +62,85 @@ class Rows:
         offset = population.numeric(formula.offset) if formula.offset else np.zeros(population.rows)
         return cls(population, layout, design(layout, population), y, w, offset)
 
+    @cached_property
+    def codes(self) -> NDArray[np.int64] | None:
+        """The person of each row, numbered from 0; None where every row is a person."""
+        persons, codes = np.unique(self.population.persons, return_inverse=True)
+        return None if len(persons) == len(codes) else codes.astype(np.int64)
+
+    @cached_property
+    def largest(self) -> Vector:
+        """The largest absolute value of each column of the design."""
+        return np.array([max(column.max(), -column.min()) for column in self.x.T]) if len(self.y) else np.zeros(0)
+
+    @cached_property
+    def leverages(self) -> Leverages:
+        """Under the prior weights."""
+        return Leverages.under(self, self.w)
+
+    def per_person(self, values: Vector, rows: NDArray[np.int64] | None = None) -> Vector:
+        """The sum over each person's rows, of values of all rows or of these."""
+        if self.codes is None:
+            return values
+        return np.asarray(
+            np.bincount(self.codes if rows is None else self.codes[rows], weights=values), dtype=np.float64
+        )
+
+    def of_persons(self, persons: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The rows of some persons, marked in the order of `per_person`."""
+        return np.flatnonzero(persons if self.codes is None else persons[self.codes])
+
     def handshake(self) -> Partial:
         """Number of rows and sums of the design's columns."""
         return Partial({"n": np.array([len(self.y)]), "sum": self.x.sum(axis=0)})
 
-    def start(self, family: Family, centre: Vector) -> Partial:
+    def start(self, family: Family, centre: Vector) -> Weighed:
         """Weighted least squares at means made from the outcomes alone, on centred columns."""
         width = self.layout.width
         gram, moment, saturated = np.zeros((width, width)), np.zeros(width), 0.0
+        weight, term = np.zeros(len(self.y)), np.zeros(len(self.y))
         with np.errstate(all="ignore"):
             for part in self.blocks():
-                z, weight = family.start(self.y[part], self.w[part])
+                z, weight[part] = family.start(self.y[part], self.w[part])
+                term[part] = weight[part] * (z - self.offset[part])
                 x = self.x[part] - centre
-                gram += _gram(x, weight)
-                moment += x.T @ (weight * (z - self.offset[part]))
+                gram += _gram(x, weight[part])
+                moment += x.T @ term[part]
                 saturated += float(family.saturated(self.y[part], self.w[part]).sum())
-        return Partial({"gram": gram, "moment": moment, "saturated": np.array([saturated])})
+        partial = Partial({"gram": gram, "moment": moment, "saturated": np.array([saturated])})
+        return Weighed(partial, weight, (np.abs(term),), gram)
 
-    def newton(self, family: Family, centre: Vector, coefficients: Vector) -> Partial:
+    def newton(self, family: Family, centre: Vector, coefficients: Vector) -> Weighed:
         """Deviance, score, expected and, where it differs, observed information.
 
         `invalid` is 1, and all else 0, where a mean is outside its domain.
         """
         width = self.layout.width
         deviance, score, information = np.zeros(1), np.zeros(width), np.zeros((width, width))
-        curvature = np.zeros((width, width))
+        curvature, bent = np.zeros((width, width)), not family.canonical
+        weight, *terms = (np.zeros(len(self.y)) for _ in range(2 + bent))
         with np.errstate(all="ignore"):
             for part in self.blocks():
                 x = self.x[part] - centre
                 at = family.slopes(x @ coefficients + self.offset[part], self.y[part], self.w[part])
+                weight[part], terms[0][part] = at.information, np.abs(at.score)
                 if not (at.information >= 0).all():
                     deviance[0] = np.nan
                     break
                 deviance += at.deviance.sum()
                 score += x.T @ at.score
                 information += _gram(x, at.information)
-                if not family.canonical:
+                if bent:
+                    terms[1][part] = np.abs(at.curvature)
                     curvature += x.T @ (x * at.curvature[:, None])
         arrays = {"deviance": deviance, "score": score, "information": information}
-        if not family.canonical:
+        if bent:
             arrays["curvature"] = (curvature + curvature.T) / 2
         valid = all(bool(np.isfinite(array).all()) for array in arrays.values())
         if not valid:
             arrays = {name: np.zeros_like(array) for name, array in arrays.items()}
-        return Partial({**arrays, "invalid": np.array([0 if valid else 1])})
-
-    def weighed(self, family: Family, centre: Vector, coefficients: Array | None) -> tuple[Vector, Vector, Vector]:
-        """Of each row the working weight and the sizes of its terms in the score (or moment) and in the curvature."""
-        weight, term, curvature = (np.zeros(len(self.y)) for _ in range(3))
-        with np.errstate(all="ignore"):
-            for part in self.blocks():
-                y, w, offset = self.y[part], self.w[part], self.offset[part]
-                if coefficients is None:
-                    z, weight[part] = family.start(y, w)
-                    term[part] = np.abs(weight[part] * (z - offset))
-                else:
-                    at = family.slopes((self.x[part] - centre) @ coefficients + offset, y, w)
-                    weight[part], term[part] = at.information, np.abs(at.score)
-                    if not family.canonical:
-                        curvature[part] = np.abs(at.curvature)
-        return weight, term, curvature
+        partial = Partial({**arrays, "invalid": np.array([0 if valid else 1])})
+        return Weighed(partial, weight, tuple(terms), information if valid else None)
 
     def blocks(self) -> Iterator[slice]:
         """Pieces of rows, of a size that a pass over the design is fastest with."""
