@@ -218,6 +218,20 @@ def test_each_worker_is_used_once(pool: Pool) -> None:
     third.close()
 
 
+def test_the_end_of_a_run_makes_the_next_worker_ready(pool: Pool) -> None:
+    """Not its beginning: a worker that starts would compete with the run's first rounds."""
+    first = Computation(pool, population(), ANALYSES)
+    assert pool._stock == []
+    first.finish()
+    [ready] = pool._stock
+    second = Computation(pool, population(), ANALYSES)
+    assert second._session is ready
+    second.cancel()
+    pool.close()
+    second.finish()
+    assert pool._stock == []
+
+
 def test_a_worker_that_died_in_stock_is_replaced(pool: Pool) -> None:
     pool._stock[0].kill()
     session = pool.take()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from sojourn.analysis.partial import Partial, encode
 from sojourn.analysis.population import Population
 from sojourn.analysis.statistic import Ask, Statistic
 from sojourn.analysis.support import Support, Working
-from sojourn.errors import REASONS, SiteRefused
+from sojourn.errors import REASONS, SandboxUnavailable, SiteRefused
 from sojourn.node.evidence import support_from_dict, working_from_dict
 from sojourn.node.prepared import write_population
 from sojourn.node.sandbox import Pool, end
@@ -77,6 +78,12 @@ class Computation:
         self._session.kill()
         with self._taking:  # a request in hand has seen its worker die, and left
             end(self._session)
+
+    def finish(self) -> None:
+        """As `cancel`, and see to a warm worker for the next run."""
+        self.cancel()
+        with contextlib.suppress(SandboxUnavailable, OSError):  # the next run finds out, and refuses
+            self._pool.restock()
 
     def _ask(self, document: Mapping[str, Any]) -> dict[str, Any]:
         with self._taking:

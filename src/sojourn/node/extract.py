@@ -60,18 +60,22 @@ def extract(
     names = tuple(sorted({name for analysis in plan.analyses.values() for name in analysis.variables()} - {SITE}))
     values = _query(home, frozen, _statement(names, plan, frozen.dictionary.columns))
     persons = np.asarray(values.pop(PERSON), dtype=np.uint32)
-    stays = ~np.isin(persons, np.fromiter(opted_out, dtype=np.uint32))
-    persons = persons[stays]
+    out = np.fromiter(opted_out, dtype=np.uint32)
+    if len(out):
+        stays = ~np.isin(persons, out)
+        persons, values = persons[stays], {name: np.ma.asarray(column)[stays] for name, column in values.items()}
     complete = np.ones(len(persons), dtype=bool)
     missing: dict[str, NDArray[np.uint32]] = {}
     for name in names:
-        values[name] = np.ma.asarray(values[name])[stays]
         absent = np.ma.getmaskarray(values[name])
         missing[name] = np.unique(persons[absent])
         complete &= ~absent
-    columns = {name: _column(values[name][complete], plan.variables[name]) for name in names}
+    selected = len(persons)
+    if not complete.all():
+        persons, values = persons[complete], {name: values[name][complete] for name in names}
+    columns = {name: _column(values.pop(name), plan.variables[name]) for name in names}
     variables = with_site(plan.variables, tuple(roster))
-    return Extracted(Population(site, variables, columns, persons[complete], missing), frozen, len(persons))
+    return Extracted(Population(site, variables, columns, persons, missing), frozen, selected)
 
 
 def _check_condition(plan: Plan, dictionary: Dictionary) -> None:
@@ -148,7 +152,7 @@ def _column(values: NDArray[Any], variable: Variable) -> NDArray[np.generic]:
     """Complete values in the population's types; fail closed on what import should have refused."""
     plain = np.ma.getdata(values)
     if variable.kind is Kind.NUMBER:
-        numbers = plain.astype(np.float64)
+        numbers = plain.astype(np.float64, copy=False)
         if not np.isfinite(numbers).all():
             raise SiteRefused("dictionary")
         return numbers

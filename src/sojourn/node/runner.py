@@ -91,7 +91,7 @@ class Runner:
                 self.store.end(study, how, Entry("run.ended", self.actor, study=study, facts={"how": how}))
         finally:  # also where the disk is full, and the end is told again at the next turn
             if computation is not None:
-                computation.cancel()
+                computation.finish()
 
     def expire(self) -> None:
         """End the runs whose requests have expired, also where the hub is gone and will never say so."""

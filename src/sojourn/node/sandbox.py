@@ -113,11 +113,17 @@ class _ThreadSession:
 
 
 class Pool:
-    """Warm workers in stock: interpreter and libraries are loaded, the run's data are not. Each is used once."""
+    """Warm workers in stock: interpreter and libraries are loaded, the run's data are not. Each is used once.
+
+    A worker that is taken is not replaced at once, for starting one would compete with the run's first rounds: who
+    ends a run calls `restock`.
+    """
 
     def __init__(self, sandbox: Sandbox, jobs: Path, size: int = 1) -> None:
         self.sandbox = sandbox
         self._jobs = jobs
+        self._size = size
+        self._open = True
         self._lock = threading.Lock()
         jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in jobs.glob("*/data"):  # of a node that was killed
@@ -127,9 +133,8 @@ class Pool:
     def take(self) -> Session:
         """A worker that is ready; SiteRefused("no sandbox") where none starts."""
         with self._lock:
-            stock, self._stock = self._stock, []
-            session = stock.pop(0) if stock else self._start()
-            self._stock = [*stock, self._start()]
+            session = self._stock.pop(0) if self._stock else None
+        session = session or self._start()
         for spare in (True, False):
             try:
                 session.ask({"hello": None}, _STARTING)
@@ -140,9 +145,16 @@ class Pool:
                     session = self._start()
         raise SiteRefused("no sandbox")
 
+    def restock(self) -> None:
+        """Start what the stock lacks."""
+        with self._lock:
+            while self._open and len(self._stock) < self._size:
+                self._stock.append(self._start())
+
     def close(self) -> None:
         """End the workers in stock; those taken belong to their takers."""
         with self._lock:
+            self._open = False
             stock, self._stock = self._stock, []
         for session in stock:
             end(session)
