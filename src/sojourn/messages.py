@@ -13,7 +13,15 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import rfc8785
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from sojourn.analysis.partial import MOST_NUMBERS, decode, encode
 from sojourn.analysis.statistic import Ask
@@ -29,6 +37,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 SITE_NAME = r"^[A-Za-z][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=SITE_NAME)]
 Word = Annotated[str, Field(min_length=1, max_length=40)]
+Note = Annotated[str, Field(min_length=1, max_length=4000)]  # a C2SP signed note
 
 
 def _finite(document: dict[str, Any]) -> dict[str, Any]:
@@ -185,22 +194,41 @@ class Publish(Message):
     sandbox: str
 
 
+class Shown(Message):
+    """One party's log, for the other one to witness: its latest signed checkpoint, proven from `old` on.
+
+    `old`: the size that the other one remembers, as far as known here. `remembers`: what this party remembers of the
+    other's log, under its cosignature. `refused`: why it does not accept the other's log.
+    """
+
+    checkpoint: Note
+    old: Annotated[int, Field(ge=0)]
+    proof: Annotated[list[Digest], Field(max_length=63)]
+    remembers: Note | None
+    refused: Word | None
+
+
 class Poll(Message):
-    """A node asks for work. `known`: tasks in hand; `running`: studies in hand."""
+    """A node asks for work. `known`: tasks in hand; `running`: studies in hand; `log`: not said before version 0.2."""
 
     protocol: int
     software: str
     known: list[Digest]
     running: list[Hex16]
     wait: Annotated[float, Field(ge=0, le=30)]
+    log: Shown | None = None
 
 
 class Work(Message):
-    """What the hub answers: new tasks, studies that have ended, and the hub's time (UTC seconds)."""
+    """What the hub answers: new tasks, studies that have ended, and the hub's time (UTC seconds).
+
+    `log` is set only for a node that showed its own: an older one would not know the word.
+    """
 
     tasks: list[Task]
     ended: dict[str, Literal["completed", "failed", "cancelled"]]
     time: float
+    log: Shown | None = None
 
 
 class Delivery(Message):
@@ -236,6 +264,15 @@ class SiteView(Message):
     online: bool
     datasets: list[Document]
     rules: Document
+    suspended: Word | None = None  # `log`: hub or site does not trust the other's log, so that it gets no task
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `suspended` where there is nothing to say: an older client does not know the word."""
+        document: dict[str, Any] = dump(self)
+        if self.suspended is None:
+            document.pop("suspended", None)
+        return document
 
 
 class Federation(Message):
@@ -295,3 +332,8 @@ class ResultsView(Message):
     receipts: list[Document]
     log_origin: str
     log_key: Digest
+
+
+def log_of(site: str) -> str:
+    """The origin of a site's log."""
+    return f"{site}.node"

@@ -17,7 +17,7 @@ from sojourn.errors import AuditError
 from sojourn.identity.keys import PrivateKey, PublicKey
 
 NOTE_BYTES_MAX = 100_000  # room for 16 post-quantum signatures, as the signed-note format demands
-_ED25519 = b"\x01"
+ED25519 = b"\x01"  # the algorithm byte of a log's own signature
 _SIZE = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 _SIGNATURE = re.compile(r"— (?P<name>[^\s+]+) (?P<blob>[A-Za-z0-9+/]+={0,2})")
 
@@ -39,8 +39,13 @@ def sign(checkpoint: Checkpoint, key: PrivateKey) -> str:
     """The checkpoint as a signed note, the origin being the key's name; AuditError for an origin that cannot be one."""
     require_origin(checkpoint.origin)
     text = checkpoint.text()
-    blob = _key_id(checkpoint.origin, key.public) + key.sign(text.encode("utf-8"))
-    return f"{text}\n— {checkpoint.origin} {base64.b64encode(blob).decode('ascii')}\n"
+    blob = key_id(checkpoint.origin, key.public) + key.sign(text.encode("utf-8"))
+    return f"{text}\n{signature_line(checkpoint.origin, blob)}"
+
+
+def signature_line(name: str, blob: bytes) -> str:
+    """A line of a signed note: the key's name, then its id and its signature in base64."""
+    return f"— {name} {base64.b64encode(blob).decode('ascii')}\n"
 
 
 def require_origin(origin: str) -> None:
@@ -53,8 +58,8 @@ def require_origin(origin: str) -> None:
 
 def read(note: str, origin: str, public_key: PublicKey) -> Checkpoint:
     """The checkpoint that this key signed under this origin; AuditError for anything else."""
-    text, signatures = _divide(note)
-    expected = _key_id(origin, public_key)
+    text, signatures = divide(note)
+    expected = key_id(origin, public_key)
     ours = [blob[4:] for name, blob in signatures if name == origin and blob[:4] == expected]
     if not ours:
         raise _refusal("is not signed by the expected key")
@@ -63,12 +68,16 @@ def read(note: str, origin: str, public_key: PublicKey) -> Checkpoint:
     return _parse(text, origin)
 
 
-def _key_id(name: str, key: PublicKey) -> bytes:
-    return hashlib.sha256(name.encode("utf-8") + b"\n" + _ED25519 + key.raw).digest()[:4]
+def key_id(name: str, key: PublicKey, algorithm: bytes = ED25519) -> bytes:
+    """The four bytes that name a key for one use of it."""
+    return hashlib.sha256(name.encode("utf-8") + b"\n" + algorithm + key.raw).digest()[:4]
 
 
-def _divide(note: str) -> tuple[str, list[tuple[str, bytes]]]:
-    """The signed text and the signatures (key name, key id and signature), by the rules of the signed-note format."""
+def divide(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """The signed text and the signatures (key name, key id and signature), by the rules of the signed-note format.
+
+    AuditError for what is not a signed note; nothing is verified.
+    """
     try:
         length = len(note.encode("utf-8"))
     except UnicodeEncodeError as error:

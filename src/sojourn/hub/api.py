@@ -132,13 +132,15 @@ def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
     async def poll(site: str, request: Request) -> Response:
         _, message = await node(request, site, Poll)
         until = time.monotonic() + message.wait
+        heard = await run_in_threadpool(hub.hear, site, message)
         with hub.bell.listening(f"site:{site}") as listener:
             while True:
-                work: Work = await run_in_threadpool(hub.poll, site, message)
+                work: Work = await run_in_threadpool(hub.poll, site, message, heard)
                 left = until - time.monotonic()
-                if work.tasks or work.ended or left <= 0 or hub.bell.closed:
-                    # Checked when it was made: a long transcript is not checked again on its way out.
-                    return Response(work.model_dump_json(), media_type="application/json")
+                if work.tasks or work.ended or heard.fresh or left <= 0 or hub.bell.closed:
+                    # Checked when it was made: a long transcript is not checked again on its way out. What was not
+                    # set is not sent: an older node does not know the word.
+                    return Response(work.model_dump_json(exclude_unset=True), media_type="application/json")
                 await listener.heard(left)
 
     @app.post("/v1/sites/{site}/deliveries")

@@ -10,7 +10,7 @@ import typer
 from sojourn.hub import program
 from sojourn.hub.config import HubHome
 from sojourn.identity.keys import PublicKey
-from sojourn.report.printing import answer, rows
+from sojourn.report.printing import answer, rows, witnesses
 from sojourn.wire.serving import until_told_to_stop
 
 app = typer.Typer(help="Run the middle of a federation. It sees no records.", no_args_is_help=True)
@@ -72,11 +72,28 @@ def show(
     answer(found, as_json)
     if not as_json:
         sites = [{**site, "tables": [data["table"] for data in site["datasets"]]} for site in found["sites"]]
-        rows(f"Sites at {found['url']}", ("site", "online", "tables", "key"), sites)
+        rows(f"Sites at {found['url']}", ("site", "online", "suspended", "tables", "key"), sites)
         if found["clocks"]:
             ahead = ", ".join(f"{site} {words}" for site, words in found["clocks"].items())
             print(f"Refused because their clocks and this one's differ: {ahead}. Set all by a time server.")
+        witnesses(found["log"])
         print(f"Address for `sojourn login`:\n{found['address']}")
+
+
+@app.command("accept-log")
+def accept_log(
+    site: Annotated[str, typer.Argument(help="The site whose log is under suspicion.")],
+    reason: Annotated[str, typer.Option(help="Why it may be trusted again; it is logged.")],
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Trust a site's log again after its custodian explained why it was cut or changed. The evidence is kept.
+
+    Example: sojourn hub accept-log Cleveland --reason "restored from the backup of Monday, recovered"
+    """
+    done = program.ask(home, "accept_log", site=site, reason=reason)
+    words = f"The log of {site} is trusted again at {done['now']} entries; {done['remembered']} were remembered."
+    answer(done, as_json, [words])
 
 
 @app.command()

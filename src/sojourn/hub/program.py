@@ -106,6 +106,7 @@ def functions(hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable
             "clocks": {site: f"{ahead:+.0f} s" for site, ahead in hub.clocks().items()},
             "studies": [{"study": row["id"], "title": row["title"]} for row in hub.store.live_studies()],
             "diagram": diagram(hub),
+            "log": hub.witnessing.facts(),
         }
 
     def invite(site: str) -> str:
@@ -126,6 +127,7 @@ def functions(hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable
         "invite": invite,
         "add_project": add_project,
         "add_member": add_member,
+        "accept_log": hub.accept_log,
         "verify": verify,
         "checkpoint": hub.store.checkpoint,
     }

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import select
 
@@ -19,7 +20,7 @@ from sojourn.errors import EnvelopeRefused, IdentityError, SojournError, StudyFa
 from sojourn.hub.bell import Bell
 from sojourn.hub.store import HubStore
 from sojourn.hub.studies import ABORT_AFTER, Studies
-from sojourn.hub.tables import sites
+from sojourn.hub.tables import metadata, sites
 from sojourn.identity.envelope import MAX_LIFETIME, Envelope, Request
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import (
@@ -33,8 +34,10 @@ from sojourn.messages import (
     SiteView,
     Submitted,
     Work,
+    log_of,
     site_name,
 )
+from sojourn.storage.witnessing import Heard, Peer, Witnessing
 from sojourn.study.catalogue import Dataset, check
 from sojourn.study.lifecycle import STUDY
 from sojourn.study.plan import Plan
@@ -55,6 +58,7 @@ class Hub:
         self.clock = clock
         self.bell = Bell()
         self.studies = Studies(store, self.bell, clock, abort_after)
+        self.witnessing = Witnessing(store, metadata, "hub", recovers=False)
         self._seen: dict[str, float] = {}
         self._ahead: dict[str, float] = {}
         self._closing = threading.Event()
@@ -102,6 +106,12 @@ class Hub:
         entry = Entry("site.invited", "administrator", facts={"site": site})
         self.store.add_token(_digest(secret), site, self.clock() + TOKEN_LIFE, entry)
         return secret
+
+    def accept_log(self, site: str, reason: str) -> dict[str, Any]:
+        """Trust a suspected site's log again, in the state that it showed last."""
+        done = self.witnessing.accept(self._peer(site), reason, "administrator")
+        self.bell.ring(f"site:{site}")
+        return done
 
     # ---- nodes
 
@@ -155,14 +165,34 @@ class Hub:
         """The sites whose requests are refused because of their clocks, and by how many seconds they are ahead."""
         return dict(self._ahead)
 
-    def poll(self, site: str, message: Poll) -> Work:
-        """What a node has to do now; empty when there is nothing."""
+    def hear(self, site: str, message: Poll) -> Heard:
+        """Witness the log that a node shows with its poll; its polls are answered whatever this finds."""
         if message.protocol != PROTOCOL:
             raise version_differs(message.software)
+        return self.witnessing.hear(self._peer(site), message.log)
+
+    def poll(self, site: str, message: Poll, heard: Heard | None = None) -> Work:
+        """What a node has to do now; empty when there is nothing, or while one of both does not trust the other's log.
+
+        heard: what `hear` found, where the same poll asks again.
+        """
+        if heard is None:
+            heard = self.hear(site, message)
         self._seen[site] = self.clock()
         ended = self.studies.ended(site, message.running, message.known)
-        tasks = self.studies.tasks_for(site, set(message.known))
-        return Work(tasks=tasks, ended=ended, time=self.clock())
+        if message.log is None:
+            tasks = [] if heard.refused else self.studies.tasks_for(site, set(message.known))
+            return Work(tasks=tasks, ended=ended, time=self.clock())
+        trusted = not heard.refused and message.log.refused is None
+        tasks = self.studies.tasks_for(site, set(message.known)) if trusted else []
+        log = self.witnessing.show(log_of(site), heard.since)
+        return Work(tasks=tasks, ended=ended, time=self.clock(), log=log)
+
+    def _peer(self, site: str) -> Peer:
+        row = self.store.site(site)
+        if row is None:
+            raise StudyFailed("There is no such site.", remedy="See `sojourn hub show`.")
+        return Peer(log_of(site), PublicKey.from_hex(row["log_key"]))
 
     # ---- researchers
 
@@ -185,6 +215,7 @@ class Hub:
     def site_views(self) -> list[SiteView]:
         """Every joined site with what it published."""
         views = []
+        suspended = self.witnessing.suspended()
         for row in self.store.rows(select(sites).order_by(sites.c.name)):
             published = json.loads(row["published"])
             online = self.clock() - self._seen.get(row["name"], 0.0) < ONLINE
@@ -195,6 +226,7 @@ class Hub:
                     online=online,
                     datasets=published["datasets"],
                     rules=published["rules"],
+                    suspended="log" if log_of(row["name"]) in suspended else None,
                 )
             )
         return views

@@ -5,9 +5,11 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 from sojourn.storage.log import log_tables
+from sojourn.storage.witness_tables import witness_tables
 
 metadata = MetaData()
 log_tables(metadata)
+witness_tables(metadata)
 
 projects = Table("project", metadata, Column("name", String(80), primary_key=True))
 

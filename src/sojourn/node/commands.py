@@ -12,7 +12,7 @@ from sojourn.identity.keys import PublicKey
 from sojourn.node import program
 from sojourn.node.config import NodeHome
 from sojourn.node.draft import draft_dictionary
-from sojourn.report.printing import answer, rows
+from sojourn.report.printing import answer, rows, witnesses
 from sojourn.wire.serving import until_told_to_stop
 
 app = typer.Typer(help="Run a custodian's node, beside its data. It only calls out.", no_args_is_help=True)
@@ -106,6 +106,21 @@ def revoke(project: ProjectName, key: KeyFile, home: Home = HERE, as_json: AsJso
     answer(done, as_json, [f"Key {done['key']} is no longer approved for {project}."])
 
 
+@app.command("accept-log")
+def accept_log(
+    reason: Annotated[str, typer.Option(help="Why it may be trusted again; it is logged.")],
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Trust the hub's log again after its administrator explained why it was cut or changed. The evidence is kept.
+
+    Example: sojourn node accept-log --reason "the hub was restored from the backup of Monday"
+    """
+    done = program.ask(home, "accept_log", reason=reason)
+    words = f"The hub's log is trusted again at {done['now']} entries; {done['remembered']} were remembered."
+    answer(done, as_json, [words])
+
+
 @app.command()
 def show(home: Home = HERE, as_json: AsJson = False) -> None:
     """Settings, datasets, approvals and runs of this node.
@@ -119,6 +134,7 @@ def show(home: Home = HERE, as_json: AsJson = False) -> None:
         print(f"{found['site']} · hub {found['hub'] or 'none'} · {state} · sandbox {found['sandbox']}")
         if found["trouble"]:
             print(f"Trouble: {found['trouble']}")
+        witnesses(found["log"])
         rows("Datasets", ("table", "snapshot", "rows", "persons"), found["datasets"])
         rows("Approvals", ("project", "key", "tables", "approved", "revoked"), found["approvals"])
         rows("Runs", ("study", "project", "plan", "key", "ended"), found["runs"])

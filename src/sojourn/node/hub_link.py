@@ -9,7 +9,8 @@ import httpx
 from sojourn import __version__
 from sojourn.audit.receipt import Receipt
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import PROTOCOL, Acknowledgement, Delivery, Join, Joined, Poll, Publish, Work
+from sojourn.messages import PROTOCOL, Acknowledgement, Delivery, Join, Joined, Poll, Publish, Shown, Work
+from sojourn.storage.witnessing import Peer
 from sojourn.wire.transport import call
 
 
@@ -31,9 +32,14 @@ class HubLink:
         """Tell the federation which datasets there are, by their approved dictionaries."""
         self._call(f"/v1/sites/{self.site}/publication", message)
 
-    def poll(self, known: list[str], running: list[str], wait: float) -> Work:
-        """Ask for work; the hub answers when there is some, or after `wait` seconds."""
-        message = Poll(protocol=PROTOCOL, software=__version__, known=known, running=running, wait=wait)
+    @property
+    def peer(self) -> Peer:
+        """The hub as the owner of a log."""
+        return Peer(self.federation, self.log_key)
+
+    def poll(self, known: list[str], running: list[str], wait: float, log: Shown | None = None) -> Work:
+        """Ask for work and show this node's log; the hub answers when there is work, or after `wait` seconds."""
+        message = Poll(protocol=PROTOCOL, software=__version__, known=known, running=running, wait=wait, log=log)
         return Work.model_validate(self._call(f"/v1/sites/{self.site}/poll", message))
 
     def deliver(self, message: Delivery) -> Receipt:

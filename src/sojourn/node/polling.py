@@ -8,17 +8,23 @@ import threading
 from collections.abc import Callable
 
 from sojourn.audit.entry import Entry
-from sojourn.messages import Delivery, Publish
+from sojourn.messages import Delivery, Publish, Work
 from sojourn.node.hub_link import HubLink
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
+from sojourn.storage.witnessing import Witnessing
 from sojourn.wire.requests import MAX_SKEW, skew
 from sojourn.wire.transport import ServerRefused
 
 LONGEST_POLL = 20.0
 LONGEST_PAUSE = 30.0
 FIRST_PAUSE = 0.25
+HELD = 5.0  # seconds between polls of a node that takes nothing, where the hub answers at once
 PARTING = 2.0
+_WORDS = {
+    "": "The hub's log is accepted.",
+    "behind": "The hub remembers more of this node's log than it holds: run `sojourn node recover`.",
+}
 
 
 class Polling:
@@ -32,8 +38,10 @@ class Polling:
         publication: Callable[[], Publish],
         clock: Callable[[], float],
         journal: Callable[[str, str], None],
+        witnessing: Witnessing,
     ) -> None:
         self.link = link
+        self.witnessing = witnessing
         self.store = store
         self.runner = runner
         self._publication = publication
@@ -47,6 +55,9 @@ class Polling:
         self._sending = threading.Lock()
         self._unsent = 0  # failures to hand over since the last success
         self._troubles: dict[str, str] = {}
+        self._since: int | None = None  # the size of our log that the hub remembers
+        self._held = witnessing.distrusts(link.peer.origin)
+        self._turned = threading.Event()  # a person decided something about a log
         self._thread = threading.Thread(target=self._run, name=f"node-{link.site}", daemon=True)
         self.connected = threading.Event()
 
@@ -57,6 +68,7 @@ class Polling:
     def leave(self) -> None:
         """Ask no more after the poll in hand."""
         self._closing.set()
+        self._turned.set()
 
     def stop(self) -> None:
         """Ask no more. A poll that the hub still holds is left to end by itself: what it brings is not taken."""
@@ -73,6 +85,10 @@ class Polling:
     def trouble(self) -> str:
         """What stands between this node and its hub now, for its custodian; empty where nothing does."""
         return " ".join(self._troubles.values())
+
+    def again(self) -> None:
+        """A log was accepted or recovered: do not wait before the next poll."""
+        self._turned.set()
 
     def _run(self) -> None:
         failures = 0
@@ -101,9 +117,10 @@ class Polling:
             self._send_again.clear()
             self._resend()
         self.runner.expire()
-        work = self.link.poll(self.runner.known(), self.store.live_runs(), LONGEST_POLL)
+        shown = self.witnessing.show(self.link.peer.origin, self._since)
+        work = self.link.poll(self.runner.known(), self.store.live_runs(), LONGEST_POLL, shown)
         self._compare_clocks(self._clock() - work.time)
-        if self._closing.is_set():
+        if self._closing.is_set() or not self._trusted(work):
             return
         for study, how in work.ended.items():
             self.runner.end(study, how)
@@ -117,6 +134,21 @@ class Polling:
         words = f"The clocks of this machine and of the hub differ by more than a minute. {skew(ahead)}"
         self._troubles["clock"] = words = words.replace("The sender's", "This machine's")
         self._journal("", f"{words} Remedy: Set both by a time server.")
+
+    def _trusted(self, work: Work) -> bool:
+        """Witness the hub's log before anything that it says is believed: no task of a suspected hub, no end either."""
+        heard = self.witnessing.hear(self.link.peer, work.log)
+        self._since = heard.since if work.log is not None else None
+        held = "behind" if heard.behind else heard.refused
+        if held != self._held:
+            self._journal("", _WORDS.get(held, f"The log that the hub shows is not accepted: {held}."))
+            if self._held and not held:
+                self._send_again.set()
+            self._held = held
+        if held and (work.tasks or work.ended):
+            self._turned.wait(HELD)
+        self._turned.clear()
+        return not held
 
     def _resend(self) -> None:
         for row in self.store.unacknowledged():
@@ -149,13 +181,14 @@ class Polling:
 
     def _deliver(self, study: str, analysis: str, ask: str) -> None:
         row = self.store.release(study, analysis, ask)
-        if row is None:
+        if row is None or self._held:  # kept, and handed over when the hub's log is accepted
             return
         sealed = None if row["sealed"] is None else bytes(row["sealed"]).hex()
         reason = row["reason"] if sealed is None else None
         message = Delivery(study=study, analysis=analysis, ask=ask, sealed=sealed, reason=reason)
         with self._sending:
             receipt = self.link.deliver(message)
+        self.witnessing.compare(self.link.peer, receipt.checkpoint)
         facts = {"analysis": analysis, "ask": ask, "hub_entry": receipt.index}
         entry = Entry("release.acknowledged", f"node:{self.link.site}", study=study, facts=facts)
         self.store.acknowledge((study, analysis, ask), json.dumps(receipt.to_dict()), entry)

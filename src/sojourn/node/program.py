@@ -13,6 +13,7 @@ from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import StandardPolicy
 from sojourn.errors import ConfigurationError
 from sojourn.identity.keys import PrivateKey, PublicKey
+from sojourn.messages import log_of
 from sojourn.node.config import SETTINGS, NodeHome
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.hub_link import HubLink
@@ -24,6 +25,7 @@ from sojourn.storage.engine import open_engine
 from sojourn.storage.lock import HomeLock
 from sojourn.storage.migrate import upgrade
 from sojourn.storage.verifier import Verifier
+from sojourn.storage.witnessing import Peer
 from sojourn.wire.address import Address
 from sojourn.wire.administration import administer, administration, listens
 from sojourn.wire.requests import SignedAuth
@@ -72,8 +74,12 @@ def link_of(home: NodeHome) -> HubLink:
         raise ConfigurationError("The node has not joined a federation.", remedy="Run `sojourn node join LINE` first.")
     auth = SignedAuth(PrivateKey.load(home.key), audience=home.federation)
     client = https_client(home.hub, home.authority.read_text(encoding="ascii"), auth, PATIENCE)
-    log_key = PublicKey.from_hex((home.folder / "hub-log.pub").read_text(encoding="ascii"))
-    return HubLink(client, home.site, home.federation, log_key)
+    return HubLink(client, home.site, home.federation, hub_log_key(home))
+
+
+def hub_log_key(home: NodeHome) -> PublicKey:
+    """The key of the hub's log, pinned when the node joined."""
+    return PublicKey.from_hex((home.folder / "hub-log.pub").read_text(encoding="ascii"))
 
 
 def open_node(
@@ -90,8 +96,11 @@ def open_node(
     engine = open_engine(home.database)
     upgrade(engine, MIGRATIONS)
     key = PrivateKey.load(home.log_key)
-    store = NodeStore(engine, metadata, key, f"{home.site}.node", lambda: datetime.fromtimestamp(clock(), UTC))
-    return Node(home, store, PrivateKey.load(home.key), policy, openings or Openings(home), clock)
+    store = NodeStore(engine, metadata, key, log_of(home.site), lambda: datetime.fromtimestamp(clock(), UTC))
+    node = Node(home, store, PrivateKey.load(home.key), policy, openings or Openings(home), clock)
+    if home.hub:
+        node.hub = Peer(home.federation, hub_log_key(home))
+    return node
 
 
 class NodeProgram:
@@ -137,6 +146,7 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "add_dataset": add_dataset,
         "datasets": node.datasets,
         "released": node.released,
+        "accept_log": node.accept_log,
         "verify": verify,
         "checkpoint": node.store.checkpoint,
     }

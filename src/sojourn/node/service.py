@@ -30,7 +30,8 @@ from sojourn.node.opening import Openings
 from sojourn.node.polling import Polling
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
-from sojourn.node.tables import approvals, datasets, releases, runs
+from sojourn.node.tables import approvals, datasets, metadata, releases, runs
+from sojourn.storage.witnessing import Peer, Witnessing
 
 
 class Node:
@@ -53,6 +54,8 @@ class Node:
         self.journal = Journal(home.folder)
         self._openings = openings
         self._polling: Polling | None = None
+        self.witnessing = Witnessing(store, metadata, f"node:{home.site}", recovers=True)
+        self.hub: Peer | None = None  # as the owner of a log
         admission = Admission(store, home.site, key.public, policy.version, home.least_sites)
         airlock = Airlock(store, policy, home.site, key)
         self.runner = Runner(store, admission, airlock, openings.open, self._send, Forward(clock), self.journal.write)
@@ -97,6 +100,18 @@ class Node:
         self.store.revoke(project, pinned.hex, self.clock(), Entry("researcher.revoked", "custodian", facts=facts))
         return facts
 
+    def accept_log(self, reason: str) -> dict[str, Any]:
+        """Trust the hub's log again, in the state that it showed last."""
+        done = self.witnessing.accept(self._hub(), reason, "custodian")
+        if self._polling is not None:
+            self._polling.again()
+        return done
+
+    def _hub(self) -> Peer:
+        if self.hub is None:
+            raise ConfigurationError("The node has not joined a federation.", remedy="Run `sojourn node join` first.")
+        return self.hub
+
     # ---- what the custodian sees
 
     def publication(self) -> Publish:
@@ -124,6 +139,7 @@ class Node:
             "datasets": self.datasets(),
             "approvals": [_approval(row) for row in self.store.rows(select(approvals))],
             "runs": [_run(row) for row in self.store.rows(select(runs).order_by(runs.c.admitted))],
+            "log": self.witnessing.facts(),
         }
 
     def datasets(self) -> list[dict[str, Any]]:
@@ -172,7 +188,10 @@ class Node:
         """Begin to ask the hub for work."""
         if self._polling is not None:
             raise ConfigurationError("The node is connected already.", remedy="Stop it first.")
-        self._polling = Polling(link, self.store, self.runner, self.publication, self.clock, self.journal.write)
+        self.hub = link.peer
+        self._polling = Polling(
+            link, self.store, self.runner, self.publication, self.clock, self.journal.write, self.witnessing
+        )
         self._polling.start()
 
     def connected(self, timeout: float) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table, Text
 
 from sojourn.storage.log import log_tables
+from sojourn.storage.witness_tables import witness_tables
 
 metadata = MetaData()
 log_tables(metadata)
+witness_tables(metadata)
 
 datasets = Table(
     "dataset",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -27,6 +28,18 @@ def rows(title: str, columns: Sequence[str], found: Iterable[Mapping[str, Any]])
     for row in found:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     Console().print(table)
+
+
+def witnesses(log: Mapping[str, Any]) -> None:
+    """Who witnessed this party's log, and what it remembers of others'."""
+    by = [{**row, "time": _time(row["time"]), "at": row["size"]} for row in log["witnessed_by"]]
+    rows("This log is witnessed by", ("witness", "at", "time", "refused", "behind"), by)
+    of = [{**row, "time": _time(row["time"]), "at": row["size"]} for row in log["witness_of"]]
+    rows("It is a witness of", ("log", "at", "time", "refused"), of)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else ""
 
 
 def _cell(value: Any) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 LOG_TABLES = frozenset({"log_entry", "log_hash", "log_checkpoint"})
+MEMORY_TABLES = frozenset({"witness", "cosignature", "refused_checkpoint"})  # see `storage.witnessing`
 _KEY = "sojourn.guard"
 
 # Authorizer codes that change something, each with the position of the table's name among its arguments.
@@ -56,6 +57,7 @@ class Mode(Enum):
     ORDINARY = "ordinary"  # anything but the audit tables and the settings
     READING = "reading"  # nothing is changed
     ACTION = "action"  # as ordinary, inside a transaction that it cannot end
+    MEMORY = "memory"  # as action, and of all tables only those of what other parties signed
     OWNER = "owner"  # the store's own appending, and migrations
 
 
@@ -88,7 +90,10 @@ class Guard:
             return sqlite3.SQLITE_DENY
         if self.mode is Mode.READING and not self._reads(code, first):
             return sqlite3.SQLITE_DENY
-        if self.mode is Mode.ACTION and (self._ends(code, first, second) or self._adrift(code)):
+        if self.mode is Mode.MEMORY and code in _WRITES and (first, second)[_WRITES[code][1]] not in MEMORY_TABLES:
+            return sqlite3.SQLITE_DENY
+        bound = self.mode in (Mode.ACTION, Mode.MEMORY)
+        if bound and (self._ends(code, first, second) or self._adrift(code)):
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 

@@ -15,9 +15,10 @@ from sqlalchemy import Connection, MetaData, func, insert, select
 from sojourn.audit import checkpoint as checkpoints
 from sojourn.audit import tree
 from sojourn.audit.checkpoint import Checkpoint
-from sojourn.audit.proof import inclusion
+from sojourn.audit.proof import Proof, consistency, inclusion
 from sojourn.audit.receipt import Receipt, decode
 from sojourn.audit.verification import Report, verify_log
+from sojourn.audit.witness import cosign
 from sojourn.errors import AuditError
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.storage.log import BLOCK, ScannedHashes, StoredHashes, entries, log_tables
@@ -118,6 +119,23 @@ class Journal:
         if note is None:
             raise _damaged("has no checkpoint")
         return note
+
+    def size(self, connection: Connection) -> int:
+        """How many entries the latest checkpoint signs."""
+        size = connection.scalar(select(func.max(self._tables.checkpoint.c.size)))
+        return 0 if size is None else int(size)
+
+    def root(self, connection: Connection, size: int) -> bytes:
+        """The root of the first `size` entries."""
+        return tree.root(StoredHashes(connection, self._tables), size)
+
+    def proof(self, connection: Connection, old: int, new: int) -> Proof:
+        """That the first `new` entries begin with the first `old`; AuditError where the log was never that large."""
+        return consistency(StoredHashes(connection, self._tables), old, new)
+
+    def cosign(self, note: str, time: int) -> str:
+        """The line with which this log's party cosigns another's checkpoint, under its own log's name and key."""
+        return cosign(note, self.origin, self._key, time)
 
     def verify(self, connection: Connection) -> Report:
         """Hash the whole log again from its raw entries and compare everything with it."""

@@ -1,8 +1,8 @@
 """A party's store: every write goes with its audit entries, in one transaction, through one writer.
 
-Laws: no entry, no action; no action, no entry. A caller is answered only after the commit. An action that fails is
-undone alone; when appending or committing fails, nothing of that transaction has happened. A caller that gave up
-waiting can be sure that its action did not run.
+Laws: no entry, no action; no action, no entry (`jot` alone writes what is no action). A caller is answered only after
+the commit. An action that fails is undone alone; when appending or committing fails, nothing of that transaction has
+happened. A caller that gave up waiting can be sure that its action did not run.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class _Job:
     """One queued write: what it does, and the caller's answer (its result, the index of its first entry)."""
 
     make: Callable[[Connection], tuple[Sequence[Entry], Any]]
+    mode: Mode = Mode.ACTION
     answer: Future[tuple[Any, int]] = field(default_factory=Future)
 
 
@@ -111,6 +112,15 @@ class Store:
         result: T = self._submit(make)[0]
         return result
 
+    def jot(self, make: Callable[[Connection], tuple[Sequence[Entry], T]]) -> T:
+        """As `write_with`, but the entries may be none: for memory of what other parties signed, and nothing else.
+
+        Such memory is no act of this party, and each change of it carries its own proof; if it were logged, two
+        parties that witness each other would grow each other's logs for ever. The guard denies every other table.
+        """
+        result: T = self._submit(make, Mode.MEMORY)[0]
+        return result
+
     def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query on a read-only connection, which sees one committed state."""
         options = {READ_ONLY: True}
@@ -141,6 +151,15 @@ class Store:
     def public_key(self) -> PublicKey:
         """The key that verifies the log's checkpoints."""
         return self._journal.public_key
+
+    @property
+    def log(self) -> Journal:
+        """The log, to be asked inside a query."""
+        return self._journal
+
+    def seconds(self) -> int:
+        """The present time in whole UTC seconds."""
+        return int(self._clock().timestamp())
 
     def checkpoint(self) -> str:
         """The latest signed checkpoint."""
@@ -179,10 +198,12 @@ class Store:
 
     # -- waiting
 
-    def _submit(self, make: Callable[[Connection], tuple[Sequence[Entry], T]]) -> tuple[T, int]:
+    def _submit(
+        self, make: Callable[[Connection], tuple[Sequence[Entry], T]], mode: Mode = Mode.ACTION
+    ) -> tuple[T, int]:
         if threading.current_thread() is self._writer:
             raise AuditError("An action cannot write through the store again.", remedy="Use the action's connection.")
-        job = _Job(make)
+        job = _Job(make, mode)
         with self._wake:
             if self._stopped is not None:
                 raise AuditError(str(self._stopped.args[0]), remedy=self._stopped.remedy)
@@ -257,12 +278,12 @@ class Store:
             return
         try:
             with connection.begin_nested():
-                with used_for(connection, Mode.ACTION) as guard:
+                with used_for(connection, job.mode) as guard:
                     denied = guard.denied
                     entries, result = job.make(connection)
                 if guard.denied != denied:
                     raise AuditError("The action touched the audit log.", remedy="Report this: it is logged.")
-                encoded = self._encode(entries, batch.next)
+                encoded = self._encode(entries, batch.next) if entries or job.mode is not Mode.MEMORY else []
         except BaseException as error:
             batch.failed.append((job, error))
         else:
