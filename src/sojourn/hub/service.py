@@ -59,6 +59,7 @@ class Hub:
         self.bell = Bell()
         self.studies = Studies(store, self.bell, clock, abort_after)
         self.witnessing = Witnessing(store, metadata, "hub", recovers=False)
+        self._peers: dict[str, Peer] = {}
         self._seen: dict[str, float] = {}
         self._ahead: dict[str, float] = {}
         self._closing = threading.Event()
@@ -189,10 +190,12 @@ class Hub:
         return Work(tasks=tasks, ended=ended, time=self.clock(), log=log)
 
     def _peer(self, site: str) -> Peer:
-        row = self.store.site(site)
-        if row is None:
-            raise StudyFailed("There is no such site.", remedy="See `sojourn hub show`.")
-        return Peer(log_of(site), PublicKey.from_hex(row["log_key"]))
+        if site not in self._peers:  # a site's log key never changes
+            row = self.store.site(site)
+            if row is None:
+                raise StudyFailed("There is no such site.", remedy="See `sojourn hub show`.")
+            self._peers[site] = Peer(log_of(site), PublicKey.from_hex(row["log_key"]))
+        return self._peers[site]
 
     # ---- researchers
 

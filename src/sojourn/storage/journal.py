@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, func, insert, select
+from sqlalchemy import Connection, MetaData, bindparam, func, insert, select
 
 from sojourn.audit import checkpoint as checkpoints
 from sojourn.audit import tree
@@ -21,7 +21,7 @@ from sojourn.audit.verification import Report, verify_log
 from sojourn.audit.witness import cosign
 from sojourn.errors import AuditError
 from sojourn.identity.keys import PrivateKey, PublicKey
-from sojourn.storage.log import BLOCK, ScannedHashes, StoredHashes, entries, log_tables
+from sojourn.storage.log import BLOCK, ScannedHashes, StoredHashes, entries, fetched, log_tables
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,17 @@ class Head:
 
 
 class Journal:
-    """Reads and extends the log; keeps no state but the key and the log's name."""
+    """Reads and extends the log; keeps no state but the key, the log's name and hashes that never change."""
 
     def __init__(self, metadata: MetaData, key: PrivateKey, origin: str) -> None:
         checkpoints.require_origin(origin)
         self.origin = origin
         self._key = key
         self._tables = log_tables(metadata)
+        table = self._tables.checkpoint.c
+        self._newest = select(table.note, table.size).order_by(table.size.desc()).limit(1)
+        self._of_size = select(table.note).where(table.size == bindparam("at"))
+        self._seen: dict[tuple[int, int], bytes] = {}
 
     @property
     def public_key(self) -> PublicKey:
@@ -120,18 +124,24 @@ class Journal:
             raise _damaged("has no checkpoint")
         return note
 
-    def size(self, connection: Connection) -> int:
-        """How many entries the latest checkpoint signs."""
-        size = connection.scalar(select(func.max(self._tables.checkpoint.c.size)))
-        return 0 if size is None else int(size)
+    def latest(self, connection: Connection) -> tuple[str, int]:
+        """The latest signed note and the number of entries that it signs."""
+        row = connection.execute(self._newest).first()
+        if row is None:
+            raise _damaged("has no checkpoint")
+        return row.note, row.size
 
-    def root(self, connection: Connection, size: int) -> bytes:
-        """The root of the first `size` entries."""
-        return tree.root(StoredHashes(connection, self._tables), size)
+    def signed_at(self, connection: Connection, size: int) -> str | None:
+        """The checkpoint that this log signed at a size, if it did."""
+        return connection.scalar(self._of_size, {"at": size})
 
     def proof(self, connection: Connection, old: int, new: int) -> Proof:
-        """That the first `new` entries begin with the first `old`; AuditError where the log was never that large."""
-        return consistency(StoredHashes(connection, self._tables), old, new)
+        """That the first `new` entries begin with the first `old`; AuditError where the log was never that large.
+
+        For committed entries: what was read once is kept, as the hash of a complete subtree never changes.
+        """
+        hashes = fetched(connection, self._tables, lambda hashes: consistency(hashes, old, new), self._seen)
+        return consistency(hashes, old, new)
 
     def cosign(self, note: str, time: int) -> str:
         """The line with which this log's party cosigns another's checkpoint, under its own log's name and key."""

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, Text, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    and_,
+    insert,
+    or_,
+    select,
+)
 
-from sojourn.audit.tree import HASH_BYTES
+from sojourn.audit.tree import HASH_BYTES, Hashes
 from sojourn.errors import AuditError
 
 BLOCK = 1024
+SEEN_MAX = 100_000  # hashes kept in memory: about 15 MB
 
 
 @dataclass(frozen=True)
@@ -113,6 +127,40 @@ class StoredHashes:
         if self._new:
             self._connection.execute(insert(self._table), self._new)
             self._new = []
+
+
+def fetched(
+    connection: Connection,
+    tables: LogTables,
+    compute: Callable[[Hashes], object],
+    seen: dict[tuple[int, int], bytes],
+) -> StoredHashes:
+    """Stored hashes that hold all that a computation will ask for; what `seen` lacks is fetched at once, and kept."""
+    places = _Places()
+    compute(places)
+    missing = [place for place in places.asked if place not in seen]
+    if missing:
+        table = tables.hash.c
+        here = [and_(table.level == level, table.position == position) for level, position in missing]
+        found = connection.execute(select(table.level, table.position, table.hash).where(or_(*here)))
+        if len(seen) > SEEN_MAX:
+            seen.clear()
+        seen.update({(row.level, row.position): row.hash for row in found})
+    return StoredHashes(connection, tables, {place: seen[place] for place in places.asked if place in seen})
+
+
+class _Places:
+    """Notes which hashes a computation asks for; what it computes from these is thrown away."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+
+    def get(self, level: int, index: int) -> bytes:
+        self.asked.append((level, index))
+        return bytes(HASH_BYTES)
+
+    def put(self, level: int, index: int, value: bytes) -> None:
+        raise NotImplementedError
 
 
 class ScannedHashes(StoredHashes):

@@ -9,22 +9,25 @@ suspect each other would grow each other's logs for ever.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, MetaData, func, insert, select, update
+from sqlalchemy import Connection, MetaData, bindparam, func, insert, select, update
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import IntegrityError
 
 from sojourn.audit import checkpoint as checkpoints
-from sojourn.audit.checkpoint import Checkpoint
 from sojourn.audit.entry import Entry
-from sojourn.audit.witness import Memory, Refused, cosigned, judge, verified
+from sojourn.audit.witness import Memory, Reason, Refused, cosigned, judge, verified
 from sojourn.errors import AuditError, ConfigurationError
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import Shown
 from sojourn.storage.store import Store
 from sojourn.storage.witness_tables import witness_tables
+
+T = TypeVar("T")
 
 EVIDENCE_MAX = 100  # refused notes that are kept of one log
 NOTHING_SHOWN = "not shown"
@@ -61,6 +64,30 @@ class _Claim:
     ahead: bool = False
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """What is remembered of a peer's log, and what it remembers of ours."""
+
+    mine: RowMapping | None
+    theirs: RowMapping | None
+
+
+@dataclass
+class _Change:
+    """What follows from a message: new values of both rows, evidence (note, reason), entries; why it is refused."""
+
+    rows: _Rows
+    mine: dict[str, Any] = field(default_factory=dict)
+    theirs: dict[str, Any] = field(default_factory=dict)
+    evidence: tuple[str, str] | None = None
+    entries: list[Entry] = field(default_factory=list)
+    refused: str = ""
+
+
+class _Raced(Exception):
+    """Somebody wrote between weighing and writing: weigh again."""
+
+
 class Witnessing:
     """One party's side of it; safe from any thread. actor: who this party is in its log's entries.
 
@@ -70,7 +97,9 @@ class Witnessing:
 
     def __init__(self, store: Store, metadata: MetaData, actor: str, *, recovers: bool) -> None:
         self._store = store
-        self._tables = witness_tables(metadata)
+        self._tables = tables = witness_tables(metadata)
+        self._of_log = select(tables.memory).where(tables.memory.c.origin == bindparam("name"))
+        self._by_witness = select(tables.cosignature).where(tables.cosignature.c.witness == bindparam("name"))
         self._actor = actor
         self._recovers = recovers
         self._last: dict[str, tuple[str, int]] = {}  # what each peer showed last
@@ -83,7 +112,7 @@ class Witnessing:
 
         def query(connection: Connection) -> Shown:
             log = self._store.log
-            note, size = log.checkpoint(connection), log.size(connection)
+            note, size = log.latest(connection)
             mine, theirs = self._memory(connection, peer), None
             if since is None:
                 theirs = self._cosignature(connection, peer)
@@ -101,22 +130,14 @@ class Witnessing:
 
         A peer that never showed its log is an older one and is not judged; one that did, and stops, is refused.
         """
-        mine, theirs, size = self._store.read(lambda connection: self._known(connection, peer.origin))
         if shown is None:
+            mine = self._store.read(lambda connection: self._memory(connection, peer.origin))
             return Heard(0, NOTHING_SHOWN if mine is not None else "")
         new = self._last.get(peer.origin) != (shown.checkpoint, shown.old)
         self._last[peer.origin] = (shown.checkpoint, shown.old)
-        claim = self._claim(peer, shown, theirs, size)
-        refused = "" if mine is None else str(mine["refused"])
-        seen = mine is not None and shown.checkpoint == (mine["shown"] if refused else mine["note"])
-        if not seen or self._news(claim, shown, theirs):
-            try:
-                checkpoint = verified({peer.origin: peer.key}, shown.checkpoint)
-            except Refused as error:
-                return Heard(claim.size, error.reason.value, new)
-            refused = self._store.jot(lambda connection: self._keep(connection, peer, shown, checkpoint, claim))
-        behind = (claim.ahead or _unrecovered(theirs)) and self.behind(peer.origin)
-        return Heard(claim.size, refused, new and bool(refused), behind)
+        change, claim = self._settle(peer.origin, lambda rows: self._weigh(peer, shown, rows))
+        behind = (claim.ahead or _unrecovered(change.rows.theirs)) and self.behind(peer.origin)
+        return Heard(claim.size, change.refused, new and bool(change.refused), behind)
 
     def compare(self, peer: Peer, note: str) -> None:
         """A checkpoint that came another way, e.g. in a receipt; Refused where it forks what is remembered.
@@ -124,15 +145,23 @@ class Witnessing:
         Of another size it says nothing here: a later one is proven at the next exchange, an earlier one may be late.
         """
         mine = self._store.read(lambda connection: self._memory(connection, peer.origin))
-        if mine is None or f"\n{mine['size']}\n" not in note[: len(peer.origin) + 22]:
+        if mine is None or _size_of(note) != mine["size"]:
             return
         checkpoint = verified({peer.origin: peer.key}, note)
-        try:
-            judge(_memory_of(mine), checkpoint, mine["size"], ())
-        except Refused as error:
-            refused = error
-            self._store.jot(lambda connection: (self._suspect(connection, note, refused), None))
-            raise
+
+        def weigh(rows: _Rows) -> tuple[_Change, Refused | None]:
+            change = _Change(rows)
+            try:
+                judge(_memory_of(rows.mine, peer.origin), checkpoint, checkpoint.size, ())
+            except Refused as error:
+                if error.reason is Reason.FORK:
+                    self._suspect(change, note, error)
+                    return change, error
+            return change, None
+
+        _, refused = self._settle(peer.origin, weigh)
+        if refused is not None:
+            raise refused
 
     # ---- what is known
 
@@ -219,61 +248,122 @@ class Witnessing:
         table = self._tables.cosignature
         connection.execute(update(table).where(table.c.witness == peer).values(recovered=table.c.ahead))
 
-    # ---- the other's log, in our memory
+    # ---- weighing, and keeping what follows
 
-    def _keep(
-        self, connection: Connection, peer: Peer, shown: Shown, checkpoint: Checkpoint, claim: _Claim
-    ) -> tuple[Sequence[Entry], str]:
-        """Everything that one message changes, in one transaction; the reason of a refusal."""
-        entries = self._keep_claim(connection, peer.origin, shown, claim)
-        row = self._memory(connection, peer.origin, lock=True)
-        memory = Memory(peer.origin) if row is None else _memory_of(row)
+    def _settle(self, peer: str, weigh: Callable[[_Rows], tuple[_Change, T]]) -> tuple[_Change, T]:
+        """Weigh what was shown against what is remembered, and write what follows where that is still remembered."""
+        while True:
+            change, found = weigh(self._store.read(lambda connection: self._rows(connection, peer)))
+            if not change.mine and not change.theirs:
+                return change, found
+            try:
+                self._store.jot(partial(self._write, peer, change))
+            except (_Raced, IntegrityError):
+                continue
+            return change, found
+
+    def _weigh(self, peer: Peer, shown: Shown, rows: _Rows) -> tuple[_Change, _Claim]:
+        """All that one message changes."""
+        change, claim = _Change(rows), self._claim(peer, shown, rows.theirs)
+        self._weigh_claim(change, claim, peer, shown)
+        mine = rows.mine
+        suspected = "" if mine is None else str(mine["refused"])
+        change.refused = suspected
+        if mine is not None and shown.checkpoint == (mine["shown"] if suspected else mine["note"]):
+            return change, claim
         try:
-            grown = judge(memory, checkpoint, shown.old, [bytes.fromhex(value) for value in shown.proof])
+            checkpoint = verified({peer.origin: peer.key}, shown.checkpoint)
+            proof = [bytes.fromhex(value) for value in shown.proof]
+            grown = judge(_memory_of(mine, peer.origin), checkpoint, shown.old, proof)
         except Refused as error:
-            # A log that was never seen before cannot contradict what it said.
-            if error.reason.alarm and row is not None:
-                entries += self._suspect(connection, shown.checkpoint, error)
-            elif row is not None and row["refused"]:
-                self._look_at(connection, peer.origin, shown.checkpoint)
-            return entries, str(row["refused"] or error.reason) if row is not None else error.reason.value
-        if row is not None and row["refused"]:
-            self._look_at(connection, peer.origin, shown.checkpoint)
-            return entries, str(row["refused"])
-        if row is None or row["note"] != shown.checkpoint:
-            self._extend(connection, row, grown, shown.checkpoint)
-        return entries, ""
+            change.refused = suspected or error.reason.value
+            if mine is not None and error.reason.alarm:  # a log that was never seen cannot contradict itself
+                self._suspect(change, shown.checkpoint, error)
+            elif suspected and error.checkpoint is not None:
+                change.mine = {"shown": shown.checkpoint}
+            return change, claim
+        if suspected:
+            change.mine = {"shown": shown.checkpoint}  # what a person would accept
+            return change, claim
+        now = self._store.seconds()
+        line = self._store.log.cosign(shown.checkpoint, now)
+        change.mine = {
+            "size": grown.size,
+            "root": grown.root,
+            "note": shown.checkpoint,
+            "cosignature": line,
+            "time": now,
+        }
+        return change, claim
 
-    def _extend(self, connection: Connection, row: RowMapping | None, grown: Memory, note: str) -> None:
-        table, now = self._tables.memory, self._store.seconds()
-        line = self._store.log.cosign(note, now)
-        values = {"size": grown.size, "root": grown.root, "note": note, "cosignature": line, "time": now}
-        if row is None:
-            connection.execute(insert(table).values(origin=grown.origin, refused="", shown=None, **values))
-        else:
-            connection.execute(update(table).where(table.c.origin == grown.origin).values(**values))
-
-    def _look_at(self, connection: Connection, origin: str, note: str, **values: str) -> None:
-        """Note what a suspected log shows now: the state that a person would accept."""
-        table = self._tables.memory
-        connection.execute(update(table).where(table.c.origin == origin).values(shown=note, **values))
-
-    def _suspect(self, connection: Connection, note: str, why: Refused) -> list[Entry]:
+    def _suspect(self, change: _Change, note: str, why: Refused) -> None:
         """Keep the evidence; the first refusal suspends the log and is logged."""
-        assert why.checkpoint is not None
-        row = self._memory(connection, why.checkpoint.origin, lock=True)
-        assert row is not None
-        digest = hashlib.sha256(note.encode()).hexdigest()
-        self._keep_evidence(connection, row, note, digest, why.reason.value)
+        row, checkpoint = change.rows.mine, why.checkpoint
+        assert row is not None and checkpoint is not None
+        change.evidence, change.mine = (note, why.reason.value), {"shown": note}
         if row["refused"]:
-            self._look_at(connection, row["origin"], note)
-            return []
-        self._look_at(connection, row["origin"], note, refused=why.reason.value)
-        facts = {"log": row["origin"], "reason": why.reason.value, "remembered": row["size"], "note": digest}
-        return [Entry("witness.refused", self._actor, facts={**facts, "shown": why.checkpoint.size})]
+            return
+        change.mine["refused"] = why.reason.value
+        digest = hashlib.sha256(note.encode()).hexdigest()
+        facts = {"log": row["origin"], "reason": why.reason.value, "remembered": row["size"], "shown": checkpoint.size}
+        change.entries.append(Entry("witness.refused", self._actor, facts={**facts, "note": digest}))
 
-    def _keep_evidence(self, connection: Connection, row: RowMapping, note: str, digest: str, reason: str) -> None:
-        table = self._tables.refused
+    def _claim(self, peer: Peer, shown: Shown, theirs: RowMapping | None) -> _Claim:
+        """What the peer says it remembers of our log, held against the checkpoints that we signed."""
+        note = shown.remembers
+        if note is None:
+            return _Claim()
+        known = self._held.get(peer.origin)
+        if known is not None and known[0] == note:
+            return _Claim(known[1])
+        try:
+            size = _size_of(note)
+            own = self._store.read(lambda connection: self._store.log.signed_at(connection, size))
+            if own is None or not note.startswith(own):
+                size = checkpoints.read(note, self._store.origin, self._store.public_key).size
+                return _Claim(size, ahead=True)
+            time = cosigned(note, peer.origin, peer.key)
+        except AuditError:  # nothing that we signed: it proves nothing
+            return _Claim(0 if theirs is None else theirs["size"])
+        self._held[peer.origin] = (note, size)
+        return _Claim(size, time)
+
+    def _weigh_claim(self, change: _Change, claim: _Claim, peer: Peer, shown: Shown) -> None:
+        theirs, refused = change.rows.theirs, shown.refused or ""
+        if refused != ("" if theirs is None else theirs["refused"]):
+            change.theirs["refused"] = refused
+        if claim.ahead and (theirs is None or theirs["ahead"] != shown.remembers):
+            change.theirs["ahead"] = shown.remembers
+            facts = {"witness": peer.origin, "remembers": claim.size}
+            change.entries.append(Entry("witness.behind", self._actor, facts=facts))
+        elif claim.time is not None and (theirs is None or claim.size >= theirs["size"]):
+            change.theirs |= {"size": claim.size, "note": shown.remembers, "time": claim.time}
+        if not claim.ahead and not self._recovers and theirs is not None and _unrecovered(theirs):
+            change.theirs["recovered"] = theirs["ahead"]
+
+    def _write(self, peer: str, change: _Change, connection: Connection) -> tuple[Sequence[Entry], None]:
+        """Where the rows are still those that were weighed; else nothing, and _Raced."""
+        memory, cosignature = self._tables.memory, self._tables.cosignature
+        mine, theirs = change.rows.mine, change.rows.theirs
+        if change.mine and mine is None:
+            connection.execute(insert(memory).values(origin=peer, refused="", shown=None, **change.mine))
+        elif change.mine and mine is not None:
+            same = update(memory).where(memory.c.origin == peer, memory.c.note == mine["note"])
+            if connection.execute(same.where(memory.c.refused == mine["refused"]).values(change.mine)).rowcount != 1:
+                raise _Raced
+        if change.theirs and theirs is None:
+            blank = {"size": 0, "note": "", "time": 0.0, "refused": "", "ahead": None, "recovered": None}
+            connection.execute(insert(cosignature).values(witness=peer, **{**blank, **change.theirs}))
+        elif change.theirs and theirs is not None:
+            same = update(cosignature).where(cosignature.c.witness == peer, cosignature.c.note == theirs["note"])
+            if connection.execute(same.values(change.theirs)).rowcount != 1:
+                raise _Raced
+        if change.evidence is not None and mine is not None:
+            self._keep_evidence(connection, mine, *change.evidence)
+        return change.entries, None
+
+    def _keep_evidence(self, connection: Connection, row: RowMapping, note: str, reason: str) -> None:
+        table, digest = self._tables.refused, hashlib.sha256(note.encode()).hexdigest()
         of_log = table.c.origin == row["origin"]
         kept = connection.scalar(select(func.count()).select_from(table).where(of_log)) or 0
         if connection.execute(select(table.c.digest).where(table.c.digest == digest)).first() or kept >= EVIDENCE_MAX:
@@ -282,82 +372,27 @@ class Witnessing:
         values = {"digest": digest, "origin": row["origin"], "reason": reason, "note": note, "remembered": remembered}
         connection.execute(insert(table).values(**values, time=self._store.seconds()))
 
-    # ---- our log, in the other's memory
-
-    def _claim(self, peer: Peer, shown: Shown, theirs: RowMapping | None, size: int) -> _Claim:
-        """What the peer says it remembers of our log, checked against our own signature and our own tree."""
-        if shown.remembers is None:
-            return _Claim()
-        known = self._held.get(peer.origin)
-        if known is not None and known[0] == shown.remembers and known[1] <= size:
-            return _Claim(known[1])
-        try:
-            remembered = checkpoints.read(shown.remembers, self._store.origin, self._store.public_key)
-            time = cosigned(shown.remembers, peer.origin, peer.key)
-        except AuditError:  # nothing that we signed: it proves nothing
-            return _Claim(0 if theirs is None else theirs["size"])
-        if not self._store.read(lambda connection: self._holds(connection, remembered)):
-            return _Claim(remembered.size, time, ahead=True)
-        self._held[peer.origin] = (shown.remembers, remembered.size)
-        return _Claim(remembered.size, time)
-
-    def _holds(self, connection: Connection, remembered: Checkpoint) -> bool:
-        log = self._store.log
-        return remembered.size <= log.size(connection) and log.root(connection, remembered.size) == remembered.root
-
-    def _news(self, claim: _Claim, shown: Shown, theirs: RowMapping | None) -> bool:
-        """Whether anything that the peer says of our log is not in the store yet."""
-        if theirs is None:
-            return shown.remembers is not None or shown.refused is not None
-        ahead = claim.ahead and theirs["ahead"] != shown.remembers
-        forgiven = not claim.ahead and not self._recovers and _unrecovered(theirs)
-        return ahead or forgiven or _grown(claim, theirs) or (shown.refused or "") != theirs["refused"]
-
-    def _keep_claim(self, connection: Connection, peer: str, shown: Shown, claim: _Claim) -> list[Entry]:
-        table = self._tables.cosignature
-        theirs = self._cosignature(connection, peer, lock=True)
-        if not self._news(claim, shown, theirs):
-            return []
-        if theirs is None:
-            blank = {"size": 0, "note": "", "time": 0.0, "refused": "", "ahead": None, "recovered": None}
-            connection.execute(insert(table).values(witness=peer, **blank))
-            theirs = self._cosignature(connection, peer)
-            assert theirs is not None
-        values: dict[str, Any] = {"refused": shown.refused or ""}
-        entries = []
-        if claim.ahead and theirs["ahead"] != shown.remembers:
-            values["ahead"] = shown.remembers
-            facts = {"witness": peer, "remembers": claim.size, "here": self._store.log.size(connection)}
-            entries = [Entry("witness.behind", self._actor, facts=facts)]
-        elif _grown(claim, theirs):
-            values |= {"size": claim.size, "note": shown.remembers, "time": claim.time}
-        if not claim.ahead and not self._recovers:
-            values["recovered"] = theirs["ahead"]
-        connection.execute(update(table).where(table.c.witness == peer).values(**values))
-        return entries
-
     # ---- rows
 
-    def _known(self, connection: Connection, peer: str) -> tuple[RowMapping | None, RowMapping | None, int]:
-        return self._memory(connection, peer), self._cosignature(connection, peer), self._store.log.size(connection)
+    def _rows(self, connection: Connection, peer: str) -> _Rows:
+        return _Rows(self._memory(connection, peer), self._cosignature(connection, peer))
 
-    def _memory(self, connection: Connection, origin: str, *, lock: bool = False) -> RowMapping | None:
-        query = select(self._tables.memory).where(self._tables.memory.c.origin == origin)
-        return connection.execute(query.with_for_update() if lock else query).mappings().first()
+    def _memory(self, connection: Connection, origin: str) -> RowMapping | None:
+        return connection.execute(self._of_log, {"name": origin}).mappings().first()
 
-    def _cosignature(self, connection: Connection, peer: str, *, lock: bool = False) -> RowMapping | None:
-        query = select(self._tables.cosignature).where(self._tables.cosignature.c.witness == peer)
-        return connection.execute(query.with_for_update() if lock else query).mappings().first()
+    def _cosignature(self, connection: Connection, peer: str) -> RowMapping | None:
+        return connection.execute(self._by_witness, {"name": peer}).mappings().first()
 
 
-def _memory_of(row: RowMapping) -> Memory:
-    return Memory(row["origin"], row["size"], row["root"])
+def _memory_of(row: RowMapping | None, origin: str) -> Memory:
+    return Memory(origin) if row is None else Memory(origin, row["size"], row["root"])
 
 
 def _unrecovered(theirs: RowMapping | None) -> bool:
     return theirs is not None and theirs["ahead"] is not None and theirs["ahead"] != theirs["recovered"]
 
 
-def _grown(claim: _Claim, theirs: RowMapping) -> bool:
-    """Whether the peer cosigned a state of our log that is at least as large as the one kept."""
-    return claim.time is not None and not claim.ahead and claim.size >= int(theirs["size"])
+def _size_of(note: str) -> int:
+    """The size that a note states, before it is verified; -1 where it states none."""
+    words = note.split("\n", 2)
+    return int(words[1]) if len(words) == 3 and words[1].isascii() and words[1].isdigit() and len(words[1]) < 19 else -1
