@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -11,12 +13,12 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     String,
     Table,
     Text,
-    and_,
+    bindparam,
     insert,
-    or_,
     select,
 )
 
@@ -34,6 +36,14 @@ class LogTables:
     entry: Table
     hash: Table
     checkpoint: Table
+
+    @cached_property
+    def one_hash(self) -> Select[Any]:
+        """The hash at `at_level` and `at_position`; built once, as it is asked for so often."""
+        table = self.hash.c
+        return select(table.hash).where(
+            table.level == bindparam("at_level"), table.position == bindparam("at_position")
+        )
 
 
 def log_tables(metadata: MetaData) -> LogTables:
@@ -104,6 +114,7 @@ class StoredHashes:
     ) -> None:
         self._connection = connection
         self._table = tables.hash
+        self._query = tables.one_hash
         self._known = dict(known or {})
         self._new: list[dict[str, int | bytes]] = []
 
@@ -113,9 +124,7 @@ class StoredHashes:
         return known if known is not None else self._fetch(level, index)
 
     def _fetch(self, level: int, index: int) -> bytes:
-        table = self._table.c
-        query = select(table.hash).where(table.level == level, table.position == index)
-        return _found(self._connection.scalar(query))
+        return _found(self._connection.scalar(self._query, {"at_level": level, "at_position": index}))
 
     def put(self, level: int, index: int, value: bytes) -> None:
         """Keep a hash until `flush`."""
@@ -139,14 +148,12 @@ def fetched(
     places = _Places()
     compute(places)
     missing = [place for place in places.asked if place not in seen]
-    if missing:
-        table = tables.hash.c
-        here = [and_(table.level == level, table.position == position) for level, position in missing]
-        found = connection.execute(select(table.level, table.position, table.hash).where(or_(*here)))
-        if len(seen) > SEEN_MAX:
-            seen.clear()
-        seen.update({(row.level, row.position): row.hash for row in found})
-    return StoredHashes(connection, tables, {place: seen[place] for place in places.asked if place in seen})
+    found = {place: seen[place] for place in places.asked if place in seen}
+    found |= {place: StoredHashes(connection, tables).get(*place) for place in missing}
+    if len(seen) > SEEN_MAX:
+        seen.clear()
+    seen.update(found)
+    return StoredHashes(connection, tables, found)
 
 
 class _Places:

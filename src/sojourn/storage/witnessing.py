@@ -9,12 +9,12 @@ suspect each other would grow each other's logs for ever.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, MetaData, bindparam, func, insert, select, update
+from sqlalchemy import Connection, MetaData, Table, Update, bindparam, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
@@ -99,6 +99,8 @@ class Witnessing:
         self._store = store
         self._tables = tables = witness_tables(metadata)
         self._of_log = select(tables.memory).where(tables.memory.c.origin == bindparam("name"))
+        self._remember = _replacing(tables.memory)
+        self._be_remembered = _replacing(tables.cosignature)
         self._by_witness = select(tables.cosignature).where(tables.cosignature.c.witness == bindparam("name"))
         self._actor = actor
         self._recovers = recovers
@@ -348,16 +350,12 @@ class Witnessing:
         if change.mine and mine is None:
             connection.execute(insert(memory).values(origin=peer, refused="", shown=None, **change.mine))
         elif change.mine and mine is not None:
-            same = update(memory).where(memory.c.origin == peer, memory.c.note == mine["note"])
-            if connection.execute(same.where(memory.c.refused == mine["refused"]).values(change.mine)).rowcount != 1:
-                raise _Raced
+            _replace(connection, self._remember, mine, change.mine)
         if change.theirs and theirs is None:
             blank = {"size": 0, "note": "", "time": 0.0, "refused": "", "ahead": None, "recovered": None}
             connection.execute(insert(cosignature).values(witness=peer, **{**blank, **change.theirs}))
         elif change.theirs and theirs is not None:
-            same = update(cosignature).where(cosignature.c.witness == peer, cosignature.c.note == theirs["note"])
-            if connection.execute(same.values(change.theirs)).rowcount != 1:
-                raise _Raced
+            _replace(connection, self._be_remembered, theirs, change.theirs)
         if change.evidence is not None and mine is not None:
             self._keep_evidence(connection, mine, *change.evidence)
         return change.entries, None
@@ -382,6 +380,23 @@ class Witnessing:
 
     def _cosignature(self, connection: Connection, peer: str) -> RowMapping | None:
         return connection.execute(self._by_witness, {"name": peer}).mappings().first()
+
+
+def _replacing(table: Table) -> Update:
+    """Replaces a row that is still as it was; built once, as it is a part of every poll."""
+    unchanged = [column.is_not_distinct_from(bindparam(f"old_{column.name}")) for column in table.columns]
+    return (
+        update(table)
+        .where(*unchanged)
+        .values({column.name: bindparam(f"new_{column.name}") for column in table.columns})
+    )
+
+
+def _replace(connection: Connection, statement: Update, row: RowMapping, values: Mapping[str, Any]) -> None:
+    before = {f"old_{name}": value for name, value in row.items()}
+    after = {f"new_{name}": value for name, value in {**row, **values}.items()}
+    if connection.execute(statement, before | after).rowcount != 1:
+        raise _Raced
 
 
 def _memory_of(row: RowMapping | None, origin: str) -> Memory:
