@@ -253,6 +253,40 @@ class Acknowledgement(Message):
     receipt: Document
 
 
+class Recall(Message):
+    """A node whose log lost its end asks what it did: for the studies after this one, in the order of their names."""
+
+    after: str = Field(pattern=r"^([0-9a-f]{32})?$")
+
+
+class PastTask(Message):
+    """What the asking node once said to one ask: its own signed answer, or its reason; neither where it came too late.
+
+    receipt: the hub's log entry about it.
+    """
+
+    analysis: Word
+    ask: Digest
+    round: int
+    answer: Document | None
+    reason: Word | None
+    receipt: Document
+
+
+class PastStudy(Message):
+    """One study in which the asking node said something."""
+
+    study: Hex16
+    request: Document  # the researcher's envelope
+    tasks: list[PastTask]
+
+
+class Recalled(Message):
+    """The next studies in the order of their names; none at the end."""
+
+    studies: list[PastStudy]
+
+
 # ---- client and hub ---------------------------------------------------------------------------------------------
 
 

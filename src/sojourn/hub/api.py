@@ -18,7 +18,7 @@ from sojourn.errors import AuditError, IdentityError, SojournError
 from sojourn.hub import views
 from sojourn.hub.service import Hub
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import Acknowledgement, Delivery, Join, Poll, Publish, Work
+from sojourn.messages import Acknowledgement, Delivery, Join, Poll, Publish, Recall, Work
 from sojourn.wire.requests import Nonces, RequestRefused, target, verify
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -148,6 +148,11 @@ def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
         key, message = await node(request, site, Delivery)
         receipt = await run_in_threadpool(hub.studies.deliver, site, key, message)
         return Acknowledgement(receipt=receipt)
+
+    @app.post("/v1/sites/{site}/recall")
+    async def recall(site: str, request: Request) -> Any:
+        _, message = await node(request, site, Recall)
+        return await run_in_threadpool(hub.recall, site, message)
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -31,6 +31,8 @@ from sojourn.messages import (
     Joined,
     Poll,
     Publish,
+    Recall,
+    Recalled,
     SiteView,
     Submitted,
     Work,
@@ -188,6 +190,10 @@ class Hub:
         tasks = self.studies.tasks_for(site, set(message.known)) if trusted else []
         log = self.witnessing.show(log_of(site), heard.since)
         return Work(tasks=tasks, ended=ended, time=self.clock(), log=log)
+
+    def recall(self, site: str, message: Recall) -> Recalled:
+        """What a site once said, for a node that was restored from a backup and has to know it again."""
+        return Recalled(studies=self.studies.recall(site, message.after))
 
     def _peer(self, site: str) -> Peer:
         if site not in self._peers:  # a site's log key never changes

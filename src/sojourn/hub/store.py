@@ -252,6 +252,14 @@ class HubStore(Store):
         )
         return self.rows(query.order_by(tasks.c.dispatched))
 
+    def said_by(self, site: str, after: str, most: int) -> list[RowMapping]:
+        """Tasks that a site has settled or was given up for, of the first studies after this one; by study and round."""
+        settled = (tasks.c.site == site, tasks.c.state != SITE.initial)
+        found = select(tasks.c.study).where(*settled, tasks.c.study > after).distinct()
+        first = self.rows(found.order_by(tasks.c.study).limit(most))
+        query = select(tasks).where(*settled, tasks.c.study.in_([row["study"] for row in first]))
+        return self.rows(query.order_by(tasks.c.study, tasks.c.round, tasks.c.analysis))
+
     def events_of(self, study: str, since: int) -> list[dict[str, Any]]:
         """Progress events from number `since` on."""
         query = select(events.c.document).where(events.c.study == study, events.c.number >= since)

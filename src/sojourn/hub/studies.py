@@ -17,7 +17,7 @@ from sqlalchemy.engine import RowMapping
 from sojourn.analysis.variable import Variables, with_site
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import ReceivedRelease
-from sojourn.errors import REASONS, SojournError, StudyFailed
+from sojourn.errors import REASONS, AuditError, SojournError, StudyFailed
 from sojourn.hub.bell import Bell
 from sojourn.hub.combine import open_delivery
 from sojourn.hub.drive import Concluded, Ended, Recorded, Wanted, drive
@@ -28,6 +28,8 @@ from sojourn.messages import (
     AskDocument,
     Delivery,
     Document,
+    PastStudy,
+    PastTask,
     RoundDocument,
     Task,
 )
@@ -40,6 +42,8 @@ CONTRIBUTED = SITE.move("working", "contribute")
 WITHHELD = SITE.move("waiting", "withhold")
 GIVEN_UP = SITE.move("waiting", "give up")
 SILENT = (WITHHELD, GIVEN_UP)
+KINDS = {CONTRIBUTED: "round.answered", WITHHELD: "round.refused"}  # of the log entry about a settled task
+RECALLED = 20  # studies in one answer to a node that recalls what it said
 
 
 class Studies:
@@ -224,8 +228,7 @@ class Studies:
     def _again(self, row: RowMapping, task: RowMapping) -> Document:
         """The receipt of what is settled: a repetition, or an answer that came too late and is thrown away."""
         facts = {"analysis": task["analysis"], "site": task["site"], "ask": task["ask"]}
-        kinds = {CONTRIBUTED: "round.answered", WITHHELD: "round.refused"}
-        kind = kinds.get(task["state"], "round.late")
+        kind = KINDS.get(task["state"], "round.late")
         if kind == "round.late":
             self.store.note_late(Entry(kind, f"node:{task['site']}", study=row["id"], facts=facts))
         return self.receipt(row["id"], kind, facts)
@@ -238,6 +241,33 @@ class Studies:
         self.bell.ring(f"study:{study}")
         if alone or state in SILENT:
             self.advance(study)
+
+    def recall(self, site: str, after: str) -> list[PastStudy]:
+        """What a site once said in the next studies after this one, each with the receipt of its log entry."""
+        found: dict[str, list[PastTask]] = {}
+        for task in self.store.said_by(site, after, RECALLED):
+            said = found.setdefault(task["study"], [])
+            facts = {"analysis": task["analysis"], "site": site, "ask": task["ask"]}
+            try:
+                receipt = self.receipt(task["study"], KINDS.get(task["state"], "round.late"), facts)
+            except AuditError:  # the site was given up and never said anything
+                continue
+            said.append(
+                PastTask(
+                    analysis=task["analysis"],
+                    ask=task["ask"],
+                    round=task["round"],
+                    answer=None if task["answer"] is None else json.loads(task["answer"]),
+                    reason=task["reason"] if task["state"] == WITHHELD else None,
+                    receipt=receipt,
+                )
+            )
+        rows = {study: self.store.study(study) for study in found}
+        return [
+            PastStudy(study=study, request=json.loads(row["request"]), tasks=found[study])
+            for study, row in rows.items()
+            if row is not None
+        ]
 
     # ---- deadlines
 

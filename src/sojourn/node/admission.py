@@ -54,7 +54,7 @@ class Admission:
                 raise EnvelopeRefused("replayed")
             if known["ended"]:
                 raise SiteRefused("cancelled")
-            return _opened(document, known["dataset"], known["snapshot"])
+            return opened(document, known["dataset"], known["snapshot"])
         before = self.store.refusal(task.study)
         if before is not None and before["request"] == digest:
             raise SiteRefused(before["reason"])
@@ -124,8 +124,8 @@ class Admission:
 
 
 @lru_cache(maxsize=64)
-def _opened(document: str, dataset: str, snapshot: str) -> Run:
-    """An admitted run, read again for each of its rounds."""
+def opened(document: str, dataset: str, snapshot: str) -> Run:
+    """An admitted run, read again for each of its rounds; SiteRefused("plan") for a plan that is not valid."""
     request = _request(document)
     plan = _plan(request)
     return Run(request, plan, _variables(request, plan), dataset, snapshot)

@@ -122,6 +122,21 @@ def accept_log(
 
 
 @app.command()
+def recover(home: Home = HERE, as_json: AsJson = False) -> None:
+    """After a restore from a backup: recall what left this site since then, so that nothing can be asked twice.
+
+    The node must be running. Example: sojourn node recover
+    """
+    done = program.ask(home, "recover")
+    words = (
+        f"Recalled {done['studies']} studies: {done['answers']} answers, {done['refusals']} refusals; "
+        f"{done['sets']} sets of persons charged."
+    )
+    next_step = "Next: ask the hub's administrator for `sojourn hub accept-log SITE --reason TEXT`."
+    answer(done, as_json, [words, next_step])
+
+
+@app.command()
 def show(home: Home = HERE, as_json: AsJson = False) -> None:
     """Settings, datasets, approvals and runs of this node.
 

@@ -12,6 +12,7 @@ import duckdb
 import ibis
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap
 
 from sojourn.analysis.population import Population
 from sojourn.analysis.variable import SITE, Kind, Variable, Variables, with_site
@@ -76,6 +77,12 @@ def extract(
     columns = {name: _column(values.pop(name), plan.variables[name]) for name in names}
     variables = with_site(plan.variables, tuple(roster))
     return Extracted(Population(site, variables, columns, persons, missing), frozen, selected)
+
+
+def everyone(home: Path, dataset: str, snapshot: str) -> BitMap:
+    """The numbers of all persons of a snapshot; SiteRefused("no table") where it is not there."""
+    frozen = _snapshot(home, dataset, snapshot)
+    return BitMap(_query(home, frozen, f"SELECT DISTINCT {PERSON} FROM {TABLE}")[PERSON])
 
 
 def _check_condition(plan: Plan, dictionary: Dictionary) -> None:

@@ -9,7 +9,20 @@ import httpx
 from sojourn import __version__
 from sojourn.audit.receipt import Receipt
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import PROTOCOL, Acknowledgement, Delivery, Join, Joined, Poll, Publish, Shown, Work
+from sojourn.messages import (
+    PROTOCOL,
+    Acknowledgement,
+    Delivery,
+    Join,
+    Joined,
+    PastStudy,
+    Poll,
+    Publish,
+    Recall,
+    Recalled,
+    Shown,
+    Work,
+)
 from sojourn.storage.witnessing import Peer
 from sojourn.wire.transport import call
 
@@ -48,6 +61,10 @@ class HubLink:
         receipt = Receipt.from_dict(Acknowledgement.model_validate(document).receipt)
         receipt.verify(self.federation, self.log_key)
         return receipt
+
+    def recall(self, after: str) -> list[PastStudy]:
+        """What this site once said in the next studies after this one; its receipts are not verified yet."""
+        return Recalled.model_validate(self._call(f"/v1/sites/{self.site}/recall", Recall(after=after))).studies
 
     def _call(self, path: str, message: Any) -> dict[str, Any]:
         return call(self.client, "POST", path, message.model_dump(mode="json"))

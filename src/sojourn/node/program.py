@@ -147,6 +147,7 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "datasets": node.datasets,
         "released": node.released,
         "accept_log": node.accept_log,
+        "recover": node.recover,
         "verify": verify,
         "checkpoint": node.store.checkpoint,
     }

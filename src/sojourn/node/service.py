@@ -28,6 +28,7 @@ from sojourn.node.hub_link import HubLink
 from sojourn.node.journal import Journal
 from sojourn.node.opening import Openings
 from sojourn.node.polling import Polling
+from sojourn.node.recovery import Recovery
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import approvals, datasets, metadata, releases, runs
@@ -106,6 +107,25 @@ class Node:
         if self._polling is not None:
             self._polling.again()
         return done
+
+    def recover(self) -> dict[str, int]:
+        """After a restore from a backup: recall from the hub what this site said since then, and charge it.
+
+        The node runs again when the hub's administrator has accepted its log. ConfigurationError where nothing was
+        lost, or the node is not connected.
+        """
+        hub = self._hub()
+        if self._polling is None or not self.witnessing.behind(hub.origin):
+            raise ConfigurationError(
+                "There is nothing to recover, as far as this node knows.",
+                remedy="Start the node, wait until it has asked its hub, and look at `sojourn node show`.",
+            )
+        link = self._polling.link
+        counts = Recovery(self.store, link, self.key.public, self.home.folder, self._openings.open, self.clock).run()
+        entry = Entry("node.recovered", "custodian", facts=counts)
+        self.store.write(entry, lambda connection: self.witnessing.recovered(connection, hub.origin))
+        self._polling.again()
+        return counts
 
     def _hub(self) -> Peer:
         if self.hub is None:

@@ -117,6 +117,20 @@ class NodeStore(Store):
         values = {"acknowledged": True, "receipt": receipt}
         self.write(entry, lambda connection: connection.execute(update(releases).where(*same).values(values)))
 
+    def restore(self, run: Document, decided: Sequence[Document], sets: Sequence[Charge], entry: Entry) -> None:
+        """A run that the store does not know, or not to its end: it is over, its decisions and charges stand."""
+
+        def action(connection: Connection) -> None:
+            known = update(runs).where(runs.c.study == run["study"], runs.c.ended == "").values(ended=run["ended"])
+            if not connection.execute(select(runs.c.study).where(runs.c.study == run["study"])).first():
+                connection.execute(insert(runs).values(dict(run)))
+            connection.execute(known)
+            connection.execute(insert(releases), [dict(row) for row in decided])
+            for charge in sets:
+                connection.execute(insert(ledger).values(_ledger_row({**run, "analysis": charge.analysis}, charge)))
+
+        self.write(entry, action)
+
     def end(self, study: str, how: str, entry: Entry) -> None:
         """A run is over; nothing of it is released any more."""
         live = update(runs).where(runs.c.study == study, runs.c.ended == "").values(ended=how)
