@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -155,6 +156,12 @@ def test_nothing_is_left_in_the_home(tmp_path: Path, snapshot: Snapshot) -> None
     before = sorted(tmp_path.rglob("*"))
     extracted(tmp_path, snapshot, plan())
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_studies_at_the_same_time_read_the_same_snapshot(tmp_path: Path, snapshot: Snapshot) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: extracted(tmp_path, snapshot, plan()).selected, range(24)))
+    assert found == [6] * 24
 
 
 def test_a_population_survives_its_file(tmp_path: Path, snapshot: Snapshot) -> None:

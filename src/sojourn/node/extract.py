@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,8 +142,12 @@ def _coded(column: Any, variable: Variable) -> Any:
     return column.isnull().ifelse(ibis.null("int32"), column.cases(*places, else_=-1).cast("int32"))
 
 
+# One at a time: a process cannot open a file twice with two spill folders, and each query may use its whole memory.
+_turn = threading.Lock()
+
+
 def _query(home: Path, snapshot: Snapshot, statement: str) -> dict[str, NDArray[Any]]:
-    with tempfile.TemporaryDirectory(prefix="spill-", dir=home) as spill:
+    with _turn, tempfile.TemporaryDirectory(prefix="spill-", dir=home) as spill:
         connection = open_snapshot(snapshot.path, spill=Path(spill))
         try:
             values: Any = connection.execute(statement).fetchnumpy()

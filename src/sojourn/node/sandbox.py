@@ -128,6 +128,8 @@ class Pool:
         jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in jobs.glob("*/data"):  # of a node that was killed
             shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in jobs.parent.glob("spill-*"):  # records that a killed node's query had put aside
+            shutil.rmtree(leftover, ignore_errors=True)
         self._stock = [self._start() for _ in range(size)]
 
     def take(self) -> Session:

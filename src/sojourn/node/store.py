@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -112,10 +113,19 @@ class NodeStore(Store):
         self.write(entry, action)
 
     def acknowledge(self, key: tuple[str, str, str], receipt: str, entry: Entry) -> None:
-        """The hub has it, and its receipt proves that."""
-        same = (releases.c.study == key[0], releases.c.analysis == key[1], releases.c.ask == key[2])
-        values = {"acknowledged": True, "receipt": receipt}
-        self.write(entry, lambda connection: connection.execute(update(releases).where(*same).values(values)))
+        """The hub has it, and its receipt proves that; logged once, however often the hub says so."""
+
+        class AcknowledgedBefore(Exception):
+            """Rolls the savepoint back, so that a duplicate leaves no second entry."""
+
+        def action(connection: Connection) -> None:
+            same = (releases.c.study == key[0], releases.c.analysis == key[1], releases.c.ask == key[2])
+            first = update(releases).where(*same, releases.c.acknowledged.is_(False))
+            if connection.execute(first.values(acknowledged=True, receipt=receipt)).rowcount != 1:
+                raise AcknowledgedBefore
+
+        with contextlib.suppress(AcknowledgedBefore):
+            self.write(entry, action)
 
     def restore(self, run: Document, decided: Sequence[Document], sets: Sequence[Charge], entry: Entry) -> None:
         """A run that the store does not know, or not to its end: it is over, its decisions and charges stand."""

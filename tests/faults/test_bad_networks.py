@@ -1,0 +1,178 @@
+"""Partitions, loss, delay, repetition and replay of messages between real processes, made by a middleman of our own."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from federation_processes import SITES, Processes, shared_fixture, until, wards_fixture  # noqa: F401  (pytest finds them here)
+from middleman import Middleman
+
+import sojourn as sj
+from sojourn.client.studies import Run
+from sojourn.errors import TooFewSites
+from sojourn.node.config import NodeHome
+
+Net = dict[str, Middleman]
+
+
+@pytest.fixture(scope="module", name="around")
+def around_fixture(shared: Processes) -> Iterator[Net]:
+    """Every node speaks with the hub through a middleman of its own; afterwards straight again."""
+    wards = shared
+    wards.ensure()
+    authority, port = wards.home / "hub" / "authority", int(wards.url.rpartition(":")[2])
+    made = {site: Middleman(authority, port, seed) for seed, site in enumerate(SITES)}
+    try:
+        turn(wards, {site: middleman.url for site, middleman in made.items()})
+        wards.ensure()
+        yield made
+    finally:
+        turn(wards, dict.fromkeys(SITES, wards.url))
+        for middleman in made.values():
+            middleman.close()
+
+
+@pytest.fixture
+def net(wards: Processes, around: Net) -> Iterator[Net]:
+    """Good weather before and after a test."""
+    yield around
+    for middleman in around.values():
+        middleman.fair()
+        middleman.heard.clear()
+
+
+def turn(wards: Processes, urls: dict[str, str]) -> None:
+    """Let nodes ask other addresses, from their next start on."""
+    for site in urls:
+        wards.running[site].terminate()
+    for site, url in urls.items():
+        assert wards.running[site].wait(30) == 0
+        home = NodeHome.load(wards.home / site)
+        home.joined(url, home.federation).save()
+
+
+def count(**words: Any) -> sj.Plan:
+    return sj.Plan(table="patients", purpose="HMB", analyses={"count": sj.count(by="sick")}, **words)
+
+
+def model(**words: Any) -> sj.Plan:
+    return sj.Plan(
+        table="patients", purpose="HMB", analyses={"model": sj.glm("sick ~ age + lab", family="binomial")}, **words
+    )
+
+
+def states(run: Run) -> list[str]:
+    return [event["state"] for event in run.view().events]
+
+
+def log(wards: Processes, party: str, run: Run) -> list[dict[str, Any]]:
+    """The entries of a party's log about a study, read from its database by somebody else."""
+    query = "SELECT data FROM log_entry WHERE study = ? ORDER BY position"
+    return [json.loads(data) for (data,) in rows(wards, party, query, run.study)]
+
+
+def rows(wards: Processes, party: str, query: str, *words: str) -> list[Any]:
+    file = wards.home / party / ("hub.db" if party == "hub" else "node.db")
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        return connection.execute(query, words).fetchall()
+
+
+def nothing_doubled(wards: Processes, run: Run, rounds: int, sites: tuple[str, ...] = SITES) -> None:
+    """One release, one charge, one acceptance and one acknowledgement for each site, analysis and round."""
+    for site in sites:
+        until("the acknowledgements", lambda site=site: acknowledged(wards, site, run), 60)
+        entries = log(wards, site, run)
+        assert kinds(entries, "release.sealed") == kinds(entries, "release.acknowledged") == rounds, site
+        assert kinds(entries, "ledger.charged") == kinds(entries, "run.admitted") == 1
+        assert wards.node(site, "verify")["ok"]
+    answered = [entry["facts"] for entry in log(wards, "hub", run) if entry["kind"] == "round.answered"]
+    places = [(facts["site"], facts["ask"]) for facts in answered]
+    assert len(places) == len(set(places)) == rounds * len(sites)
+    for kind in ("study.submitted", "analysis.concluded", "study.completed"):
+        assert kinds(log(wards, "hub", run), kind) == 1
+    assert wards.hub("verify")["ok"]
+
+
+def acknowledged(wards: Processes, site: str, run: Run) -> bool:
+    found = wards.node(site, "released", study=run.study)
+    return bool(found) and all(row["acknowledged"] for row in found)
+
+
+def kinds(entries: list[dict[str, Any]], kind: str) -> int:
+    return sum(entry["kind"] == kind for entry in entries)
+
+
+def deliveries(middleman: Middleman) -> list[Any]:
+    return [heard for heard in middleman.heard if heard.path.endswith("/deliveries")]
+
+
+def test_requests_that_pass_while_answers_are_lost_release_nothing_twice(wards: Processes, net: Net) -> None:
+    """C08. The hub hears Avon's answer again and again; Avon hears nothing until the line is whole."""
+    run = wards.project().submit(model())
+    until("Avon's first task", lambda: rows(wards, "Avon", "SELECT 1 FROM run WHERE study = ?", run.study))
+    net["Avon"].deaf = True
+    until("Avon's answer, three times", lambda: len(deliveries(net["Avon"])) >= 3, 60)
+    assert wards.node("Avon", "show")["trouble"]
+    net["Avon"].fair()
+    results = run.wait(90)
+    assert results.trusted and set(results["model"].sites.values()) == {"contributed"}
+    nothing_doubled(wards, run, results["model"].rounds)
+    until("no trouble", lambda: not wards.node("Avon", "show")["trouble"], 60)
+
+
+def test_a_partition_of_most_nodes_is_waited_for_or_dropped_as_the_plan_says(wards: Processes, net: Net) -> None:
+    """C09. The cohort never falls below the plan's minimum of sites."""
+    project = wards.project()
+    for site in ("Brent", "Cam"):
+        net[site].cut = True
+    waits = project.submit(count(stragglers="wait"), sites=list(SITES))
+    drops = project.submit(count(stragglers=2, min_sites=1), sites=list(SITES))
+    refuses = project.submit(count(stragglers=2, min_sites=2), sites=list(SITES))
+    dropped, refused = drops.wait(60), refuses.wait(60)
+    assert dropped["count"].sites == {"Avon": "contributed"} | dict.fromkeys(("Brent", "Cam"), "no answer: no answer")
+    with pytest.raises(TooFewSites):
+        refused["count"].table  # noqa: B018
+    assert waits.view().state == "running"
+    for site in ("Brent", "Cam"):
+        net[site].fair()
+    assert set(waits.wait(90)["count"].sites.values()) == {"contributed"}
+    nothing_doubled(wards, waits, 1)
+
+
+def test_loss_delay_and_reordering_are_survived(wards: Processes, net: Net, record_property: Any) -> None:
+    """C10, by messages: of 15 % nothing comes back, each way takes up to half a second longer."""
+    began = time.monotonic()
+    healthy = wards.project().submit(model()).wait(60)
+    fair = time.monotonic() - began
+    for middleman in net.values():
+        middleman.loss, middleman.jitter = 0.15, 0.5
+    began = time.monotonic()
+    run = wards.project().submit(model())
+    results = run.wait(110)
+    foul = time.monotonic() - began
+    for middleman in net.values():
+        middleman.fair()
+    assert results["model"].table.equals(healthy["model"].table)
+    nothing_doubled(wards, run, results["model"].rounds)
+    assert sum(middleman.lost for middleman in net.values()) >= 1
+    record_property("seconds", f"healthy {fair:.1f}, 15 % loss and 0.5 s jitter {foul:.1f}")
+
+
+def test_every_message_three_times_has_one_effect(wards: Processes, net: Net) -> None:
+    """C11."""
+    for middleman in net.values():
+        middleman.copies = 3
+    run = wards.project().submit(model())
+    results = run.wait(90)
+    for middleman in net.values():
+        middleman.fair()
+    nothing_doubled(wards, run, results["model"].rounds)
+    heard = [heard for middleman in net.values() for heard in middleman.heard if len(heard.statuses) == 3]
+    assert len(heard) > 3 * results["model"].rounds
+    assert all(sorted(message.statuses)[1:] == [403, 403] for message in heard)  # at most one of three is listened to
