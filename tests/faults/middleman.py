@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import ssl
 import threading
@@ -27,6 +28,11 @@ class Heard:
     statuses: list[int] = field(default_factory=list)
 
     @property
+    def body(self) -> dict[str, Any]:
+        """Its document."""
+        return dict(json.loads(self.raw.partition(b"\r\n\r\n")[2] or b"{}"))
+
+    @property
     def path(self) -> str:
         """Its target."""
         return self.raw.split(b" ", 2)[1].decode()
@@ -37,12 +43,13 @@ class Middleman:
 
     loss: the share of messages of which nothing comes back; half of these never reach the hub. jitter: each way takes
     up to so many seconds longer, so that messages overtake each other. copies: how often each request reaches the hub,
-    at the same time. deaf: requests pass and answers are lost. cut: nothing passes, and lines that stand are cut.
+    at the same time. deaf: requests pass, and answers to those whose target holds this word are lost. cut: nothing
+    passes, and lines that stand are cut.
     """
 
     def __init__(self, authority: Path, port: int, seed: int = 0) -> None:
         self.loss, self.jitter, self.copies = 0.0, 0.0, 1
-        self.deaf = self.cut = False
+        self.deaf, self.cut = "", False
         self.heard: list[Heard] = []
         self.lost = 0
         self._random = random.Random(seed)
@@ -63,7 +70,7 @@ class Middleman:
 
     def fair(self) -> None:
         """Good weather from now on."""
-        self.loss, self.jitter, self.copies, self.deaf, self.cut = 0.0, 0.0, 1, False, False
+        self.loss, self.jitter, self.copies, self.deaf, self.cut = 0.0, 0.0, 1, "", False
 
     def replay(self, raw: bytes) -> int:
         """Send recorded bytes to the hub once more; the status of its answer."""
@@ -111,7 +118,7 @@ class Middleman:
         answers = await asyncio.gather(*(self._ask(message.raw) for _ in range(self.copies)))
         message.statuses = [_status(answer) for answer in answers]
         await asyncio.sleep(self.jitter * self._random.random())
-        if self.deaf or fate < self.loss:
+        if (self.deaf and self.deaf in message.path) or fate < self.loss:
             return None
         taken = [answer for answer in answers if _status(answer) < 400]
         # Whose answer comes first is chance; often it is the one that did something.

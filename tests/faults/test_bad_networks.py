@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from federation_processes import SITES, Processes, shared_fixture, until, wards_fixture  # noqa: F401  (pytest finds them here)
+from federation_processes import PROJECT, SITES, Processes, shared_fixture, until, wards_fixture  # noqa: F401  (pytest finds them here)
 from middleman import Middleman
+from wrong_clocks import start_at
 
 import sojourn as sj
-from sojourn.client.studies import Run
+from sojourn.client.login import save_login
+from sojourn.client.studies import Run, connect
 from sojourn.errors import TooFewSites
 from sojourn.node.config import NodeHome
 
@@ -108,17 +112,19 @@ def kinds(entries: list[dict[str, Any]], kind: str) -> int:
     return sum(entry["kind"] == kind for entry in entries)
 
 
-def deliveries(middleman: Middleman) -> list[Any]:
-    return [heard for heard in middleman.heard if heard.path.endswith("/deliveries")]
+def asks(middleman: Middleman) -> list[str]:
+    """What was answered, once for each time that it was."""
+    return [heard.body["ask"] for heard in middleman.heard if heard.path.endswith("/deliveries")]
 
 
 def test_requests_that_pass_while_answers_are_lost_release_nothing_twice(wards: Processes, net: Net) -> None:
     """C08. The hub hears Avon's answer again and again; Avon hears nothing until the line is whole."""
     run = wards.project().submit(model())
     until("Avon's first task", lambda: rows(wards, "Avon", "SELECT 1 FROM run WHERE study = ?", run.study))
-    net["Avon"].deaf = True
-    until("Avon's answer, three times", lambda: len(deliveries(net["Avon"])) >= 3, 60)
-    assert wards.node("Avon", "show")["trouble"]
+    net["Avon"].deaf = "/deliveries"
+    until("an answer, three times", lambda: max(Counter(asks(net["Avon"])).values(), default=0) >= 3, 60)
+    net["Avon"].deaf = "/"
+    until("trouble", lambda: "reached" in wards.node("Avon", "show")["trouble"])
     net["Avon"].fair()
     results = run.wait(90)
     assert results.trusted and set(results["model"].sites.values()) == {"contributed"}
@@ -176,3 +182,63 @@ def test_every_message_three_times_has_one_effect(wards: Processes, net: Net) ->
     heard = [heard for middleman in net.values() for heard in middleman.heard if len(heard.statuses) == 3]
     assert len(heard) > 3 * results["model"].rounds
     assert all(sorted(message.statuses)[1:] == [403, 403] for message in heard)  # at most one of three is listened to
+
+
+EFFECTS = ("SELECT count(*) FROM study", "SELECT count(*), count(answer) FROM task", "SELECT * FROM site ORDER BY name")
+
+
+def test_recorded_traffic_has_no_second_effect(wards: Processes, net: Net) -> None:
+    """C12. Replayed at once all of it is refused, and a day later too.
+
+    A hub that was started again has forgotten the last minute's nonces: until that minute is over it answers to a
+    repeated poll, delivery, publication or reading once more, and nothing changes by it.
+    """
+    researcher = Middleman(wards.home / "hub" / "authority", int(wards.url.rpartition(":")[2]))
+    try:
+        with through(wards, researcher) as federation:
+            run = federation.project(PROJECT).submit(model())
+            rounds = run.wait(60)["model"].rounds
+        run = wards.researcher().study(run.study)
+        nothing_doubled(wards, run, rounds)
+        recorded = [message for middleman in (*net.values(), researcher) for message in middleman.heard]
+        recorded = [message for message in recorded if message.statuses == [200]]
+        assert {message.path.rpartition("/")[2].partition("?")[0] for message in recorded} >= {
+            "poll", "deliveries", "preparations", "studies", "results"
+        }  # fmt: skip
+        assert {researcher.replay(message.raw) for message in recorded} == {403}
+        for site in SITES:
+            net[site].cut = True  # only what is replayed reaches the hub from here on
+        wards.kill("hub")
+        wards.start("hub")
+        before = state(wards)
+        taken = [message for message in recorded if researcher.replay(message.raw) < 400]
+        assert {message.raw.split(b" ", 1)[0] for message in taken} == {b"GET", b"POST"}  # the window is real
+        assert state(wards) == before
+        kinds_of = {message.path.rpartition("/")[2].partition("?")[0] for message in taken} - {run.study}
+        assert kinds_of <= {"poll", "deliveries", "publication", "preparations", "results"}  # never a study
+        nothing_doubled(wards, run, rounds)
+        wards.kill("hub")
+        start_at(wards, "hub", "+1d")
+        assert {researcher.replay(message.raw) for message in recorded} == {403}
+        assert state(wards) == before
+    finally:
+        researcher.close()
+        wards.kill("hub")
+        wards.start("hub")
+        for site in SITES:
+            net[site].fair()
+
+
+def state(wards: Processes) -> list[Any]:
+    """All that a message could change at the hub, but for keys that nobody uses."""
+    return [rows(wards, "hub", query) for query in EFFECTS]
+
+
+def through(wards: Processes, middleman: Middleman) -> Any:
+    """The researcher, who speaks with the hub through a middleman."""
+    folder = wards.home / "researcher-recorded"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if not (folder / "researcher.key").exists():
+        wards.key.save(folder / "researcher.key")
+    address = replace(wards.address(), url=middleman.url)
+    return connect(login=save_login(address, folder / "researcher.key", folder))
