@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
@@ -19,6 +19,53 @@ from sojourn.study.lifecycle import SITE, STUDY
 Document = Mapping[str, Any]
 Key = tuple[str, str, str, str]  # of a task: study, analysis, ask, site
 LIVE = tuple(state for state in STUDY.states if state not in STUDY.terminal)
+
+# Statements of every round, made once: making one takes longer than SQLite takes to answer it.
+_STUDY: BindParameter[str] = bindparam("of_study")
+_SITE: BindParameter[str] = bindparam("of_site")
+_ASK: BindParameter[str] = bindparam("of_ask")
+_STUDY_ROW = select(studies).where(studies.c.id == _STUDY)
+_SITE_ROW = select(sites).where(sites.c.name == _SITE)
+_IS_MEMBER = select(members.c.key).where(members.c.project == bindparam("of_project"), members.c.key == bindparam("of"))
+_IS_RESEARCHER = select(members.c.key).where(members.c.key == bindparam("of")).limit(1)
+_STATES = select(studies.c.id, studies.c.state).where(
+    studies.c.id.in_(bindparam("found", expanding=True))
+    | studies.c.id.in_(
+        select(tasks.c.study).where(tasks.c.site == _SITE, tasks.c.ask.in_(bindparam("asked", expanding=True)))
+    )
+)
+_OF_ASK = (tasks.c.study == _STUDY, tasks.c.analysis == bindparam("of_analysis"), tasks.c.ask == _ASK)
+_OF_TASK = (*_OF_ASK, tasks.c.site == _SITE)
+_TASK_ROW = select(tasks).where(*_OF_TASK)
+_TASK_ROWS = select(tasks).where(tasks.c.study == _STUDY).order_by(tasks.c.round, tasks.c.site)
+_TASK_SITES = select(tasks.c.site).where(*_OF_ASK)
+_TASK_WAITS = select(tasks.c.site).where(*_OF_ASK, tasks.c.state == SITE.initial).limit(1)
+_ADD_TASK = insert(tasks)
+_SETTLE = update(tasks).where(
+    *_OF_TASK,
+    tasks.c.state == SITE.initial,
+    select(studies.c.id).where(studies.c.id == _STUDY, studies.c.state.in_(LIVE)).exists(),
+)
+_WAITING_IN = select(tasks).where(tasks.c.study == _STUDY, tasks.c.state == SITE.initial)
+_WAITING_OF = (
+    select(tasks.c.study, tasks.c.analysis, tasks.c.ask)
+    .join(studies, studies.c.id == tasks.c.study)
+    .where(tasks.c.site == _SITE, tasks.c.state == SITE.initial, studies.c.state.in_(LIVE))
+    .order_by(tasks.c.dispatched)
+)
+_LIVE = select(studies).where(studies.c.state.in_(LIVE))
+_ASKS = select(asks).where(asks.c.study == _STUDY)
+_ADD_ASK = insert(asks)
+_START = (
+    update(studies)
+    .where(studies.c.id == _STUDY, studies.c.state == STUDY.initial)
+    .values(state=STUDY.move(STUDY.initial, "start"))
+)
+_CONCLUDED = select(results.c.analysis).where(results.c.study == _STUDY)
+_EVENTS = select(events.c.document).where(events.c.study == _STUDY, events.c.number >= bindparam("since"))
+_EVENTS = _EVENTS.order_by(events.c.number)
+_LAST_EVENT = select(func.max(events.c.number)).where(events.c.study == _STUDY)
+_ADD_EVENT = insert(events)
 
 
 @dataclass(frozen=True)
@@ -112,14 +159,13 @@ class HubStore(Store):
         def action(connection: Connection) -> None:
             same = (asks.c.study == ask["study"], asks.c.analysis == ask["analysis"], asks.c.digest == ask["digest"])
             if not connection.execute(select(asks.c.digest).where(*same)).first():
-                connection.execute(insert(asks).values(dict(ask)))
-            for row in rows:
-                found = select(tasks.c.site).where(*_task(row["study"], row["analysis"], row["ask"], row["site"]))
-                if not connection.execute(found).first():
-                    connection.execute(insert(tasks).values(dict(row)))
+                connection.execute(_ADD_ASK, dict(ask))
+            place = {"of_study": ask["study"], "of_analysis": ask["analysis"], "of_ask": ask["digest"]}
+            asked = set(connection.scalars(_TASK_SITES, place))
+            if fresh := [dict(row) for row in rows if row["site"] not in asked]:
+                connection.execute(_ADD_TASK, fresh)
             study = rows[0]["study"]
-            fresh = update(studies).where(studies.c.id == study, studies.c.state == STUDY.initial)
-            connection.execute(fresh.values(state=STUDY.move(STUDY.initial, "start")))
+            connection.execute(_START, {"of_study": study})
             _event(connection, study, event)
 
         self.write(entry, action)
@@ -131,14 +177,11 @@ class HubStore(Store):
             """Rolls the savepoint back, so that a duplicate leaves no second entry."""
 
         def action(connection: Connection) -> bool:
-            live = select(studies.c.id).where(studies.c.id == key[0], studies.c.state.in_(LIVE)).exists()
-            waiting = update(tasks).where(*_task(*key), tasks.c.state == SITE.initial, live).values(dict(values))
-            if connection.execute(waiting).rowcount != 1:
+            place = _place(key)
+            if connection.execute(_SETTLE, {**place, **values}).rowcount != 1:
                 raise SettledBefore
             _event(connection, key[0], event)
-            same = (tasks.c.study == key[0], tasks.c.analysis == key[1], tasks.c.ask == key[2])
-            others = select(tasks.c.site).where(*same, tasks.c.state == SITE.initial).limit(1)
-            return connection.execute(others).first() is None
+            return connection.execute(_TASK_WAITS, place).first() is None
 
         try:
             alone, index = self.write_indexed(entry, action)
@@ -189,45 +232,44 @@ class HubStore(Store):
 
     # ---- reading
 
-    def row(self, query: Any) -> RowMapping | None:
-        """The first row of a query."""
-        return self.read(lambda connection: connection.execute(query).mappings().first())
+    def row(self, query: Any, values: Document | None = None) -> RowMapping | None:
+        """The first row of a query with these values."""
+        return self.read(lambda connection: connection.execute(query, values).mappings().first())
 
-    def rows(self, query: Any) -> list[RowMapping]:
-        """All rows of a query."""
-        return self.read(lambda connection: list(connection.execute(query).mappings()))
+    def rows(self, query: Any, values: Document | None = None) -> list[RowMapping]:
+        """All rows of a query with these values."""
+        return self.read(lambda connection: list(connection.execute(query, values).mappings()))
 
     def study(self, study: str) -> RowMapping | None:
         """One study."""
-        return self.row(select(studies).where(studies.c.id == study))
+        return self.row(_STUDY_ROW, {"of_study": study})
 
     def live_studies(self) -> list[RowMapping]:
         """Studies that have not ended."""
-        return self.rows(select(studies).where(studies.c.state.in_(LIVE)))
+        return self.rows(_LIVE)
 
     def states_of(self, site: str, found: Sequence[str], asked: Sequence[str]) -> dict[str, str]:
         """The states of those of these studies that are known, and of those in which a site was asked this."""
         if not found and not asked:
             return {}
-        of_tasks = select(tasks.c.study).where(tasks.c.site == site, tasks.c.ask.in_(asked))
-        query = select(studies.c.id, studies.c.state).where(studies.c.id.in_(found) | studies.c.id.in_(of_tasks))
-        return {row["id"]: row["state"] for row in self.rows(query)}
+        values = {"found": list(found), "asked": list(asked), "of_site": site}
+        return {row["id"]: row["state"] for row in self.rows(_STATES, values)}
 
     def task(self, key: Key) -> RowMapping | None:
         """One task, by study, analysis, ask and site."""
-        return self.row(select(tasks).where(*_task(*key)))
+        return self.row(_TASK_ROW, _place(key))
 
     def waiting_in(self, study: str) -> list[RowMapping]:
         """Tasks of a study that no site has answered yet."""
-        return self.rows(select(tasks).where(tasks.c.study == study, tasks.c.state == SITE.initial))
+        return self.rows(_WAITING_IN, {"of_study": study})
 
     def tasks_of(self, study: str) -> list[RowMapping]:
         """All tasks of a study, in the order of rounds."""
-        return self.rows(select(tasks).where(tasks.c.study == study).order_by(tasks.c.round, tasks.c.site))
+        return self.rows(_TASK_ROWS, {"of_study": study})
 
     def asks_of(self, study: str) -> dict[tuple[str, str], RowMapping]:
         """All asks of a study by (analysis, digest)."""
-        found = self.rows(select(asks).where(asks.c.study == study))
+        found = self.rows(_ASKS, {"of_study": study})
         return {(row["analysis"], row["digest"]): row for row in found}
 
     def results_of(self, study: str) -> dict[str, RowMapping]:
@@ -236,7 +278,7 @@ class HubStore(Store):
 
     def concluded(self, study: str) -> set[str]:
         """The analyses of a study that have ended."""
-        return {row["analysis"] for row in self.rows(select(results.c.analysis).where(results.c.study == study))}
+        return {row["analysis"] for row in self.rows(_CONCLUDED, {"of_study": study})}
 
     def answered(self, study: str) -> int:
         """How many analyses of a study have an estimate."""
@@ -245,12 +287,7 @@ class HubStore(Store):
 
     def waiting_of(self, site: str) -> list[RowMapping]:
         """Tasks that a site has still to answer, of studies that have not ended."""
-        query = (
-            select(tasks.c.study, tasks.c.analysis, tasks.c.ask)
-            .join(studies, studies.c.id == tasks.c.study)
-            .where(tasks.c.site == site, tasks.c.state == SITE.initial, studies.c.state.in_(LIVE))
-        )
-        return self.rows(query.order_by(tasks.c.dispatched))
+        return self.rows(_WAITING_OF, {"of_site": site})
 
     def said_by(self, site: str, after: str, most: int) -> list[RowMapping]:
         """Tasks that a site has settled or was given up for, of the first studies after this one; by study and round."""
@@ -262,28 +299,27 @@ class HubStore(Store):
 
     def events_of(self, study: str, since: int) -> list[dict[str, Any]]:
         """Progress events from number `since` on."""
-        query = select(events.c.document).where(events.c.study == study, events.c.number >= since)
-        return [json.loads(row["document"]) for row in self.rows(query.order_by(events.c.number))]
+        return [json.loads(row["document"]) for row in self.rows(_EVENTS, {"of_study": study, "since": since})]
 
     def site(self, name: str) -> RowMapping | None:
         """One joined site."""
-        return self.row(select(sites).where(sites.c.name == name))
+        return self.row(_SITE_ROW, {"of_site": name})
 
     def is_member(self, project: str, key: str) -> bool:
         """Whether a key may submit to a project."""
-        return self.row(select(members).where(members.c.project == project, members.c.key == key)) is not None
+        return self.row(_IS_MEMBER, {"of_project": project, "of": key}) is not None
 
     def is_researcher(self, key: str) -> bool:
         """Whether a key belongs to any project."""
-        return self.row(select(members).where(members.c.key == key).limit(1)) is not None
+        return self.row(_IS_RESEARCHER, {"of": key}) is not None
 
 
-def _task(study: str, analysis: str, ask: str, site: str) -> tuple[Any, ...]:
-    return (tasks.c.study == study, tasks.c.analysis == analysis, tasks.c.ask == ask, tasks.c.site == site)
+def _place(key: Key) -> dict[str, str]:
+    return dict(zip(("of_study", "of_analysis", "of_ask", "of_site"), key, strict=True))
 
 
 def _event(connection: Connection, study: str, document: Document) -> None:
-    last = connection.execute(select(func.max(events.c.number)).where(events.c.study == study)).scalar()
+    last = connection.scalar(_LAST_EVENT, {"of_study": study})
     number = 0 if last is None else last + 1
     body = json.dumps({"number": number, **document}, sort_keys=True)
-    connection.execute(insert(events).values(study=study, number=number, document=body))
+    connection.execute(_ADD_EVENT, {"study": study, "number": number, "document": body})

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
@@ -17,6 +17,27 @@ from sojourn.node.tables import approvals, datasets, ledger, refused, releases, 
 from sojourn.storage.store import Store
 
 Document = Mapping[str, Any]
+
+# Statements of every round, made once: making one takes longer than SQLite takes to answer it.
+_OF_STUDY = releases.c.study == bindparam("of_study")
+_OF_ANALYSIS = (_OF_STUDY, releases.c.analysis == bindparam("of_analysis"))
+_OF_ASK = (*_OF_ANALYSIS, releases.c.ask == bindparam("of_ask"))
+_RUN = select(runs).where(runs.c.study == bindparam("of_study"))
+_LIVE_RUNS = select(runs.c.study).where(runs.c.ended == "")
+_LIVE_REQUESTS = select(runs.c.study, runs.c.request).where(runs.c.ended == "")
+_APPROVAL = select(approvals.c.revoked).where(
+    approvals.c.project == bindparam("of_project"), approvals.c.key == bindparam("of")
+)
+_RELEASE = select(releases).where(*_OF_ASK)
+_ADD_RELEASE = insert(releases)
+_ASKED = select(releases.c.ask).where(*_OF_ANALYSIS)
+_SITES = select(releases.c.sites).where(*_OF_ANALYSIS, releases.c.reason == "", releases.c.sites != "[]")
+_ACKNOWLEDGE = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(False)).values(acknowledged=True)
+_ADD_CHARGE = insert(ledger)
+_CHARGED = select(ledger.c.id).where(
+    ledger.c.study == bindparam("of_study"), ledger.c.analysis == bindparam("of_analysis")
+)
+_CHARGED = _CHARGED.limit(1)
 
 
 class NodeStore(Store):
@@ -97,18 +118,16 @@ class NodeStore(Store):
 
         def action(connection: Connection) -> None:
             if row["sealed"] is not None:
-                run = connection.execute(select(runs).where(runs.c.study == row["study"])).mappings().one()
-                pinned = select(approvals.c.revoked).where(
-                    approvals.c.project == run["project"], approvals.c.key == run["researcher"]
-                )
-                approval = connection.execute(pinned).first()
+                run = connection.execute(_RUN, {"of_study": row["study"]}).mappings().one()
+                pinned = {"of_project": run["project"], "of": run["researcher"]}
+                approval = connection.execute(_APPROVAL, pinned).first()
                 if approval is None or approval[0] is not None:
                     raise SiteRefused("revoked")
                 if run["ended"]:
                     raise SiteRefused("cancelled")
-            connection.execute(insert(releases).values(dict(row)))
-            for charge in charges:
-                connection.execute(insert(ledger).values(_ledger_row(row, charge)))
+            connection.execute(_ADD_RELEASE, dict(row))
+            if charges:
+                connection.execute(_ADD_CHARGE, [_ledger_row(row, charge) for charge in charges])
 
         self.write(entry, action)
 
@@ -118,10 +137,10 @@ class NodeStore(Store):
         class AcknowledgedBefore(Exception):
             """Rolls the savepoint back, so that a duplicate leaves no second entry."""
 
+        values = {"of_study": key[0], "of_analysis": key[1], "of_ask": key[2], "receipt": receipt}
+
         def action(connection: Connection) -> None:
-            same = (releases.c.study == key[0], releases.c.analysis == key[1], releases.c.ask == key[2])
-            first = update(releases).where(*same, releases.c.acknowledged.is_(False))
-            if connection.execute(first.values(acknowledged=True, receipt=receipt)).rowcount != 1:
+            if connection.execute(_ACKNOWLEDGE, values).rowcount != 1:
                 raise AcknowledgedBefore
 
         with contextlib.suppress(AcknowledgedBefore):
@@ -148,13 +167,13 @@ class NodeStore(Store):
 
     # ---- reading
 
-    def row(self, query: Any) -> RowMapping | None:
-        """The first row of a query."""
-        return self.read(lambda connection: connection.execute(query).mappings().first())
+    def row(self, query: Any, values: Document | None = None) -> RowMapping | None:
+        """The first row of a query with these values."""
+        return self.read(lambda connection: connection.execute(query, values).mappings().first())
 
-    def rows(self, query: Any) -> list[RowMapping]:
-        """All rows of a query."""
-        return self.read(lambda connection: list(connection.execute(query).mappings()))
+    def rows(self, query: Any, values: Document | None = None) -> list[RowMapping]:
+        """All rows of a query with these values."""
+        return self.read(lambda connection: list(connection.execute(query, values).mappings()))
 
     def approved(self) -> dict[str, set[str]]:
         """Project → keys that are pinned and not withdrawn."""
@@ -175,16 +194,15 @@ class NodeStore(Store):
 
     def run(self, study: str) -> RowMapping | None:
         """One admitted run."""
-        return self.row(select(runs).where(runs.c.study == study))
+        return self.row(_RUN, {"of_study": study})
 
     def live_runs(self) -> list[str]:
         """Studies admitted and not ended."""
-        return [row["study"] for row in self.rows(select(runs.c.study).where(runs.c.ended == ""))]
+        return [row["study"] for row in self.rows(_LIVE_RUNS)]
 
     def live_requests(self) -> dict[str, str]:
         """Their signed requests, as JSON."""
-        found = self.rows(select(runs.c.study, runs.c.request).where(runs.c.ended == ""))
-        return {row["study"]: row["request"] for row in found}
+        return {row["study"]: row["request"] for row in self.rows(_LIVE_REQUESTS)}
 
     def refusal(self, study: str) -> RowMapping | None:
         """A refused request."""
@@ -196,23 +214,16 @@ class NodeStore(Store):
 
     def release(self, study: str, analysis: str, ask: str) -> RowMapping | None:
         """What was decided for one ask."""
-        same = (releases.c.study == study, releases.c.analysis == analysis, releases.c.ask == ask)
-        return self.row(select(releases).where(*same))
+        return self.row(_RELEASE, {"of_study": study, "of_analysis": analysis, "of_ask": ask})
 
     def asked(self, study: str, analysis: str) -> int:
         """How many different asks of an analysis were decided."""
-        same = (releases.c.study == study, releases.c.analysis == analysis)
-        return len(self.rows(select(releases.c.ask).where(*same)))
+        return len(self.rows(_ASKED, {"of_study": study, "of_analysis": analysis}))
 
     def sites_before(self, study: str, analysis: str) -> set[str] | None:
         """The sites that were in every transcript of an analysis so far; None before its second round."""
-        same = (
-            releases.c.study == study,
-            releases.c.analysis == analysis,
-            releases.c.reason == "",
-            releases.c.sites != "[]",
-        )
-        seen = [set(json.loads(row["sites"])) for row in self.rows(select(releases.c.sites).where(*same))]
+        found = self.rows(_SITES, {"of_study": study, "of_analysis": analysis})
+        seen = [set(json.loads(row["sites"])) for row in found]
         return set.intersection(*seen) if seen else None
 
     def unacknowledged(self) -> list[RowMapping]:
@@ -225,8 +236,7 @@ class NodeStore(Store):
 
     def charged(self, study: str, analysis: str) -> bool:
         """Whether an analysis stands in the ledger."""
-        same = (ledger.c.study == study, ledger.c.analysis == analysis)
-        return self.row(select(ledger.c.id).where(*same).limit(1)) is not None
+        return self.row(_CHARGED, {"of_study": study, "of_analysis": analysis}) is not None
 
 
 def _ledger_row(row: Document, charge: Charge) -> Document:

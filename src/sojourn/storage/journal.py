@@ -42,10 +42,15 @@ class Journal:
         self.origin = origin
         self._key = key
         self._tables = log_tables(metadata)
-        table = self._tables.checkpoint.c
-        self._newest = select(table.note, table.size).order_by(table.size.desc()).limit(1)
-        self._of_size = select(table.note).where(table.size == bindparam("at"))
         self._seen: dict[tuple[int, int], bytes] = {}
+        # Made once: making a statement takes longer than SQLite takes to answer it.
+        entry, note = self._tables.entry.c, self._tables.checkpoint.c
+        self._newest = select(note.note, note.size).order_by(note.size.desc()).limit(1)
+        self._of_size = select(note.note).where(note.size == bindparam("at"))
+        self._last_note = select(note.note).order_by(note.size.desc()).limit(1)
+        self._last_position = select(func.max(entry.position))
+        self._data = select(entry.data).where(entry.position == bindparam("at"))
+        self._add_entry, self._add_note = insert(self._tables.entry), insert(self._tables.checkpoint)
 
     @property
     def public_key(self) -> PublicKey:
@@ -90,18 +95,19 @@ class Journal:
             {"position": head.size + place, "data": data, "study": str(decode(data).get("study", ""))}
             for place, data in enumerate(encoded)
         ]
-        connection.execute(insert(self._tables.entry), rows)
+        connection.execute(self._add_entry, rows)
         hashes.flush()
         return self._sign(connection, size, hashes)
 
     def receipt(self, connection: Connection, index: int) -> Receipt:
         """The entry at this index with its proof against the latest checkpoint; verified before it is handed out."""
-        signed = checkpoints.read(self.checkpoint(connection), self.origin, self._key.public)
+        note = self.checkpoint(connection)
+        signed = checkpoints.read(note, self.origin, self._key.public)
         proof = inclusion(StoredHashes(connection, self._tables), index, signed.size)
-        data = connection.scalar(select(self._tables.entry.c.data).where(self._tables.entry.c.position == index))
+        data = connection.scalar(self._data, {"at": index})
         if data is None:
             raise _damaged("has lost an entry")
-        receipt = Receipt(data, index, signed.size, tuple(value.hex() for value in proof), self.checkpoint(connection))
+        receipt = Receipt(data, index, signed.size, tuple(value.hex() for value in proof), note)
         receipt.verify(self.origin, self._key.public)
         return receipt
 
@@ -157,15 +163,14 @@ class Journal:
     def _sign(self, connection: Connection, size: int, hashes: StoredHashes) -> Head:
         root = tree.root(hashes, size)
         note = checkpoints.sign(Checkpoint(self.origin, size, root), self._key)
-        connection.execute(insert(self._tables.checkpoint), {"size": size, "note": note})
+        connection.execute(self._add_note, {"size": size, "note": note})
         return Head(size, root, note, _peaks(hashes, size))
 
     def _latest(self, connection: Connection) -> str | None:
-        table = self._tables.checkpoint.c
-        return connection.scalar(select(table.note).order_by(table.size.desc()).limit(1))
+        return connection.scalar(self._last_note)
 
     def _size(self, connection: Connection) -> int:
-        last = connection.scalar(select(func.max(self._tables.entry.c.position)))
+        last = connection.scalar(self._last_position)
         return 0 if last is None else last + 1
 
 

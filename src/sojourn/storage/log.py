@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     Column,
     Connection,
+    Insert,
     Integer,
     LargeBinary,
     MetaData,
@@ -36,14 +37,6 @@ class LogTables:
     entry: Table
     hash: Table
     checkpoint: Table
-
-    @cached_property
-    def one_hash(self) -> Select[Any]:
-        """The hash at `at_level` and `at_position`; built once, as it is asked for so often."""
-        table = self.hash.c
-        return select(table.hash).where(
-            table.level == bindparam("at_level"), table.position == bindparam("at_position")
-        )
 
 
 def log_tables(metadata: MetaData) -> LogTables:
@@ -103,6 +96,13 @@ def drop_log(connection: Connection) -> None:
     metadata.drop_all(connection, checkfirst=False)
 
 
+@cache
+def _statements(table: Table) -> tuple[Select[Any], Insert]:
+    """One hash; adding hashes. Made once, as making a statement takes longer than answering it."""
+    one = select(table.c.hash).where(table.c.level == bindparam("at_level"), table.c.position == bindparam("at"))
+    return one, insert(table)
+
+
 class StoredHashes:
     """`audit.tree.Hashes` over the table, inside the caller's transaction; what is put is inserted by `flush`.
 
@@ -114,8 +114,8 @@ class StoredHashes:
     ) -> None:
         self._connection = connection
         self._table = tables.hash
-        self._query = tables.one_hash
         self._known = dict(known or {})
+        self._one, self._add = _statements(self._table)
         self._new: list[dict[str, int | bytes]] = []
 
     def get(self, level: int, index: int) -> bytes:
@@ -124,7 +124,7 @@ class StoredHashes:
         return known if known is not None else self._fetch(level, index)
 
     def _fetch(self, level: int, index: int) -> bytes:
-        return _found(self._connection.scalar(self._query, {"at_level": level, "at_position": index}))
+        return _found(self._connection.scalar(self._one, {"at_level": level, "at": index}))
 
     def put(self, level: int, index: int, value: bytes) -> None:
         """Keep a hash until `flush`."""
@@ -134,7 +134,7 @@ class StoredHashes:
     def flush(self) -> None:
         """Insert all that was put; the database refuses a place that is taken."""
         if self._new:
-            self._connection.execute(insert(self._table), self._new)
+            self._connection.execute(self._add, self._new)
             self._new = []
 
 
