@@ -20,6 +20,10 @@ class MemoryHashes:
         except KeyError as error:
             raise AuditError("No such hash.", remedy="None.") from error
 
+    def several(self, level: int, first: int, count: int) -> list[bytes]:
+        places = ((level, index) for index in range(first, first + count))
+        return [self.held[place] for place in places if place in self.held]
+
     def put(self, level: int, index: int, value: bytes) -> None:
         assert (level, index) not in self.held
         self.held[level, index] = value

@@ -25,6 +25,12 @@ class Hashes(Protocol):
         ...
 
 
+def above(hashes: list[bytes]) -> list[bytes]:
+    """The next level over neighbours, an even number of them from an even place on."""
+    digest = hashlib.sha256
+    return [digest(b"\x01" + left + right).digest() for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
+
+
 def leaf_hash(data: bytes) -> bytes:
     """SHA-256 of 0x00 and the raw bytes of one entry."""
     return hashlib.sha256(b"\x00" + data).digest()
@@ -37,13 +43,17 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 def append(hashes: Hashes, size: int, leaf: bytes) -> int:
     """Add a leaf hash to a tree of `size` leaves; the new size. Puts the leaf and every subtree that it completes."""
-    level, index, value = 0, size, leaf
+    graft(hashes, 0, size, leaf)
+    return size + 1
+
+
+def graft(hashes: Hashes, level: int, index: int, value: bytes) -> None:
+    """Put the hash of the next complete subtree, and of every subtree that it completes."""
     hashes.put(level, index, value)
     while index & 1:
         value = node_hash(hashes.get(level, index - 1), value)
         level, index = level + 1, index >> 1
         hashes.put(level, index, value)
-    return size + 1
 
 
 def root(hashes: Hashes, size: int) -> bytes:

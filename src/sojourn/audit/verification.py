@@ -9,11 +9,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
 
 from sojourn.audit import checkpoint as checkpoints
 from sojourn.audit.checkpoint import Checkpoint
 from sojourn.audit.receipt import decode
-from sojourn.audit.tree import Hashes, append, leaf_hash, root
+from sojourn.audit.tree import Hashes, above, append, graft, leaf_hash, root
 from sojourn.errors import AuditError
 from sojourn.identity.keys import PublicKey
 
@@ -54,16 +56,51 @@ class _Problems:
             self.kept.append(Problem(position, what))
 
 
-class _Rebuilt:
-    """Hashes made again from the raw entries, each compared with the stored one; holds only the peaks."""
+class StoredHashes(Hashes, Protocol):
+    """Hashes that can be read by the row."""
 
-    def __init__(self, stored: Hashes, problems: _Problems) -> None:
+    def several(self, level: int, first: int, count: int) -> list[bytes]:
+        """The stored hashes of a level from place `first` on, at most `count` of them, in order; gaps are left out."""
+        ...
+
+
+class _Rebuilt:
+    """Hashes made again from the raw entries, each compared with the stored one; holds only peaks and one block."""
+
+    def __init__(self, stored: StoredHashes, problems: _Problems) -> None:
         self._stored = stored
         self._problems = problems
         self._peaks: dict[tuple[int, int], bytes] = {}
+        self._first = 0
+        self._block: list[list[bytes]] = []  # of the block from leaf `_first` on, level by level
 
     def get(self, level: int, index: int) -> bytes:
+        place = index - (self._first >> level)
+        if level < len(self._block) and 0 <= place < len(self._block[level]):
+            return self._block[level][place]
         return self._peaks[level, index]
+
+    def extend(self, first: int, entries: list[bytes], roots: _Roots) -> bool:
+        """Add a block of entries, 2**k from a multiple of 2**k on; False, and nothing added, where anything differs.
+
+        Then the entries are added one by one, which tells what it is.
+        """
+        try:
+            if [decode(data)["sequence"] for data in entries] != list(range(first, first + len(entries))):
+                return False
+        except AuditError:
+            return False
+        levels = [[leaf_hash(data) for data in entries]]
+        while len(levels[-1]) > 1:
+            levels.append(above(levels[-1]))
+        for level, made in enumerate(levels):
+            if self._stored.several(level, first >> level, len(made)) != made:
+                return False
+        self._first, self._block = first, levels
+        roots.compare_until(first + len(entries) - 1, self)
+        self._block = []
+        graft(self, len(levels) - 1, first >> len(levels) - 1, levels[-1][0])
+        return True
 
     def put(self, level: int, index: int, value: bytes) -> None:
         self._peaks[level, index] = value
@@ -81,35 +118,51 @@ class _Rebuilt:
             self._problems.add(index << level, f"{kind} is not what the entries give")
 
 
-def verify_log(entries: Iterable[bytes], hashes: Hashes, notes: Iterable[str], origin: str, key: PublicKey) -> Report:
+def verify_log(
+    entries: Iterable[bytes],
+    hashes: StoredHashes,
+    notes: Iterable[str],
+    origin: str,
+    key: PublicKey,
+    block: int = 4096,
+) -> Report:
     """Read a whole log, entries in stored order, and report every problem.
 
     Checked: each entry's form, its sequence number and its stored hash; each stored subtree hash; each checkpoint's
-    signature and root; that the latest checkpoint covers exactly the entries that are there.
+    signature and root; that the latest checkpoint covers exactly the entries that are there. block: a power of two;
+    blocks of so many entries in which nothing is wrong are gone through at once.
     """
     problems = _Problems()
     signed, count = _signed(notes, origin, key, problems)
     roots = _Roots(signed, problems)
     rebuilt = _Rebuilt(hashes, problems)
     roots.compare(0, rebuilt)
-    size, read, in_order = 0, 0, True
-    for place, data in _placed(entries, problems):
-        read += 1
-        in_order = in_order and place == size
-        if in_order:
-            size = append(rebuilt, size, leaf_hash(data))
+    size, read, last = 0, 0, -1
+    source = iter(entries)
+    while piece := list(islice(source, block)):
+        if size == read and len(piece) == block and rebuilt.extend(size, piece, roots):
+            size, read, last = size + block, read + block, size + block - 1
             roots.compare(size, rebuilt)
-        else:
-            # Without the entries before it a tree cannot be built; the leaf can still be compared.
-            rebuilt.compare(0, place, leaf_hash(data))
+            continue
+        for place, data in _placed(piece, read, last, problems):
+            in_order = size == read and place == size
+            read, last = read + 1, place
+            if in_order:
+                size = append(rebuilt, size, leaf_hash(data))
+                roots.compare(size, rebuilt)
+            else:
+                # Without the entries before it a tree cannot be built; the leaf can still be compared.
+                rebuilt.compare(0, place, leaf_hash(data))
     roots.close(size, read)
     return Report(read, count, tuple(problems.kept), problems.found)
 
 
-def _placed(entries: Iterable[bytes], problems: _Problems) -> Iterator[tuple[int, bytes]]:
-    """Each entry with the place that it states itself; one that cannot be read stands after the one before it."""
-    place = -1
-    for position, data in enumerate(entries):
+def _placed(entries: Iterable[bytes], first: int, place: int, problems: _Problems) -> Iterator[tuple[int, bytes]]:
+    """Each entry with the place that it states itself; one that cannot be read stands after the one before it.
+
+    first: the position of the first of them; place: what the one before it stated.
+    """
+    for position, data in enumerate(entries, start=first):
         due = place + 1
         try:
             place = decode(data)["sequence"]
@@ -146,6 +199,11 @@ class _Roots:
             if self._signed[self._next].root != root(rebuilt, size):
                 self._problems.add(None, f"the entries do not give the root that was signed at size {size}")
             self._next += 1
+
+    def compare_until(self, size: int, rebuilt: Hashes) -> None:
+        """All signed roots up to this size."""
+        while self._next < len(self._signed) and (due := self._signed[self._next].size) <= size:
+            self.compare(due, rebuilt)
 
     def close(self, size: int, read: int) -> None:
         """What the checkpoints say about the end of the log; `size` entries were in order, `read` were there."""

@@ -21,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     insert,
     select,
+    text,
 )
 
 from sojourn.audit.tree import HASH_BYTES, Hashes
@@ -28,6 +29,7 @@ from sojourn.errors import AuditError
 
 BLOCK = 1024
 SEEN_MAX = 100_000  # hashes kept in memory: about 15 MB
+PIECE = 4096
 
 
 @dataclass(frozen=True)
@@ -188,12 +190,26 @@ class ScannedHashes(StoredHashes):
             self._blocks[level] = (number, block)
         return _found(block.get(index))
 
+    def several(self, level: int, first: int, count: int) -> list[bytes]:
+        """The stored hashes of a level from place `first` on, at most `count` of them, in order."""
+        values = {"level": level, "first": first, "last": first + count - 1}
+        return [bytes(value) for (value,) in self._connection.execute(_SEVERAL, values).fetchall()]
+
+
+# Without the types' own conversions, which cost more than the reading.
+_SEVERAL = text(
+    "SELECT hash FROM log_hash WHERE level = :level AND position BETWEEN :first AND :last ORDER BY position"
+)
+
 
 def entries(connection: Connection, tables: LogTables, start: int = 0) -> Iterator[bytes]:
     """The raw entries from position `start` on, in order, read as they are needed."""
-    table = tables.entry.c
-    query = select(table.data).where(table.position >= start).order_by(table.position)
-    yield from connection.scalars(query.execution_options(yield_per=BLOCK))
+    # Without the types' own conversions, which cost more than the reading.
+    name = tables.entry.name
+    query = text(f"SELECT position, data FROM {name} WHERE position >= :start ORDER BY position LIMIT {PIECE}")
+    while rows := connection.execute(query, {"start": start}).fetchall():
+        yield from [bytes(data) for _, data in rows]
+        start = rows[-1][0] + 1
 
 
 def _found(value: bytes | None) -> bytes:
