@@ -106,7 +106,9 @@ def dictionary(table: str) -> Dictionary:
 
 
 class Processes:
-    """Folders `hub` and one a site in one home; every process is ended by its own id."""
+    """Folders `hub` and one a site in one home; every process is ended by its own id. big: Avon has a large table."""
+
+    big = True
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -125,7 +127,8 @@ class Processes:
         for seed, site in enumerate(SITES):
             self.join(site)
             self.add(site, "patients", patients(seed, 300))
-        self.add("Avon", "big", patients(9, BIG_ROWS))
+        if self.big:
+            self.add("Avon", "big", patients(9, BIG_ROWS))
         for site in SITES:
             self.node(site, "approve", project=PROJECT, key=self.key.public.hex)
         self.ensure()
@@ -144,14 +147,18 @@ class Processes:
         return dict(self.node(site, "add_dataset", source=str(source), dictionary=str(words)))
 
     def start(self, name: str) -> None:
-        """`sojourn hub start` or `sojourn node start`."""
+        """`sojourn hub start` or `sojourn node start`; returns when the hub answers, and for a node at once."""
         words = ["hub" if name == "hub" else "node", "start", "--home", str(self.home / name)]
-        with (self.home / f"{name}.out").open("ab") as log:
-            command = [sys.executable, "-m", "sojourn", *words]
-            self.running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.running[name] = self.launch(name, words)
         if name == "hub":
             until("the hub", lambda: self.shown() or self.running["hub"].poll() is not None)
             assert self.shown(), (self.home / "hub.out").read_text()
+
+    def launch(self, name: str, words: list[str]) -> subprocess.Popen[bytes]:
+        """The process of one command."""
+        with (self.home / f"{name}.out").open("ab") as log:
+            command = [sys.executable, "-m", "sojourn", *words]
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def ensure(self) -> None:
         """Start what does not run, and wait until every site is connected."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from fastapi import FastAPI
 
 import sojourn as sj
 from sojourn.client.studies import datasets_of
-from sojourn.errors import SojournError
+from sojourn.errors import ConfigurationError, IdentityError, SojournError
 from sojourn.hub import program as hub_program
 from sojourn.hub.api import application
 from sojourn.hub.config import HubHome
@@ -247,6 +249,81 @@ def test_strangers_cannot_fill_the_memory_of_nonces(door: Door) -> None:
 def test_a_request_may_not_live_for_ever(door: Door) -> None:
     with pytest.raises(SojournError, match="longer than a site allows"):
         door.submit(door.ada, "heart", lifetime=25 * 3600)
+
+
+def test_a_site_that_missed_the_answer_to_its_joining_may_ask_again(door: Door) -> None:
+    key, log_key, token = PrivateKey.generate(), PrivateKey.generate().public.hex, door.hub.invite("Derwent")
+    for _ in range(2):
+        assert door.knock("Derwent", key, token, log_key=log_key)["site"] == "Derwent"
+    with pytest.raises(AccessRefused, match="token"):
+        door.knock("Derwent", key, token)  # another log: not the node that joined
+    assert entries(door).count("site.joined") == len(SITES) + 1
+
+
+def entries(door: Door) -> list[str]:
+    """The kinds in the hub's log."""
+    found = door.hub.store.read(lambda connection: connection.exec_driver_sql("SELECT data FROM log_entry").all())
+    return [json.loads(data)["kind"] for (data,) in found]
+
+
+def test_a_removed_site_s_key_is_taken_no_more_and_its_name_may_join_again(door: Door) -> None:
+    study = door.submit(door.ada, "heart", stragglers="wait", min_sites=2)
+    lost, unused = door.sites["Cam"], door.hub.invite("Cam")
+    door.hub.remove("Cam")
+    ask = door.hub.store.tasks_of(study)[0]["ask"]
+    late = Delivery(study=study, analysis="count", ask=ask, reason="internal")
+    for act in (lambda: door.poll("Cam"), lambda: door.say(lost, "POST", "/v1/sites/Cam/deliveries", late)):
+        with pytest.raises(AccessRefused, match="not known"):
+            act()
+    states = {task["site"]: task["state"] for task in door.hub.store.tasks_of(study)}
+    assert states == {"Avon": "waiting", "Brent": "waiting", "Cam": "no answer"}
+    assert door.state(study) == "running"
+    assert {view.site for view in door.hub.site_views()} == {"Avon", "Brent"}
+    with pytest.raises(AccessRefused, match="token"):
+        door.knock("Cam", PrivateKey.generate(), unused)
+    with pytest.raises(AccessRefused, match="removed"):
+        door.knock("Cam", lost, door.hub.invite("Cam"))
+    with pytest.raises(ConfigurationError, match="no site"):
+        door.hub.remove("Cam")
+    door.sites["Cam"] = PrivateKey.generate()
+    assert door.knock("Cam", door.sites["Cam"], door.hub.invite("Cam"))["site"] == "Cam"
+    assert door.poll("Cam")["tasks"] == []  # what was asked of the old key is not for the new one
+    assert entries(door).count("site.removed") == 1 and entries(door).count("round.dropped") == 1
+    assert door.hub.store.verify().ok
+
+
+def test_what_a_site_says_while_it_is_removed_is_not_recorded(door: Door) -> None:
+    """The request was let in before, and its word comes to be written after: the writing itself asks again."""
+    study = door.submit(door.ada, "heart", min_sites=2)
+    task, key = door.hub.store.tasks_of(study)[0], door.sites["Avon"].public
+    door.hub.keep_deadlines = lambda: None  # type: ignore[method-assign]  # as if it were killed just before
+    door.hub.remove("Avon")
+    late = Delivery(study=study, analysis="count", ask=task["ask"], reason="internal")
+    with pytest.raises(IdentityError, match="removed"):
+        door.hub.studies.deliver("Avon", key, late)
+    door.restart()
+    door.wait(1)
+    assert [row["state"] for row in door.hub.store.tasks_of(study) if row["site"] == "Avon"] == ["no answer"]
+    assert "round.refused" not in entries(door)
+
+
+def test_a_waiting_poll_of_a_removed_site_ends_at_once(door: Door) -> None:
+    refused: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            door.poll("Cam", wait=30.0)
+        except AccessRefused as error:
+            refused.append(error)
+
+    polling = threading.Thread(target=wait)
+    polling.start()
+    end = time.monotonic() + 10
+    while "site:Cam" not in door.hub.bell._waiting and time.monotonic() < end:
+        time.sleep(0.01)
+    door.hub.remove("Cam")
+    polling.join(10)
+    assert not polling.is_alive() and "removed" in str(refused[0])
 
 
 def test_seconds_as_policy_drop_the_silent(door: Door) -> None:

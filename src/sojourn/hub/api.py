@@ -130,7 +130,7 @@ def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
 
     @app.post("/v1/sites/{site}/poll")
     async def poll(site: str, request: Request) -> Response:
-        _, message = await node(request, site, Poll)
+        key, message = await node(request, site, Poll)
         until = time.monotonic() + message.wait
         heard = await run_in_threadpool(hub.hear, site, message)
         with hub.bell.listening(f"site:{site}") as listener:
@@ -142,6 +142,7 @@ def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
                     # set is not sent: an older node does not know the word.
                     return Response(work.model_dump_json(exclude_unset=True), media_type="application/json")
                 await listener.heard(left)
+                await run_in_threadpool(hub.demand_site, site, key)
 
     @app.post("/v1/sites/{site}/deliveries")
     async def deliver(site: str, request: Request) -> Acknowledgement:

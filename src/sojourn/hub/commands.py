@@ -110,6 +110,19 @@ def invite(
     answer({"site": site, "invitation": line}, as_json, [line])
 
 
+@app.command()
+def remove(
+    site: Annotated[str, typer.Argument(help="The site's name.")], home: Home = HERE, as_json: AsJson = False
+) -> None:
+    """Take a site's key no more, from this moment. What it was asked is given up; studies go on without it.
+
+    Example: sojourn hub remove Cleveland
+    """
+    key = program.ask(home, "remove", site=site)
+    lines = [f"{site} with key {key} is removed.", f"To admit a new node by this name: sojourn hub invite {site}"]
+    answer({"site": site, "key": key}, as_json, lines)
+
+
 @projects.command("add")
 def add_project(
     name: Annotated[str, typer.Argument(help="The project's name.")], home: Home = HERE, as_json: AsJson = False

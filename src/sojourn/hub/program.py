@@ -112,6 +112,9 @@ def functions(hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable
     def invite(site: str) -> str:
         return address(hub.invite(site)).encode()
 
+    def remove(site: str) -> str:
+        return hub.remove(site)
+
     def add_project(name: str) -> None:
         hub.add_project(name)
 
@@ -125,6 +128,7 @@ def functions(hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable
     return {
         "show": show,
         "invite": invite,
+        "remove": remove,
         "add_project": add_project,
         "add_member": add_member,
         "accept_log": hub.accept_log,

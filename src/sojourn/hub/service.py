@@ -16,9 +16,9 @@ from sqlalchemy import select
 
 from sojourn import __version__
 from sojourn.audit.entry import Entry
-from sojourn.errors import EnvelopeRefused, IdentityError, SojournError, StudyFailed
+from sojourn.errors import ConfigurationError, EnvelopeRefused, IdentityError, SojournError, StudyFailed
 from sojourn.hub.bell import Bell
-from sojourn.hub.store import HubStore
+from sojourn.hub.store import HubStore, removed
 from sojourn.hub.studies import ABORT_AFTER, Studies
 from sojourn.hub.tables import metadata, sites
 from sojourn.identity.envelope import MAX_LIFETIME, Envelope, Request
@@ -116,6 +116,22 @@ class Hub:
         self.bell.ring(f"site:{site}")
         return done
 
+    def remove(self, site: str) -> str:
+        """Take a site's key no more: open polls end at once, and what it was asked is given up. The key's short name.
+
+        Its name may be invited again, with a new key.
+        """
+        row = self.store.site(site)
+        if row is None:
+            raise ConfigurationError(f"There is no site {site}.", remedy="See `sojourn hub show`.")
+        key = PublicKey.from_hex(row["key"])
+        entry = Entry("site.removed", "administrator", facts={"site": site, "key": key.id})
+        self.store.remove_site(site, self.clock(), entry)
+        self._seen.pop(site, None)
+        self.bell.ring(f"site:{site}")
+        self.keep_deadlines()
+        return key.id
+
     # ---- nodes
 
     def researcher_key(self, key: str) -> PublicKey | None:
@@ -126,6 +142,11 @@ class Hub:
         """The key that a joined site must prove on every request."""
         row = self.store.site(site)
         return None if row is None else PublicKey.from_hex(row["key"])
+
+    def demand_site(self, site: str, key: PublicKey) -> None:
+        """IdentityError unless this is still the key of the site: it may have been removed while it waited."""
+        if self.node_key(site) != key:
+            raise removed(site)
 
     def join(self, message: Join, key: PublicKey) -> Joined:
         """Admit a site that holds a valid token and has proved the key that it shows."""

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
 from sojourn.errors import AuditError, ConfigurationError, IdentityError, StudyFailed
-from sojourn.hub.tables import asks, events, members, projects, results, seal_keys, sites, studies, tasks, tokens
+from sojourn.hub.tables import (
+    asks,
+    events,
+    members,
+    projects,
+    removed_keys,
+    results,
+    seal_keys,
+    sites,
+    studies,
+    tasks,
+    tokens,
+)
 from sojourn.storage.store import Store
 from sojourn.study.lifecycle import SITE, STUDY
 
@@ -109,10 +122,24 @@ class HubStore(Store):
         self.write(entry, lambda connection: connection.execute(insert(tokens).values(row)))
 
     def join(self, digest: str, row: Document, now: float, entry: Entry) -> None:
-        """Spend a token and admit its site; IdentityError where the token does not hold."""
+        """Spend a token and admit its site; IdentityError where the token does not hold, or the key was removed.
+
+        The same keys with a spent token have joined: they may have missed the answer.
+        """
+
+        class JoinedBefore(Exception):
+            """Rolls the savepoint back, so that a repetition leaves no second entry."""
 
         def action(connection: Connection) -> None:
+            if connection.execute(select(removed_keys).where(removed_keys.c.key == row["key"])).first():
+                raise IdentityError(
+                    "This key was removed from the federation.", remedy="Make a new node, with a key of its own."
+                )
             token = connection.execute(select(tokens).where(tokens.c.digest == digest)).mappings().first()
+            if token is not None and token["used"] and token["site"] == row["name"]:
+                same = [sites.c[word] == row[word] for word in ("name", "key", "log_key")]
+                if connection.execute(select(sites.c.name).where(*same)).first():
+                    raise JoinedBefore
             if token is None or token["used"] or token["expires"] < now or token["site"] != row["name"]:
                 raise IdentityError(
                     "The join token does not hold: unknown, used, expired or for another site.",
@@ -123,6 +150,20 @@ class HubStore(Store):
                 raise IdentityError("A site of that name or key has joined.", remedy="Ask the hub's administrator.")
             connection.execute(update(tokens).where(tokens.c.digest == digest).values(used=True))
             connection.execute(insert(sites).values(dict(row)))
+
+        with suppress(JoinedBefore):
+            self.write(entry, action)
+
+    def remove_site(self, site: str, now: float, entry: Entry) -> None:
+        """Forget a site, its invitations too, and take its key no more; ConfigurationError where there is none."""
+
+        def action(connection: Connection) -> None:
+            key = connection.scalar(select(sites.c.key).where(sites.c.name == site))
+            if key is None:
+                raise ConfigurationError(f"There is no site {site}.", remedy="See `sojourn hub show`.")
+            connection.execute(insert(removed_keys).values(key=key, site=site, removed=now))
+            connection.execute(update(tokens).where(tokens.c.site == site).values(used=True))
+            connection.execute(delete(sites).where(sites.c.name == site))
 
         self.write(entry, action)
 
@@ -170,13 +211,20 @@ class HubStore(Store):
 
         self.write(entry, action)
 
-    def settle(self, key: Key, values: Document, event: Document, entry: Entry) -> Settled | None:
-        """Record what became of one task, once. None where it was settled before or the study has ended."""
+    def settle(
+        self, key: Key, values: Document, event: Document, entry: Entry, by: str | None = None
+    ) -> Settled | None:
+        """Record what became of one task, once. None where it was settled before or the study has ended.
+
+        by: the key of the site whose word this is; IdentityError where it is no longer the site's.
+        """
 
         class SettledBefore(Exception):
             """Rolls the savepoint back, so that a duplicate leaves no second entry."""
 
         def action(connection: Connection) -> bool:
+            if by is not None and connection.scalar(select(sites.c.key).where(sites.c.name == key[3])) != by:
+                raise removed(key[3])
             place = _place(key)
             if connection.execute(_SETTLE, {**place, **values}).rowcount != 1:
                 raise SettledBefore
@@ -290,7 +338,7 @@ class HubStore(Store):
         return self.rows(_WAITING_OF, {"of_site": site})
 
     def said_by(self, site: str, after: str, most: int) -> list[RowMapping]:
-        """Tasks that a site has settled or was given up for, of the first studies after this one; by study and round."""
+        """Tasks that a site settled or was given up for, of the first studies after this one; by study and round."""
         settled = (tasks.c.site == site, tasks.c.state != SITE.initial)
         found = select(tasks.c.study).where(*settled, tasks.c.study > after).distinct()
         first = self.rows(found.order_by(tasks.c.study).limit(most))
@@ -305,6 +353,10 @@ class HubStore(Store):
         """One joined site."""
         return self.row(_SITE_ROW, {"of_site": name})
 
+    def site_keys(self) -> dict[str, str]:
+        """The key of every joined site."""
+        return {row["name"]: row["key"] for row in self.rows(select(sites.c.name, sites.c.key))}
+
     def is_member(self, project: str, key: str) -> bool:
         """Whether a key may submit to a project."""
         return self.row(_IS_MEMBER, {"of_project": project, "of": key}) is not None
@@ -316,6 +368,14 @@ class HubStore(Store):
 
 def _place(key: Key) -> dict[str, str]:
     return dict(zip(("of_study", "of_analysis", "of_ask", "of_site"), key, strict=True))
+
+
+def removed(site: str) -> IdentityError:
+    """The error for the key of a site that was removed."""
+    return IdentityError(
+        f"This key is no longer {site}'s: the site was removed.",
+        remedy="Ask the hub's administrator for `sojourn hub invite SITE`, and join with a new node.",
+    )
 
 
 def _event(connection: Connection, study: str, document: Document) -> None:

@@ -206,7 +206,7 @@ class Studies:
             "reason": values.get("reason", ""),
             "time": self.clock(),
         }
-        settled = self.store.settle(place, values, event, entry)
+        settled = self.store.settle(place, values, event, entry, key.hex)
         if settled is None:
             return self.deliver(site, key, message)
         self._after(message.study, question, site, str(values["state"]), settled.alone)
@@ -274,16 +274,20 @@ class Studies:
     def keep_deadlines(self, last_seen: Callable[[str], float]) -> None:
         """Apply each plan's straggler policy and each request's expiry. `last_seen`: the time of a site's last poll.
 
-        Time in which the hub itself did not run is not counted against a site.
+        A site that was removed is waited for no longer, also where another has joined by its name. Time in which the
+        hub itself did not run is not counted against a site.
         """
         now = self.clock()
+        keys = self.store.site_keys()
         for row in self.store.live_studies():
-            policy = question_of(row["request"]).plan.stragglers
+            question = question_of(row["request"])
+            policy = question.plan.stragglers
             for task in self.store.waiting_in(row["id"]):
                 asked = max(task["dispatched"], self._since)
                 late = now > row["expires"] or (isinstance(policy, int) and now - asked > policy)
                 gone = policy == "abort" and now - max(asked, last_seen(task["site"])) > self.abort_after
-                if late or gone:
+                removed = keys.get(task["site"]) != question.request.roster[task["site"]]
+                if late or gone or removed:
                     self._drop(row, task)
 
     def _drop(self, row: RowMapping, task: RowMapping) -> None:

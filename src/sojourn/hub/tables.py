@@ -39,6 +39,14 @@ sites = Table(
     Column("published", Text, nullable=False),  # JSON of messages.Publish
 )
 
+removed_keys = Table(
+    "removed_key",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("site", String(80), nullable=False),
+    Column("removed", Float, nullable=False),
+)
+
 seal_keys = Table(
     "seal_key",
     metadata,

@@ -1,7 +1,7 @@
-"""After a restore from a backup: what this node said since then, recalled from the hub and proven before it is believed.
+"""After a restore from a backup: what this node said since, recalled from the hub and proven before it is believed.
 
-Laws: a recalled study carries its researcher's signature, each answer this node's own, each word the hub's receipt; what
-does not verify stops the recovery. Afterwards no nonce of a recalled study admits again, and everything that left is in
+Laws: a recalled study carries its researcher's signature, each answer this node's own, each word the hub's receipt;
+what does not verify stops the recovery. Afterwards no nonce of a recalled study admits again, and everything that left is in
 the ledger: computed again where its snapshot is still there, else charged with more persons, never with fewer. What the
 hub keeps back cannot be recalled.
 """

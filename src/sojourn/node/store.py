@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
@@ -132,19 +132,8 @@ class NodeStore(Store):
         self.write(entry, action)
 
     def acknowledge(self, key: tuple[str, str, str], receipt: str, entry: Entry) -> None:
-        """The hub has it, and its receipt proves that; logged once, however often the hub says so."""
-
-        class AcknowledgedBefore(Exception):
-            """Rolls the savepoint back, so that a duplicate leaves no second entry."""
-
-        values = {"of_study": key[0], "of_analysis": key[1], "of_ask": key[2], "receipt": receipt}
-
-        def action(connection: Connection) -> None:
-            if connection.execute(_ACKNOWLEDGE, values).rowcount != 1:
-                raise AcknowledgedBefore
-
-        with contextlib.suppress(AcknowledgedBefore):
-            self.write(entry, action)
+        """The hub has it, and its receipt proves that. Again is no error, and leaves no second entry."""
+        self._once(entry, _ACKNOWLEDGE, of_study=key[0], of_analysis=key[1], of_ask=key[2], receipt=receipt)
 
     def restore(self, run: Document, decided: Sequence[Document], sets: Sequence[Charge], entry: Entry) -> None:
         """A run that the store does not know, or not to its end: it is over, its decisions and charges stand."""
@@ -161,9 +150,21 @@ class NodeStore(Store):
         self.write(entry, action)
 
     def end(self, study: str, how: str, entry: Entry) -> None:
-        """A run is over; nothing of it is released any more."""
-        live = update(runs).where(runs.c.study == study, runs.c.ended == "").values(ended=how)
-        self.write(entry, lambda connection: connection.execute(live))
+        """A run is over; nothing of it is released any more. Again is no error, and leaves no second entry."""
+        self._once(entry, update(runs).where(runs.c.study == study, runs.c.ended == "").values(ended=how))
+
+    def _once(self, entry: Entry, change: Update, **values: str) -> None:
+        """Make a change with its entry, where it changes anything."""
+
+        class DoneBefore(Exception):
+            """Rolls the savepoint back."""
+
+        def action(connection: Connection) -> None:
+            if connection.execute(change, values).rowcount == 0:
+                raise DoneBefore
+
+        with suppress(DoneBefore):
+            self.write(entry, action)
 
     # ---- reading
 
