@@ -97,10 +97,11 @@ def _wrap(fate: Fate, point: str, kind: type, name: str, slow: float) -> None:
     def wrapped(self: Any, *arguments: Any, **words: Any) -> Any:
         what = _named(arguments)
         fate.passes("before", point, what)
-        answer = original(self, *arguments, **words)
-        time.sleep(slow)
-        fate.passes("after", point, what)
-        return answer
+        try:
+            return original(self, *arguments, **words)
+        finally:
+            time.sleep(slow)
+            fate.passes("after", point, what)
 
     setattr(kind, name, wrapped)
 

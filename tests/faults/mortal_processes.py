@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pytest
 from federation_processes import SITES, Processes, patients, until
 
 import sojourn as sj
@@ -126,7 +127,7 @@ class Mortals(Processes):
         self.sandbox = "none"
         self.zygote = Zygote(home / "clock")
         self.fates: dict[str, list[Point]] = {}
-        self.orders: dict[str, dict[str, Any]] = {site: {"threads": True} for site in SITES}
+        self.orders = {name: self._healthy(name) for name in ("hub", *SITES)}
         self.lives: dict[str, Life] = {}
         self.deaths: list[Death] = []
 
@@ -146,12 +147,37 @@ class Mortals(Processes):
         self.running[name] = self.launch(name, words)
         until(f"{name}", lambda: listens(self.home / name / "admin.sock") or self.running[name].poll() is not None)
 
+    def command(self, *words: str) -> None:
+        """One `sojourn` command to its end, by the federation's clock; what it refuses is raised."""
+        out = self.home / "command.out"
+        out.write_text("")
+        orders = {"out": str(out), "trace": str(self.home / "command.trace"), "orders": {}}
+        if Child(self.zygote, self.zygote.ask(start=words, **orders)["pid"]).wait():
+            raise SojournError(out.read_text(), remedy="")
+
     def armed(self, **fates: Sequence[Point]) -> None:
         """Give parties their fates and restart them, so that the first of each holds from now on."""
         for name, points in fates.items():
             self.fates[name] = list(points)
-            self.stop(name)
+            self.kill(name)
             self.start(name)
+
+    def heal(self) -> None:
+        """Everything runs, nobody is doomed, and nothing is slow."""
+        self.deaths.clear()
+        self.fates.clear()
+        for name in ("hub", *SITES):
+            sick = self.orders.get(name, {}) != self._healthy(name)
+            self.orders[name] = self._healthy(name)
+            process, life = self.running[name], self.lives[name]
+            if process.poll() is None and (sick or life.fate is not None):
+                process.kill()
+                process.wait()
+            if process.poll() is not None:
+                self.start(name)
+
+    def _healthy(self, name: str) -> dict[str, Any]:
+        return {} if name == "hub" else {"threads": True}
 
     def close(self) -> None:
         """End everything."""
@@ -187,10 +213,36 @@ class Mortals(Processes):
             self.tend()
             return ready()
 
-        found = until(what, look, seconds)
+        try:
+            found = until(what, look, seconds)
+        except AssertionError as error:
+            error.add_note(f"fates to come: {self.fates}; deaths: {self.deaths}; lives: {self.lives}")
+            raise
         for name in ("hub", *SITES):
             self._note_progress(name)
         return found
+
+    def advance(self, seconds: float) -> None:
+        """Everybody's clock goes forward at once."""
+        fresh = self.zygote.clock.with_suffix(".new")
+        fresh.write_text(str(self.offset() + seconds))
+        fresh.replace(self.zygote.clock)
+
+    def offset(self) -> float:
+        """The seconds by which everybody's clock is ahead of this machine's."""
+        return float(self.zygote.clock.read_text())
+
+    def later(self, what: str, ready: Callable[[], object], seconds: float) -> None:
+        """Let so many seconds go by, and again, until something is true: a restarted hub counts from its start."""
+        for _ in range(30):
+            self.advance(seconds)
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                self.tend()
+                if ready():
+                    return
+                time.sleep(0.02)
+        raise AssertionError(f"not after 30 x {seconds} s: {what}; {self.deaths}")
 
     def insist(self, ask: Callable[[], Found]) -> Found:
         """Ask again while the other side is dying and coming back."""
@@ -210,7 +262,7 @@ class Mortals(Processes):
         address, mine = self.address(), key or self.key
 
         def clock() -> float:
-            return time.time() + float(self.zygote.clock.read_text())
+            return time.time() + self.offset()
 
         auth = SignedAuth(mine, audience=address.federation, clock=clock)
         client = https_client(address.url, address.authority, auth, 30.0)
@@ -397,15 +449,15 @@ def pooled(sites: Sequence[str] = SITES) -> np.ndarray:
     return beta
 
 
-def right(federation: Mortals, run: Run) -> None:
+def right(federation: Mortals, run: Run, sites: Sequence[str] = SITES) -> None:
     """The client's own checks hold, and the answer is that of the pooled rows."""
     results = federation.insist(lambda: federation.researcher().study(run.study).results())
     assert results.trusted
     table = results["model"].table
-    apart = np.abs(table["estimate"].to_numpy() - pooled()) / table["std_error"].to_numpy()
+    apart = np.abs(table["estimate"].to_numpy() - pooled(sites)) / table["std_error"].to_numpy()
     assert apart.max() < 1e-8
-    sick = sum(patients(place, 300)["sick"].sum() for place in range(len(SITES)))
-    assert results["count"].table["n"].to_dict() == {False: 900 - sick, True: sick}
+    sick = sum(patients(SITES.index(site), 300)["sick"].sum() for site in sites)
+    assert results["count"].table["n"].to_dict() == {False: 300 * len(sites) - sick, True: sick}
 
 
 def sound(federation: Mortals, run: Run) -> None:
@@ -416,3 +468,32 @@ def sound(federation: Mortals, run: Run) -> None:
         same_bytes(federation, site, run)
     right(federation, run)
     assert [death for death in federation.deaths if not 0 <= death.recovered <= RECOVERY] == []
+
+
+# ---- fixtures -------------------------------------------------------------------------------------------------------
+
+_shared: list[Mortals] = []
+
+
+@pytest.fixture(scope="session", name="shared_mortals")
+def shared_mortals_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortals]:
+    """One federation for all modules that import this."""
+    if not _shared:
+        made = Mortals(tmp_path_factory.mktemp("m"))
+        try:
+            made.make()
+        except BaseException:
+            made.close()
+            raise
+        _shared.append(made)
+    yield _shared[0]
+    while _shared:
+        _shared.pop().close()
+
+
+@pytest.fixture(name="mortals")
+def mortals_fixture(shared_mortals: Mortals) -> Iterator[Mortals]:
+    """The shared federation with everything running and nobody doomed."""
+    shared_mortals.heal()
+    yield shared_mortals
+    shared_mortals.part()

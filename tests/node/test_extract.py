@@ -57,6 +57,12 @@ def extracted(home: Path, snapshot: Snapshot, asked: Plan, **options: object) ->
     return extract(home, "hearts", snapshot.id, asked, "uk", ("us", "uk"), **options)  # type: ignore[arg-type]
 
 
+def test_studies_extract_from_one_snapshot_at_the_same_time(tmp_path: Path, snapshot: Snapshot) -> None:
+    with ThreadPoolExecutor(8) as studies:
+        found = list(studies.map(lambda _: extracted(tmp_path, snapshot, plan()).selected, range(40)))
+    assert found == [6] * 40
+
+
 def test_only_named_columns_and_complete_rows(tmp_path: Path, snapshot: Snapshot) -> None:
     found = extracted(tmp_path, snapshot, plan())
     population = found.population

@@ -1,9 +1,9 @@
 """After a restore from a backup: what this node said since, recalled from the hub and proven before it is believed.
 
 Laws: a recalled study carries its researcher's signature, each answer this node's own, each word the hub's receipt;
-what does not verify stops the recovery. Afterwards no nonce of a recalled study admits again, and everything that left is in
-the ledger: computed again where its snapshot is still there, else charged with more persons, never with fewer. What the
-hub keeps back cannot be recalled.
+what does not verify stops the recovery. Afterwards no nonce of a recalled study admits again, and everything that left
+is in the ledger: computed again where its snapshot is still there, else charged with more persons, never with fewer.
+What the hub keeps back cannot be recalled.
 """
 
 from __future__ import annotations

@@ -1,0 +1,311 @@
+"""Processes killed at every commit and step of a study: it ends, and nothing is lost, doubled or charged twice."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from federation_processes import SITES, alive, descendants, until
+from mortal_processes import (
+    ENDED,
+    Mortals,
+    Point,
+    counting,
+    mortals_fixture,  # noqa: F401  (pytest finds it here)
+    ordinary,
+    right,
+    same_bytes,
+    settled,
+    shared_mortals_fixture,  # noqa: F401
+    sound,
+)
+
+import sojourn
+from sojourn.client.studies import Run
+from sojourn.errors import SojournError
+from sojourn.hub import program as hub_program
+from sojourn.identity.keys import PrivateKey
+from sojourn.node import program as node_program
+from sojourn.study.lifecycle import STUDY
+
+MOMENTS = ("before", "after")
+
+
+def around(*points: str) -> list[Point]:
+    """Die before the first of them, after it, before the next, …: each in a life of its own."""
+    return [(moment, point, 1) for point in points for moment in MOMENTS]
+
+
+# In the order in which a study comes past them, a kind of log entry standing for the commit that holds it.
+HUB = around("study.prepared", "study.submitted", "Hub.submit", "round.asked", "Studies.advance", "Hub.poll")
+HUB += around("site.published", "Studies.deliver", "round.answered", "analysis.concluded", "study.completed")
+NODE = around("HubLink.publish", "HubLink.poll", "run.admitted", "Openings.open", "Computation.support")
+NODE += around("Computation.local", "ledger.charged", "release.sealed", "HubLink.deliver", "release.acknowledged")
+NODE += around("run.ended")
+REFUSING_HUB, REFUSING_NODE = around("round.refused"), around("run.refused", "release.refused")
+GIVEN_UP, LATE, CANCELLED = around("round.dropped", "study.failed"), around("round.late"), around("study.cancelled")
+HUB_PEOPLE = ("project.added", "project.member", "site.invited", "site.joined", "site.removed")
+NODE_PEOPLE = ("dataset.added", "researcher.approved", "researcher.revoked")
+
+
+def test_the_sweeps_come_past_every_kind_of_entry_that_the_programs_write() -> None:
+    swept = [*HUB, *NODE, *REFUSING_HUB, *REFUSING_NODE, *GIVEN_UP, *LATE, *CANCELLED]
+    swept += around(*HUB_PEOPLE, *NODE_PEOPLE)
+    kinds = {point for _, point, _ in swept if point[0].islower()}
+    assert kinds == kinds_in_code()
+
+
+def kinds_in_code() -> set[str]:
+    """Every kind of log entry that hub and node write: the texts of the functions that make an `Entry`."""
+    kinds = {f"study.{state}" for state in STUDY.terminal}  # written as f"study.{state}"
+    for path in Path(sojourn.__path__[0]).glob("*/*.py"):
+        functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+        for function in functions if path.parent.name in ("hub", "node") else []:
+            inside = list(ast.walk(function))
+            called = {
+                getattr(node.func, "id", getattr(node.func, "attr", "")) for node in inside if hasattr(node, "func")
+            }
+            if called & {"Entry", "_entry"}:
+                texts = (str(node.value) for node in inside if isinstance(node, ast.Constant))
+                kinds |= {text for text in texts if re.fullmatch(r"[a-z]+\.[a-z]+", text)}
+    return kinds
+
+
+# ---- C01-C05: the five kills that everybody asks about
+
+
+def test_c01_a_node_killed_while_it_computes(mortals: Mortals) -> None:
+    """By its process id, with a real worker process in hand."""
+    mortals.orders["Avon"] = {"slow": 2.0}
+    mortals.armed(Avon=[])
+    since = mortals.traced("Avon")
+    run = mortals.submit(mortals.project(), ordinary())
+    until("a computation", lambda: points(mortals, "Avon", "Computation.local", since))
+    below = descendants(mortals.running["Avon"].pid)
+    mortals.orders["Avon"] = {}
+    mortals.kill("Avon")
+    assert below
+    until("the end of its workers", lambda: not any(alive(pid) for pid in below), 10)
+    mortals.start("Avon")
+    sound(mortals, run)
+    computed = points(mortals, "Avon", "Computation.local", since)
+    assert len(computed) == len(set(computed)) + 1  # what was in hand is computed once more, under the same charge
+
+
+def test_c02_a_node_killed_between_sealing_and_sending(mortals: Mortals) -> None:
+    mortals.armed(Brent=[("after", "release.sealed", 2)])
+    since = mortals.traced("Brent")
+    run = mortals.submit(mortals.project(), ordinary())
+    sound(mortals, run)
+    computed = points(mortals, "Brent", "Computation.local", since)
+    assert len(computed) == len(set(computed))  # sent as it was sealed, not computed again
+
+
+def test_c03_a_node_killed_about_its_charge(mortals: Mortals) -> None:
+    """Charge and first release are one commit: killed before it, both happen after the restart; after it, neither."""
+    mortals.armed(Brent=[("before", "ledger.charged", 1), ("after", "ledger.charged", 1)])
+    sound(mortals, mortals.submit(mortals.project(), ordinary()))
+
+
+def test_c04_a_hub_killed_before_it_commits_an_answer(mortals: Mortals) -> None:
+    mortals.armed(hub=[("before", "round.answered", 2)])
+    run = mortals.submit(mortals.project(), ordinary())
+    sound(mortals, run)
+    assert max(attempts for site in SITES for attempts in same_bytes(mortals, site, run).values()) > 1
+
+
+def test_c05_a_hub_killed_between_commit_and_acknowledgement(mortals: Mortals) -> None:
+    mortals.armed(hub=[("after", "round.answered", 2)])
+    run = mortals.submit(mortals.project(), ordinary())
+    sound(mortals, run)
+    assert max(attempts for site in SITES for attempts in same_bytes(mortals, site, run).values()) > 1
+
+
+def points(mortals: Mortals, party: str, point: str, since: int) -> list[str]:
+    """What a party began at this point, in order."""
+    lines = mortals.trace(party, since)
+    return [line["what"] for line in lines if (line["moment"], line["point"]) == ("before", point)]
+
+
+# ---- C06: everywhere
+
+
+@pytest.mark.parametrize("party", ["hub", "Brent", "both"])
+def test_c06_killed_around_every_step_of_a_study(mortals: Mortals, party: str) -> None:
+    fates = {"hub": HUB} if party != "Brent" else {}
+    fates |= {"Brent": NODE} if party != "hub" else {}
+    mortals.armed(**fates)
+    sound(mortals, mortals.submit(mortals.insist(mortals.project), ordinary()))
+    for name, expected in fates.items():
+        assert [death.point for death in mortals.deaths if death.party == name] == expected
+
+
+def test_c06_killed_around_a_refusal(mortals: Mortals) -> None:
+    mortals.node("Cam", "revoke", project="wards", key=mortals.key.public.hex)
+    try:
+        mortals.armed(hub=REFUSING_HUB, Cam=REFUSING_NODE)
+        run = mortals.submit(mortals.project(), ordinary(min_sites=2))
+        assert mortals.finish(run) == "completed"
+    finally:
+        mortals.node("Cam", "approve", project="wards", key=mortals.key.public.hex)
+    assert len(mortals.deaths) == len(REFUSING_HUB) + len(REFUSING_NODE)
+    settled(mortals, run)
+    right(mortals, run, SITES[:2])
+
+
+def test_c06_killed_around_giving_up_a_site_and_what_it_says_too_late(mortals: Mortals) -> None:
+    release = hold(mortals, "Cam")
+    project = mortals.project()
+    without = mortals.submit(project, counting(min_sites=2, stragglers=100))
+    failing = mortals.submit(project, counting(min_sites=3, stragglers=100))
+    mortals.tended("answers", lambda: len(answers(mortals, without)) == len(answers(mortals, failing)) == 2)
+    mortals.tended("Cam's answers", lambda: sealed(mortals, "Cam", without) and sealed(mortals, "Cam", failing))
+    mortals.armed(hub=GIVEN_UP)
+    ends = {without: "completed", failing: "failed"}
+    mortals.later("both ends", lambda: all(state(mortals, run) == end for run, end in ends.items()), 101)
+    mortals.tended("all deaths", lambda: len(mortals.deaths) == len(GIVEN_UP))
+    mortals.armed(hub=LATE)
+    release()
+    for run, end in ends.items():
+        assert mortals.finish(run) == end
+        settled(mortals, run, ["Avon", "Brent"])
+        late = [entry["facts"]["site"] for entry in mortals.log("hub", run.study) if entry["kind"] == "round.late"]
+        assert late == ["Cam"]
+        said = [entry["kind"] for entry in mortals.log("Cam", run.study)]
+        assert said.count("release.sealed") == said.count("release.acknowledged") == 1
+    assert [death.point for death in mortals.deaths] == [*GIVEN_UP, *LATE]
+
+
+def test_c06_killed_around_a_cancellation(mortals: Mortals) -> None:
+    release = hold(mortals, "Cam")
+    run = mortals.submit(mortals.project(), counting())
+    mortals.tended("two answers", lambda: len(answers(mortals, run)) == 2 and sealed(mortals, "Cam", run))
+    mortals.armed(hub=CANCELLED)
+    assert not mortals.insist(run.cancel)  # cancelled by the request whose answer was lost
+    release()
+    assert mortals.finish(run) == "cancelled"
+    settled(mortals, run, ["Avon", "Brent"])
+    assert [death.point for death in mortals.deaths] == CANCELLED
+
+
+def hold(mortals: Mortals, site: str) -> Callable[[], None]:
+    """Let a site come to its answer and not hand it over; what is returned lets it."""
+    gate = mortals.home / f"{site}-{mortals.traced(site)}.gate"
+    mortals.orders[site] |= {"wait": ["before", "HubLink.deliver", str(gate)]}
+    mortals.armed(**{site: []})
+    return lambda: gate.write_text("")
+
+
+def answers(mortals: Mortals, run: Run) -> list[str]:
+    """The sites whose answers the hub has, in order."""
+    return [entry["facts"]["site"] for entry in mortals.log("hub", run.study) if entry["kind"] == "round.answered"]
+
+
+def sealed(mortals: Mortals, site: str, run: Run) -> int:
+    """How many answers a site has sealed for a study."""
+    return len([entry for entry in mortals.log(site, run.study) if entry["kind"] == "release.sealed"])
+
+
+def state(mortals: Mortals, run: Run) -> str:
+    """The state of a study as the hub has stored it."""
+    return str(mortals.hub_rows("SELECT state FROM study WHERE id = ?", run.study)[0][0])
+
+
+def test_c06_killed_around_every_decision_of_the_hub_s_administrator(mortals: Mortals) -> None:
+    """Whoever got no answer asks again: then it is done, or had been done."""
+    node_program.create(mortals.home / "Dee", "Dee", "none", least_sites=1)
+    key = PrivateKey.generate().public.hex
+    lines: list[str] = []
+
+    def ask(name: str, /, **words: str) -> Callable[[], object]:
+        return lambda: hub_program.ask(mortals.home / "hub", name, **words)
+
+    asks: dict[str, Callable[[], object]] = {
+        "project.added": ask("add_project", name="lungs"),
+        "project.member": ask("add_member", project="lungs", key=key),
+        "site.invited": lambda: lines.append(str(mortals.hub("invite", site="Dee"))),
+        "site.joined": lambda: mortals.command("node", "join", lines[-1], "--home", str(mortals.home / "Dee")),
+        "site.removed": ask("remove", site="Dee"),
+    }
+    assert tuple(asks) == HUB_PEOPLE
+    for kind, act in asks.items():
+        mortals.armed(hub=around(kind))
+        for _ in MOMENTS:
+            with pytest.raises(SojournError):
+                act()
+            mortals.tended("the hub", lambda: mortals.shown())
+        assert again(act) in (None, "There is a project lungs already.", "There is no site Dee."), kind
+    logged = [entry["kind"] for entry in mortals.log("hub", "")]
+    assert [logged.count(kind) for kind in ("site.joined", "site.removed")] == [len(SITES) + 1, 1]
+    assert mortals.hub("verify")["ok"]
+
+
+def test_c06_killed_around_every_decision_of_a_custodian(mortals: Mortals) -> None:
+    key = PrivateKey.generate().public.hex
+    source, words = (str(mortals.home / f"Cam-patients.{end}") for end in ("parquet", "yaml"))
+
+    def ask(name: str, /, **words: str) -> Callable[[], object]:
+        return lambda: node_program.ask(mortals.home / "Cam", name, **words)
+
+    asks = {
+        "dataset.added": ask("add_dataset", source=source, dictionary=words),
+        "researcher.approved": ask("approve", project="wards", key=key),
+        "researcher.revoked": ask("revoke", project="wards", key=key),
+    }
+    assert tuple(asks) == NODE_PEOPLE
+    for kind, act in asks.items():
+        mortals.armed(Cam=around(kind))
+        for _ in MOMENTS:
+            with pytest.raises(SojournError):
+                act()
+            mortals.tended("the node", lambda: mortals.running["Cam"].poll() is None)
+        assert again(act) in (None, "There is no such approval."), kind
+    assert mortals.node("Cam", "verify")["ok"]
+    sound(mortals, mortals.submit(mortals.project(), ordinary()))
+
+
+def again(act: Callable[[], object]) -> str | None:
+    """What it says when it is asked again; None where it does as it is asked."""
+    try:
+        act()
+    except SojournError as error:
+        return str(error.args[0])
+    return None
+
+
+# ---- every single occurrence: `make faults`
+
+
+def occurrences(mortals: Mortals, party: str) -> Iterator[Point]:
+    """Every step that a party comes past in one study without a fault, each time that it does."""
+    mortals.armed(**{party: []})
+    since = mortals.traced(party)
+    sound(mortals, mortals.submit(mortals.project(), ordinary()))
+    count: dict[tuple[str, str], int] = {}
+    for line in mortals.trace(party, since):
+        place = (line["moment"], line["point"])
+        count[place] = count.get(place, 0) + 1
+        yield (*place, count[place])
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("party", ["hub", "Brent"])
+def test_c06_killed_at_every_single_step(mortals: Mortals, party: str) -> None:
+    everywhere = list(occurrences(mortals, party))
+    assert len(everywhere) > 50
+    reached = 0
+    for point in everywhere:
+        mortals.deaths.clear()
+        mortals.armed(**{party: [point]})
+        run = mortals.submit(mortals.insist(mortals.project), ordinary())
+        over = mortals.tended("the end", lambda run=run: state(mortals, run) in ENDED)
+        assert over
+        if mortals.fates[party] or mortals.lives[party].fate is not None:  # polls are not the same each time
+            mortals.armed(**{party: []})
+        reached += bool(mortals.deaths)
+        sound(mortals, run)
+    assert reached >= 0.9 * len(everywhere)
