@@ -233,10 +233,7 @@ def test_c06_killed_around_every_decision_of_the_hub_s_administrator(mortals: Mo
     assert tuple(asks) == HUB_PEOPLE
     for kind, act in asks.items():
         mortals.armed(hub=around(kind))
-        for _ in MOMENTS:
-            with pytest.raises(SojournError):
-                act()
-            mortals.tended("the hub", lambda: mortals.shown())
+        die_twice(mortals, act)
         assert again(act) in (None, "There is a project lungs already.", "There is no site Dee."), kind
     logged = [entry["kind"] for entry in mortals.log("hub", "")]
     assert [logged.count(kind) for kind in ("site.joined", "site.removed")] == [len(SITES) + 1, 1]
@@ -258,13 +255,19 @@ def test_c06_killed_around_every_decision_of_a_custodian(mortals: Mortals) -> No
     assert tuple(asks) == NODE_PEOPLE
     for kind, act in asks.items():
         mortals.armed(Cam=around(kind))
-        for _ in MOMENTS:
-            with pytest.raises(SojournError):
-                act()
-            mortals.tended("the node", lambda: mortals.running["Cam"].poll() is None)
+        die_twice(mortals, act)
         assert again(act) in (None, "There is no such approval."), kind
     assert mortals.node("Cam", "verify")["ok"]
     sound(mortals, mortals.submit(mortals.project(), ordinary()))
+
+
+def die_twice(mortals: Mortals, act: Callable[[], object]) -> None:
+    """Whoever asks gets no answer: the program dies before the commit, and once more after it."""
+    for _ in MOMENTS:
+        before = len(mortals.deaths)
+        with pytest.raises(SojournError):
+            act()
+        mortals.tended("a death and a start", lambda before=before: len(mortals.deaths) == before + 1)
 
 
 def again(act: Callable[[], object]) -> str | None:
