@@ -22,7 +22,11 @@ from sojourn import messages
 from sojourn.cli import app
 from sojourn.errors import REASONS
 from sojourn.hub.config import HubHome
+from sojourn.hub.metrics import DECLARED as OF_HUB
 from sojourn.node.config import NodeHome
+from sojourn.node.metrics import DECLARED as OF_NODE
+from sojourn.operations.logs import FIELDS
+from sojourn.operations.metrics import Declared
 from sojourn.operations.settings import Setting, line, settings
 from sojourn.study.plan import Plan
 from sojourn.study.schema import plan_schema
@@ -47,12 +51,33 @@ with the setting's name and never its value. A setting that has a default may be
 code.
 """
 
+METRICS = """# Metrics and log fields
+
+What `sojourn hub metrics` and `sojourn node metrics` print, and what the lines of the programs' logs hold: see
+[monitor a federation](../how-to/monitor.md). A label's values are words of fixed lists or configured names; no metric
+and no log line holds anything of a record, nor a plan's title or columns. Both programs also show Prometheus' usual
+`process_…` metrics, e.g. `process_resident_memory_bytes`. This page is made from the code.
+"""
+
+LOG_FIELDS = """
+## Fields of the log
+
+Every line has `time` (UTC), `level`, `event` and `program`, and of the following those that apply. An event that the
+audit log holds has its name there, e.g. `study.completed`.
+
+| field | is |
+|---|---|
+"""
+
 MESSAGES = """# Messages
 
 Everything that crosses between hub, node and client is defined in one file, `src/sojourn/messages.py`; nothing else
 does. Messages are JSON over HTTPS, always opened by the client or the node. Every request carries its sender's Ed25519
-signature (RFC 9421) over method, path, query, content digest (RFC 9530), time and nonce. A message with an unknown word
-is refused. This page is made from the code.
+signature (RFC 9421) over method, path, query, content digest (RFC 9530), time and nonce.
+
+Versions of hub, node and client may differ by one minor version. Unknown words are refused in all that is signed or
+hashed (requests, plans, asks, releases) and in what nodes send, unless the sender's version is one newer: then they are
+left out, as they are in what a hub answers. This page is made from the code.
 
 """
 
@@ -110,6 +135,23 @@ def _setting(each: Setting) -> str:
     unit = f", in {each.unit}" if each.unit else ""
     default = "required" if each.required else "none" if each.default in (None, "") else f"`{each.default}`"
     return f"| `{each.name}` | {each.described}{unit} | {default} | {each.meaning} |\n"
+
+
+def metrics_page() -> str:
+    """The page of metrics and of the log's fields."""
+    parts = (_metrics("A hub's metrics", OF_HUB), _metrics("A node's metrics", OF_NODE))
+    fields = "".join(f"| `{name}` | {meaning} |\n" for name, meaning in FIELDS.items())
+    return METRICS + "".join(parts) + LOG_FIELDS + fields
+
+
+def _metrics(title: str, declared: tuple[Declared, ...]) -> str:
+    rows = "".join(_metric(metric) for metric in declared)
+    return f"\n## {title}\n\n| metric | kind | meaning | label |\n|---|---|---|---|\n{rows}"
+
+
+def _metric(metric: Declared) -> str:
+    label = f"`{metric.label}`: {metric.values}" if metric.label else ""
+    return f"| `{metric.name}` | {metric.kind} | {metric.meaning} | {label} |\n"
 
 
 def message_page() -> str:
@@ -173,6 +215,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "configuration.md": configuration,
     "messages.md": message_page,
+    "metrics.md": metrics_page,
     "plan.md": plan_page,
     "plan.schema.json": schema,
 }

@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     model_serializer,
     model_validator,
 )
@@ -28,6 +29,7 @@ from sojourn.analysis.statistic import Ask
 from sojourn.disclosure.gate import ReceivedRelease, Release
 from sojourn.errors import ConfigurationError, IdentityError
 from sojourn.identity.keys import PrivateKey, PublicKey
+from sojourn.versions import Skew, skew
 
 PROTOCOL = 1
 _RELEASE_TYPE = b"sojourn-release-v1\n"
@@ -69,9 +71,36 @@ def site_name(text: str) -> str:
 
 
 class Message(BaseModel):
-    """Frozen; unknown words are refused."""
+    """Frozen; unknown words are refused. What is signed or hashed is never anything looser."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Question(Message):
+    """A node's words to its hub. Unknown words are left out where the node's version is a newer one, else refused.
+
+    Its version is its own word `software`, or what the reader's context knows: `{"software": a function}`.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, document: Any, info: ValidationInfo) -> Any:
+        if not isinstance(document, dict) or document.keys() <= cls.model_fields.keys():
+            return document
+        software = document.get("software") if "software" in cls.model_fields else _sender(info)
+        if not isinstance(software, str) or skew(software) is not Skew.NEWER:
+            return document
+        return {word: value for word, value in document.items() if word in cls.model_fields}
+
+
+class Reply(Message):
+    """A hub's words. Unknown ones are left out: those of a newer version, which only adds what may be ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def _sender(info: ValidationInfo) -> str:
+    return str(info.context["software"]()) if info.context else ""
 
 
 # ---- asks and answers -------------------------------------------------------------------------------------------
@@ -153,7 +182,7 @@ class RoundDocument(Message):
     answers: dict[Name, Document]
 
 
-class Task(Message):
+class Task(Reply):
     """What the hub asks of one node: one round of one analysis, with everything needed to check it."""
 
     study: Hex16
@@ -167,7 +196,7 @@ class Task(Message):
         return self.ask.digest(self.study, self.analysis)
 
 
-class Join(Message):
+class Join(Question):
     """A new node shows its one-time token and its keys; the request itself is signed with `key`."""
 
     protocol: int
@@ -178,7 +207,7 @@ class Join(Message):
     log_key: Digest
 
 
-class Joined(Message):
+class Joined(Reply):
     """The hub's word that a node belongs to the federation."""
 
     site: Name
@@ -186,12 +215,13 @@ class Joined(Message):
     software: str
 
 
-class Publish(Message):
+class Publish(Question):
     """The datasets' public dictionaries: all that a node tells of its data without being asked."""
 
     datasets: list[Document]
     rules: Document  # the policy's public name, version and threshold
     sandbox: str
+    software: str = ""
 
 
 class Shown(Message):
@@ -208,7 +238,7 @@ class Shown(Message):
     refused: Word | None
 
 
-class Poll(Message):
+class Poll(Question):
     """A node asks for work. `known`: tasks in hand; `running`: studies in hand; `log`: not said before version 0.2."""
 
     protocol: int
@@ -219,8 +249,8 @@ class Poll(Message):
     log: Shown | None = None
 
 
-class Work(Message):
-    """What the hub answers: new tasks, studies that have ended, and the hub's time (UTC seconds).
+class Work(Reply):
+    """What the hub answers: new tasks, studies that have ended, and the hub's time (UTC seconds) and version.
 
     `log` is set only for a node that showed its own: an older one would not know the word.
     """
@@ -229,9 +259,10 @@ class Work(Message):
     ended: dict[str, Literal["completed", "failed", "cancelled"]]
     time: float
     log: Shown | None = None
+    software: str = ""
 
 
-class Delivery(Message):
+class Delivery(Question):
     """A sealed answer, or a reason from the fixed list; exactly one of them."""
 
     study: Hex16
@@ -247,7 +278,7 @@ class Delivery(Message):
         return self
 
 
-class Acknowledgement(Message):
+class Acknowledgement(Reply):
     """The hub's receipt: its log entry with inclusion proof and signed checkpoint."""
 
     receipt: Document
@@ -290,7 +321,7 @@ class Recalled(Message):
 # ---- client and hub ---------------------------------------------------------------------------------------------
 
 
-class SiteView(Message):
+class SiteView(Reply):
     """What a researcher may know of a site before asking."""
 
     site: Name
@@ -309,7 +340,7 @@ class SiteView(Message):
         return document
 
 
-class Federation(Message):
+class Federation(Reply):
     """What a researcher needs in order to sign a request."""
 
     protocol: int
@@ -320,14 +351,14 @@ class Federation(Message):
     log_key: Digest
 
 
-class Submitted(Message):
+class Submitted(Reply):
     """The hub took the request; its receipt proves it."""
 
     study: Hex16
     receipt: Document
 
 
-class StudyView(Message):
+class StudyView(Reply):
     """Where a study stands. `events` from the number asked for on."""
 
     study: Hex16
@@ -340,7 +371,7 @@ class StudyView(Message):
     events: list[Document]
 
 
-class Outcome(Message):
+class Outcome(Reply):
     """What one site did for one analysis."""
 
     status: Literal["waiting", "contributed", "not released", "no answer"]
@@ -348,7 +379,7 @@ class Outcome(Message):
     bytes: int
 
 
-class AnalysisView(Message):
+class AnalysisView(Reply):
     """One analysis at its end: the hub's estimate or its error, and the whole signed transcript to check it by."""
 
     estimate: Document | None
@@ -357,7 +388,7 @@ class AnalysisView(Message):
     outcomes: dict[Name, Outcome]
 
 
-class ResultsView(Message):
+class ResultsView(Reply):
     """A study's end as the client fetches it."""
 
     study: StudyView

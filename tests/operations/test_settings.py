@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
 from sojourn.errors import ConfigurationError
@@ -80,6 +81,7 @@ def test_a_damaged_file_is_said_to_be_so(tmp_path: Path, text: str) -> None:
     assert "hub.yaml is damaged." in refusal(tmp_path, HubHome)
 
 
+@bounds(deadline=None, max_examples=50)
 @given(name=st.sampled_from([each.name for each in settings.settings(NodeHome)]), value=st.text(min_size=12))
 def test_a_refusal_never_holds_the_value(tmp_path_factory: pytest.TempPathFactory, name: str, value: str) -> None:
     secret = {"secret": value}

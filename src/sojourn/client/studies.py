@@ -18,10 +18,11 @@ from sojourn.client.verification import LogIdentity, record_of
 from sojourn.errors import PlanError, SojournError, StudyFailed
 from sojourn.identity.envelope import REQUEST_TYPE, Request, sign
 from sojourn.identity.keys import PrivateKey
+from sojourn.messages import PROTOCOL, ResultsView, SiteView, StudyView, Submitted
 from sojourn.messages import Federation as FederationView
-from sojourn.messages import ResultsView, SiteView, StudyView, Submitted
 from sojourn.study.catalogue import Dataset, complete
 from sojourn.study.plan import Plan
+from sojourn.versions import demand_near
 from sojourn.wire.requests import SignedAuth
 from sojourn.wire.transport import ServerRefused, call, https_client
 
@@ -77,7 +78,14 @@ class Project:
     def prepare(self) -> FederationView:
         """The federation's sites with what they publish, and a fresh key to seal the answers to."""
         document = _call(self.federation.client, "POST", f"/v1/projects/{self.name}/preparations", {})
-        return FederationView.model_validate(document)
+        view = FederationView.model_validate(document)
+        if view.protocol != PROTOCOL:
+            raise StudyFailed(
+                f"The hub speaks another protocol (its software is {view.software}, ours {__version__}).",
+                remedy="Upgrade the older of the two.",
+            )
+        demand_near("the hub", view.software, "this program")
+        return view
 
     def sites(self) -> list[SiteView]:
         """The sites and their published dictionaries."""

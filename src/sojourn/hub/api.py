@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from sojourn import __version__
 from sojourn.errors import AuditError, IdentityError, SojournError
 from sojourn.hub import views
+from sojourn.hub.measured import REASON, Measured
 from sojourn.hub.service import Hub
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import Acknowledgement, Delivery, Join, Poll, Publish, Recall, Work
@@ -41,7 +42,7 @@ def application(hub: Hub, remembered: int = 200_000) -> FastAPI:
             hub.note_clock(site, error.ahead)
             raise
         hub.note_clock(site, 0.0)
-        return key, kind.model_validate_json(body)
+        return key, kind.model_validate_json(body, context={"software": lambda: hub.software_of(site)})
 
     async def researcher(request: Request) -> tuple[PublicKey, bytes]:
         return await _proved(hub, request, hub.researcher_key, researchers)
@@ -51,12 +52,19 @@ def application(hub: Hub, remembered: int = 200_000) -> FastAPI:
         return await _proved(hub, request, any_key, lambda _: False)
 
     _errors(app)
+    app.add_middleware(Measured, hub=hub)
     _node_routes(app, hub, newcomer, node)
     _client_routes(app, hub, researcher)
 
     @app.get("/v1/health")
     async def health() -> dict[str, Any]:
         return {"status": "ok", "software": __version__, "time": hub.clock()}
+
+    @app.get("/v1/ready")
+    async def ready() -> JSONResponse:
+        reasons = await run_in_threadpool(hub.ready.reasons)
+        document = {"ready": not reasons, "reasons": reasons, "software": __version__}
+        return JSONResponse(document, 503 if reasons else 200)
 
     @app.get("/v1/log/checkpoint")
     async def checkpoint() -> dict[str, str]:
@@ -97,10 +105,10 @@ def any_key(key: str) -> PublicKey | None:
 
 def _errors(app: FastAPI) -> None:
     @app.exception_handler(SojournError)
-    async def refused(_: Request, error: SojournError) -> JSONResponse:
+    async def refused(request: Request, error: SojournError) -> JSONResponse:
         status = 403 if isinstance(error, IdentityError) else 503 if isinstance(error, AuditError) else 409
         words = str(error.args[0]) if error.args else ""
-        reason = getattr(error, "reason", "") or type(error).__name__
+        reason = request.scope[REASON] = getattr(error, "reason", "") or type(error).__name__
         later = {"Retry-After": str(RETRY_AFTER)} if status == 503 else None
         return JSONResponse({"reason": reason, "message": words, "remedy": error.remedy}, status, later)
 

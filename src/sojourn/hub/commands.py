@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from sojourn.hub import program
 from sojourn.hub.config import HubHome
 from sojourn.identity.keys import PublicKey
+from sojourn.operations.logs import open_log, take_over
+from sojourn.operations.readiness import said_of
 from sojourn.report.printing import answer, rows, witnesses
 from sojourn.wire.serving import until_told_to_stop
 
@@ -18,6 +20,7 @@ projects = typer.Typer(help="Projects and who may submit to them.", no_args_is_h
 
 Home = Annotated[Path, typer.Option("--home", help="The hub's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+LogFormat = Annotated[Literal["json", "text"], typer.Option(help="How the log on standard error is written.")]
 HERE = Path("hub")
 
 
@@ -43,16 +46,41 @@ def init(
 
 
 @app.command()
-def start(home: Home = HERE, as_json: AsJson = False) -> None:
-    """Serve nodes and researchers until Ctrl-C or SIGTERM.
+def start(home: Home = HERE, log_format: LogFormat = "json", as_json: AsJson = False) -> None:
+    """Serve nodes and researchers until Ctrl-C or SIGTERM. A second one ends it at once.
 
     Example: sojourn hub start --home hub
     """
-    running = program.HubProgram(HubHome.load(home))
+    found = HubHome.load(home)
+    log = open_log("hub", log_format, found.log_level)
+    take_over(log)
+    running = program.HubProgram(found, log)
     running.start()
     answer({"url": running.url}, as_json, [f"The hub answers at {running.url}. Ctrl-C ends it."])
     until_told_to_stop()
     running.stop()
+
+
+@app.command()
+def ready(home: Home = HERE, as_json: AsJson = False) -> None:
+    """Whether the hub can work now: exit code 0, or 1 with what is in its way. For systemd, containers and monitors.
+
+    Example: sojourn hub ready --home hub
+    """
+    reasons = program.not_ready(home)
+    answer({"ready": not reasons, "reasons": reasons}, as_json, [said_of("The hub", reasons)])
+    if reasons:
+        raise typer.Exit(1)
+
+
+@app.command()
+def metrics(home: Home = HERE, as_json: AsJson = False) -> None:
+    """Print the running hub's metrics in Prometheus' text form.
+
+    Example: sojourn hub metrics --home hub
+    """
+    text = program.ask(home, "metrics")
+    answer({"metrics": text}, as_json, [text.rstrip()])
 
 
 @app.command()
@@ -72,7 +100,9 @@ def show(
     answer(found, as_json)
     if not as_json:
         sites = [{**site, "tables": [data["table"] for data in site["datasets"]]} for site in found["sites"]]
-        rows(f"Sites at {found['url']}", ("site", "online", "suspended", "tables", "key"), sites)
+        rows(f"Sites at {found['url']}", ("site", "online", "suspended", "tables", "software", "key"), sites)
+        for words in filter(None, (site["advice"] for site in sites)):
+            print(words)
         if found["clocks"]:
             ahead = ", ".join(f"{site} {words}" for site, words in found["clocks"].items())
             print(f"Refused because their clocks and this one's differ: {ahead}. Set all by a time server.")

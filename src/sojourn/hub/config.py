@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import Field
 
 from sojourn.errors import ConfigurationError
-from sojourn.operations import settings
+from sojourn.operations import logs, settings
+from sojourn.operations.exposition import ADDRESS
 from sojourn.operations.settings import setting
 
 SETTINGS = "hub.yaml"
@@ -27,6 +28,20 @@ class HubHome:
     host: Annotated[str, Field(min_length=1)] = setting("The address that the hub listens on.", example="0.0.0.0")
     port: Annotated[int, Field(ge=0, le=65535)] = setting(
         "The port that the hub listens on; 0 takes any free one.", example=8443
+    )
+
+    metrics: Annotated[str, Field(pattern=ADDRESS, description="an address with its port")] | None = setting(
+        "Where Prometheus may fetch the hub's metrics over plain HTTP; off where it is absent.",
+        example="127.0.0.1:9464",
+        default=None,
+    )
+    metrics_beyond_loopback: bool = setting(
+        "Allows `metrics` on an address that other machines reach, e.g. a container's own network.",
+        example=True,
+        default=False,
+    )
+    log_level: logs.Level = setting(
+        "The least important events that the log on standard error holds.", example="info", default="info"
     )
 
     def __post_init__(self) -> None:

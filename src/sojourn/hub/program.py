@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sojourn import __version__
 from sojourn.errors import ConfigurationError
 from sojourn.hub.api import application
 from sojourn.hub.config import HubHome
@@ -18,16 +18,22 @@ from sojourn.hub.store import HubStore
 from sojourn.hub.studies import ABORT_AFTER
 from sojourn.hub.tables import metadata
 from sojourn.identity.keys import PrivateKey, PublicKey
+from sojourn.operations.exposition import Exposition
+from sojourn.operations.logs import SILENT, Log
+from sojourn.operations.readiness import NOT_RUNNING
+from sojourn.operations.readiness import REASONS as READY_REASONS
 from sojourn.storage.engine import open_engine
 from sojourn.storage.lock import HomeLock
 from sojourn.storage.migrate import upgrade
 from sojourn.storage.verifier import Verifier
+from sojourn.versions import advice
 from sojourn.wire.address import Address
 from sojourn.wire.administration import administer, administration, listens
 from sojourn.wire.authorities import create_authority, issue_server
 from sojourn.wire.serving import Server, serve, serve_locally
 
 MIGRATIONS = "sojourn.hub.migrations"
+GRACE = 3  # seconds that requests in hand may take when the hub ends
 
 
 def create(folder: Path, name: str, host: str, port: int, names: list[str]) -> HubHome:
@@ -51,20 +57,23 @@ def open_hub(home: HubHome, clock: Callable[[], float] = time.time, abort_after:
     upgrade(engine, MIGRATIONS)
     key = PrivateKey.load(home.log_key)
     store = HubStore(engine, metadata, key, home.name, lambda: datetime.fromtimestamp(clock(), UTC))
-    return Hub(store, clock, abort_after)
+    return Hub(store, clock, abort_after, home.folder)
 
 
 class HubProgram:
     """A served hub: HTTPS for nodes and researchers, a local socket for its administrator."""
 
-    def __init__(self, home: HubHome) -> None:
+    def __init__(self, home: HubHome, log: Log = SILENT) -> None:
         self._lock = HomeLock(home.folder)
         self.home = home
+        self.log = log
         self.hub = open_hub(home)
-        self.verifier = Verifier(self.hub.store, lambda words: print(words, file=sys.stderr, flush=True))
+        self.hub.tell(log)
+        self.verifier = Verifier(self.hub.store, lambda words: log.error("log.damaged"))
+        self._metrics: Exposition | None = None
         certificate, key = home.authority / "server.pem", home.authority / "server.key"
-        self.server: Server = serve(application(self.hub), home.host, home.port, cert=certificate, key=key)
-        self.local: Server = serve_locally(administration(functions(self.hub, self.address)), home.socket)
+        self.server: Server = serve(application(self.hub), home.host, home.port, cert=certificate, key=key, grace=GRACE)
+        self.local: Server = serve_locally(administration(functions(self.hub, self.address)), home.socket, grace=1)
 
     @property
     def url(self) -> str:
@@ -84,15 +93,34 @@ class HubProgram:
         self.hub.start()
         self.server.start()
         self.local.start()
+        if self.home.metrics is not None:
+            beyond = self.home.metrics_beyond_loopback
+            self._metrics = Exposition(self.hub.metrics.registry, self.home.metrics, beyond)
+        self.log.info("program.started", own=__version__)
 
     def stop(self) -> None:
-        """End within bounded time; nothing in hand is lost."""
+        """End within bounded time; nothing in hand is lost.
+
+        At once: not ready, waiting polls are answered. Then: requests in hand end, for `GRACE` seconds at most; what
+        they wrote is committed; the socket, the store and the lock are given up.
+        """
+        began = time.monotonic()
         self.hub.bell.close()
+        self.log.info("program.ending")
         self.server.stop()
         self.local.stop()
         self.verifier.close()
+        if self._metrics is not None:
+            self._metrics.close()
         self.hub.close()
         self._lock.release()
+        self.log.info("program.ended", seconds=round(time.monotonic() - began, 3))
+
+
+def versions(hub: Hub, site: str) -> dict[str, str]:
+    """A node's version, and what its administrators should do where it differs from the hub's."""
+    software = hub.software_of(site)
+    return {"software": software, "advice": advice(f"the node of {site}", software, "the hub")}
 
 
 def functions(hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable[..., Any]]:
@@ -102,7 +130,8 @@ def functions(hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable
         return {
             "address": address("").encode(),
             "url": address("").url,
-            "sites": [view.model_dump() for view in hub.site_views()],
+            "software": __version__,
+            "sites": [view.model_dump() | versions(hub, view.site) for view in hub.site_views()],
             "clocks": {site: f"{ahead:+.0f} s" for site, ahead in hub.clocks().items()},
             "studies": [{"study": row["id"], "title": row["title"]} for row in hub.store.live_studies()],
             "diagram": diagram(hub),
@@ -134,6 +163,8 @@ def functions(hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable
         "accept_log": hub.accept_log,
         "verify": verify,
         "checkpoint": hub.store.checkpoint,
+        "ready": hub.ready.reasons,
+        "metrics": hub.metrics.text,
     }
 
 
@@ -143,3 +174,11 @@ def ask(folder: Path, name: str, /, **arguments: Any) -> Any:
     if not listens(home.socket):
         raise ConfigurationError("The hub is not running.", remedy="Start it with `sojourn hub start`.")
     return administer(home.socket, name, **arguments)
+
+
+def not_ready(folder: Path) -> list[str]:
+    """What keeps the hub of this home from being ready, in words for people; empty: it is ready."""
+    home = HubHome.load(folder)
+    if not listens(home.socket):
+        return [NOT_RUNNING]
+    return [READY_REASONS[word] for word in administer(home.socket, "ready")]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -18,6 +17,7 @@ from sojourn import __version__
 from sojourn.audit.entry import Entry
 from sojourn.errors import ConfigurationError, EnvelopeRefused, IdentityError, SojournError, StudyFailed
 from sojourn.hub.bell import Bell
+from sojourn.hub.metrics import BEGINS, ENDS, HubMetrics
 from sojourn.hub.store import HubStore, removed
 from sojourn.hub.studies import ABORT_AFTER, Studies
 from sojourn.hub.tables import metadata, sites
@@ -39,10 +39,14 @@ from sojourn.messages import (
     log_of,
     site_name,
 )
+from sojourn.operations.logs import SILENT, Log, error_fields
+from sojourn.operations.readiness import Readiness
+from sojourn.operations.watch import Watch
 from sojourn.storage.witnessing import Heard, Peer, Witnessing
 from sojourn.study.catalogue import Dataset, check
 from sojourn.study.lifecycle import STUDY
 from sojourn.study.plan import Plan
+from sojourn.versions import advice, demand_near
 from sojourn.wire.seal import new_seal_key
 
 ONLINE = 60.0  # seconds since the last poll
@@ -54,7 +58,11 @@ class Hub:
     """One federation's middle: it carries requests and combines releases, and sees no records."""
 
     def __init__(
-        self, store: HubStore, clock: Callable[[], float] = time.time, abort_after: float = ABORT_AFTER
+        self,
+        store: HubStore,
+        clock: Callable[[], float] = time.time,
+        abort_after: float = ABORT_AFTER,
+        folder: Path | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -64,8 +72,18 @@ class Hub:
         self._peers: dict[str, Peer] = {}
         self._seen: dict[str, float] = {}
         self._ahead: dict[str, float] = {}
+        self._software: dict[str, str] = {}  # as each site last said it
         self._closing = threading.Event()
+        self.log: Log = SILENT
+        self.ready = Readiness(store.prove, lambda: self.bell.closed or self._closing.is_set())
+        self.metrics = HubMetrics(store, clock, folder or Path(), self.ready, self._online)
+        self.watch = Watch("hub", self.metrics, self.metrics.entry, BEGINS, ENDS)
+        store.watching = self.watch.committed
         self._ticker = threading.Thread(target=self._tick, name="hub-clock", daemon=True)
+
+    def tell(self, log: Log) -> None:
+        """Say from now on what happens in this log."""
+        self.log = self.studies.log = self.watch.log = log
 
     def start(self) -> None:
         """Take up every study where it stood, and begin to watch deadlines."""
@@ -83,8 +101,8 @@ class Hub:
         while not self._closing.wait(TICK):
             try:
                 self.keep_deadlines()
-            except Exception:  # the next turn tries again
-                traceback.print_exc(file=sys.stderr)
+            except Exception as error:  # the next turn tries again
+                self.log.error("deadlines.not_kept", **error_fields(error))
 
     def keep_deadlines(self) -> None:
         """Give up the sites that are late by their plans; the hub's clock does it at every tick."""
@@ -128,6 +146,7 @@ class Hub:
         entry = Entry("site.removed", "administrator", facts={"site": site, "key": key.id})
         self.store.remove_site(site, self.clock(), entry)
         self._seen.pop(site, None)
+        self._peers.pop(site, None)
         self.bell.ring(f"site:{site}")
         self.keep_deadlines()
         return key.id
@@ -152,6 +171,7 @@ class Hub:
         """Admit a site that holds a valid token and has proved the key that it shows."""
         if message.protocol != PROTOCOL:
             raise version_differs(message.software)
+        demand_near("the node", message.software, "the hub")
         if key.hex != message.key:
             raise IdentityError("The request is not signed with the key that it shows.", remedy="Join again.")
         row = {
@@ -168,15 +188,28 @@ class Hub:
 
     def publish(self, site: str, message: Publish) -> None:
         """Replace what a site tells of its datasets."""
+        demand_near("the node", message.software, "the hub")
         for document in message.datasets:
             Dataset.from_dict(site, document)  # what cannot be read is not published
         document = message.model_dump()
+        self._note_version(site, message.software)
         row = self.store.site(site)
         if row is not None and json.loads(row["published"]) == document:
             return  # told again, e.g. after each new connection
         names = sorted(str(dataset.get("table", "")) for dataset in message.datasets)
         entry = Entry("site.published", f"node:{site}", facts={"tables": names})
-        self.store.publish(site, document, entry)
+        self.store.publish(site, document, entry, message.software)
+
+    def software_of(self, site: str) -> str:
+        """The version that a site's node last told, when it joined or published; empty where there is none."""
+        row = self.store.site(site)
+        return "" if row is None else str(row["software"])
+
+    def _note_version(self, site: str, software: str) -> None:
+        """Say once that a node's version differs from the hub's."""
+        if advice("the node", software, "the hub") and self._software.get(site) != software:
+            self.log.warning("version.differs", site=site, software=software, own=__version__)
+        self._software[site] = software
 
     def note_clock(self, site: str, ahead: float) -> None:
         """By how many seconds a site's clock was ahead when its request was refused for that; 0 once it agrees."""
@@ -193,6 +226,8 @@ class Hub:
         """Witness the log that a node shows with its poll; its polls are answered whatever this finds."""
         if message.protocol != PROTOCOL:
             raise version_differs(message.software)
+        demand_near("the node", message.software, "the hub")
+        self.metrics.count("sojourn_hub_polls_total")
         return self.witnessing.hear(self._peer(site), message.log)
 
     def poll(self, site: str, message: Poll, heard: Heard | None = None) -> Work:
@@ -206,11 +241,11 @@ class Hub:
         ended = self.studies.ended(site, message.running, message.known)
         if message.log is None:
             tasks = [] if heard.refused else self.studies.tasks_for(site, set(message.known))
-            return Work(tasks=tasks, ended=ended, time=self.clock())
+            return Work(tasks=tasks, ended=ended, time=self.clock(), software=__version__)
         trusted = not heard.refused and message.log.refused is None
         tasks = self.studies.tasks_for(site, set(message.known)) if trusted else []
         log = self.witnessing.show(log_of(site), heard.since)
-        return Work(tasks=tasks, ended=ended, time=self.clock(), log=log)
+        return Work(tasks=tasks, ended=ended, time=self.clock(), log=log, software=__version__)
 
     def recall(self, site: str, message: Recall) -> Recalled:
         """What a site once said, for a node that was restored from a backup and has to know it again."""
@@ -261,6 +296,9 @@ class Hub:
             )
         return views
 
+    def _online(self) -> dict[str, bool]:
+        return {view.site: view.online for view in self.site_views()}
+
     def log_identity(self) -> tuple[str, str]:
         """The origin and public key of the hub's log."""
         return self.store.origin, self.store.public_key.hex
@@ -279,6 +317,7 @@ class Hub:
         if envelope.key != key.hex or not envelope.holds():
             raise IdentityError("The request is not signed by the key that sends it.", remedy="Sign it with your key.")
         request = Request.read(envelope)
+        demand_near("the researcher's program", request.software, "the hub")
         self._demand_sound(request, key)
         plan = check(Plan.from_dict(request.plan), tuple(request.roster))
         now = self.clock()

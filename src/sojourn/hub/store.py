@@ -167,9 +167,9 @@ class HubStore(Store):
 
         self.write(entry, action)
 
-    def publish(self, site: str, document: Document, entry: Entry) -> None:
-        """Replace what a site tells of its datasets and rules."""
-        values = {"published": json.dumps(document)}
+    def publish(self, site: str, document: Document, entry: Entry, software: str) -> None:
+        """Replace what a site tells of its datasets, its rules and its version."""
+        values = {"published": json.dumps(document), "software": software[:40]}
         self.write(
             entry, lambda connection: connection.execute(update(sites).where(sites.c.name == site).values(values))
         )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
-import traceback
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +31,7 @@ from sojourn.messages import (
     RoundDocument,
     Task,
 )
+from sojourn.operations import logs
 from sojourn.report.record import estimate_to_dict
 from sojourn.study.lifecycle import SITE, STUDY
 from sojourn.study.plan import Plan
@@ -59,6 +58,7 @@ class Studies:
         self.bell = bell
         self.clock = clock
         self.abort_after = abort_after
+        self.log = logs.SILENT
         self._since = clock()
         self._locking = threading.Lock()
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
@@ -112,11 +112,11 @@ class Studies:
         request, statistic = question.request, question.plan.analyses[name]
         try:
             return drive(request.study, name, statistic, question.variables, sites, request.min_sites, recorded)
-        except Exception:  # one analysis ends; the study, and the hub's start, go on
-            traceback.print_exc(file=sys.stderr)
+        except Exception as failure:  # one analysis ends; the study, and the hub's start, go on
+            self.log.error("analysis.not_combined", study=request.study, **logs.error_fields(failure))
             error = StudyFailed(
                 "The hub could not combine what the sites released.",
-                remedy="Report this to the hub's administrator, whose console holds the details.",
+                remedy="Report this to the hub's administrator, whose log holds the details.",
             )
             return Ended(error, (), tuple(sites))
 
@@ -222,8 +222,11 @@ class Studies:
             values |= {"state": WITHHELD, "reason": reason}
             return values, Entry("round.refused", actor, study=message.study, facts={**facts, "reason": reason})
         answer, digest = open_delivery(self.store, request, site, message)
-        values |= {"state": CONTRIBUTED, "answer": json.dumps(answer), "bytes": len(message.sealed) // 2}
-        return values, Entry("round.answered", actor, study=message.study, facts={**facts, "release": digest})
+        size = len(message.sealed) // 2
+        values |= {"state": CONTRIBUTED, "answer": json.dumps(answer), "bytes": size}
+        return values, Entry(
+            "round.answered", actor, study=message.study, facts={**facts, "release": digest, "bytes": size}
+        )
 
     def _again(self, row: RowMapping, task: RowMapping) -> Document:
         """The receipt of what is settled: a repetition, or an answer that came too late and is thrown away."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,8 @@ from sojourn.identity.keys import PublicKey
 from sojourn.node import program
 from sojourn.node.config import NodeHome
 from sojourn.node.draft import draft_dictionary
+from sojourn.operations.logs import open_log, take_over
+from sojourn.operations.readiness import said_of
 from sojourn.report.printing import answer, rows, witnesses
 from sojourn.wire.serving import until_told_to_stop
 
@@ -22,6 +24,7 @@ Home = Annotated[Path, typer.Option("--home", help="The node's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 KeyFile = Annotated[Path, typer.Option("--key", help="The researcher's public key file (.pub).")]
 ProjectName = Annotated[str, typer.Argument(help="The project's name.")]
+LogFormat = Annotated[Literal["json", "text"], typer.Option(help="How the log on standard error is written.")]
 HERE = Path("node")
 
 
@@ -64,12 +67,14 @@ def join(
 
 
 @app.command()
-def start(home: Home = HERE, as_json: AsJson = False) -> None:
+def start(home: Home = HERE, log_format: LogFormat = "json", as_json: AsJson = False) -> None:
     """Ask the hub for work until Ctrl-C or SIGTERM. Nothing listens but a local socket in the node's folder.
 
     Example: sojourn node start --home node
     """
-    running = program.NodeProgram(home)
+    log = open_log("node", log_format, NodeHome.load(home).log_level)
+    take_over(log)
+    running = program.NodeProgram(home, log)
     running.start()
     site = running.home.site
     answer(
@@ -146,13 +151,38 @@ def show(home: Home = HERE, as_json: AsJson = False) -> None:
     answer(found, as_json)
     if not as_json:
         state = "connected" if found["connected"] else "not connected"
-        print(f"{found['site']} · hub {found['hub'] or 'none'} · {state} · sandbox {found['sandbox']}")
+        facts = (f"hub {found['hub'] or 'none'}", state, f"sandbox {found['sandbox']}", f"Sojourn {found['software']}")
+        print(" · ".join((found["site"], *facts)))
         if found["trouble"]:
             print(f"Trouble: {found['trouble']}")
+        if found["advice"]:
+            print(found["advice"])
         witnesses(found["log"])
         rows("Datasets", ("table", "snapshot", "rows", "persons"), found["datasets"])
         rows("Approvals", ("project", "key", "tables", "approved", "revoked"), found["approvals"])
         rows("Runs", ("study", "project", "plan", "key", "ended"), found["runs"])
+
+
+@app.command()
+def ready(home: Home = HERE, as_json: AsJson = False) -> None:
+    """Whether the node can work now: exit code 0, or 1 with what is in its way. For systemd, containers and monitors.
+
+    Example: sojourn node ready --home node
+    """
+    reasons = program.not_ready(home)
+    answer({"ready": not reasons, "reasons": reasons}, as_json, [said_of("The node", reasons)])
+    if reasons:
+        raise typer.Exit(1)
+
+
+@app.command()
+def metrics(home: Home = HERE, as_json: AsJson = False) -> None:
+    """Print the running node's metrics in Prometheus' text form, for its custodian alone.
+
+    Example: sojourn node metrics --home node
+    """
+    text = program.metrics(home)
+    answer({"metrics": text}, as_json, [text.rstrip()])
 
 
 @app.command()

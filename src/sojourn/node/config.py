@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sojourn.errors import ConfigurationError
 from sojourn.messages import site_name
-from sojourn.operations import settings
+from sojourn.operations import logs, settings
 from sojourn.operations.settings import setting
 
 SETTINGS = "node.yaml"
@@ -49,6 +49,15 @@ class NodeHome:
         example={"threshold": 20},
         default=dict,
         always_written=True,
+    )
+
+    metrics_file: str = setting(
+        "A file for node_exporter's textfile collector, written anew every 15 s; for the custodian's monitoring alone.",
+        example="/var/lib/node_exporter/sojourn.prom",
+        default="",
+    )
+    log_level: logs.Level = setting(
+        "The least important events that the log on standard error holds.", example="info", default="info"
     )
 
     def __post_init__(self) -> None:

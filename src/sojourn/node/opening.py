@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from sojourn.errors import SandboxUnavailable, SiteRefused
 from sojourn.node.admission import Run
@@ -18,6 +19,7 @@ class Openings:
     def __init__(self, home: NodeHome, sandbox: Sandbox | None = None) -> None:
         self._home = home
         self._sandbox = sandbox
+        self.started: Callable[[], None] = lambda: None  # hears of each worker that starts
         self._pool: Pool | None = None
         self._lock = threading.Lock()
 
@@ -31,7 +33,7 @@ class Openings:
         with self._lock:
             if self._pool is None:
                 sandbox = self._sandbox or choose(self._home.sandbox)
-                self._pool = Pool(sandbox, self._home.jobs)
+                self._pool = Pool(sandbox, self._home.jobs, started=lambda: self.started())
 
     def open(self, run: Run) -> Computation:
         """The computation of one admitted run; SiteRefused where this site cannot answer the plan."""

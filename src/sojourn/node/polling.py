@@ -7,12 +7,15 @@ import random
 import threading
 from collections.abc import Callable
 
+from sojourn import __version__
 from sojourn.audit.entry import Entry
 from sojourn.messages import Delivery, Publish, Work
 from sojourn.node.hub_link import HubLink
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
+from sojourn.operations.logs import SILENT, Log, error_fields
 from sojourn.storage.witnessing import Witnessing
+from sojourn.versions import advice, demand_near
 from sojourn.wire.requests import MAX_SKEW, skew
 from sojourn.wire.transport import ServerRefused
 
@@ -39,6 +42,7 @@ class Polling:
         clock: Callable[[], float],
         journal: Callable[[str, str], None],
         witnessing: Witnessing,
+        log: Log = SILENT,
     ) -> None:
         self.link = link
         self.witnessing = witnessing
@@ -47,6 +51,8 @@ class Polling:
         self._publication = publication
         self._clock = clock
         self._journal = journal
+        self._log = log
+        self.latest: tuple[float, float] | None = None  # our time at the last answered poll; the hub's less ours
         self._closing = threading.Event()
         self._publish_again = threading.Event()
         self._publish_again.set()
@@ -58,6 +64,7 @@ class Polling:
         self._since: int | None = None  # the size of our log that the hub remembers
         self._held = witnessing.distrusts(link.peer.origin)
         self._turned = threading.Event()  # a person decided something about a log
+        self.hub_software = ""
         self._thread = threading.Thread(target=self._run, name=f"node-{link.site}", daemon=True)
         self.connected = threading.Event()
 
@@ -100,6 +107,9 @@ class Polling:
             except Exception as error:  # whatever the hub sends, the node goes on asking
                 if self._closing.is_set():
                     return
+                if self.connected.is_set() or not failures:
+                    reason = str(getattr(error, "reason", ""))
+                    self._log.warning("hub.lost", site=self.link.site, reason=reason, **error_fields(error))
                 self.connected.clear()
                 self._publish_again.set()
                 self._send_again.set()
@@ -113,12 +123,14 @@ class Polling:
             self._publish_again.clear()
             self.link.publish(self._publication())
             self.connected.set()
+            self._log.info("hub.reached", site=self.link.site)
         if self._send_again.is_set():
             self._send_again.clear()
             self._resend()
         self.runner.expire()
         shown = self.witnessing.show(self.link.peer.origin, self._since)
         work = self.link.poll(self.runner.known(), self.store.live_runs(), LONGEST_POLL, shown)
+        self._heed(work.software)
         self._compare_clocks(self._clock() - work.time)
         if self._closing.is_set() or not self._trusted(work):
             return
@@ -128,6 +140,7 @@ class Polling:
             self.runner.take(task)
 
     def _compare_clocks(self, ahead: float) -> None:
+        self.latest = (self._clock(), -ahead)
         if abs(ahead) <= MAX_SKEW:
             self._troubles.pop("clock", None)
             return
@@ -149,6 +162,14 @@ class Polling:
             self._turned.wait(HELD)
         self._turned.clear()
         return not held
+
+    def _heed(self, software: str) -> None:
+        """Say once that the hub's version differs; ConfigurationError where it is too far from ours."""
+        if software != self.hub_software:
+            self.hub_software = software
+            if advice("the hub", software, "this node"):
+                self._log.warning("version.differs", site=self.link.site, software=software, own=__version__)
+        demand_near("the hub", software, "this node")
 
     def _resend(self) -> None:
         for row in self.store.unacknowledged():

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sojourn import __version__
 from sojourn.disclosure.gate import Policy
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import StandardPolicy
@@ -21,6 +22,9 @@ from sojourn.node.opening import Openings
 from sojourn.node.service import Node
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import metadata
+from sojourn.operations.exposition import TextFile
+from sojourn.operations.logs import SILENT, Log
+from sojourn.operations.readiness import NOT_RUNNING, REASONS
 from sojourn.storage.engine import open_engine
 from sojourn.storage.lock import HomeLock
 from sojourn.storage.migrate import upgrade
@@ -33,6 +37,7 @@ from sojourn.wire.serving import Server, serve_locally
 from sojourn.wire.transport import https_client
 
 MIGRATIONS = "sojourn.node.migrations"
+GRACE = 1  # seconds that the custodian's own commands in hand may take when the node ends
 STARTING = 20.0  # seconds that a node may take to start, or a command to end, before another one gives up
 PATIENCE = 60.0  # seconds that one request may take; longer than the longest poll
 
@@ -106,13 +111,17 @@ def open_node(
 class NodeProgram:
     """A running node: asks its hub for work, and obeys its custodian on a local socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, log: Log = SILENT) -> None:
         self.home = NodeHome.load(folder)
+        self.log = log
         self._lock = HomeLock(folder, 0.0 if listens(self.home.socket) else STARTING)
         self.link = link_of(self.home)
         self.node = open_node(self.home)
         self.verifier = Verifier(self.node.store, lambda words: self.node.journal.write("", words))
-        self.local: Server = serve_locally(administration(functions(self.node)), self.home.socket)
+        self.node.tell(log)
+        file = self.home.metrics_file
+        self._metrics = TextFile(Path(file), self.node.metrics.text) if file else None
+        self.local: Server = serve_locally(administration(functions(self.node)), self.home.socket, grace=GRACE)
 
     def start(self) -> None:
         """Begin; AuditError where the log does not verify, SandboxUnavailable where the sandbox cannot be had."""
@@ -120,13 +129,26 @@ class NodeProgram:
         self.node.warm()
         self.local.start()
         self.node.connect(self.link)
+        if self._metrics is not None:
+            self._metrics.start()
+        self.log.info("program.started", own=__version__, site=self.home.site)
 
     def stop(self) -> None:
-        """End within bounded time; nothing sealed is lost."""
+        """End within bounded time; nothing sealed is lost.
+
+        At once: not ready, no more work is asked for. Then: a delivery in hand may end, for 2 s at most; workers are
+        ended; what was sealed is committed, and is handed over after the next start where the hub has not confirmed it.
+        """
+        began = time.monotonic()
+        self.node.leave()
+        self.log.info("program.ending", site=self.home.site)
+        if self._metrics is not None:
+            self._metrics.close()
         self.local.stop()
         self.verifier.close()
         self.node.close()
         self._lock.release()
+        self.log.info("program.ended", site=self.home.site, seconds=round(time.monotonic() - began, 3))
 
 
 def functions(node: Node) -> dict[str, Callable[..., Any]]:
@@ -150,7 +172,25 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "recover": node.recover,
         "verify": verify,
         "checkpoint": node.store.checkpoint,
+        "ready": node.ready.reasons,
+        "metrics": node.metrics.text,
     }
+
+
+def not_ready(folder: Path) -> list[str]:
+    """What keeps the node of this home from being ready, in words for people; empty: it is ready."""
+    home = NodeHome.load(folder)
+    if not listens(home.socket):
+        return [NOT_RUNNING]
+    return [REASONS[word] for word in administer(home.socket, "ready")]
+
+
+def metrics(folder: Path) -> str:
+    """The metrics of the running node of this home, in Prometheus' text form; ConfigurationError without one."""
+    home = NodeHome.load(folder)
+    if not listens(home.socket):
+        raise ConfigurationError("The node is not running.", remedy="Start it with `sojourn node start`.")
+    return str(administer(home.socket, "metrics"))
 
 
 def ask(folder: Path, name: str, /, **arguments: Any) -> Any:

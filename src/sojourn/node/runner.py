@@ -50,6 +50,7 @@ class Runner:
         self._clock = clock
         self._journal = journal
         self._lock = threading.Lock()
+        self.took: Callable[[float], None] = lambda seconds: None
         self._closing = threading.Event()
         self._lines: dict[str, Line[Task]] = {}
         self._computations: dict[str, Computation] = {}
@@ -129,7 +130,9 @@ class Runner:
             if self.store.release(task.study, task.analysis, key) is None:
                 if self.store.asked(task.study, task.analysis) >= MOST_DECISIONS:
                     raise SiteRefused("rounds")  # not even stored: a hub may not fill the disk
+                began = time.perf_counter()
                 self._answer(task, key)
+                self.took(time.perf_counter() - began)
         except Exception as error:
             self._journal(task.study, traceback.format_exc())
             self.trouble = str(error) if isinstance(error, SojournError) else "A task failed: see the journal."

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -119,8 +119,9 @@ class Pool:
     ends a run calls `restock`.
     """
 
-    def __init__(self, sandbox: Sandbox, jobs: Path, size: int = 1) -> None:
+    def __init__(self, sandbox: Sandbox, jobs: Path, size: int = 1, started: Callable[[], None] = lambda: None) -> None:
         self.sandbox = sandbox
+        self._started = started
         self._jobs = jobs
         self._size = size
         self._open = True
@@ -162,7 +163,9 @@ class Pool:
             end(session)
 
     def _start(self) -> Session:
-        return self.sandbox.start(self._jobs / secrets.token_hex(8))
+        session = self.sandbox.start(self._jobs / secrets.token_hex(8))
+        self._started()
+        return session
 
 
 def end(session: Session) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.engine import RowMapping
 
+from sojourn import __version__
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import Policy
 from sojourn.errors import ConfigurationError
@@ -26,13 +27,18 @@ from sojourn.node.dictionary import Dictionary
 from sojourn.node.forward import Forward
 from sojourn.node.hub_link import HubLink
 from sojourn.node.journal import Journal
+from sojourn.node.metrics import BEGINS, ENDS, NodeMetrics
 from sojourn.node.opening import Openings
 from sojourn.node.polling import Polling
 from sojourn.node.recovery import Recovery
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import approvals, datasets, metadata, releases, runs
+from sojourn.operations.logs import SILENT, Log
+from sojourn.operations.readiness import Readiness
+from sojourn.operations.watch import Watch
 from sojourn.storage.witnessing import Peer, Witnessing
+from sojourn.versions import advice
 
 
 class Node:
@@ -52,7 +58,8 @@ class Node:
         self.key = key
         self.policy = policy
         self.clock = clock
-        self.journal = Journal(home.folder)
+        self.log: Log = SILENT
+        self.journal = Journal(home.folder, self._noted)
         self._openings = openings
         self._polling: Polling | None = None
         self.witnessing = Witnessing(store, metadata, f"node:{home.site}", recovers=True)
@@ -60,6 +67,21 @@ class Node:
         admission = Admission(store, home.site, key.public, policy.version, home.least_sites)
         airlock = Airlock(store, policy, home.site, key)
         self.runner = Runner(store, admission, airlock, openings.open, self._send, Forward(clock), self.journal.write)
+        self._closing = False
+        self.ready = Readiness(store.prove, lambda: self._closing, {"hub": self.reaches_hub})
+        self.metrics = NodeMetrics(self)
+        self.watch = Watch("node", self.metrics, self.metrics.entry, BEGINS, ENDS)
+        store.watching = self.watch.committed
+        openings.started = lambda: self.metrics.count("sojourn_node_worker_starts_total")
+        self.runner.took = lambda seconds: self.metrics.observe("sojourn_node_computation_seconds", seconds)
+
+    def tell(self, log: Log) -> None:
+        """Say from now on what happens in this log. It may be read outside the journal's care: no texts, no values."""
+        self.log = self.watch.log = log
+
+    def _noted(self, study: str) -> None:
+        self.metrics.count("sojourn_node_journal_entries_total")
+        self.log.warning("journal.written", **({"study": study} if study else {}))
 
     # ---- the custodian's decisions
 
@@ -144,16 +166,20 @@ class Node:
             "least_sites": self.home.least_sites,
             "watermark": self.policy.watermark,
         }
-        return Publish(datasets=documents, rules=rules, sandbox=self._openings.name)
+        return Publish(datasets=documents, rules=rules, sandbox=self._openings.name, software=__version__)
 
     def show(self) -> dict[str, Any]:
         """The node at a glance: settings, datasets, approvals, runs."""
         polling = self._polling
+        hub = polling.hub_software if polling else ""
         return {
             "site": self.home.site,
             "hub": self.home.hub,
-            "connected": polling is not None and polling.connected.is_set(),
-            "trouble": " ".join(filter(None, (self.runner.trouble, polling.trouble if polling is not None else ""))),
+            "connected": self.reaches_hub(),
+            "trouble": " ".join(filter(None, (self.runner.trouble, polling.trouble if polling else ""))),
+            "software": __version__,
+            "hub_software": hub,
+            "advice": advice("the hub", hub, "this node") if hub else "",
             "sandbox": self._openings.name,
             "rules": self.publication().rules,
             "datasets": self.datasets(),
@@ -210,7 +236,7 @@ class Node:
             raise ConfigurationError("The node is connected already.", remedy="Stop it first.")
         self.hub = link.peer
         self._polling = Polling(
-            link, self.store, self.runner, self.publication, self.clock, self.journal.write, self.witnessing
+            link, self.store, self.runner, self.publication, self.clock, self.journal.write, self.witnessing, self.log
         )
         self._polling.start()
 
@@ -218,13 +244,23 @@ class Node:
         """Whether the node has told the hub its datasets, waiting for that at most so long."""
         return self._polling is not None and self._polling.connected.wait(timeout)
 
+    def reaches_hub(self) -> bool:
+        """Whether the hub answered the node's latest word."""
+        return self._polling is not None and self._polling.connected.is_set()
+
+    def latest_poll(self) -> tuple[float, float] | None:
+        """When the hub last answered a poll by this machine's clock, and the hub's clock less ours then."""
+        return None if self._polling is None else self._polling.latest
+
     def leave(self) -> None:
         """Take no more work."""
+        self._closing = True
         if self._polling is not None:
             self._polling.leave()
 
     def close(self) -> None:
         """End within bounded time: runs in hand go on after a restart, nothing sealed is lost."""
+        self._closing = True
         if self._polling is not None:
             self._polling.stop()
         self.runner.close()

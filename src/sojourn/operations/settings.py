@@ -131,6 +131,9 @@ def describe(kind: Any) -> str:
     """A type in words."""
     origin, words = get_origin(kind), get_args(kind)
     if origin is typing.Annotated:
+        said = [limit.description for limit in words[1:] if isinstance(limit, FieldInfo) and limit.description]
+        if said:
+            return str(said[0])
         return describe(words[0]) + "".join(_bound(limit) for limit in words[1:])
     if origin is Literal:
         return f"one of {', '.join(f'`{word}`' for word in words)}"

@@ -51,6 +51,12 @@ def in_transaction(connection: Connection) -> bool:
     return connection.in_transaction() and raw.in_transaction
 
 
+def touch(connection: Connection) -> None:
+    """Change nothing in such a way that committing it must reach the disk: the header's page is written again."""
+    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA user_version = {int(version)}")
+
+
 def _sqlite_path(path_or_url: str | Path) -> Path:
     if isinstance(path_or_url, Path) or "://" not in path_or_url:
         return Path(path_or_url).absolute()

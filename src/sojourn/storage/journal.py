@@ -153,6 +153,13 @@ class Journal:
         """The line with which this log's party cosigns another's checkpoint, under its own log's name and key."""
         return cosign(note, self.origin, self._key, time)
 
+    def tail(self, connection: Connection) -> tuple[int, str]:
+        """How many entries there are, and the time of the latest one; empty where there is none."""
+        table = self._tables.entry.c
+        query = select(table.position, table.data).order_by(table.position.desc()).limit(1)
+        row = connection.execute(query).first()
+        return (0, "") if row is None else (row.position + 1, str(decode(row.data)["time"]))
+
     def verify(self, connection: Connection) -> Report:
         """Hash the whole log again from its raw entries and compare everything with it."""
         table = self._tables.checkpoint.c

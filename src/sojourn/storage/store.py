@@ -7,7 +7,9 @@ happened. A caller that gave up waiting can be sure that its action did not run.
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -27,13 +29,15 @@ from sojourn.audit.receipt import Receipt
 from sojourn.audit.verification import Report
 from sojourn.errors import AuditError, ConfigurationError
 from sojourn.identity.keys import PrivateKey, PublicKey
-from sojourn.storage.engine import READ_ONLY, in_transaction
+from sojourn.storage.engine import READ_ONLY, in_transaction, touch
 from sojourn.storage.guard import Attempt, Mode, alarm_of, used_for
 from sojourn.storage.journal import Head, Journal
 
 T = TypeVar("T")
 
+Watching = Callable[[float, int, Sequence[bytes]], None]  # seconds of a commit, its writes, its encoded entries
 BATCH_MAX = 100
+CLOSING = 10.0  # seconds that the writes in hand may take when the store is closed
 ENTRY_BYTES_MAX = 65_535  # what an entry bundle of C2SP tlog-tiles can hold
 
 
@@ -88,6 +92,7 @@ class Store:
         self._alarmed = False
         self._closing = False
         self._stopped: AuditError | None = None
+        self.watching: Watching = lambda seconds, writes, entries: None
         alarm_of(engine).listener = self._denied
         self._writer = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._writer.start()
@@ -179,13 +184,33 @@ class Store:
         with self._wake:
             self._stopped = error
 
+    def tail(self) -> tuple[int, float]:
+        """How many entries the log has, and the latest one's time (UTC seconds); AuditError where it has none."""
+        size, latest = self.read(self._journal.tail)
+        if not size:
+            raise AuditError("The audit log is empty.", remedy="Nothing has happened yet.")
+        return size, datetime.fromisoformat(latest).timestamp()
+
+    def prove(self) -> None:
+        """Commit an empty change: AuditError where the log is not at its checkpoint; any other error: not writable."""
+        if self._closing or not self._writer.is_alive():
+            raise ConfigurationError("The store is closed.", remedy="Start the program again.")
+        if self._stopped is not None:
+            raise self._stopped
+        with self._transaction() as connection:
+            self._journal.follow(connection, self._head)
+            touch(connection)
+
     def close(self) -> None:
-        """Refuse new writes, finish those that are queued, and close the connections. Again is no error."""
+        """Refuse new writes, finish those that are queued, and close the connections. Again is no error.
+
+        A disk that hangs is not waited for longer than `CLOSING`: what was not committed was not answered either.
+        """
         with self._wake:
             self._closing = True
             self._wake.notify()
         if threading.current_thread() is not self._writer:
-            self._writer.join()
+            self._writer.join(CLOSING)
             self._engine.dispose()
 
     def __enter__(self) -> Self:
@@ -241,6 +266,7 @@ class Store:
         """One transaction for all jobs; answers every one of them, whatever happens."""
         batch = _Batch(first=self._head.size)
         reported: Counter[Attempt] = Counter()
+        began = time.perf_counter()
         try:
             with self._transaction() as connection:
                 head = self._journal.follow(connection, self._head)
@@ -254,12 +280,15 @@ class Store:
         except BaseException as error:
             self._answer_all(jobs, batch, error)
             return
+        took = time.perf_counter() - began
         with self._wake:
             self._attempts -= reported
         for job, result, index in batch.stand:
             job.answer.set_result((result, index))
         for job, problem in batch.failed:
             job.answer.set_exception(_unwritten(problem))
+        with contextlib.suppress(Exception):  # who watches cannot stop the writer
+            self.watching(took, len(batch.stand), batch.encoded)
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

@@ -26,6 +26,7 @@ _STOP_SECONDS = 5
 _FAREWELL_SECONDS = 0.5
 _KEEP_ALIVE_SECONDS = 75  # longer than any client's, so that none sends into a connection that we just closed
 _BACKLOG = 128
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(app: ASGIApp, host: str, port: int, *, cert: Path, key: Path, grace: int = 5) -> Server:
@@ -44,7 +45,7 @@ def serve(app: ASGIApp, host: str, port: int, *, cert: Path, key: Path, grace: i
     return Server(app, listener, tls=(cert, key), grace=grace)
 
 
-def serve_locally(app: ASGIApp, path: Path) -> Server:
+def serve_locally(app: ASGIApp, path: Path, grace: int = 5) -> Server:
     """A server on a socket file that only its owner may open (0600), not yet started. A dead one's file is replaced."""
     _remove_dead_socket(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -57,7 +58,7 @@ def serve_locally(app: ASGIApp, path: Path) -> Server:
         raise ConfigurationError(
             f"The socket {path.name} cannot be made.", remedy="Use a folder of your own."
         ) from error
-    return Server(app, listener, socket_file=path)
+    return Server(app, listener, socket_file=path, grace=grace)
 
 
 class Server:
@@ -219,8 +220,14 @@ def _tls_context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) 
 
 
 def until_told_to_stop() -> None:
-    """Return at SIGINT or SIGTERM; for the main thread of a program that serves."""
+    """Return at SIGINT or SIGTERM; a second one ends the program at once. For the main thread of a program."""
     told = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: told.set())
+
+    def tell(*_: object) -> None:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
+        told.set()
+
+    for number in _ENDING:
+        signal.signal(number, tell)
     told.wait()
