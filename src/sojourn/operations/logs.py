@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import re
 import sys
 import threading
@@ -105,7 +106,7 @@ def _plain(value: Any) -> bool:
         return all(isinstance(item, str) and _plain(item) for item in value)
     if isinstance(value, str):
         return _PLAIN.fullmatch(value) is not None
-    return isinstance(value, bool | int | float)
+    return isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _place(trace: TracebackType | None) -> str:
