@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from sojourn.hub import program
+from sojourn.hub import backup, program
 from sojourn.hub.config import HubHome
 from sojourn.identity.keys import PublicKey
 from sojourn.operations.logs import open_log, take_over
 from sojourn.operations.readiness import said_of
 from sojourn.report.printing import answer, rows, witnesses
+from sojourn.storage import safekeeping, sealing
 from sojourn.wire.serving import until_told_to_stop
 
 app = typer.Typer(help="Run the middle of a federation. It sees no records.", no_args_is_help=True)
@@ -21,6 +22,12 @@ projects = typer.Typer(help="Projects and who may submit to them.", no_args_is_h
 Home = Annotated[Path, typer.Option("--home", help="The hub's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 LogFormat = Annotated[Literal["json", "text"], typer.Option(help="How the log on standard error is written.")]
+Recipients = Annotated[
+    list[str] | None, typer.Option("--recipient", help="An age public key (age1…) that may open it; may be repeated.")
+]
+Passphrase = Annotated[Path | None, typer.Option("--passphrase-file", help="A file (0600) that holds the passphrase.")]
+Identity = Annotated[Path | None, typer.Option("--identity", help="The file of the age key that it is sealed to.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Do not seal it: whoever has the file has the keys in it.")]
 HERE = Path("hub")
 
 
@@ -151,6 +158,46 @@ def remove(
     key = program.ask(home, "remove", site=site)
     lines = [f"{site} with key {key} is removed.", f"To admit a new node by this name: sojourn hub invite {site}"]
     answer({"site": site, "key": key}, as_json, lines)
+
+
+@app.command("backup")
+def back_up(
+    file: Annotated[Path, typer.Argument(help="The archive to write; it must not be there yet.")],
+    home: Home = HERE,
+    recipient: Recipients = None,
+    passphrase_file: Passphrase = None,
+    plain: Plain = False,
+    as_json: AsJson = False,
+) -> None:
+    """Back up a hub, running or stopped, into one sealed file: database, settings, keys, certificates.
+
+    Example: sojourn hub backup hub-monday.age --recipient age1…
+    """
+    seal = sealing.seal_of(recipient or [], passphrase_file, plain)
+    kept = backup.back_up(home, file, seal).document()
+    answer(kept, as_json, safekeeping.kept_words(kept))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="The archive that `sojourn hub backup` wrote.")],
+    home: Annotated[Path, typer.Option("--home", help="The new home; it must not be there yet.")],
+    identity: Identity = None,
+    passphrase_file: Passphrase = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new hub's home out of a backup, once all of it was verified. Nothing is overwritten.
+
+    Example: sojourn hub restore hub-monday.age --identity backup.key --home hub
+    """
+    manifest = backup.restore(file, sealing.key_of(identity, passphrase_file), home)
+    words = [
+        *safekeeping.restored_words(manifest, home),
+        "Nodes and researchers who know a later state of this hub's log will notice that it is older. That is meant:",
+        "they cannot tell a restore from a rollback. Tell them why; custodians then run `sojourn node accept-log`.",
+        f"Next: end the old hub for good, then sojourn hub doctor --home {home} and sojourn hub start --home {home}",
+    ]
+    answer({"home": str(home), **safekeeping.restored_document(manifest)}, as_json, words)
 
 
 @projects.command("add")

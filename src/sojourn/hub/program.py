@@ -11,6 +11,7 @@ from typing import Any
 from sojourn import __version__
 from sojourn.errors import ConfigurationError
 from sojourn.hub.api import application
+from sojourn.hub.backup import party
 from sojourn.hub.config import HubHome
 from sojourn.hub.diagram import diagram
 from sojourn.hub.service import Hub
@@ -25,6 +26,7 @@ from sojourn.operations.readiness import REASONS as READY_REASONS
 from sojourn.storage.engine import open_engine
 from sojourn.storage.lock import HomeLock
 from sojourn.storage.migrate import upgrade
+from sojourn.storage.safekeeping import hands
 from sojourn.storage.verifier import Verifier
 from sojourn.versions import advice
 from sojourn.wire.address import Address
@@ -73,7 +75,8 @@ class HubProgram:
         self._metrics: Exposition | None = None
         certificate, key = home.authority / "server.pem", home.authority / "server.key"
         self.server: Server = serve(application(self.hub), home.host, home.port, cert=certificate, key=key, grace=GRACE)
-        self.local: Server = serve_locally(administration(functions(self.hub, self.address)), home.socket, grace=1)
+        local = administration(functions(home, self.hub, self.address))
+        self.local: Server = serve_locally(local, home.socket, grace=1)
 
     @property
     def url(self) -> str:
@@ -123,7 +126,7 @@ def versions(hub: Hub, site: str) -> dict[str, str]:
     return {"software": software, "advice": advice(f"the node of {site}", software, "the hub")}
 
 
-def functions(hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable[..., Any]]:
+def functions(home: HubHome, hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable[..., Any]]:
     """What an administrator may do on the machine of the hub."""
 
     def show() -> dict[str, Any]:
@@ -165,6 +168,7 @@ def functions(hub: Hub, address: Callable[[str], Address]) -> dict[str, Callable
         "checkpoint": hub.store.checkpoint,
         "ready": hub.ready.reasons,
         "metrics": hub.metrics.text,
+        **hands(party(home), lambda entry: hub.store.write(entry, lambda connection: None)),
     }
 
 

@@ -9,12 +9,13 @@ import typer
 
 from sojourn.errors import DatasetError
 from sojourn.identity.keys import PublicKey
-from sojourn.node import program
+from sojourn.node import backup, program
 from sojourn.node.config import NodeHome
 from sojourn.node.draft import draft_dictionary
 from sojourn.operations.logs import open_log, take_over
 from sojourn.operations.readiness import said_of
 from sojourn.report.printing import answer, rows, witnesses
+from sojourn.storage import safekeeping, sealing
 from sojourn.wire.serving import until_told_to_stop
 
 app = typer.Typer(help="Run a custodian's node, beside its data. It only calls out.", no_args_is_help=True)
@@ -25,6 +26,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 KeyFile = Annotated[Path, typer.Option("--key", help="The researcher's public key file (.pub).")]
 ProjectName = Annotated[str, typer.Argument(help="The project's name.")]
 LogFormat = Annotated[Literal["json", "text"], typer.Option(help="How the log on standard error is written.")]
+Recipients = Annotated[
+    list[str] | None, typer.Option("--recipient", help="An age public key (age1…) that may open it; may be repeated.")
+]
+Passphrase = Annotated[Path | None, typer.Option("--passphrase-file", help="A file (0600) that holds the passphrase.")]
+Identity = Annotated[Path | None, typer.Option("--identity", help="The file of the age key that it is sealed to.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Do not seal it: whoever has the file has the keys in it.")]
 HERE = Path("node")
 
 
@@ -199,6 +206,54 @@ def released(
     answer(found, as_json)
     if not as_json:
         rows("What left, and what did not", ("study", "analysis", "round", "bytes", "tier", "reason", "note"), found)
+
+
+@app.command("backup")
+def back_up(
+    file: Annotated[Path, typer.Argument(help="The archive to write; it must not be there yet.")],
+    home: Home = HERE,
+    recipient: Recipients = None,
+    passphrase_file: Passphrase = None,
+    plain: Plain = False,
+    without_data: Annotated[
+        bool, typer.Option("--without-data", help="Leave the datasets' rows out; dictionaries go along.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Back up a node, running or stopped, into one sealed file: database, settings, keys, datasets.
+
+    Example: sojourn node backup node-monday.age --recipient age1…
+    """
+    seal = sealing.seal_of(recipient or [], passphrase_file, plain)
+    kept = backup.back_up(home, file, seal, data=not without_data).document()
+    answer(kept, as_json, safekeeping.kept_words(kept))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="The archive that `sojourn node backup` wrote.")],
+    home: Annotated[Path, typer.Option("--home", help="The new home; it must not be there yet.")],
+    identity: Identity = None,
+    passphrase_file: Passphrase = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new node's home out of a backup, once all of it was verified. Nothing is overwritten.
+
+    Example: sojourn node restore node-monday.age --identity backup.key --home node
+    """
+    manifest = backup.restore(file, sealing.key_of(identity, passphrase_file), home)
+    words = [
+        *safekeeping.restored_words(manifest, home),
+        *(
+            []
+            if manifest.data
+            else ["The datasets' rows were not in it: run `sojourn dataset add` for each, with the same files."]
+        ),
+        "The hub, which knows a later state of this node's log, will notice that it is older. That is meant: it cannot",
+        "tell a restore from a rollback. Run `sojourn node recover`; the hub's administrator `sojourn hub accept-log`.",
+        f"Next: end the old node for good, then sojourn node doctor --home {home} and sojourn node start --home {home}",
+    ]
+    answer({"home": str(home), **safekeeping.restored_document(manifest)}, as_json, words)
 
 
 @datasets.command("add")

@@ -75,7 +75,7 @@ def import_dataset(home: Path, name: str, source: Path, dictionary: Dictionary) 
     # Keyed: the id leaves with every release, and must not confirm a guess of the file.
     named = (source_digest + dictionary.digest()).encode("ascii")
     snapshot = hmac.digest(_snapshot_key(home), named, "sha256").hex()[:16]
-    if not (folder / f"{snapshot}.json").exists():
+    if not all((folder / f"{snapshot}{end}").exists() for end in (".json", ".duckdb")):  # a restore may lack the data
         work = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))
         try:
             rows, persons = _build(home, source, work / "file.duckdb", dictionary)

@@ -15,6 +15,7 @@ from sojourn.disclosure.policy import StandardPolicy
 from sojourn.errors import ConfigurationError
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.messages import log_of
+from sojourn.node.backup import party
 from sojourn.node.config import SETTINGS, NodeHome
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.hub_link import HubLink
@@ -28,6 +29,7 @@ from sojourn.operations.readiness import NOT_RUNNING, REASONS
 from sojourn.storage.engine import open_engine
 from sojourn.storage.lock import HomeLock
 from sojourn.storage.migrate import upgrade
+from sojourn.storage.safekeeping import hands
 from sojourn.storage.verifier import Verifier
 from sojourn.storage.witnessing import Peer
 from sojourn.wire.address import Address
@@ -174,6 +176,7 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "checkpoint": node.store.checkpoint,
         "ready": node.ready.reasons,
         "metrics": node.metrics.text,
+        **hands(party(node.home), lambda entry: node.store.write(entry, lambda connection: None)),
     }
 
 

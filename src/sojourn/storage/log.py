@@ -208,7 +208,8 @@ def entries(connection: Connection, tables: LogTables, start: int = 0) -> Iterat
     name = tables.entry.name
     query = text(f"SELECT position, data FROM {name} WHERE position >= :start ORDER BY position LIMIT {PIECE}")
     while rows := connection.execute(query, {"start": start}).fetchall():
-        yield from [bytes(data) for _, data in rows]
+        # SQLite keeps text where a stranger wrote text; its bytes are what is hashed.
+        yield from [data if isinstance(data, bytes) else str(data).encode() for _, data in rows]
         start = rows[-1][0] + 1
 
 

@@ -42,10 +42,11 @@ def downgrade(engine: Engine, package: str, revision: str) -> None:
 def current(engine: Engine) -> str | None:
     """The database's revision; None before the first migration."""
     with engine.connect() as connection:
-        return _revision(connection)
+        return revision_of(connection)
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
+    """The same, of the state that a connection sees."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -56,7 +57,7 @@ def _checked(connection: Connection, package: str) -> Config:
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", _escaped(Path(next(iter(import_module(package).__path__)))))
     config.attributes["connection"] = connection
-    revision = _revision(connection)
+    revision = revision_of(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if revision is not None and revision not in known:
         raise ConfigurationError(

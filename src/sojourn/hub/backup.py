@@ -1,0 +1,51 @@
+"""Backup and restore of a hub: database, settings, keys, certificate authority. No record of a patient is in it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from sojourn.errors import ConfigurationError
+from sojourn.hub.config import HubHome
+from sojourn.identity.keys import PrivateKey
+from sojourn.storage import safekeeping
+from sojourn.storage.archive import Manifest
+from sojourn.storage.lock import HomeLock
+from sojourn.storage.safekeeping import HANDS, Hands, Kept, Party
+from sojourn.storage.sealing import Key, Seal
+from sojourn.wire.administration import administer, listens
+
+AUTHORITY = ("ca.key", "ca.pem", "server.key", "server.pem")
+# All else in a home is made anew at a start: socket, locks, what SQLite writes beside its file.
+FILES = ("hub.yaml", "log.key", "log.key.pub", *(f"authority/{name}" for name in AUTHORITY))
+
+
+def party(home: HubHome) -> Party:
+    """Whose home it is, for the keeping."""
+    return Party("hub", home.folder, home.name, home.database, home.log_key)
+
+
+def back_up(folder: Path, target: Path, seal: Seal) -> Kept:
+    """Back up the hub of this home, running or not. Returns when the archive is complete, verified and logged."""
+    home = HubHome.load(folder)
+    if listens(home.socket):
+        return _back_up(home, target, seal, {name: partial(administer, home.socket, name) for name in HANDS})
+    with HomeLock(home.folder):
+        return _back_up(home, target, seal, safekeeping.hands_at_rest(party(home)))
+
+
+def restore(source: Path, key: Key, folder: Path) -> Manifest:
+    """A new hub's home out of an archive; ConfigurationError, IdentityError or AuditError, and no home, otherwise."""
+    return safekeeping.restore(source, key, folder, "hub", _admit)
+
+
+def _back_up(home: HubHome, target: Path, seal: Seal, hands: Hands) -> Kept:
+    return safekeeping.back_up(party(home), target, seal, hands, lambda: [home.folder / name for name in FILES])
+
+
+def _admit(stage: Path) -> Party:
+    home = HubHome.load(stage)
+    if lost := [name for name in FILES if not (stage / name).is_file()]:
+        raise ConfigurationError(f"The backup has no {lost[0]}.", remedy="Take another one.")
+    PrivateKey.load(home.log_key)
+    return party(home)

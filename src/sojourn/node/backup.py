@@ -1,0 +1,72 @@
+"""Backup and restore of a node: database, settings, keys, what it pinned; with the datasets' snapshots or without.
+
+The keyed person numbers always go along: without them the ledger's sets of persons would mean nothing. The journal,
+whose texts may quote records, and the tables of runs in hand do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from sojourn.errors import ConfigurationError
+from sojourn.identity.keys import PrivateKey
+from sojourn.node.config import SETTINGS, NodeHome
+from sojourn.storage import safekeeping
+from sojourn.storage.archive import Manifest
+from sojourn.storage.lock import HomeLock
+from sojourn.storage.safekeeping import HANDS, Hands, Kept, Party
+from sojourn.storage.sealing import Key, Seal
+from sojourn.wire.administration import administer, listens
+
+FILES = (SETTINGS, "node.key", "node.key.pub", "log.key", "log.key.pub")
+PINNED = ("hub-ca.pem", "hub-log.pub")  # once the node has joined
+SECRETS = ("datasets/person.key", "datasets/snapshot.key")  # once it has a dataset
+REGISTER = "datasets/persons.sqlite"
+DICTIONARIES = ("datasets/*/*.json", "datasets/*/current")
+SNAPSHOTS = "datasets/*/*.duckdb"
+
+
+def party(home: NodeHome) -> Party:
+    """Whose home it is, for the keeping."""
+    return Party("node", home.folder, f"{home.site}.node", home.database, home.log_key)
+
+
+def back_up(folder: Path, target: Path, seal: Seal, data: bool = True) -> Kept:
+    """Back up the node of this home, running or not. Returns when the archive is complete, verified and logged."""
+    home = NodeHome.load(folder)
+    if listens(home.socket):
+        hands: Hands = {name: partial(administer, home.socket, name) for name in HANDS}
+        return _back_up(home, target, seal, hands, data)
+    with HomeLock(home.folder):
+        return _back_up(home, target, seal, safekeeping.hands_at_rest(party(home)), data)
+
+
+def restore(source: Path, key: Key, folder: Path) -> Manifest:
+    """A new node's home out of an archive; ConfigurationError, IdentityError or AuditError, and no home, otherwise."""
+    return safekeeping.restore(source, key, folder, "node", _admit)
+
+
+def _back_up(home: NodeHome, target: Path, seal: Seal, hands: Hands, data: bool) -> Kept:
+    registers = [home.folder / REGISTER]
+    return safekeeping.back_up(
+        party(home), target, seal, hands, lambda: list(_files(home.folder, data)), registers=registers, data=data
+    )
+
+
+def _files(folder: Path, data: bool) -> Iterator[Path]:
+    yield from (folder / name for name in FILES)
+    yield from (folder / name for name in (*PINNED, *SECRETS) if (folder / name).exists())
+    for pattern in (*DICTIONARIES, *([SNAPSHOTS] if data else [])):
+        yield from sorted(folder.glob(pattern))
+
+
+def _admit(stage: Path) -> Party:
+    home = NodeHome.load(stage)
+    needed = (*FILES, *(PINNED if home.hub else ()))
+    if lost := [name for name in needed if not (stage / name).is_file()]:
+        raise ConfigurationError(f"The backup has no {lost[0]}.", remedy="Take another one.")
+    PrivateKey.load(home.key)
+    PrivateKey.load(home.log_key)
+    return party(home)
