@@ -238,6 +238,24 @@ class Shown(Message):
     refused: Word | None
 
 
+class Greeting(Question):
+    """A node asks how it stands with the hub (`sojourn node doctor`); it takes no work by it."""
+
+    protocol: int
+    software: Word
+
+
+class Standing(Message):
+    """What the hub knows of the node that asks: its keys; and the hub's own software and clock."""
+
+    site: Name
+    key: Digest
+    log_key: Digest
+    protocol: int
+    software: Word
+    time: float
+
+
 class Poll(Question):
     """A node asks for work. `known`: tasks in hand; `running`: studies in hand; `log`: not said before version 0.2."""
 

@@ -22,7 +22,7 @@ from sojourn.hub.program import create as create_hub
 from sojourn.identity.keys import PrivateKey
 from sojourn.node.config import NodeHome
 from sojourn.node.dictionary import Dictionary
-from sojourn.node.program import NodeProgram, join
+from sojourn.node.program import NodeProgram, ask, join
 from sojourn.node.program import create as create_node
 from sojourn.wire.address import Address
 
@@ -53,9 +53,9 @@ class LocalFederation:
         for site in SITES:
             home = create_node(self.home(site), site, "none", least_sites=1)
             join(home, self.running["hub"].address(self.hub.invite(site)).encode())  # type: ignore[union-attr]
-            self.start(site)
             self.add(site)
-            self.node(site).approve(PROJECT, self.key.public.hex)
+            ask(self.home(site), "approve", project=PROJECT, key=self.key.public.hex)
+            self.start(site)
 
     def add(self, site: str) -> None:
         """Import the site's one table, by a column that names the person."""
@@ -65,7 +65,9 @@ class LocalFederation:
         source = self.folder / f"{site}.parquet"
         if not source.exists():
             frame.to_parquet(source, index=False)
-        self.node(site).add_dataset(source, Dictionary("patients", "who", False, COLUMNS, ()))
+        words = self.folder / f"{site}.yaml"
+        Dictionary("patients", "who", False, COLUMNS, ()).save(words)
+        ask(self.home(site), "add_dataset", source=str(source), dictionary=str(words))
 
     @property
     def hub(self):

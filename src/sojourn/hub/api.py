@@ -19,7 +19,7 @@ from sojourn.hub import views
 from sojourn.hub.measured import REASON, Measured
 from sojourn.hub.service import Hub
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import Acknowledgement, Delivery, Join, Poll, Publish, Recall, Work
+from sojourn.messages import Acknowledgement, Delivery, Greeting, Join, Poll, Publish, Recall, Work
 from sojourn.wire.requests import Nonces, RequestRefused, target, verify
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -135,6 +135,11 @@ def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
         _, message = await node(request, site, Publish)
         await run_in_threadpool(hub.publish, site, message)
         return {"published": True}
+
+    @app.post("/v1/sites/{site}/standing")
+    async def standing(site: str, request: Request) -> Any:
+        await node(request, site, Greeting)
+        return await run_in_threadpool(hub.standing, site)
 
     @app.post("/v1/sites/{site}/poll")
     async def poll(site: str, request: Request) -> Response:

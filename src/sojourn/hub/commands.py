@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from sojourn.hub import backup, program
+from sojourn.hub import doctor as examination
 from sojourn.hub.config import HubHome
 from sojourn.identity.keys import PublicKey
 from sojourn.operations.logs import open_log, take_over
 from sojourn.operations.readiness import said_of
 from sojourn.report.printing import answer, rows, witnesses
-from sojourn.storage import safekeeping, sealing
+from sojourn.storage import finding, safekeeping, sealing
 from sojourn.wire.serving import until_told_to_stop
 
 app = typer.Typer(help="Run the middle of a federation. It sees no records.", no_args_is_help=True)
@@ -160,6 +162,30 @@ def remove(
     answer({"site": site, "key": key}, as_json, lines)
 
 
+@app.command()
+def renew(
+    home: Home = HERE,
+    dns: Annotated[list[str] | None, typer.Option(help="A further name or address that it is to be for.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Renew the hub's certificate for a year. Nodes and researchers need nothing new.
+
+    Example: sojourn hub renew --dns hub.heart.example.org
+    """
+    names = program.renew(HubHome.load(home), dns or [])
+    lines = [f"The certificate is for {', '.join(names)}. Restart the hub to use it."]
+    answer({"names": names}, as_json, lines)
+
+
+@app.command()
+def doctor(home: Home = HERE, as_json: AsJson = False) -> None:
+    """Examine a hub, running or stopped; exit code 1 where a check fails.
+
+    Example: sojourn hub doctor --home hub
+    """
+    tell(examination.examine(home), as_json)
+
+
 @app.command("backup")
 def back_up(
     file: Annotated[Path, typer.Argument(help="The archive to write; it must not be there yet.")],
@@ -226,3 +252,10 @@ def add_member(
     public = PublicKey.load(key)
     program.ask(home, "add_member", project=project, key=public.hex)
     answer({"project": project, "key": public.id}, as_json, [f"Key {public.id} may submit to {project}."])
+
+
+def tell(findings: Sequence[finding.Finding], as_json: bool) -> None:
+    """Print what a doctor found; exit code 1 where a check failed."""
+    answer(finding.document(findings), as_json, finding.words(findings))
+    if not finding.sound(findings):
+        raise typer.Exit(1)

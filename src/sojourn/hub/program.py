@@ -32,6 +32,7 @@ from sojourn.versions import advice
 from sojourn.wire.address import Address
 from sojourn.wire.administration import administer, administration, listens
 from sojourn.wire.authorities import create_authority, issue_server
+from sojourn.wire.reach import read_certificate
 from sojourn.wire.serving import Server, serve, serve_locally
 
 MIGRATIONS = "sojourn.hub.migrations"
@@ -51,6 +52,14 @@ def create(folder: Path, name: str, host: str, port: int, names: list[str]) -> H
     PrivateKey.generate().save(home.log_key)
     home.save()
     return home
+
+
+def renew(home: HubHome, names: list[str]) -> list[str]:
+    """A new server certificate for a year, for its present names and these; what it is for. The key stays."""
+    present = read_certificate(home.authority / "server.pem").names
+    wanted = sorted({*present, *names})
+    issue_server(home.authority, wanted)
+    return wanted
 
 
 def open_hub(home: HubHome, clock: Callable[[], float] = time.time, abort_after: float = ABORT_AFTER) -> Hub:

@@ -34,6 +34,7 @@ from sojourn.messages import (
     Recall,
     Recalled,
     SiteView,
+    Standing,
     Submitted,
     Work,
     log_of,
@@ -210,6 +211,19 @@ class Hub:
         if advice("the node", software, "the hub") and self._software.get(site) != software:
             self.log.warning("version.differs", site=site, software=software, own=__version__)
         self._software[site] = software
+
+    def standing(self, site: str) -> Standing:
+        """What is known here of a joined site."""
+        row = self.store.site(site)
+        assert row is not None  # its signature was verified by that row's key
+        return Standing(
+            site=site,
+            key=row["key"],
+            log_key=row["log_key"],
+            protocol=PROTOCOL,
+            software=__version__,
+            time=self.clock(),
+        )
 
     def note_clock(self, site: str, ahead: float) -> None:
         """By how many seconds a site's clock was ahead when its request was refused for that; 0 once it agrees."""

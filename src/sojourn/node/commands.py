@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,12 +11,13 @@ import typer
 from sojourn.errors import DatasetError
 from sojourn.identity.keys import PublicKey
 from sojourn.node import backup, program
+from sojourn.node import doctor as examination
 from sojourn.node.config import NodeHome
 from sojourn.node.draft import draft_dictionary
 from sojourn.operations.logs import open_log, take_over
 from sojourn.operations.readiness import said_of
 from sojourn.report.printing import answer, rows, witnesses
-from sojourn.storage import safekeeping, sealing
+from sojourn.storage import finding, safekeeping, sealing
 from sojourn.wire.serving import until_told_to_stop
 
 app = typer.Typer(help="Run a custodian's node, beside its data. It only calls out.", no_args_is_help=True)
@@ -208,6 +210,15 @@ def released(
         rows("What left, and what did not", ("study", "analysis", "round", "bytes", "tier", "reason", "note"), found)
 
 
+@app.command()
+def doctor(home: Home = HERE, as_json: AsJson = False) -> None:
+    """Examine a node, running or stopped, and its way to the hub; exit code 1 where a check fails.
+
+    Example: sojourn node doctor --home node
+    """
+    tell(examination.examine(home), as_json)
+
+
 @app.command("backup")
 def back_up(
     file: Annotated[Path, typer.Argument(help="The archive to write; it must not be there yet.")],
@@ -316,3 +327,10 @@ def show_dataset(
     if not found:
         raise DatasetError("There is no such table.", remedy="See `sojourn dataset list`.")
     answer(found[0], as_json, [f"{name}: {kind}" for name, kind in found[0]["columns"].items()])
+
+
+def tell(findings: Sequence[finding.Finding], as_json: bool) -> None:
+    """Print what a doctor found; exit code 1 where a check failed."""
+    answer(finding.document(findings), as_json, finding.words(findings))
+    if not finding.sound(findings):
+        raise typer.Exit(1)

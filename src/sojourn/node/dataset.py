@@ -36,7 +36,7 @@ _FALSE = "('false', '0', '0.0', 'no')"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One frozen import. rows, persons: counts, kept inside the site. path: its DuckDB file."""
+    """One frozen import. rows, persons: counts, kept inside the site. path: its DuckDB file, with its SHA-256."""
 
     id: str
     dataset: str
@@ -45,6 +45,7 @@ class Snapshot:
     rows: int
     persons: int
     path: Path
+    file_digest: str
 
     def record(self) -> dict[str, Any]:
         """The JSON document beside the file."""
@@ -56,6 +57,7 @@ class Snapshot:
             "dictionary": self.dictionary.to_dict(),
             "rows": self.rows,
             "persons": self.persons,
+            "file_sha256": self.file_digest,
         }
 
 
@@ -81,7 +83,8 @@ def import_dataset(home: Path, name: str, source: Path, dictionary: Dictionary) 
             rows, persons = _build(home, source, work / "file.duckdb", dictionary)
             if digest_of(source) != source_digest:
                 raise DatasetError("The file changed during the import.", remedy="Import it again when it is complete.")
-            made = Snapshot(snapshot, name, source_digest, dictionary, rows, persons, folder / f"{snapshot}.duckdb")
+            path, file_digest = folder / f"{snapshot}.duckdb", digest_of(work / "file.duckdb")
+            made = Snapshot(snapshot, name, source_digest, dictionary, rows, persons, path, file_digest)
             _keep(work / "file.duckdb", made.path)
             _write(folder / f"{snapshot}.json", json.dumps(made.record(), indent=1, ensure_ascii=False) + "\n")
         finally:
@@ -115,6 +118,7 @@ def load_snapshot(home: Path, name: str, snapshot: str) -> Snapshot:
             record["rows"],
             record["persons"],
             folder / f"{snapshot}.duckdb",
+            record["file_sha256"],
         )
     except (KeyError, ValueError, TypeError):
         raise _damaged() from None

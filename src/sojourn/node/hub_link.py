@@ -13,6 +13,7 @@ from sojourn.messages import (
     PROTOCOL,
     Acknowledgement,
     Delivery,
+    Greeting,
     Join,
     Joined,
     PastStudy,
@@ -21,6 +22,7 @@ from sojourn.messages import (
     Recall,
     Recalled,
     Shown,
+    Standing,
     Work,
 )
 from sojourn.storage.witnessing import Peer
@@ -44,6 +46,11 @@ class HubLink:
     def publish(self, message: Publish) -> None:
         """Tell the federation which datasets there are, by their approved dictionaries."""
         self._call(f"/v1/sites/{self.site}/publication", message)
+
+    def standing(self) -> Standing:
+        """What the hub knows of this node; it takes no work by asking."""
+        message = Greeting(protocol=PROTOCOL, software=__version__)
+        return Standing.model_validate(self._call(f"/v1/sites/{self.site}/standing", message))
 
     @property
     def peer(self) -> Peer:

@@ -50,12 +50,25 @@ def revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _checked(connection: Connection, package: str) -> Config:
-    """Alembic's configuration for the package, after making sure that it knows the database's revision."""
+def heads(package: str) -> tuple[set[str], str]:
+    """All revisions of a package, and the newest."""
+    scripts = ScriptDirectory.from_config(_config(package))
+    newest = scripts.get_current_head()
+    assert newest is not None
+    return {script.revision for script in scripts.walk_revisions()}, newest
+
+
+def _config(package: str) -> Config:
     config = Config()
     config.set_main_option("script_location", _escaped(Path(__file__).parent / "environment"))
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", _escaped(Path(next(iter(import_module(package).__path__)))))
+    return config
+
+
+def _checked(connection: Connection, package: str) -> Config:
+    """Alembic's configuration for the package, after making sure that it knows the database's revision."""
+    config = _config(package)
     config.attributes["connection"] = connection
     revision = revision_of(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
