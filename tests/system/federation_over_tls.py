@@ -20,11 +20,9 @@ from sojourn.hub.config import HubHome
 from sojourn.hub.program import HubProgram
 from sojourn.hub.program import create as create_hub
 from sojourn.identity.keys import PrivateKey
-from sojourn.node.config import NodeHome
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.program import NodeProgram, ask, join
 from sojourn.node.program import create as create_node
-from sojourn.wire.address import Address
 
 SITES = ("Avon",)
 PROJECT = "wards"
@@ -57,8 +55,8 @@ class LocalFederation:
             ask(self.home(site), "approve", project=PROJECT, key=self.key.public.hex)
             self.start(site)
 
-    def add(self, site: str) -> None:
-        """Import the site's one table, by a column that names the person."""
+    def add(self, site: str, home: Path | None = None) -> None:
+        """Import the site's one table, by a column that names the person; into its home, or another one of it."""
         random = np.random.default_rng(SITES.index(site))
         frame = pd.DataFrame({"age": random.integers(20, 90, 200).astype(float), "sick": random.random(200) < 0.4})
         frame["who"] = [f"{site}-{number}" for number in range(200)]
@@ -67,7 +65,7 @@ class LocalFederation:
             frame.to_parquet(source, index=False)
         words = self.folder / f"{site}.yaml"
         Dictionary("patients", "who", False, COLUMNS, ()).save(words)
-        ask(self.home(site), "add_dataset", source=str(source), dictionary=str(words))
+        ask(home or self.home(site), "add_dataset", source=str(source), dictionary=str(words))
 
     @property
     def hub(self):
@@ -84,6 +82,10 @@ class LocalFederation:
 
     def stop(self, name: str) -> None:
         self.running.pop(name).stop()
+
+    def restart(self, name: str) -> None:
+        self.stop(name)
+        self.start(name)
 
     def connected(self) -> None:
         """Wait until every running node has told the hub its tables."""
@@ -114,9 +116,6 @@ class LocalFederation:
         for name in sorted(self.running, key=lambda name: name == "hub"):
             self.stop(name)
 
-    def address(self) -> Address:
-        return self.running["hub"].address()  # type: ignore[union-attr]
-
 
 @contextmanager
 def federation(folder: Path) -> Iterator[LocalFederation]:
@@ -126,7 +125,3 @@ def federation(folder: Path) -> Iterator[LocalFederation]:
         yield made
     finally:
         made.close()
-
-
-def node_home(federation: LocalFederation, site: str) -> NodeHome:
-    return NodeHome.load(federation.home(site))

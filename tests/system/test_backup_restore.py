@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from federation_over_tls import SITES, LocalFederation, federation
+from federation_processes import until
 from pyrage.x25519 import Identity
 from sqlalchemy import text
 
@@ -20,7 +21,10 @@ from sojourn.errors import AuditError, ConfigurationError, IdentityError, Sojour
 from sojourn.hub import backup as hub_backup
 from sojourn.hub.config import HubHome
 from sojourn.node import backup as node_backup
-from sojourn.storage import archive
+from sojourn.node import doctor as node_doctor
+from sojourn.node.config import NodeHome
+from sojourn.node.program import ask
+from sojourn.storage import archive, checks
 from sojourn.storage.safekeeping import WORK
 from sojourn.storage.sealing import Key, Seal
 
@@ -104,6 +108,26 @@ def test_a_restored_federation_finishes_a_study(wards: LocalFederation, tmp_path
     results = wards.study()
     assert results["ages"].sites == dict.fromkeys(SITES, "contributed")
     assert left(tmp_path) == sorted(path.name for path in files.values())
+
+
+def test_an_older_hub_is_noticed_and_told_what_to_do(wards: LocalFederation, tmp_path: Path) -> None:
+    """A hub that comes back without its last study: the node refuses its log until its custodian accepts it."""
+    hub_backup.back_up(wards.home("hub"), tmp_path / "hub.tar", Seal.plain())
+    wards.study()
+    site, node = SITES[0], wards.home(SITES[0])
+    wards.lose("hub")
+    hub_backup.restore(tmp_path / "hub.tar", Key(), wards.home("hub"))
+    wards.start("hub")
+    wards.restart(site)  # it asks at once
+    until("refused", lambda: wards.node(site).witnessing.suspended())
+    remedy = "Say why, and accept."
+    found = checks.check_witnesses(node / "node.db", remedy)
+    assert found.verdict == "failure" and "wards.test is not accepted here" in found.sentence
+    until("told", lambda: checks.check_witnesses(wards.home("hub") / "hub.db", remedy).verdict == "failure")
+    ask(node, "accept_log", reason="restored from the backup of a test")
+    wards.restart(site)
+    assert wards.study()["ages"].sites == dict.fromkeys(SITES, "contributed")
+    assert checks.check_witnesses(node / "node.db", remedy).verdict == "ok"
 
 
 def test_twenty_of_twenty_backups_during_writes_are_good(wards: LocalFederation, tmp_path: Path) -> None:
@@ -190,6 +214,9 @@ def test_the_wrong_key_passphrase_or_kind_is_refused(
         assert left(tmp_path) == before
     node_backup.restore(sealed, Key(passphrase=PHRASE), home)
     assert list(home.rglob("*.duckdb")) == [] and len(list(home.rglob("datasets/*/*.json"))) == 1
+    assert "is missing" in node_doctor.check_datasets(NodeHome.load(home)).sentence
+    wards.add(SITES[0], home)  # the same file under the same dictionary is the same snapshot
+    assert node_doctor.check_datasets(NodeHome.load(home)).verdict == "ok"
 
 
 def test_a_plain_archive_in_the_place_of_a_sealed_one_is_refused(

@@ -102,7 +102,7 @@ def test_a_running_federation_is_well(wards: LocalFederation, capsys: pytest.Cap
         assert (said["ok"], ended.value.code) == (True, 0), said
         # Machines differ in the clock's server and free space; this node has no sandbox by choice.
         warnings = {check["check"] for check in said["checks"] if check["verdict"] != "ok"}
-        assert warnings <= {"clock", "disk", "sandbox"}
+        assert warnings <= {"clock", "disk", "sandbox", "witnesses"}
 
 
 def test_a_failure_is_told_with_its_remedy_and_exit_code(hub: HubHome, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,6 +201,32 @@ def test_logs_that_were_altered_and_clocks_that_went_back(hub: HubHome) -> None:
         stranger.execute("UPDATE log_entry SET data = replace(data, 'wards', 'cards') WHERE position = 0")
     failed(check, "does not verify")
     failed(lambda: checks.check_log(hub.database, hub.log_key, "other.test"), "does not verify")
+
+
+def test_logs_that_are_not_trusted(hub: HubHome) -> None:
+    def check() -> Finding:
+        return checks.check_witnesses(hub.database, "Recover.")
+
+    def planted(statement: str) -> None:
+        with closing(sqlite3.connect(hub.database, isolation_level=None)) as connection:
+            connection.execute("DELETE FROM witness")
+            connection.execute("DELETE FROM cosignature")
+            connection.execute(statement)
+
+    theirs = "INSERT INTO cosignature VALUES ('Avon.node', {}, 'note', 0, '{}', {}, {})"
+    planted(theirs.format(7, "", "NULL", "NULL"))
+    found = one(check)
+    assert found.verdict is Verdict.OK and "up to entry 7" in found.sentence
+    planted(theirs.format(0, "", "NULL", "NULL"))
+    warned(check, "Nobody has witnessed")
+    planted(theirs.format(7, "rollback", "NULL", "NULL"))
+    failed(check, "Avon.node does not accept this log (rollback)")
+    planted(theirs.format(7, "", "'later'", "NULL"))
+    failed(check, "remembers more of this log")
+    planted(theirs.format(7, "", "'later'", "'later'"))
+    assert one(check).verdict is Verdict.OK
+    planted("INSERT INTO witness VALUES ('Avon.node', 7, x'00', 'note', '', 0, 'fork', NULL)")
+    failed(check, "Avon.node is not accepted here (fork)")
 
 
 # ---- the hub

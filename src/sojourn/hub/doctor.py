@@ -19,7 +19,11 @@ from sojourn.wire.reach import belongs, reach, read_certificate
 from sojourn.wire.transport import call, https_client
 
 SOON = 30  # days before a certificate ends
-NAMES = ("settings", "home", "keys", "certificate", "clock", "disk", "versions", "database", "log", "connectivity")
+NAMES = (
+    *("settings", "home", "keys", "certificate", "clock", "disk", "versions", "database", "log", "witnesses"),
+    "connectivity",
+)
+_RECOVER = "After a restore: tell every custodian why; each accepts it by `sojourn node accept-log`."
 _ANY = ("0.0.0.0", "::")
 
 
@@ -41,6 +45,7 @@ def examine(folder: Path, clock: Callable[[], float] = time.time) -> list[Findin
         "versions": checks.check_versions,
         "database": lambda: checks.check_database(home.database, MIGRATIONS),
         "log": lambda: checks.check_log(home.database, home.log_key, home.name),
+        "witnesses": lambda: checks.check_witnesses(home.database, _RECOVER),
         "connectivity": lambda: check_connectivity(home),
     }
     return finding.examine([(name, found[name]) for name in NAMES])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sojourn.errors import ConfigurationError
 from sojourn.identity.keys import PrivateKey
+from sojourn.messages import log_of
 from sojourn.node.config import SETTINGS, NodeHome
 from sojourn.storage import safekeeping
 from sojourn.storage.archive import Manifest
@@ -30,7 +31,7 @@ SNAPSHOTS = "datasets/*/*.duckdb"
 
 def party(home: NodeHome) -> Party:
     """Whose home it is, for the keeping."""
-    return Party("node", home.folder, f"{home.site}.node", home.database, home.log_key)
+    return Party("node", home.folder, log_of(home.site), home.database, home.log_key)
 
 
 def back_up(folder: Path, target: Path, seal: Seal, data: bool = True) -> Kept:

@@ -17,7 +17,7 @@ from sojourn.analysis.partial import Partial
 from sojourn.analysis.population import Population
 from sojourn.errors import ConfigurationError, SandboxUnavailable, SiteRefused, SojournError
 from sojourn.identity.keys import PrivateKey, PublicKey
-from sojourn.messages import PROTOCOL, Standing
+from sojourn.messages import PROTOCOL, Standing, log_of
 from sojourn.node.bubblewrap import Bubblewrap
 from sojourn.node.config import NodeHome
 from sojourn.node.dataset import load_snapshot
@@ -38,9 +38,10 @@ SOON = 30  # days before a certificate ends
 SKEW, DRIFT = 60.0, 5.0  # seconds that the clock may be from the hub's: more is a failure, a warning
 NAMES = (
     *("settings", "home", "keys", "certificate", "clock", "disk", "sandbox", "versions", "database", "log"),
-    *("connectivity", "datasets"),
+    *("witnesses", "connectivity", "datasets"),
 )
 _PROBE = ("-m", "sojourn.node.probe")
+_RECOVER = "After a restore: run `sojourn node recover`, then tell the hub's administrator."
 _PERSONS = 23
 _PATIENCE = 60.0
 
@@ -117,7 +118,8 @@ def examine(folder: Path, clock: Callable[[], float] = time.time) -> list[Findin
         "sandbox": lambda: check_sandbox(home.sandbox),
         "versions": lambda: check_versions(visit),
         "database": lambda: checks.check_database(home.database, MIGRATIONS),
-        "log": lambda: checks.check_log(home.database, home.log_key, f"{home.site}.node"),
+        "log": lambda: checks.check_log(home.database, home.log_key, log_of(home.site)),
+        "witnesses": lambda: checks.check_witnesses(home.database, _RECOVER),
         "connectivity": lambda: check_connectivity(home, visit),
         "datasets": lambda: check_datasets(home),
     }

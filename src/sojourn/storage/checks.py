@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from sqlalchemy import Connection, MetaData, select
+from sqlalchemy import Connection, MetaData, inspect, select
 
 from sojourn import __version__
 from sojourn.audit.receipt import decode
@@ -26,6 +26,7 @@ from sojourn.storage.finding import Finding, failure, warning, well
 from sojourn.storage.journal import Journal
 from sojourn.storage.log import log_tables
 from sojourn.storage.migrate import heads, revision_of
+from sojourn.storage.witness_tables import witness_tables
 
 LEAST_FREE, LITTLE_FREE = 200 << 20, 2 << 30  # bytes
 LEAST_PYTHON = (3, 11)
@@ -147,6 +148,35 @@ def check_log(database: Database, key: Path, origin: str) -> Finding:
         size = journal.checkpoint(connection).splitlines()[1]
         when = "" if last is None else f", the last of {datetime.fromtimestamp(last, UTC):%Y-%m-%d %H:%M} UTC"
         return well(f"{size} entries and {report.checkpoints} checkpoints verify{when}.")
+
+    return look_at(database, look)
+
+
+def check_witnesses(database: Database, recover: str) -> Finding:
+    """This log is witnessed, and its witnesses and this party trust each other's.
+
+    recover: the remedy where this log lost entries.
+    """
+    _require(database)
+    tables = witness_tables(MetaData())
+
+    def look(connection: Connection) -> Finding:
+        if not inspect(connection).has_table(tables.memory.name):
+            return warning("Nobody has witnessed this log yet.", "Start the program: each poll shows the log.")
+        for row in connection.execute(select(tables.memory).where(tables.memory.c.refused != "")):
+            remedy = "Ask its people what happened. Only if you believe them: `accept-log`, with the reason."
+            return failure(f"The log of {row.origin} is not accepted here ({row.refused}).", remedy)
+        found = list(connection.execute(select(tables.cosignature)))
+        for row in found:
+            if row.ahead is not None and row.ahead != row.recovered:
+                return failure(f"{row.witness} remembers more of this log than it holds.", recover)
+            if row.refused:
+                remedy = "Tell its people what happened here: only they can accept it (`accept-log`)."
+                return failure(f"{row.witness} does not accept this log ({row.refused}).", remedy)
+        if not any(row.size for row in found):
+            return warning("Nobody has witnessed this log yet.", "Let hub and nodes run: each poll shows the log.")
+        size = max(row.size for row in found)
+        return well(f"Witnessed by {sum(row.size > 0 for row in found)}, up to entry {size}.")
 
     return look_at(database, look)
 
