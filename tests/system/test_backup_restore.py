@@ -25,6 +25,7 @@ from sojourn.node import doctor as node_doctor
 from sojourn.node.config import NodeHome
 from sojourn.node.program import ask
 from sojourn.storage import archive, checks
+from sojourn.storage.backup import Database
 from sojourn.storage.safekeeping import WORK
 from sojourn.storage.sealing import Key, Seal
 
@@ -121,13 +122,13 @@ def test_an_older_hub_is_noticed_and_told_what_to_do(wards: LocalFederation, tmp
     wards.restart(site)  # it asks at once
     until("refused", lambda: wards.node(site).witnessing.suspended())
     remedy = "Say why, and accept."
-    found = checks.check_witnesses(node / "node.db", remedy)
+    found = checks.check_witnesses(Database(node / "node.db"), remedy)
     assert found.verdict == "failure" and "wards.test is not accepted here" in found.sentence
-    until("told", lambda: checks.check_witnesses(wards.home("hub") / "hub.db", remedy).verdict == "failure")
+    until("told", lambda: checks.check_witnesses(Database(wards.home("hub") / "hub.db"), remedy).verdict == "failure")
     ask(node, "accept_log", reason="restored from the backup of a test")
     wards.restart(site)
     assert wards.study()["ages"].sites == dict.fromkeys(SITES, "contributed")
-    assert checks.check_witnesses(node / "node.db", remedy).verdict == "ok"
+    assert checks.check_witnesses(Database(node / "node.db"), remedy).verdict == "ok"
 
 
 def test_twenty_of_twenty_backups_during_writes_are_good(wards: LocalFederation, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from sojourn.node.doctor import Health, Visit
 from sojourn.node.sandbox import PlainProcess, best_available
 from sojourn.node.session import Limits
 from sojourn.storage import checks, migrate
+from sojourn.storage.backup import Database
 from sojourn.storage.engine import open_engine
 from sojourn.storage.finding import Finding, Verdict, examine, failure, sound, well
 from sojourn.wire.authorities import create_authority, issue_server
@@ -171,7 +172,7 @@ def test_libraries_below_their_floor(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_databases_that_are_damaged_old_or_strange(hub: HubHome) -> None:
     def check() -> Finding:
-        return checks.check_database(hub.database, "sojourn.hub.migrations")
+        return checks.check_database(Database(hub.database), "sojourn.hub.migrations")
 
     assert one(check).verdict is Verdict.OK
     with closing(sqlite3.connect(hub.database, isolation_level=None)) as stranger:
@@ -189,23 +190,23 @@ def test_databases_that_are_damaged_old_or_strange(hub: HubHome) -> None:
 
 def test_logs_that_were_altered_and_clocks_that_went_back(hub: HubHome) -> None:
     def check() -> Finding:
-        return checks.check_log(hub.database, hub.log_key, hub.name)
+        return checks.check_log(Database(hub.database), hub.log_key, hub.name)
 
     now = NOW.timestamp() + 60
     assert one(check).verdict is Verdict.OK
-    assert one(lambda: checks.check_clock(hub.database, now, True)).verdict is Verdict.OK
-    warned(lambda: checks.check_clock(hub.database, now, False), "time server")
-    failed(lambda: checks.check_clock(hub.database, now - 86400, True), "ahead of this machine's clock")
+    assert one(lambda: checks.check_clock(Database(hub.database), now, True)).verdict is Verdict.OK
+    warned(lambda: checks.check_clock(Database(hub.database), now, False), "time server")
+    failed(lambda: checks.check_clock(Database(hub.database), now - 86400, True), "ahead of this machine's clock")
     with closing(sqlite3.connect(hub.database, isolation_level=None)) as stranger:
         stranger.execute("DROP TRIGGER log_entry_no_update")
         stranger.execute("UPDATE log_entry SET data = replace(data, 'wards', 'cards') WHERE position = 0")
     failed(check, "does not verify")
-    failed(lambda: checks.check_log(hub.database, hub.log_key, "other.test"), "does not verify")
+    failed(lambda: checks.check_log(Database(hub.database), hub.log_key, "other.test"), "does not verify")
 
 
 def test_logs_that_are_not_trusted(hub: HubHome) -> None:
     def check() -> Finding:
-        return checks.check_witnesses(hub.database, "Recover.")
+        return checks.check_witnesses(Database(hub.database), "Recover.")
 
     def planted(statement: str) -> None:
         with closing(sqlite3.connect(hub.database, isolation_level=None)) as connection:

@@ -10,6 +10,7 @@ from sojourn.hub.config import HubHome
 from sojourn.identity.keys import PrivateKey
 from sojourn.storage import safekeeping
 from sojourn.storage.archive import Manifest
+from sojourn.storage.backup import Database
 from sojourn.storage.lock import HomeLock
 from sojourn.storage.safekeeping import HANDS, Hands, Kept, Party
 from sojourn.storage.sealing import Key, Seal
@@ -22,7 +23,7 @@ FILES = ("hub.yaml", "log.key", "log.key.pub", *(f"authority/{name}" for name in
 
 def party(home: HubHome) -> Party:
     """Whose home it is, for the keeping."""
-    return Party("hub", home.folder, home.name, home.database, home.log_key)
+    return Party("hub", home.folder, home.name, Database(home.database), home.log_key)
 
 
 def back_up(folder: Path, target: Path, seal: Seal) -> Kept:

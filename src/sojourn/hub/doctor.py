@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from sojourn.errors import ConfigurationError, SojournError
+from sojourn.hub.backup import party
 from sojourn.hub.config import HubHome
 from sojourn.hub.program import MIGRATIONS, ask
 from sojourn.identity.keys import PrivateKey, PublicKey
@@ -40,12 +41,12 @@ def examine(folder: Path, clock: Callable[[], float] = time.time) -> list[Findin
         "home": lambda: checks.check_home(home.folder, private),
         "keys": lambda: check_keys(home),
         "certificate": lambda: check_certificate(home, clock()),
-        "clock": lambda: checks.check_clock(home.database, clock(), checks.synchronised()),
+        "clock": lambda: checks.check_clock(party(home).database, clock(), checks.synchronised()),
         "disk": lambda: checks.check_disk(home.folder),
         "versions": checks.check_versions,
-        "database": lambda: checks.check_database(home.database, MIGRATIONS),
-        "log": lambda: checks.check_log(home.database, home.log_key, home.name),
-        "witnesses": lambda: checks.check_witnesses(home.database, _RECOVER),
+        "database": lambda: checks.check_database(party(home).database, MIGRATIONS),
+        "log": lambda: checks.check_log(party(home).database, home.log_key, home.name),
+        "witnesses": lambda: checks.check_witnesses(party(home).database, _RECOVER),
         "connectivity": lambda: check_connectivity(home),
     }
     return finding.examine([(name, found[name]) for name in NAMES])

@@ -16,6 +16,7 @@ from sojourn.messages import log_of
 from sojourn.node.config import SETTINGS, NodeHome
 from sojourn.storage import safekeeping
 from sojourn.storage.archive import Manifest
+from sojourn.storage.backup import Database
 from sojourn.storage.lock import HomeLock
 from sojourn.storage.safekeeping import HANDS, Hands, Kept, Party
 from sojourn.storage.sealing import Key, Seal
@@ -31,7 +32,7 @@ SNAPSHOTS = "datasets/*/*.duckdb"
 
 def party(home: NodeHome) -> Party:
     """Whose home it is, for the keeping."""
-    return Party("node", home.folder, log_of(home.site), home.database, home.log_key)
+    return Party("node", home.folder, log_of(home.site), Database(home.database), home.log_key)
 
 
 def back_up(folder: Path, target: Path, seal: Seal, data: bool = True) -> Kept:

@@ -18,6 +18,7 @@ from sojourn.analysis.population import Population
 from sojourn.errors import ConfigurationError, SandboxUnavailable, SiteRefused, SojournError
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.messages import PROTOCOL, Standing, log_of
+from sojourn.node.backup import party
 from sojourn.node.bubblewrap import Bubblewrap
 from sojourn.node.config import NodeHome
 from sojourn.node.dataset import load_snapshot
@@ -117,9 +118,9 @@ def examine(folder: Path, clock: Callable[[], float] = time.time) -> list[Findin
         "disk": lambda: checks.check_disk(home.folder),
         "sandbox": lambda: check_sandbox(home.sandbox),
         "versions": lambda: check_versions(visit),
-        "database": lambda: checks.check_database(home.database, MIGRATIONS),
-        "log": lambda: checks.check_log(home.database, home.log_key, log_of(home.site)),
-        "witnesses": lambda: checks.check_witnesses(home.database, _RECOVER),
+        "database": lambda: checks.check_database(party(home).database, MIGRATIONS),
+        "log": lambda: checks.check_log(party(home).database, home.log_key, log_of(home.site)),
+        "witnesses": lambda: checks.check_witnesses(party(home).database, _RECOVER),
         "connectivity": lambda: check_connectivity(home, visit),
         "datasets": lambda: check_datasets(home),
     }
@@ -165,7 +166,7 @@ def check_clock(home: NodeHome, visit: Visit, now: float) -> Finding:
         return failure(f"{sentence}: no request is accepted.", "Set the clock by a time server.")
     if abs(ahead) > DRIFT:
         return warning(f"{sentence}.", "Set the clock by a time server.")
-    local = checks.check_clock(home.database, now, synchronised=True)
+    local = checks.check_clock(party(home).database, now, synchronised=True)
     return well(f"{sentence}.") if local.verdict == "ok" else local
 
 
@@ -251,13 +252,14 @@ def probe(sandbox: Sandbox, limits: Limits | None = None) -> Finding:
 
 def check_datasets(home: NodeHome) -> Finding:
     """Every dataset's snapshot is there, and is what was imported."""
-    if isinstance(home.database, Path) and not home.database.is_file():
+    database = party(home).database
+    if not database.made:
         return warning("There is no dataset yet.", "Run `sojourn dataset add`.")
 
     def rows(connection: Connection) -> list[tuple[str, str]]:
         return [(row.name, row.snapshot) for row in connection.execute(select(datasets.c.name, datasets.c.snapshot))]
 
-    found = look_at(home.database, rows)
+    found = look_at(database, rows)
     for name, snapshot in found:
         one = load_snapshot(home.folder, name, snapshot)
         if not one.path.is_file():

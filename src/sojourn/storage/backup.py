@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -22,13 +23,31 @@ from sojourn.storage.engine import READ_ONLY, open_engine
 
 T = TypeVar("T")
 Engine = Literal["sqlite", "postgresql"]
-Database = Path | str  # a file, or a URL
 _TOOLS = tuple(f"/usr/lib/postgresql/{version}/bin" for version in (18, 17, 16, 15, 14))
 
 
-def engine_of(database: Database) -> Engine:
-    """Which of the two holds it."""
-    return "postgresql" if str(database).startswith("postgresql") else "sqlite"
+@dataclass(frozen=True)
+class Database:
+    """Where a party's state is: a file, or the URL of a PostgreSQL database with the file of its password."""
+
+    where: Path | str
+    password_file: Path | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """Which of the two holds it."""
+        return "sqlite" if isinstance(self.where, Path) else "postgresql"
+
+    @property
+    def made(self) -> bool:
+        """Whether it is there at all, as far as that can be seen without asking a server."""
+        return not isinstance(self.where, Path) or self.where.is_file()
+
+    @property
+    def url(self) -> URL:
+        """Of PostgreSQL, with the password."""
+        url = make_url(str(self.where)).set(drivername="postgresql+psycopg")
+        return url if self.password_file is None else url.set(password=self.password_file.read_text().strip())
 
 
 def copy_database(database: Database, target: Path, look: Callable[[Connection], T]) -> T:
@@ -36,29 +55,28 @@ def copy_database(database: Database, target: Path, look: Callable[[Connection],
 
     ConfigurationError where it cannot be copied; an error of `look` stands for a copy that is not to be used.
     """
-    if engine_of(database) == "postgresql":
-        return _dump(make_url(str(database)), target, look)
-    path = Path(database)
-    copy_file(path, target)
-    return look_at(target, look)
+    if not isinstance(database.where, Path):
+        return _dump(database.url, target, look)
+    copy_file(database.where, target)
+    return look_at(Database(target), look)
 
 
 def load_database(copy: Path, database: Database) -> None:
     """Make a new database out of a copy: a file that is not there yet, or an empty database of PostgreSQL."""
-    if engine_of(database) == "postgresql":
-        _load(copy, make_url(str(database)))
-    elif Path(database).exists():
+    if not isinstance(database.where, Path):
+        _load(copy, database.url)
+    elif database.where.exists():
         raise ConfigurationError("There is a database already.", remedy="Choose another folder.")
     else:
-        copy.rename(Path(database))
+        copy.rename(database.where)
 
 
 def look_at(database: Database, look: Callable[[Connection], T]) -> T:
     """Look at a whole database, after every page of it was found sound."""
-    engine = open_engine(database)
+    engine = open_engine(database.where)
     try:
         with engine.connect().execution_options(**{READ_ONLY: True}) as connection:
-            if engine_of(database) == "sqlite":
+            if database.engine == "sqlite":
                 found = list(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalars())
                 if found != ["ok"]:
                     raise ConfigurationError("The database is damaged.", remedy="Restore an earlier backup.")
@@ -81,7 +99,7 @@ def copy_file(path: Path, target: Path) -> None:
 
 
 def _dump(url: URL, target: Path, look: Callable[[Connection], T]) -> T:
-    engine = create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ")
+    engine = create_engine(url, isolation_level="REPEATABLE READ")
     try:
         with engine.connect() as connection:
             # What pg_dump writes is what this transaction sees.
@@ -95,7 +113,7 @@ def _dump(url: URL, target: Path, look: Callable[[Connection], T]) -> T:
 
 
 def _load(copy: Path, url: URL) -> None:
-    engine = create_engine(url.set(drivername="postgresql+psycopg"))
+    engine = create_engine(url)
     try:
         with engine.connect() as connection:
             tables = text("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'")

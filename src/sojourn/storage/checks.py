@@ -21,7 +21,7 @@ from sojourn import __version__
 from sojourn.audit.receipt import decode
 from sojourn.errors import ConfigurationError
 from sojourn.identity.keys import PrivateKey
-from sojourn.storage.backup import Database, engine_of, look_at
+from sojourn.storage.backup import Database, look_at
 from sojourn.storage.finding import Finding, failure, warning, well
 from sojourn.storage.journal import Journal
 from sojourn.storage.log import log_tables
@@ -109,12 +109,12 @@ def check_database(database: Database, migrations: str) -> Finding:
     if revision != newest:
         remedy = "Make a backup, then start the program: it brings the schema up to date."
         return warning(f"The schema is at {revision}, this software's is {newest}.", remedy)
-    return well(f"The database ({engine_of(database)}) is sound, its schema is {newest}.")
+    return well(f"The database ({database.engine}) is sound, its schema is {newest}.")
 
 
 def check_clock(database: Database, now: float, synchronised: bool) -> Finding:
     """The clock is not behind the log's last entry, and a time server keeps it."""
-    if isinstance(database, str) or database.is_file():
+    if database.made:
         last = look_at(database, _last_time)
         if last is not None and last > now + AHEAD:
             return failure(
@@ -188,7 +188,7 @@ def _last_time(connection: Connection) -> float | None:
 
 
 def _require(database: Database) -> None:
-    if isinstance(database, Path) and not database.is_file():
+    if not database.made:
         raise ConfigurationError("There is no database yet.", remedy="Start the program once; it makes one.")
 
 

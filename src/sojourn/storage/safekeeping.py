@@ -26,7 +26,7 @@ from sojourn.errors import AuditError, ConfigurationError
 from sojourn.identity.keys import PrivateKey
 from sojourn.storage import archive
 from sojourn.storage.archive import DATABASE, Manifest, Record
-from sojourn.storage.backup import Database, copy_database, copy_file, engine_of, load_database, look_at
+from sojourn.storage.backup import Database, copy_database, copy_file, load_database, look_at
 from sojourn.storage.engine import open_engine
 from sojourn.storage.journal import Journal
 from sojourn.storage.migrate import revision_of
@@ -95,7 +95,7 @@ def hands_at_rest(party: Party, clock: Callable[[], datetime] = lambda: datetime
     """Both, for a home that no program has open. The schema stays at the revision that it has."""
 
     def write(entry: Entry) -> None:
-        engine = open_engine(party.database)
+        engine = open_engine(party.database.where)
         with Store(engine, MetaData(), PrivateKey.load(party.log_key), party.origin, clock) as store:
             store.write(entry, lambda connection: None)
 
@@ -131,7 +131,7 @@ def back_up(
             party=party.origin,
             made=datetime.now(UTC).isoformat(timespec="seconds"),
             software=__version__,
-            engine=engine_of(party.database),
+            engine=party.database.engine,
             revision=state.revision,
             checkpoint=state.checkpoint,
             log_key=PrivateKey.load(party.log_key).public.hex,
