@@ -15,6 +15,10 @@ import duckdb
 import pytest
 
 TESTS = Path(__file__).parent
+sys.path.insert(0, str(TESTS))
+
+from postgresql_server import postgresql  # noqa: E402, F401, RUF100 - a fixture
+
 NOUNS = {"analysis", "statistics", "disclosure", "audit", "cohort", "study", "identity", "governance"}
 FORBIDDEN = (
     "socket.",

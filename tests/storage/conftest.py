@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, create_engine, make_url
 
 from sojourn.identity.keys import PrivateKey
 from sojourn.storage import migrate
 from sojourn.storage.engine import open_engine
+
+ENGINES = ("sqlite", "postgresql")
 
 
 @pytest.fixture(scope="session")
@@ -28,19 +31,63 @@ def key() -> PrivateKey:
     return PrivateKey.generate()
 
 
+def migrated(database: str) -> None:
+    engine = open_engine(database)
+    migrate.upgrade(engine, "toy_migrations")
+    engine.dispose()
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory, toy) -> Path:
     path = tmp_path_factory.mktemp("template") / "toy.db"
-    engine = open_engine(path)
-    migrate.upgrade(engine, "toy_migrations")
-    engine.dispose()
+    migrated(str(path))
     return path
 
 
+@dataclass(frozen=True)
+class Databases:
+    """Databases of one engine: how to have a new one, empty or with the toy's tables; as paths or URLs."""
+
+    engine: str
+    empty: Callable[[], str]
+    toy: Callable[[], str]
+
+
+def of_sqlite(request) -> Databases:
+    folder: Path = request.getfixturevalue("tmp_path")
+    template: Path = request.getfixturevalue("template")
+    # A percent sign begins a substitution in Alembic's settings.
+    return Databases("sqlite", lambda: str(folder / "100% new.db"), lambda: str(shutil.copy(template, folder / "a.db")))
+
+
+def of_postgresql(request) -> Databases:
+    server = request.getfixturevalue("postgresql")
+    request.getfixturevalue("toy")
+    return Databases("postgresql", server.database, lambda: server.copy("toy", migrated))
+
+
+@pytest.fixture(params=ENGINES)
+def databases(request) -> Databases:
+    """What is tested on both engines."""
+    return {"sqlite": of_sqlite, "postgresql": of_postgresql}[request.param](request)
+
+
 @pytest.fixture
-def database(tmp_path, template) -> Path:
+def on_sqlite(request) -> Databases:
+    """What is SQLite's own."""
+    return of_sqlite(request)
+
+
+@pytest.fixture
+def on_postgresql(request) -> Databases:
+    """What is PostgreSQL's own."""
+    return of_postgresql(request)
+
+
+@pytest.fixture
+def database(databases) -> str:
     """A migrated, empty database of the toy party."""
-    return Path(shutil.copy(template, tmp_path / "toy.db"))
+    return databases.toy()
 
 
 @pytest.fixture
@@ -50,13 +97,31 @@ def store(database, toy, key):
 
 
 @contextmanager
-def stranger(path: Path, *, without_triggers: bool = False) -> Iterator[sqlite3.Connection]:
-    """Someone with the file and another program: no authorizer; no triggers either, if they drop them."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        if without_triggers:
-            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-                connection.execute(f"DROP TRIGGER {name}")
-        yield connection
+def stranger(database: str, *, without_triggers: bool = False) -> Iterator[Connection]:
+    """Someone with the database and another program: no guard; no triggers either, if they drop them."""
+    url = make_url(database.replace("postgresql:", "postgresql+psycopg:") if "://" in database else "sqlite://")
+    if url.get_backend_name() == "sqlite":
+        url = url.set(database=database)
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            if without_triggers:
+                drop_triggers(connection)
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def drop_triggers(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        statements = [f"DROP TRIGGER {name}" for (name,) in found]
+    else:
+        found = connection.exec_driver_sql("SELECT tgname, tgrelid::regclass FROM pg_trigger WHERE NOT tgisinternal")
+        statements = [f"DROP TRIGGER {name} ON {table}" for name, table in found]
+    assert statements
+    for statement in statements:
+        connection.exec_driver_sql(statement)
 
 
 @pytest.fixture

@@ -1,16 +1,16 @@
 """The twelve tamperings L01 to L12 with a log on disk: what the local checks find, and what only a witness can.
 
-The attacker has the file and any program, so neither the authorizer nor the triggers bind them. A witness is someone
+The attacker has the database and any program, so neither the guard nor the triggers bind them. A witness is someone
 who kept the last checkpoint that they saw and asks for a proof that the present log extends it.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import Connection, text
 
 from sojourn.audit import checkpoint, proof, tree
 from sojourn.audit.entry import Entry
@@ -24,47 +24,51 @@ BATCHES = (0, 20, 40, SIZE)
 
 
 class Attacker:
-    """What a tampering has in its hands: the file, the log's key where it is stolen, and its own key."""
+    """What a tampering has in its hands: the database, the log's key where it is stolen, and its own key."""
 
-    def __init__(self, connection: sqlite3.Connection, origin: str, key: PrivateKey) -> None:
+    def __init__(self, connection: Connection, origin: str, key: PrivateKey) -> None:
         self.connection = connection
         self.origin = origin
         self.key = key
         self.own_key = PrivateKey.generate()
 
+    def run(self, statement: str, **values):
+        return self.connection.execute(text(statement), values)
+
     def data(self, position: int) -> bytes:
-        return self.connection.execute("SELECT data FROM log_entry WHERE position = ?", (position,)).fetchone()[0]
+        return self.run("SELECT data FROM log_entry WHERE position = :position", position=position).scalar()
 
     def set_data(self, position: int, data: bytes) -> None:
-        self.connection.execute("UPDATE log_entry SET data = ? WHERE position = ?", (data, position))
+        self.run("UPDATE log_entry SET data = :data WHERE position = :position", data=data, position=position)
 
     def set_hash(self, level: int, position: int, value: bytes) -> None:
-        self.connection.execute("INSERT OR REPLACE INTO log_hash VALUES (?, ?, ?)", (level, position, value))
+        self.run("DELETE FROM log_hash WHERE level = :level AND position = :position", level=level, position=position)
+        self.run("INSERT INTO log_hash VALUES (:level, :position, :value)", level=level, position=position, value=value)
 
     def edit(self, position: int) -> None:
         self.set_data(position, self.data(position).replace(b"custodian", b"nobody999"))
 
     def cut(self, size: int) -> None:
         """Take the end off, with all hashes that cover it."""
-        self.connection.execute("DELETE FROM log_entry WHERE position >= ?", (size,))
-        self.connection.execute("DELETE FROM log_hash WHERE (position + 1) << level > ?", (size,))
+        self.run("DELETE FROM log_entry WHERE position >= :size", size=size)
+        self.run("DELETE FROM log_hash WHERE (position + 1) << level > :size", size=size)
 
     def rewrite(self, key: PrivateKey) -> None:
         """Give every hash and checkpoint anew over the entries that are there."""
-        entries = [row[0] for row in self.connection.execute("SELECT data FROM log_entry ORDER BY position")]
-        sizes = [row[0] for row in self.connection.execute("SELECT size FROM log_checkpoint") if row[0] <= len(entries)]
-        self.connection.execute("DELETE FROM log_hash")
-        self.connection.execute("DELETE FROM log_checkpoint")
+        entries = self.run("SELECT data FROM log_entry ORDER BY position").scalars().all()
+        sizes = [size for size in self.run("SELECT size FROM log_checkpoint").scalars() if size <= len(entries)]
+        self.run("DELETE FROM log_hash")
+        self.run("DELETE FROM log_checkpoint")
         hashes, size = self, 0
         for data in entries:
             size = tree.append(hashes, size, tree.leaf_hash(data))
         for at in {*sizes, len(entries)}:
             note = checkpoint.sign(checkpoint.Checkpoint(self.origin, at, tree.root(hashes, at)), key)
-            self.connection.execute("INSERT INTO log_checkpoint VALUES (?, ?)", (at, note))
+            self.run("INSERT INTO log_checkpoint VALUES (:size, :note)", size=at, note=note)
 
     def get(self, level: int, index: int) -> bytes:
-        query = "SELECT hash FROM log_hash WHERE level = ? AND position = ?"
-        return self.connection.execute(query, (level, index)).fetchone()[0]
+        query = "SELECT hash FROM log_hash WHERE level = :level AND position = :index"
+        return self.run(query, level=level, index=index).scalar()
 
     put = set_hash
 
@@ -85,7 +89,7 @@ def edit_entry_and_hash(attacker):
 
 
 def delete_in_the_middle(attacker):
-    attacker.connection.execute("DELETE FROM log_entry WHERE position = 33")
+    attacker.run("DELETE FROM log_entry WHERE position = 33")
 
 
 def swap_two_entries(attacker):
@@ -100,16 +104,16 @@ def cut_the_tail(attacker):
 
 def restore_an_older_state(attacker):
     attacker.cut(40)
-    attacker.connection.execute("DELETE FROM log_checkpoint WHERE size > 40")
+    attacker.run("DELETE FROM log_checkpoint WHERE size > 40")
 
 
 def append_a_forged_entry(attacker):
     data = Entry("thing.added", actor="custodian").encode(SIZE, "2026-01-01T00:00:00.000+00:00")
-    attacker.connection.execute("INSERT INTO log_entry VALUES (?, ?, '')", (SIZE, data))
+    attacker.run("INSERT INTO log_entry VALUES (:position, :data, '')", position=SIZE, data=data)
 
 
 def delete_all_checkpoints(attacker):
-    attacker.connection.execute("DELETE FROM log_checkpoint")
+    attacker.run("DELETE FROM log_checkpoint")
 
 
 def rewrite_without_the_key(attacker):
@@ -154,10 +158,8 @@ def log(database, toy, key):
 
 def tamper(as_stranger, database, toy, key, tampering):
     with as_stranger(database, without_triggers=True) as connection:
-        assert connection.execute("SELECT count(*) FROM log_entry").fetchone() == (SIZE,)
-        connection.execute("BEGIN")
+        assert connection.exec_driver_sql("SELECT count(*) FROM log_entry").scalar() == SIZE
         tampering(Attacker(connection, toy.ORIGIN, key))
-        connection.execute("COMMIT")
 
 
 def verified(database, toy, key):

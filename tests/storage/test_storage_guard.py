@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 
+import psycopg
 import pytest
 from sqlalchemy.exc import DatabaseError, InvalidRequestError
 
 from sojourn.errors import AuditError
 from sojourn.storage.log import entries
 
-TAMPERINGS = {
+ON_SQLITE = {
     "update": "UPDATE log_entry SET data = x'00' WHERE position = 0",
     "delete": "DELETE FROM log_entry WHERE position = 0",
     "replace": "INSERT OR REPLACE INTO log_entry VALUES (0, x'00', '')",
@@ -34,8 +35,54 @@ TAMPERINGS = {
     "unsafe writing": "PRAGMA synchronous = OFF",
     "attach": "ATTACH DATABASE ':memory:' AS other",
 }
+ON_POSTGRESQL = {
+    "update": "UPDATE log_entry SET data = '' WHERE position = 0",
+    "delete": "DELETE FROM ONLY log_entry WHERE position = 0",
+    "upsert": "INSERT INTO log_entry VALUES (0, '', '') ON CONFLICT (position) DO UPDATE SET data = ''",
+    "merge": "MERGE INTO log_entry USING (VALUES (0)) AS new (p) ON position = new.p WHEN MATCHED THEN DELETE",
+    "truncate": "TRUNCATE thing, log_entry",
+    "forge": "INSERT INTO log_entry VALUES (1, '', '')",
+    "forge a checkpoint": "INSERT INTO log_checkpoint VALUES (9, 'note')",
+    "copy": "COPY log_entry FROM STDIN",
+    "other case": "DELETE FROM LOG_Entry",
+    "quoted": 'DELETE FROM "log_entry"',
+    "other schema": "DELETE FROM public.log_hash",
+    "behind a comment": "/* harmless */ -- as this\n DELETE FROM log_checkpoint",
+    "behind a quote": "SELECT 'it''s', $a$'$a$, E'\\''; DELETE FROM log_entry --'",
+    "inside a query": "WITH gone AS (DELETE FROM log_entry RETURNING 1) SELECT count(*) FROM gone",
+    "explained": "EXPLAIN ANALYZE DELETE FROM log_entry",
+    "after another": "SELECT 1; DELETE FROM log_entry",
+    "as code": "DO $$ BEGIN DELETE FROM log_entry; END $$",
+    "drop table": "DROP TABLE log_entry CASCADE",
+    "drop trigger": "DROP TRIGGER log_entry_append_only ON log_entry",
+    "disable triggers": "ALTER TABLE log_entry DISABLE TRIGGER ALL",
+    "alter table": "ALTER TABLE log_entry RENAME TO old",
+    "drop function": "DROP FUNCTION log_append_only CASCADE",
+    "other function": "CREATE OR REPLACE FUNCTION log_append_only() RETURNS trigger LANGUAGE sql AS 'SELECT NULL'",
+    "drop schema": "DROP SCHEMA public CASCADE",
+    "drop what one owns": "DROP OWNED BY CURRENT_USER",
+    "rule": "CREATE RULE quiet AS ON INSERT TO log_entry DO INSTEAD NOTHING",
+    "trigger": "CREATE TRIGGER quiet BEFORE INSERT ON log_entry EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "shadow table": "CREATE TEMP TABLE log_entry (position bigint, data bytea)",
+    "shadow view": "CREATE TEMP VIEW log_entry AS SELECT 1",
+    "rights": "GRANT ALL ON log_entry TO PUBLIC",
+    "unsafe writing": "SET synchronous_commit = off",
+    "unsafe writing, by a function": "SELECT set_config('synchronous_commit', 'off', false)",
+    "as a replica": "SET session_replication_role = replica",
+    "claim to append": "SET LOCAL sojourn.turn = 'append'",
+    "claim to append, by a function": "SELECT pg_catalog.set_config('sojourn.turn', 'append', true)",
+    "other path": "SET search_path TO pg_temp, public",
+    "settings of the database": "ALTER DATABASE current SET synchronous_commit = off",
+    "settings of the server": "ALTER SYSTEM SET fsync = off",
+}
 DENIED = r"not authorized|prohibited"
-tampering = pytest.mark.parametrize("statement", TAMPERINGS.values(), ids=TAMPERINGS.keys())
+DRIVERS = (sqlite3.DatabaseError, sqlite3.Warning, psycopg.DatabaseError)
+tampering = pytest.mark.parametrize(
+    ("databases", "statement"),
+    [pytest.param("sqlite", statement, id=f"sqlite, {name}") for name, statement in ON_SQLITE.items()]
+    + [pytest.param("postgresql", statement, id=f"postgresql, {name}") for name, statement in ON_POSTGRESQL.items()],
+    indirect=["databases"],
+)
 
 
 def everything(store, toy):
@@ -125,7 +172,7 @@ def test_an_attempt_of_one_does_not_undo_another(store, toy):
 
 @pytest.mark.parametrize(
     "statement",
-    ["INSERT INTO thing (name) VALUES ('x')", "DELETE FROM thing", "DROP TABLE thing", "CREATE TABLE more (x)"],
+    ["INSERT INTO thing (name) VALUES ('x')", "DELETE FROM thing", "DROP TABLE thing", "CREATE TABLE more (x INTEGER)"],
 )
 def test_a_query_changes_nothing(store, toy, statement):
     with pytest.raises(DatabaseError, match="not authorized"):
@@ -144,6 +191,9 @@ def test_a_query_changes_nothing(store, toy, statement):
         lambda connection: connection.connection.dbapi_connection.rollback(),
         lambda connection: connection.exec_driver_sql("RELEASE SAVEPOINT sa_savepoint_1"),
         lambda connection: connection.exec_driver_sql("ROLLBACK TO SAVEPOINT SA_savepoint_1"),
+        lambda connection: connection.exec_driver_sql("ROLLBACK AND CHAIN"),
+        lambda connection: connection.exec_driver_sql("SELECT 1; COMMIT"),
+        lambda connection: connection.exec_driver_sql("PREPARE TRANSACTION 'mine'"),
     ],
 )
 def test_an_action_cannot_end_the_transaction(store, toy, end):
@@ -151,7 +201,7 @@ def test_an_action_cannot_end_the_transaction(store, toy, end):
         toy.adding("second")(connection)
         end(connection)
 
-    with pytest.raises((DatabaseError, InvalidRequestError, AuditError, sqlite3.DatabaseError)):
+    with pytest.raises((DatabaseError, InvalidRequestError, AuditError, *DRIVERS)):
         store.write(toy.entry("second"), action)
     assert store.read(toy.counts) == (1, 1)
     store.write(toy.entry("third"), toy.adding("third"))
@@ -159,8 +209,9 @@ def test_an_action_cannot_end_the_transaction(store, toy, end):
     assert store.verify().ok
 
 
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_nothing_is_written_after_sqlite_ended_the_transaction_by_itself(store, toy):
-    """What follows would commit alone, without an entry."""
+    """What follows would commit alone, without an entry. PostgreSQL does not end transactions by itself."""
 
     def action(connection):
         toy.adding("second")(connection)
@@ -201,19 +252,95 @@ def test_an_action_cannot_reach_the_stores_savepoint_under_a_name_it_used(store,
     assert store.read(toy.counts) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [statement for name, statement in TAMPERINGS.items() if name in ("update", "delete", "replace", "upsert")]
-    + ["REPLACE INTO log_hash VALUES (0, 0, x'00')", "REPLACE INTO log_checkpoint VALUES (0, 'note')"],
-)
-def test_the_triggers_stop_another_program(store, database, as_stranger, statement):
-    with as_stranger(database) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        connection.execute(statement)
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("words", [["ROLLBACK"], ["COMMIT"], ["ROLLBACK", "BEGIN"], ["COMMIT", "BEGIN"]])
+def test_a_transaction_ended_behind_the_driver_is_noticed_and_nothing_more_is_written(store, toy, words):
+    """PostgreSQL's own: below the driver's cursors nothing asks the guard, but the store sees what became of it."""
+
+    def action(connection):
+        for word in words:
+            connection.connection.dbapi_connection.pgconn.exec_(word.encode())
+        toy.adding("alone")(connection)
+
+    with pytest.raises((AuditError, DatabaseError)):
+        store.write(toy.entry("second"), action)
+    assert store.read(toy.names) == {"first"}
+    store.write(toy.entry("third"), toy.adding("third"))
+    assert store.read(toy.counts) == (2, 2)
     assert store.verify().ok
 
 
+@pytest.fixture
+def sneaking(database, as_stranger):
+    """A function that hides what it does, as only an owner can make one."""
+    with as_stranger(database) as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION sneak() RETURNS void LANGUAGE sql AS 'DELETE FROM log_entry WHERE position = 0'"
+        )
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_what_a_text_does_not_show_meets_the_triggers_and_is_logged(sneaking, store, toy):
+    """PostgreSQL's own: its guard reads texts."""
+
+    def action(connection):
+        toy.adding("second")(connection)
+        with pytest.raises(DatabaseError, match="append-only"):
+            connection.exec_driver_sql("SELECT sneak()")
+
+    with pytest.raises(AuditError, match="touched the audit log"):
+        store.write(toy.entry("second"), action)
+    assert attempts(store, toy) == [{"operation": "delete", "target": "log_entry", "times": 1}]
+    assert store.read(toy.names) == {"first"}
+    assert store.verify().ok
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO thing (name) SELECT 'n' || position FROM log_entry",
+        "SELECT 'DELETE FROM log_entry' FROM log_entry FOR UPDATE OF log_entry",
+        "INSERT INTO thing (name) VALUES ('DROP TABLE log_entry') ON CONFLICT DO NOTHING;",
+        "SELECT count(*) FROM log_entry -- DELETE FROM log_entry",
+        "NOTIFY bell, 'log_entry'",
+    ],
+)
+def test_a_statement_that_only_names_the_log_passes(store, toy, statement):
+    store.write(toy.entry("second"), lambda connection: connection.exec_driver_sql(statement).close())
+    assert attempts(store, toy) == []
+
+
+STOPPED = {
+    "sqlite": [ON_SQLITE[name] for name in ("update", "delete", "replace", "upsert")]
+    + ["REPLACE INTO log_hash VALUES (0, 0, x'00')", "REPLACE INTO log_checkpoint VALUES (0, 'note')"],
+    "postgresql": [
+        ON_POSTGRESQL[name] for name in ("update", "delete", "upsert", "truncate", "forge", "inside a query", "as code")
+    ]
+    + ["UPDATE log_hash SET level = 9", "TRUNCATE log_checkpoint"],
+}
+
+
+@pytest.mark.parametrize(
+    ("databases", "statement"),
+    [(engine, statement) for engine, statements in STOPPED.items() for statement in statements],
+    indirect=["databases"],
+)
+def test_the_triggers_stop_another_program(store, database, as_stranger, statement):
+    with as_stranger(database) as connection, pytest.raises(DatabaseError, match="append-only"):
+        connection.exec_driver_sql(statement)
+    assert store.verify().ok
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_without_the_triggers_replace_would_pass(store, database, as_stranger):
     """The defect that the triggers are there for."""
     with as_stranger(database, without_triggers=True) as connection:
-        connection.execute(TAMPERINGS["replace"])
+        connection.exec_driver_sql(ON_SQLITE["replace"])
+    assert not store.verify().ok
+
+
+def test_without_the_triggers_an_update_would_pass(store, database, as_stranger):
+    with as_stranger(database, without_triggers=True) as connection:
+        connection.exec_driver_sql("UPDATE log_entry SET study = 'x', data = ''")
     assert not store.verify().ok

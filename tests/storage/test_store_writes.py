@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from sojourn.audit import checkpoint, proof, tree
@@ -118,11 +118,17 @@ def held_batch(store, toy, names, then):
         return [other.result() for other in others]
 
 
+def plant_hash(as_stranger, database, position):
+    with as_stranger(database, without_triggers=True) as connection:
+        connection.execute(
+            text("INSERT INTO log_hash VALUES (0, :position, :hash)"), {"position": position, "hash": b"0"}
+        )
+
+
 def test_when_the_append_fails_nobodys_action_happened(store, database, toy, as_stranger):
     """A stranger's hash stands where the next one belongs."""
     store.write(toy.entry("a"), toy.adding("a"))
-    with as_stranger(database) as connection:
-        connection.execute("INSERT INTO log_hash VALUES (0, 1, x'00')")
+    plant_hash(as_stranger, database, 1)
     with pytest.raises(AuditError, match="nothing has happened") as caught:
         store.write(toy.entry("b"), toy.adding("b"))
     assert isinstance(caught.value.__cause__, IntegrityError)
@@ -131,8 +137,7 @@ def test_when_the_append_fails_nobodys_action_happened(store, database, toy, as_
 
 def test_when_the_append_of_a_group_fails_all_hear_of_it(store, database, toy, as_stranger):
     names = [f"thing {number}" for number in range(10)]
-    with as_stranger(database) as connection:
-        connection.execute("INSERT INTO log_hash VALUES (0, 5, x'00')")
+    plant_hash(as_stranger, database, 5)
     outcomes = held_batch(store, toy, [*names, "first"], lambda: None)
     # "first" is added twice: the second adder hears of its own failure, all others of the log's.
     assert isinstance(outcomes.pop(), IntegrityError)
@@ -141,7 +146,13 @@ def test_when_the_append_of_a_group_fails_all_hear_of_it(store, database, toy, a
     assert store.read(toy.names) == {"first"}
 
 
-def test_a_full_disk_undoes_both_and_the_store_recovers(store, toy):
+def test_a_full_disk_undoes_both_and_the_store_recovers(on_sqlite, toy, key):
+    """SQLite's own: its limit of pages stands in for the disk's end."""
+    with toy.open_store(on_sqlite.toy(), key) as store:
+        fill_and_recover(store, toy)
+
+
+def fill_and_recover(store, toy):
     store.write(toy.entry("a"), toy.adding("a"))
 
     def limited(connection):
@@ -323,6 +334,6 @@ def test_another_key_or_name_does_not_open_a_store(database, toy, key):
         Store(open_engine(database), toy.METADATA, key, "sojourn.example/other", toy.clock)
 
 
-def test_a_database_without_tables_does_not_open(tmp_path, toy, key):
+def test_a_database_without_tables_does_not_open(databases, toy, key):
     with pytest.raises(ConfigurationError, match="migrations"):
-        toy.open_store(tmp_path / "empty.db", key)
+        toy.open_store(databases.empty(), key)

@@ -27,8 +27,8 @@ def clock() -> datetime:
     return datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def open_store(path: Path, key: PrivateKey, **settings: float) -> Store:
-    return Store(open_engine(path), METADATA, key, ORIGIN, clock, **settings)
+def open_store(database: str | Path, key: PrivateKey, **settings: float) -> Store:
+    return Store(open_engine(database), METADATA, key, ORIGIN, clock, **settings)
 
 
 def entry(name: str) -> Entry:
@@ -56,7 +56,7 @@ def counts(connection: Connection) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    with open_store(Path(sys.argv[1]), PrivateKey.load(Path(sys.argv[2]))) as store:
+    with open_store(sys.argv[1], PrivateKey.load(Path(sys.argv[2]))) as store:
         first = store.read(counts)[0]
         for number in range(first, first + 100_000):
             store.write(entry(f"thing {number}"), adding(f"thing {number}"))

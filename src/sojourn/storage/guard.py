@@ -1,54 +1,28 @@
-"""What SQL may do on a connection: SQLite's authorizer, asked whenever a statement is prepared.
+"""What SQL may do on a connection: each engine's guard is asked about every statement before it runs.
 
 Law: outside the store's own appending and the migrations, no statement of the application changes the audit tables,
 their triggers or the database's settings, and no action ends the transaction that it shares with its audit entry. An
-attempt is denied and reported. SQLite asks nothing about the deletion inside REPLACE: the tables' triggers stop it.
+attempt is denied and reported. What a guard cannot see, the tables' triggers stop.
 """
 
 from __future__ import annotations
 
-import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+READ_ONLY = "sojourn.read_only"  # the execution option of connections that only read, and see one committed state
 LOG_TABLES = frozenset({"log_entry", "log_hash", "log_checkpoint"})
 MEMORY_TABLES = frozenset({"witness", "cosignature", "refused_checkpoint"})  # see `storage.witnessing`
 _KEY = "sojourn.guard"
-
-# Authorizer codes that change something, each with the position of the table's name among its arguments.
-_WRITES: dict[int, tuple[str, int]] = {
-    sqlite3.SQLITE_INSERT: ("insert", 0),
-    sqlite3.SQLITE_UPDATE: ("update", 0),
-    sqlite3.SQLITE_DELETE: ("delete", 0),
-    sqlite3.SQLITE_CREATE_TABLE: ("create table", 0),
-    sqlite3.SQLITE_CREATE_TEMP_TABLE: ("create table", 0),
-    sqlite3.SQLITE_CREATE_VIEW: ("create view", 0),
-    sqlite3.SQLITE_CREATE_TEMP_VIEW: ("create view", 0),
-    sqlite3.SQLITE_DROP_TABLE: ("drop table", 0),
-    sqlite3.SQLITE_DROP_TEMP_TABLE: ("drop table", 0),
-    sqlite3.SQLITE_ALTER_TABLE: ("alter table", 1),
-    sqlite3.SQLITE_CREATE_TRIGGER: ("create trigger", 1),
-    sqlite3.SQLITE_CREATE_TEMP_TRIGGER: ("create trigger", 1),
-    sqlite3.SQLITE_DROP_TRIGGER: ("drop trigger", 1),
-    sqlite3.SQLITE_DROP_TEMP_TRIGGER: ("drop trigger", 1),
-    sqlite3.SQLITE_CREATE_INDEX: ("create index", 1),
-    sqlite3.SQLITE_DROP_INDEX: ("drop index", 1),
-}
-_HARMLESS = frozenset(  # in every mode; asked first, since most questions are about columns that are read
-    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
-)
-_READS = _HARMLESS | {sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_PRAGMA}
-_SCHEMA_TABLES = frozenset({"sqlite_master", "sqlite_temp_master"})
-_READING_PRAGMAS = frozenset(
-    {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"}
-    | {"quick_check", "integrity_check"}
-)
+_ALARMS = "sojourn.alarm"
 
 
 class Mode(Enum):
@@ -69,67 +43,34 @@ class Attempt:
     target: str
 
 
-class Guard:
-    """One connection's authorizer."""
+class Guard(ABC):
+    """One connection's guard."""
 
-    def __init__(self, connection: sqlite3.Connection, report: Callable[[Attempt], None]) -> None:
+    def __init__(self, report: Callable[[Attempt], None]) -> None:
         self.mode = Mode.ORDINARY
         self.denied = 0
         self.savepoints: list[str] = []  # begun by the present action, innermost last
-        self._connection = connection
         self._report = report
 
-    def authorize(self, code: int, first: str | None, second: str | None, *_: str | None) -> int:
-        """SQLite's question; an exception in it counts as a denial."""
-        if self.mode is Mode.OWNER or code in _HARMLESS:
-            return sqlite3.SQLITE_OK
-        attempt = self._tampering(code, first, second)
-        if attempt is not None:
-            self.denied += 1
-            self._report(attempt)
-            return sqlite3.SQLITE_DENY
-        if self.mode is Mode.READING and not self._reads(code, first):
-            return sqlite3.SQLITE_DENY
-        if self.mode is Mode.MEMORY and code in _WRITES and (first, second)[_WRITES[code][1]] not in MEMORY_TABLES:
-            return sqlite3.SQLITE_DENY
-        bound = self.mode in (Mode.ACTION, Mode.MEMORY)
-        if bound and (self._ends(code, first, second) or self._adrift(code)):
-            return sqlite3.SQLITE_DENY
-        return sqlite3.SQLITE_OK
+    @property
+    @abstractmethod
+    def in_transaction(self) -> bool:
+        """Whether the database itself has a transaction open, which may have ended by itself."""
 
-    def _tampering(self, code: int, first: str | None, second: str | None) -> Attempt | None:
-        if code in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
-            return Attempt("attach", "database")
-        if code == sqlite3.SQLITE_PRAGMA and second is not None and first not in _READING_PRAGMAS:
-            return Attempt("pragma", str(first))
-        if code in _WRITES:
-            operation, place = _WRITES[code]
-            table = (first, second)[place]
-            if table is not None and table.lower() in LOG_TABLES:
-                return Attempt(operation, table.lower())
-        return None
+    def _tampered(self, attempt: Attempt) -> None:
+        self.denied += 1
+        self._report(attempt)
 
-    def _reads(self, code: int, table: str | None) -> bool:
-        # A change of the schema table is the first of two questions about CREATE or DROP; the second one is denied.
-        return code in _READS or (code in _WRITES and table in _SCHEMA_TABLES)
+    def _begins(self, savepoint: str) -> None:
+        self.savepoints.append(savepoint)
 
-    def _ends(self, code: int, operation: str | None, name: str | None) -> bool:
-        """Whether the statement ends the transaction, or a savepoint that the action did not begin."""
-        if code != sqlite3.SQLITE_SAVEPOINT or name is None:
-            return code == sqlite3.SQLITE_TRANSACTION
-        name = name.lower()
-        if operation == "BEGIN":
-            self.savepoints.append(name)
+    def _reaches(self, savepoint: str, *, release: bool) -> bool:
+        """Whether the action began this savepoint, which it may then release or roll back to."""
+        if savepoint not in self.savepoints:
             return False
-        if name not in self.savepoints:
-            return True
-        while operation == "RELEASE" and self.savepoints.pop() != name:
+        while release and self.savepoints.pop() != savepoint:
             pass
-        return False
-
-    def _adrift(self, code: int) -> bool:
-        """Whether a write would commit alone, as SQLite ended the transaction by itself, e.g. on a full disk."""
-        return code in _WRITES and not self._connection.in_transaction
+        return True
 
 
 class Alarm:
@@ -142,19 +83,14 @@ class Alarm:
         self.listener(attempt)
 
 
-_ALARMS = "sojourn.alarm"
-
-
-def install(engine: Engine) -> None:
-    """Guard every connection that this engine opens from now on."""
+def install(engine: Engine, make: Callable[[Any, Alarm], Guard]) -> None:
+    """Guard every connection that this engine opens from now on. make: the guard of a driver's connection."""
     alarm = Alarm()
     engine.update_execution_options(**{_ALARMS: alarm})
 
     @event.listens_for(engine, "connect")
-    def guard(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
-        guard = Guard(connection, alarm)
-        record.info[_KEY] = guard
-        connection.set_authorizer(guard.authorize)
+    def guard(connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info[_KEY] = make(connection, alarm)
 
 
 def alarm_of(engine: Engine) -> Alarm:
@@ -164,10 +100,17 @@ def alarm_of(engine: Engine) -> Alarm:
     return alarm
 
 
+def guard_of(connection: Connection) -> Guard:
+    """The guard of a connection of such an engine."""
+    guard = connection.info[_KEY]
+    assert isinstance(guard, Guard)
+    return guard
+
+
 @contextmanager
 def used_for(connection: Connection, mode: Mode) -> Iterator[Guard]:
     """Use the connection in this mode inside the block, then as before; gives its guard, which counts denials."""
-    guard: Guard = connection.info[_KEY]
+    guard = guard_of(connection)
     before, guard.mode = guard.mode, mode
     guard.savepoints.clear()
     try:

@@ -21,6 +21,7 @@ from sojourn.audit.verification import Report, verify_log
 from sojourn.audit.witness import cosign
 from sojourn.errors import AuditError
 from sojourn.identity.keys import PrivateKey, PublicKey
+from sojourn.storage.append_only import appending
 from sojourn.storage.log import BLOCK, ScannedHashes, StoredHashes, entries, fetched, log_tables
 
 
@@ -65,7 +66,8 @@ class Journal:
         note = self._latest(connection)
         size = self._size(connection)
         if note is None and size == 0:
-            return self._sign(connection, 0, StoredHashes(connection, self._tables))
+            with appending(connection):
+                return self._sign(connection, 0, StoredHashes(connection, self._tables))
         if note is None:
             raise _damaged("has entries, but no checkpoint")
         signed = checkpoints.read(note, self.origin, self._key.public)
@@ -95,9 +97,14 @@ class Journal:
             {"position": head.size + place, "data": data, "study": str(decode(data).get("study", ""))}
             for place, data in enumerate(encoded)
         ]
-        connection.execute(self._add_entry, rows)
-        hashes.flush()
-        return self._sign(connection, size, hashes)
+        with appending(connection):
+            connection.execute(self._add_entry, rows)
+            hashes.flush()
+            return self._sign(connection, size, hashes)
+
+    def holds(self, connection: Connection, head: Head) -> bool:
+        """Whether the append that gave this end was committed, and was not only on its way."""
+        return connection.scalar(self._of_size, {"at": head.size}) == head.note
 
     def receipt(self, connection: Connection, index: int) -> Receipt:
         """The entry at this index with its proof against the latest checkpoint; verified before it is handed out."""

@@ -1,4 +1,4 @@
-"""The audit log's tables, the triggers that keep them append-only, and the stored hashes of its tree."""
+"""The audit log's tables, and the stored hashes of its tree."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Insert,
@@ -26,10 +27,12 @@ from sqlalchemy import (
 
 from sojourn.audit.tree import HASH_BYTES, Hashes
 from sojourn.errors import AuditError
+from sojourn.storage.append_only import protect, unprotect
 
 BLOCK = 1024
 SEEN_MAX = 100_000  # hashes kept in memory: about 15 MB
 PIECE = 4096
+COUNT = BigInteger().with_variant(Integer, "sqlite")  # SQLite's integers are as wide, and only "INTEGER" is its key
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def log_tables(metadata: MetaData) -> LogTables:
         Table(
             "log_entry",
             metadata,
-            Column("position", Integer, primary_key=True, autoincrement=False),
+            Column("position", COUNT, primary_key=True, autoincrement=False),
             Column("data", LargeBinary, nullable=False),
             # Where to look, not evidence: the bytes alone are hashed.
             Column("study", String(32), nullable=False, index=True),
@@ -58,14 +61,14 @@ def log_tables(metadata: MetaData) -> LogTables:
             "log_hash",
             metadata,
             Column("level", Integer, primary_key=True, autoincrement=False),
-            Column("position", Integer, primary_key=True, autoincrement=False),
+            Column("position", COUNT, primary_key=True, autoincrement=False),
             Column("hash", LargeBinary(HASH_BYTES), nullable=False),
             sqlite_with_rowid=False,
         ),
         Table(
             "log_checkpoint",
             metadata,
-            Column("size", Integer, primary_key=True, autoincrement=False),
+            Column("size", COUNT, primary_key=True, autoincrement=False),
             Column("note", Text, nullable=False),
         ),
     )
@@ -76,19 +79,7 @@ def create_log(connection: Connection) -> None:
     metadata = MetaData()
     log_tables(metadata)
     metadata.create_all(connection, checkfirst=False)
-    for table in metadata.sorted_tables:
-        same = " AND ".join(f"{column.name} = NEW.{column.name}" for column in table.primary_key)
-        # REPLACE deletes without asking the authorizer and without the DELETE trigger; it does fire this one.
-        connection.exec_driver_sql(
-            f"CREATE TRIGGER {table.name}_once BEFORE INSERT ON {table.name} "
-            f"WHEN EXISTS (SELECT 1 FROM {table.name} WHERE {same}) "
-            "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
-        )
-        for operation in ("UPDATE", "DELETE"):
-            connection.exec_driver_sql(
-                f"CREATE TRIGGER {table.name}_no_{operation.lower()} BEFORE {operation} ON {table.name} "
-                "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
-            )
+    protect(connection, metadata)
 
 
 def drop_log(connection: Connection) -> None:
@@ -96,6 +87,7 @@ def drop_log(connection: Connection) -> None:
     metadata = MetaData()
     log_tables(metadata)
     metadata.drop_all(connection, checkfirst=False)
+    unprotect(connection)
 
 
 @cache
@@ -213,8 +205,8 @@ def entries(connection: Connection, tables: LogTables, start: int = 0) -> Iterat
         start = rows[-1][0] + 1
 
 
-def _found(value: bytes | None) -> bytes:
-    if value is None:
+def _found(value: object) -> bytes:
+    if not isinstance(value, bytes):
         raise AuditError(
             "A hash of the audit log is missing.", remedy="Run `sojourn audit verify`, and restore the latest backup."
         )

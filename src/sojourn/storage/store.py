@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from sojourn.audit.entry import Entry
 from sojourn.audit.receipt import Receipt
@@ -32,6 +32,7 @@ from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.storage.engine import READ_ONLY, in_transaction, touch
 from sojourn.storage.guard import Attempt, Mode, alarm_of, used_for
 from sojourn.storage.journal import Head, Journal
+from sojourn.storage.outcome import Unreadable, undone, unknown, unwritten
 
 T = TypeVar("T")
 
@@ -68,7 +69,8 @@ class _Batch:
 class Store:
     """Opens on a migrated database; verifies that the latest checkpoint matches the stored tree, else AuditError.
 
-    clock: the present time, with its time zone. patience: seconds that a write waits for its turn.
+    clock: the present time, with its time zone. patience: seconds that a write waits for its turn, and that a commit
+    whose answer was lost is looked for.
     Close it to drain what is queued; it also closes the engine's connections.
     """
 
@@ -127,14 +129,17 @@ class Store:
         return result
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """Run a query on a read-only connection, which sees one committed state."""
+        """Run a query on a read-only connection, which sees one committed state.
+
+        Unreadable where the database does not answer.
+        """
         options = {READ_ONLY: True}
         try:
             with self._engine.connect() as connection, used_for(connection.execution_options(**options), Mode.READING):
                 return query(connection)
         except OperationalError as error:
-            raise AuditError(
-                "The database cannot be read now.", remedy="Check that its disk is there and not full."
+            raise Unreadable(
+                "The database cannot be read now.", remedy="Check that it is there and its disk not full; try again."
             ) from error
 
     def receipt(self, index: int) -> Receipt:
@@ -267,6 +272,7 @@ class Store:
         batch = _Batch(first=self._head.size)
         reported: Counter[Attempt] = Counter()
         began = time.perf_counter()
+        appended: Head | None = None
         try:
             with self._transaction() as connection:
                 head = self._journal.follow(connection, self._head)
@@ -275,18 +281,21 @@ class Store:
                     self._perform(connection, job, batch)
                 reported = self._report_attempts(batch)
                 if batch.encoded:
-                    head = self._journal.append(connection, head, batch.encoded)
-            self._head = head
+                    head = appended = self._journal.append(connection, head, batch.encoded)
         except BaseException as error:
-            self._answer_all(jobs, batch, error)
-            return
+            stands = appended is not None and self._stands(appended)
+            if appended is None or not stands:
+                self._answer_all(jobs, batch, unknown if stands is None else undone, error)
+                return
+            head = appended
         took = time.perf_counter() - began
+        self._head = head
         with self._wake:
             self._attempts -= reported
         for job, result, index in batch.stand:
             job.answer.set_result((result, index))
         for job, problem in batch.failed:
-            job.answer.set_exception(_unwritten(problem))
+            job.answer.set_exception(unwritten(problem))
         with contextlib.suppress(Exception):  # who watches cannot stop the writer
             self.watching(took, len(batch.stand), batch.encoded)
 
@@ -300,6 +309,21 @@ class Store:
                 # Whatever state an action left the connection in, closing it undoes the transaction.
                 connection.invalidate()
                 raise
+
+    def _stands(self, appended: Head) -> bool | None:
+        """Whether a commit that failed, or whose answer was lost, happened after all; None where nobody can tell yet.
+
+        Whoever has the turn after it sees how it ended: the transaction in doubt kept the turn until then.
+        """
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                with self._transaction() as connection:
+                    return self._journal.holds(connection, appended)
+            except Exception:
+                if time.monotonic() >= until:
+                    return None
+                time.sleep(0.1)
 
     def _perform(self, connection: Connection, job: _Job, batch: _Batch) -> None:
         """Run one job in its own savepoint."""
@@ -348,33 +372,24 @@ class Store:
             raise AuditError("An audit entry is too long.", remedy="Log hashes and names, not contents.")
         return encoded
 
-    def _answer_all(self, jobs: list[_Job], batch: _Batch, error: BaseException) -> None:
-        """The transaction is undone: a job that failed by itself hears why, all others that nothing happened."""
+    def _answer_all(
+        self, jobs: list[_Job], batch: _Batch, failure: Callable[[BaseException], AuditError], error: BaseException
+    ) -> None:
+        """No job stands: one that failed by itself hears why, all others what became of the transaction."""
         own = {id(job): problem for job, problem in batch.failed}
         for job in jobs:
             if job.answer.done() or not (job.answer.running() or job.answer.set_running_or_notify_cancel()):
                 continue
-            job.answer.set_exception(_unwritten(own[id(job)]) if id(job) in own else _lost(error))
+            job.answer.set_exception(unwritten(own[id(job)]) if id(job) in own else failure(error))
 
     def _open(self) -> Head:
         try:
             with self._engine.begin() as connection, used_for(connection, Mode.OWNER):
                 return self._journal.load(connection)
-        except OperationalError as error:
+        except BaseException as error:
+            self._engine.dispose()
+            if not isinstance(error, OperationalError | ProgrammingError):
+                raise
             raise ConfigurationError(
                 "The database does not have the audit tables, or cannot be written.", remedy="Run the migrations first."
             ) from error
-
-
-def _lost(cause: BaseException) -> AuditError:
-    lost = AuditError(
-        "The audit log could not be written; nothing has happened.",
-        remedy="Check that the disk is not full, and run `sojourn audit verify`.",
-    )
-    lost.__cause__ = cause
-    return lost
-
-
-def _unwritten(problem: BaseException) -> BaseException:
-    """An action's own exception; what the database could not do in it, e.g. on a full disk, is the store's."""
-    return _lost(problem) if isinstance(problem, OperationalError) else problem

@@ -10,11 +10,13 @@ import threading
 from collections.abc import Callable
 
 from sojourn.errors import AuditError
+from sojourn.storage.outcome import Unreadable
 from sojourn.storage.store import Store
 
 AT_ONCE = 20_000
 """Entries of a log that is verified before the program starts, about 0.1 ms each; a longer one is while it runs."""
 EVERY = 6 * 3600.0
+SOON = 60.0  # after a server did not answer
 
 
 class Verifier:
@@ -30,7 +32,7 @@ class Verifier:
         self._pause = every
 
     def start(self) -> None:
-        """AuditError where a log that is not too long does not verify; then go on in a thread."""
+        """AuditError where a log that is not too long does not verify or cannot be read; then go on in a thread."""
         if self._store.size > self._at_once:
             self._pause = 0.0
         elif (error := self._verified()) is not None:
@@ -44,7 +46,11 @@ class Verifier:
     def _run(self) -> None:
         while not self._closing.wait(self._pause):
             self._pause = self._every
-            error = self._verified()
+            try:
+                error = self._verified()
+            except Unreadable:
+                self._pause = min(SOON, self._every)
+                continue
             if error is not None and not self._closing.is_set():
                 self._store.stop(error)
                 self._tell(str(error))
@@ -53,6 +59,8 @@ class Verifier:
     def _verified(self) -> AuditError | None:
         try:
             report = self._store.verify()
+        except Unreadable:  # which says nothing about the log
+            raise
         except Exception as error:  # a page that cannot be read, say
             problems = f"it cannot be read ({type(error).__name__})"
         else:
