@@ -1,6 +1,6 @@
 """A toy party: one table beside its audit log. Run as a program, it writes until it is killed.
 
-Usage: python toy_program.py DATABASE KEYFILE
+Usage: python toy_program.py DATABASE KEYFILE [NAME]
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def counts(connection: Connection) -> tuple[int, int]:
 
 if __name__ == "__main__":
     with open_store(sys.argv[1], PrivateKey.load(Path(sys.argv[2]))) as store:
+        mine = "".join(f"{word}." for word in sys.argv[3:])
         first = store.read(counts)[0]
         for number in range(first, first + 100_000):
-            store.write(entry(f"thing {number}"), adding(f"thing {number}"))
-            print(number, flush=True)
+            store.write(entry(f"thing {mine}{number}"), adding(f"thing {mine}{number}"))
+            print(f"{mine}{number}", flush=True)

@@ -137,7 +137,9 @@ class Store:
         try:
             with self._engine.connect() as connection, used_for(connection.execution_options(**options), Mode.READING):
                 return query(connection)
-        except OperationalError as error:
+        except DBAPIError as error:
+            if not is_the_databases(error):
+                raise
             raise Unreadable(
                 "The database cannot be read now.", remedy="Check that it is there and its disk not full; try again."
             ) from error
