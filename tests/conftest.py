@@ -15,10 +15,7 @@ import duckdb
 import pytest
 
 TESTS = Path(__file__).parent
-sys.path.insert(0, str(TESTS))
-
-from postgresql_server import postgresql  # noqa: E402, F401, RUF100 - a fixture
-
+sys.path.insert(0, str(TESTS))  # for the modules that tests of several folders share
 NOUNS = {"analysis", "statistics", "disclosure", "audit", "cohort", "study", "identity", "governance"}
 FORBIDDEN = (
     "socket.",
@@ -71,3 +68,11 @@ def nouns_stay_pure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     yield
     _watching = False
     assert not _attempts, f"a noun touched the world: {', '.join(_attempts)}"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Any]:
+    """One private PostgreSQL server for all tests of this process; skipped where there is none to start."""
+    from postgresql_server import served
+
+    yield from served()

@@ -165,9 +165,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Server]:
-    """One server for all tests of this process; skipped where there is none to start."""
+def served() -> Iterator[Server]:
+    """A server for as long as it is needed; skips where there is none to start."""
     pytest.importorskip("psycopg", reason="the driver for PostgreSQL is not installed: pip install sojourn[postgresql]")
     binaries = programs()
     if binaries is None:

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from sojourn.audit.entry import Entry
 from sojourn.audit.receipt import Receipt
@@ -32,7 +32,7 @@ from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.storage.engine import READ_ONLY, in_transaction, touch
 from sojourn.storage.guard import Attempt, Mode, alarm_of, used_for
 from sojourn.storage.journal import Head, Journal
-from sojourn.storage.outcome import Unreadable, undone, unknown, unwritten
+from sojourn.storage.outcome import Unreadable, is_the_databases, undone, unknown, unwritten
 
 T = TypeVar("T")
 
