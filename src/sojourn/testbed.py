@@ -54,6 +54,7 @@ class Federation:
     rules: a disclosure policy for every site, or by site; default: the product's own. person: the column that names a
     person; where a table lacks it each row is one person. sandbox: where nodes compute; default: in this process.
     clock: UTC seconds; of everyone, or by site and "hub", while those not named have this machine's.
+    databases: the URL of a PostgreSQL database for each site and "hub"; default: SQLite files.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Federation:
         person: str = "person_id",
         sandbox: Callable[[], Sandbox] = InProcess,
         clock: Clock | Mapping[str, Clock] = time.time,
+        databases: Callable[[str], str] = lambda party: "",
     ) -> None:
         self.notes = ["Dictionaries were derived from the data, and every site approved this process's key."]
         self.folder = Path(tempfile.mkdtemp(prefix="sojourn-testbed-"))
@@ -73,6 +75,7 @@ class Federation:
         try:
             clocks = clock if isinstance(clock, Mapping) else dict.fromkeys(("hub", *sites), clock)
             self._clock = clocks.get("hub", time.time)
+            self._databases = databases
             self.hub = self._open_hub()
             for site, tables in sites.items():
                 policy = rules.get(site) if isinstance(rules, Mapping) else rules
@@ -88,7 +91,7 @@ class Federation:
     def _open_hub(self) -> Hub:
         folder = self.folder / "hub"
         folder.mkdir(mode=0o700)
-        home = HubHome(folder, NAME, "localhost", 0)
+        home = HubHome(folder, NAME, "localhost", 0, self._databases("hub"))
         PrivateKey.generate().save(home.log_key)
         hub = hub_program.open_hub(home, self._clock)
         hub.start()
@@ -106,7 +109,8 @@ class Federation:
         sandbox: Callable[[], Sandbox],
         clock: Clock,
     ) -> Node:
-        home = node_program.create(self.folder / "nodes" / site, site, least_sites=1)
+        folder = self.folder / "nodes" / site
+        home = node_program.create(folder, site, least_sites=1, database=self._databases(site))
         node = node_program.open_node(home, clock, policy=policy, openings=Openings(home, sandbox()))
         for table, source in tables.items():
             path = _file(source, home.folder / f"{table}.parquet")

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect
 
 from sojourn.errors import ConfigurationError
-from sojourn.storage import migrate
+from sojourn.storage import migrate, postgresql
 from sojourn.storage.engine import open_engine
 
 PACKAGE = "toy_migrations"
@@ -111,6 +114,58 @@ def test_an_upgrade_that_fails_half_way_leaves_nothing(engine, tmp_path, monkeyp
     assert migrate.current(engine) == "0002"
 
 
+HALF_WAY = """
+import os, sys
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "0003", "0002"
+def upgrade():
+    op.create_table("more", sa.Column("x", sa.Integer))
+    op.add_column("thing", sa.Column("size", sa.Integer))
+    op.execute("UPDATE thing SET size = 1")
+    if "WAIT_HALF_WAY" in os.environ:
+        print("half way", flush=True)
+        sys.stdin.read()
+def downgrade():
+    op.drop_table("more")
+    with op.batch_alter_table("thing") as batch:
+        batch.drop_column("size")
+"""
+UPGRADE = """
+import sys
+from sojourn.storage import migrate, postgresql
+migrate.open_migrated(sys.argv[1], None, "toy_half").dispose()
+"""
+
+
+def test_a_migration_that_is_killed_half_way_leaves_nothing_and_runs_again(databases, toy, key, tmp_path, monkeypatch):
+    database = databases.toy()
+    with toy.open_store(database, key) as store:
+        store.write(toy.entry("a"), toy.adding("a"))
+    monkeypatch.syspath_prepend(tmp_path)
+    copied(tmp_path, "toy_half")
+    (tmp_path / "toy_half" / "0003_more.py").write_text(HALF_WAY)
+    environment = os.environ | {"WAIT_HALF_WAY": "1", "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, "-c", UPGRADE, database]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as child:
+        assert child.stdout.readline() == "half way\n"
+        child.kill()
+    with toy.open_store(database, key) as store:
+        assert (store.read(toy.names), store.verify().ok) == ({"a"}, True)
+    engine = open_engine(database)
+    assert migrate.current(engine) == "0002"
+    assert "more" not in schema(engine)
+    migrate.upgrade(engine, "toy_half")
+    assert migrate.current(engine) == "0003"
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT name, size FROM thing").all() == [("a", 1)]
+    migrate.downgrade(engine, "toy_half", "0002")
+    engine.dispose()
+    with toy.open_store(database, key) as store:
+        assert (store.read(toy.names), store.verify().ok) == ({"a"}, True)
+
+
 def test_a_newer_database_is_refused(engine, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     migrate.upgrade(engine, copied(tmp_path, "toy_newer", "CREATE TABLE more (x INTEGER)"))
@@ -124,3 +179,13 @@ def test_a_revision_that_is_not_there_is_refused(engine):
     migrate.upgrade(engine, PACKAGE)
     with pytest.raises(ConfigurationError, match="revision"):
         migrate.downgrade(engine, PACKAGE, "9999")
+
+
+def test_a_database_that_another_program_holds_is_not_waited_for_for_ever(on_postgresql, toy, monkeypatch):
+    """PostgreSQL's own words; SQLite's are the same at opening."""
+    monkeypatch.setitem(postgresql._SETTINGS, "lock_timeout", "50")
+    url = on_postgresql.empty()
+    engine = open_engine(url)
+    with engine.begin(), pytest.raises(ConfigurationError, match="Another program has the database"):
+        migrate.open_migrated(url, None, PACKAGE)
+    engine.dispose()

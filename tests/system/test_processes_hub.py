@@ -40,10 +40,10 @@ OPEN = {("GET", "/v1/health"), ("GET", "/v1/log/checkpoint")}
 class Door:
     """A hub in this process with three sites that we play ourselves, and a clock that we turn."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str = "") -> None:
         self.now = NOW
         folder.mkdir(mode=0o700)
-        home = HubHome(folder, NAME, "localhost", 0)
+        home = HubHome(folder, NAME, "localhost", 0, database)
         PrivateKey.generate().save(home.log_key)
         self.home = home
         self.hub = hub_program.open_hub(home, lambda: self.now, abort_after=5.0)
@@ -130,9 +130,10 @@ class Door:
         self.hub.close()
 
 
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    made = Door(tmp_path / "hub")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
+    on_server = request.param == "postgresql"
+    made = Door(tmp_path / "hub", request.getfixturevalue("postgresql").database() if on_server else "")
     yield made
     made.close()
 

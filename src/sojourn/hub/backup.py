@@ -23,7 +23,9 @@ FILES = ("hub.yaml", "log.key", "log.key.pub", *(f"authority/{name}" for name in
 
 def party(home: HubHome) -> Party:
     """Whose home it is, for the keeping."""
-    return Party("hub", home.folder, home.name, Database(home.database), home.log_key)
+    return Party(
+        "hub", home.folder, home.name, Database(home.database or home.database_file, home.password_file), home.log_key
+    )
 
 
 def back_up(folder: Path, target: Path, seal: Seal) -> Kept:

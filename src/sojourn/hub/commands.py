@@ -31,6 +31,12 @@ Passphrase = Annotated[Path | None, typer.Option("--passphrase-file", help="A fi
 Identity = Annotated[Path | None, typer.Option("--identity", help="The file of the age key that it is sealed to.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Do not seal it: whoever has the file has the keys in it.")]
 HERE = Path("hub")
+DatabaseUrl = Annotated[
+    str, typer.Option("--database", help="A PostgreSQL database's URL, without a password. Default: a file in --home.")
+]
+PasswordFile = Annotated[
+    Path | None, typer.Option("--database-password-file", help="The file that holds its password; default: ~/.pgpass.")
+]
 
 
 @app.command()
@@ -40,18 +46,35 @@ def init(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8443,
     dns: Annotated[list[str] | None, typer.Option(help="Further names of this machine, for its certificate.")] = None,
+    database: DatabaseUrl = "",
+    database_password_file: PasswordFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a hub: keys, certificate authority, store.
 
     Example: sojourn hub init --name heart.example.org --host 0.0.0.0 --dns hub.heart.example.org
     """
-    made = program.create(home, name, host, port, dns or [])
+    made = program.create(home, name, host, port, dns or [], database, database_password_file)
     answer(
         {"home": str(made.folder), "name": name},
         as_json,
         [f"A hub for {name} is ready in {home}.", f"Next: sojourn hub start --home {home}"],
     )
+
+
+@app.command()
+def migrate(
+    database: Annotated[str, typer.Option(help="The database's URL with the role that owns its tables.")],
+    database_password_file: PasswordFile = None,
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a PostgreSQL database up to date as the owner of its tables, where the hub's own role may not.
+
+    Example: sojourn hub migrate --database postgresql://owner@db.example.org/hub
+    """
+    revision = program.migrate(home, database, database_password_file)
+    answer({"revision": revision}, as_json, [f"The database is at revision {revision}."])
 
 
 @app.command()

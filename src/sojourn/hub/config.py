@@ -29,6 +29,16 @@ class HubHome:
     port: Annotated[int, Field(ge=0, le=65535)] = setting(
         "The port that the hub listens on; 0 takes any free one.", example=8443
     )
+    database: str = setting(
+        "The hub's database: the URL of a PostgreSQL database of its own; empty for the SQLite file in this folder.",
+        example="postgresql://sojourn@db.example.org:5432/hub?sslmode=verify-full",
+        default="",
+    )
+    database_password_file: str = setting(
+        "The file that holds the password for this URL, readable by its owner only; empty where ~/.pgpass has it.",
+        example="database.password",
+        default="",
+    )
 
     metrics: Annotated[str, Field(pattern=ADDRESS, description="an address with its port")] | None = setting(
         "Where Prometheus may fetch the hub's metrics over plain HTTP; off where it is absent.",
@@ -48,9 +58,14 @@ class HubHome:
         settings.check(self, SETTINGS)
 
     @property
-    def database(self) -> Path:
-        """The hub's store."""
+    def database_file(self) -> Path:
+        """The hub's SQLite file, where no other database is set."""
         return self.folder / "hub.db"
+
+    @property
+    def password_file(self) -> Path | None:
+        """Where the database's password is, if in a file of its own; a relative name is in this folder."""
+        return self.folder / self.database_password_file if self.database_password_file else None
 
     @property
     def log_key(self) -> Path:

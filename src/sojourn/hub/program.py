@@ -25,7 +25,7 @@ from sojourn.operations.readiness import NOT_RUNNING
 from sojourn.operations.readiness import REASONS as READY_REASONS
 from sojourn.storage.engine import open_engine
 from sojourn.storage.lock import HomeLock
-from sojourn.storage.migrate import upgrade
+from sojourn.storage.migrate import migrate_as_owner, open_migrated
 from sojourn.storage.safekeeping import hands
 from sojourn.storage.verifier import Verifier
 from sojourn.versions import advice
@@ -39,13 +39,27 @@ MIGRATIONS = "sojourn.hub.migrations"
 GRACE = 3  # seconds that requests in hand may take when the hub ends
 
 
-def create(folder: Path, name: str, host: str, port: int, names: list[str]) -> HubHome:
-    """A new hub: its keys, its certificate authority, its empty store. ConfigurationError where there is one."""
+def create(
+    folder: Path,
+    name: str,
+    host: str,
+    port: int,
+    names: list[str],
+    database: str = "",
+    password_file: Path | None = None,
+) -> HubHome:
+    """A new hub: its keys, its certificate authority, its empty store. ConfigurationError where there is one.
+
+    database: the URL of a PostgreSQL database that can be reached now; empty: an SQLite file in the folder.
+    """
     if (folder / "hub.yaml").exists():
         raise ConfigurationError("There is a hub here already.", remedy="Use it, or choose another --home.")
+    secret = str(password_file.resolve()) if password_file else ""
+    if database:
+        open_engine(database, password_file).dispose()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    home = HubHome(folder.resolve(), name, host, port)
+    home = HubHome(folder.resolve(), name, host, port, database, secret)
     home.authority.mkdir(mode=0o700)
     create_authority(home.authority)
     issue_server(home.authority, sorted({host, *names}))
@@ -64,11 +78,17 @@ def renew(home: HubHome, names: list[str]) -> list[str]:
 
 def open_hub(home: HubHome, clock: Callable[[], float] = time.time, abort_after: float = ABORT_AFTER) -> Hub:
     """The hub of this home, its store brought up to date; not started. abort_after: see `Studies`."""
-    engine = open_engine(home.database)
-    upgrade(engine, MIGRATIONS)
+    engine = open_migrated(home.database or home.database_file, home.password_file, MIGRATIONS)
     key = PrivateKey.load(home.log_key)
     store = HubStore(engine, metadata, key, home.name, lambda: datetime.fromtimestamp(clock(), UTC))
     return Hub(store, clock, abort_after, home.folder)
+
+
+def migrate(folder: Path, owner: str, password_file: Path | None = None) -> str:
+    """Bring the PostgreSQL database of a hub that is stopped up to date as the owner of its tables; the revision."""
+    home = HubHome.load(folder)
+    with HomeLock(home.folder):
+        return migrate_as_owner(owner, password_file, MIGRATIONS, home.database)
 
 
 class HubProgram:

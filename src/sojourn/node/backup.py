@@ -32,7 +32,13 @@ SNAPSHOTS = "datasets/*/*.duckdb"
 
 def party(home: NodeHome) -> Party:
     """Whose home it is, for the keeping."""
-    return Party("node", home.folder, log_of(home.site), Database(home.database), home.log_key)
+    return Party(
+        "node",
+        home.folder,
+        log_of(home.site),
+        Database(home.database or home.database_file, home.password_file),
+        home.log_key,
+    )
 
 
 def back_up(folder: Path, target: Path, seal: Seal, data: bool = True) -> Kept:

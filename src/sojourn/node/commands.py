@@ -35,6 +35,12 @@ Passphrase = Annotated[Path | None, typer.Option("--passphrase-file", help="A fi
 Identity = Annotated[Path | None, typer.Option("--identity", help="The file of the age key that it is sealed to.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Do not seal it: whoever has the file has the keys in it.")]
 HERE = Path("node")
+DatabaseUrl = Annotated[
+    str, typer.Option("--database", help="A PostgreSQL database's URL, without a password. Default: a file in --home.")
+]
+PasswordFile = Annotated[
+    Path | None, typer.Option("--database-password-file", help="The file that holds its password; default: ~/.pgpass.")
+]
 
 
 @app.command()
@@ -43,13 +49,15 @@ def init(
     home: Home = HERE,
     sandbox: Annotated[str, typer.Option(help="`bubblewrap`, or `none` on your own responsibility.")] = "bubblewrap",
     least_sites: Annotated[int, typer.Option(help="The smallest number of sites that this one computes with.")] = 3,
+    database: DatabaseUrl = "",
+    database_password_file: PasswordFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a node: its keys and its empty store.
 
     Example: sojourn node init --site Cleveland
     """
-    program.create(home, site, sandbox, least_sites)
+    program.create(home, site, sandbox, least_sites, database, database_password_file)
     lines = [
         f"A node for {site} is ready in {home}.",
         f"Next: sojourn node join LINE --home {home}   (the line is from `sojourn hub invite`)",
@@ -73,6 +81,21 @@ def join(
         f"Next: sojourn node start --home {home}",
     ]
     answer({"site": joined.site, "hub": joined.hub}, as_json, lines)
+
+
+@app.command()
+def migrate(
+    database: Annotated[str, typer.Option(help="The database's URL with the role that owns its tables.")],
+    database_password_file: PasswordFile = None,
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a PostgreSQL database up to date as the owner of its tables, where the node's own role may not.
+
+    Example: sojourn node migrate --database postgresql://owner@db.example.org/node
+    """
+    revision = program.migrate(home, database, database_password_file)
+    answer({"revision": revision}, as_json, [f"The database is at revision {revision}."])
 
 
 @app.command()

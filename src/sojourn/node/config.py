@@ -50,6 +50,16 @@ class NodeHome:
         default=dict,
         always_written=True,
     )
+    database: str = setting(
+        "The node's database: the URL of a PostgreSQL database of its own; empty for the SQLite file in this folder.",
+        example="postgresql://sojourn@db.example.org:5432/node?sslmode=verify-full",
+        default="",
+    )
+    database_password_file: str = setting(
+        "The file that holds the password for this URL, readable by its owner only; empty where ~/.pgpass has it.",
+        example="database.password",
+        default="",
+    )
 
     metrics_file: str = setting(
         "A file for node_exporter's textfile collector, written anew every 15 s; for the custodian's monitoring alone.",
@@ -65,9 +75,14 @@ class NodeHome:
         site_name(self.site)
 
     @property
-    def database(self) -> Path:
-        """The node's store: approvals, runs, releases, ledger, log."""
+    def database_file(self) -> Path:
+        """The node's SQLite file, where no other database is set."""
         return self.folder / "node.db"
+
+    @property
+    def password_file(self) -> Path | None:
+        """Where the database's password is, if in a file of its own; a relative name is in this folder."""
+        return self.folder / self.database_password_file if self.database_password_file else None
 
     @property
     def key(self) -> Path:

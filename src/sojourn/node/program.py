@@ -28,7 +28,7 @@ from sojourn.operations.logs import SILENT, Log
 from sojourn.operations.readiness import NOT_RUNNING, REASONS
 from sojourn.storage.engine import open_engine
 from sojourn.storage.lock import HomeLock
-from sojourn.storage.migrate import upgrade
+from sojourn.storage.migrate import migrate_as_owner, open_migrated
 from sojourn.storage.safekeeping import hands
 from sojourn.storage.verifier import Verifier
 from sojourn.storage.witnessing import Peer
@@ -44,14 +44,28 @@ STARTING = 20.0  # seconds that a node may take to start, or a command to end, b
 PATIENCE = 60.0  # seconds that one request may take; longer than the longest poll
 
 
-def create(folder: Path, site: str, sandbox: str = "bubblewrap", least_sites: int = 3) -> NodeHome:
-    """A new node: its keys and its empty store. ConfigurationError where there is one."""
+def create(
+    folder: Path,
+    site: str,
+    sandbox: str = "bubblewrap",
+    least_sites: int = 3,
+    database: str = "",
+    password_file: Path | None = None,
+) -> NodeHome:
+    """A new node: its keys and its empty store. ConfigurationError where there is one.
+
+    database: the URL of a PostgreSQL database that can be reached now; empty: an SQLite file in the folder.
+    """
     if (folder / SETTINGS).exists():
         raise ConfigurationError("There is a node here already.", remedy="Use it, or choose another --home.")
+    secret = str(password_file.resolve()) if password_file else ""
+    if database:
+        open_engine(database, password_file).dispose()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     chosen: Any = sandbox  # the settings judge it
-    home = NodeHome(folder.resolve(), site, sandbox=chosen, least_sites=least_sites)
+    words = {"sandbox": chosen, "least_sites": least_sites}
+    home = NodeHome(folder.resolve(), site, database=database, database_password_file=secret, **words)
     PrivateKey.generate().save(home.key)
     PrivateKey.generate().save(home.log_key)
     home.save()
@@ -100,14 +114,20 @@ def open_node(
     policy: only the testbed gives one as an object; a node's own rules are data in its settings.
     """
     policy = policy or StandardPolicy(Parameters.from_dict(dict(home.rules)))
-    engine = open_engine(home.database)
-    upgrade(engine, MIGRATIONS)
+    engine = open_migrated(home.database or home.database_file, home.password_file, MIGRATIONS)
     key = PrivateKey.load(home.log_key)
     store = NodeStore(engine, metadata, key, log_of(home.site), lambda: datetime.fromtimestamp(clock(), UTC))
     node = Node(home, store, PrivateKey.load(home.key), policy, openings or Openings(home), clock)
     if home.hub:
         node.hub = Peer(home.federation, hub_log_key(home))
     return node
+
+
+def migrate(folder: Path, owner: str, password_file: Path | None = None) -> str:
+    """Bring the PostgreSQL database of a node that is stopped up to date as the owner of its tables; the revision."""
+    home = NodeHome.load(folder)
+    with HomeLock(home.folder):
+        return migrate_as_owner(owner, password_file, MIGRATIONS, home.database)
 
 
 class NodeProgram:

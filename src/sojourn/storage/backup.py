@@ -73,7 +73,7 @@ def load_database(copy: Path, database: Database) -> None:
 
 def look_at(database: Database, look: Callable[[Connection], T]) -> T:
     """Look at a whole database, after every page of it was found sound."""
-    engine = open_engine(database.where)
+    engine = open_engine(database.where, database.password_file)
     try:
         with engine.connect().execution_options(**{READ_ONLY: True}) as connection:
             if database.engine == "sqlite":

@@ -5,6 +5,8 @@ A migrations package holds nothing but revision files (`0001_first.py`, …) and
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -14,10 +16,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from sojourn.errors import ConfigurationError
-from sojourn.storage.guard import Mode, used_for
+from sojourn.storage.engine import open_engine
+from sojourn.storage.guard import READ_ONLY, Mode, used_for
+from sojourn.storage.roles import share
 
 
 def upgrade(engine: Engine, package: str) -> None:
@@ -25,13 +30,47 @@ def upgrade(engine: Engine, package: str) -> None:
 
     ConfigurationError when the database was written by a newer version than this.
     """
-    with engine.begin() as connection, used_for(connection, Mode.OWNER):
+    with _owning(engine) as connection:
         command.upgrade(_checked(connection, package), "head")
+
+
+def open_migrated(path_or_url: str | Path, password_file: Path | None, package: str) -> Engine:
+    """`open_engine`, and the database brought to the newest revision."""
+    engine = open_engine(path_or_url, password_file)
+    try:
+        upgrade(engine, package)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def migrate_as_owner(owner: str, password_file: Path | None, package: str, database: str) -> str:
+    """Bring a PostgreSQL database to the newest revision as the owner of its tables (a URL); the revision.
+
+    database: the program's own URL, whose role, where it is another one, gets the rights that it needs and no more.
+    """
+    if not database:
+        raise ConfigurationError(
+            "The database is an SQLite file.", remedy="It is brought up to date at the next start."
+        )
+    (ours, name), (role, expected) = _role_and_database(owner), _role_and_database(database)
+    if name != expected:
+        raise ConfigurationError("The owner's URL is of another database.", remedy="Let it name the program's own.")
+    engine = open_engine(owner, password_file)
+    try:
+        upgrade(engine, package)
+        if role is not None and role != ours:
+            with _owning(engine) as connection:
+                share(connection, role)
+        return str(current(engine))
+    finally:
+        engine.dispose()
 
 
 def downgrade(engine: Engine, package: str, revision: str) -> None:
     """Take the database back to an older revision (`base`: an empty one), in one transaction."""
-    with engine.begin() as connection, used_for(connection, Mode.OWNER):
+    with _owning(engine) as connection:
         config = _checked(connection, package)
         try:
             command.downgrade(config, revision)
@@ -42,7 +81,35 @@ def downgrade(engine: Engine, package: str, revision: str) -> None:
 def current(engine: Engine) -> str | None:
     """The database's revision; None before the first migration."""
     with engine.connect() as connection:
-        return revision_of(connection)
+        return revision_of(connection.execution_options(**{READ_ONLY: True}))
+
+
+@contextmanager
+def _owning(engine: Engine) -> Iterator[Connection]:
+    """A transaction that may do everything; ConfigurationError where the role may not, or others do not let go."""
+    try:
+        with engine.begin() as connection, used_for(connection, Mode.OWNER):
+            yield connection
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        if state == "42501":
+            raise ConfigurationError(
+                "This role may not change the tables of its database, which are not of this version.",
+                remedy="Run `sojourn hub migrate` or `sojourn node migrate` with the owner's --database.",
+            ) from error
+        if state == "55P03":
+            raise ConfigurationError(
+                "Another program has the database.", remedy="Wait until it has finished or stop it, and try again."
+            ) from error
+        raise
+
+
+def _role_and_database(url: str) -> tuple[str | None, str | None]:
+    try:
+        parts = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError("Not a URL.", remedy="Write it like postgresql://role@host:5432/database.") from None
+    return parts.username, parts.database
 
 
 def revision_of(connection: Connection) -> str | None:

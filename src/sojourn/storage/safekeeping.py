@@ -95,7 +95,7 @@ def hands_at_rest(party: Party, clock: Callable[[], datetime] = lambda: datetime
     """Both, for a home that no program has open. The schema stays at the revision that it has."""
 
     def write(entry: Entry) -> None:
-        engine = open_engine(party.database.where)
+        engine = open_engine(party.database.where, party.database.password_file)
         with Store(engine, MetaData(), PrivateKey.load(party.log_key), party.origin, clock) as store:
             store.write(entry, lambda connection: None)
 
