@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from federation_processes import SITES, Processes, patients, until
+from federation_processes import PROJECT, SITES, Processes, patients, until
 
 import sojourn as sj
 from sojourn.audit.receipt import Receipt
@@ -27,6 +28,7 @@ from sojourn.client.studies import Federation, Project, Run
 from sojourn.client.verification import LogIdentity
 from sojourn.errors import SojournError
 from sojourn.identity.keys import PublicKey
+from sojourn.node import program as node_program
 from sojourn.wire.administration import listens
 from sojourn.wire.requests import SignedAuth
 from sojourn.wire.transport import TransportError, https_client
@@ -127,7 +129,7 @@ class Mortals(Processes):
         self.sandbox = "none"
         self.zygote = Zygote(home / "clock")
         self.fates: dict[str, list[Point]] = {}
-        self.orders = {name: self._healthy(name) for name in ("hub", *SITES)}
+        self.orders = {name: self._healthy(name) for name in ("hub", *self.sites)}
         self.lives: dict[str, Life] = {}
         self.deaths: list[Death] = []
 
@@ -166,7 +168,7 @@ class Mortals(Processes):
         """Everything runs, nobody is doomed, and nothing is slow."""
         self.deaths.clear()
         self.fates.clear()
-        for name in ("hub", *SITES):
+        for name in ("hub", *self.sites):
             sick = self.orders.get(name, {}) != self._healthy(name)
             self.orders[name] = self._healthy(name)
             process, life = self.running[name], self.lives[name]
@@ -175,6 +177,16 @@ class Mortals(Processes):
                 process.wait()
             if process.poll() is not None:
                 self.start(name)
+
+    def remake(self, site: str) -> None:
+        """A new node by the name of one that was removed, with new keys and the same rows."""
+        self.kill(site)
+        shutil.rmtree(self.home / site)
+        node_program.create(self.home / site, site, "none", least_sites=1)
+        self.command("node", "join", str(self.hub("invite", site=site)), "--home", str(self.home / site))
+        self.add(site, "patients", patients(self.sites.index(site), 300))
+        self.node(site, "approve", project=PROJECT, key=self.key.public.hex)
+        self.start(site)
 
     def _healthy(self, name: str) -> dict[str, Any]:
         return {} if name == "hub" else {"threads": True}
@@ -188,7 +200,7 @@ class Mortals(Processes):
 
     def tend(self) -> None:
         """Restart whoever died where it was told to; anybody else's end is a failure."""
-        for name in ("hub", *SITES):
+        for name in ("hub", *self.sites):
             process = self.running[name]
             code = process.poll()
             if code is None:
@@ -218,7 +230,7 @@ class Mortals(Processes):
         except AssertionError as error:
             error.add_note(f"fates to come: {self.fates}; deaths: {self.deaths}; lives: {self.lives}")
             raise
-        for name in ("hub", *SITES):
+        for name in ("hub", *self.sites):
             self._note_progress(name)
         return found
 
@@ -292,18 +304,16 @@ class Mortals(Processes):
             state = self.hub_rows("SELECT state FROM study WHERE id = ?", run.study)[0][0]
             if state not in ENDED:
                 return ""
-            open_ = [
-                site
-                for site in SITES
-                if self.rows(site, "SELECT 1 FROM run WHERE study = ? AND ended = ''", run.study)
-                or self.rows(site, "SELECT 1 FROM release WHERE study = ? AND acknowledged = 0", run.study)
-            ]
-            return "" if open_ or any(self.fates.values()) or any(self._doomed()) else str(state)
+            doomed = [name for name, life in self.lives.items() if life.fate is not None]
+            return "" if doomed or any(self.fates.values()) or not self.at_rest(run, self.sites) else str(state)
 
         return self.tended("the study's end", over, seconds)
 
-    def _doomed(self) -> list[str]:
-        return [name for name, life in self.lives.items() if life.fate is not None]
+    def at_rest(self, run: Run, sites: Sequence[str]) -> bool:
+        """Whether these nodes have let go of a study: it is ended there, and all is acknowledged."""
+        running = "SELECT 1 FROM run WHERE study = ? AND ended = ''"
+        kept = "SELECT 1 FROM release WHERE study = ? AND acknowledged = 0"
+        return not any(self.rows(site, query, run.study) for site in sites for query in (running, kept))
 
     # ---- looking into files
 
@@ -348,6 +358,7 @@ def settled(federation: Mortals, run: Run, sites: Sequence[str] = SITES) -> None
 
     sites: those that took part to the end.
     """
+    until("the nodes' rest", lambda: federation.at_rest(run, sites))
     hub = federation.log("hub", run.study)
     kinds = Counter(entry["kind"] for entry in hub)
     assert kinds["study.submitted"] == 1 and sum(kinds[f"study.{state}"] for state in ENDED) == 1, kinds

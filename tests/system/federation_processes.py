@@ -109,6 +109,7 @@ class Processes:
     """Folders `hub` and one a site in one home; every process is ended by its own id. big: Avon has a large table."""
 
     big = True
+    sites: tuple[str, ...] = SITES
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -124,12 +125,12 @@ class Processes:
         self.start("hub")
         self.hub("add_project", name=PROJECT)
         self.hub("add_member", project=PROJECT, key=self.key.public.hex)
-        for seed, site in enumerate(SITES):
+        for seed, site in enumerate(self.sites):
             self.join(site)
             self.add(site, "patients", patients(seed, 300))
         if self.big:
             self.add("Avon", "big", patients(9, BIG_ROWS))
-        for site in SITES:
+        for site in self.sites:
             self.node(site, "approve", project=PROJECT, key=self.key.public.hex)
         self.ensure()
 
@@ -162,7 +163,7 @@ class Processes:
 
     def ensure(self) -> None:
         """Start what does not run, and wait until every site is connected."""
-        for name in ("hub", *SITES):
+        for name in ("hub", *self.sites):
             if name not in self.running or self.running[name].poll() is not None:
                 self.start(name)
         until("all sites", lambda: self.running_still() and self.connected(), 60)
@@ -176,8 +177,8 @@ class Processes:
     def connected(self) -> bool:
         """Whether every node has told the hub its tables since it was started."""
         # Asking a home whose node does not listen yet would open it ourselves, and keep the node waiting.
-        listening = all(listens(self.home / site / "admin.sock") for site in SITES)
-        return listening and all(self.node(site, "show")["connected"] for site in SITES)
+        listening = all(listens(self.home / site / "admin.sock") for site in self.sites)
+        return listening and all(self.node(site, "show")["connected"] for site in self.sites)
 
     def stop(self, name: str) -> float:
         """SIGTERM; how many seconds the end took."""

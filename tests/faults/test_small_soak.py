@@ -1,0 +1,21 @@
+"""C25, bounded: `make soak-federation` does the same with 1,000 studies, 20 nodes and five kills."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from soak import Soak
+
+
+def test_c25_forty_studies_five_nodes_two_kills_of_the_hub(tmp_path: Path) -> None:
+    federation = Soak(tmp_path, nodes=5)
+    try:
+        federation.make()
+        report = federation.soak(studies=40, restarts=2, researchers=4, seconds=100)
+    finally:
+        federation.close()
+    print(report)
+    assert report["problems"] == []
+    assert report["terminal"] == report["seen_by_researchers"] == {"completed": 40}
+    assert report["lost"] == report["doubled"] == report["not_terminal"] == report["wrong_answers"] == 0
+    assert report["releases"] == 40 * 5 and report["logs_verified"] == 6
