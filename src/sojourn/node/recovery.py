@@ -1,4 +1,4 @@
-"""After a restore from a backup: what this node said since, recalled from the hub and proven before it is believed.
+"""After a restore from a backup: what this node said since then, recalled from the hub and proven before it is used.
 
 Laws: a recalled study carries its researcher's signature, each answer this node's own, each word the hub's receipt;
 what does not verify stops the recovery. Afterwards no nonce of a recalled study admits again, and everything that left
@@ -98,7 +98,7 @@ class Recovery:
             request = Request.read(envelope) if envelope.holds() else None
         except SojournError:
             request = None
-        if request is None or request.study != past.study or request.roster.get(self.link.site) != self.key:
+        if request is None or request.study != past.study or request.roster.get(self.link.site) != self.key.hex:
             raise _refusal("holds a request that its researcher did not sign, or not for this site")
         return request, envelope.key
 

@@ -142,6 +142,10 @@ class Node:
                 "There is nothing to recover, as far as this node knows.",
                 remedy="Start the node, wait until it has asked its hub, and look at `sojourn node show`.",
             )
+        if self.witnessing.distrusts(hub.origin):
+            raise ConfigurationError(
+                "The hub's own log is under suspicion.", remedy="Decide on `node accept-log` first."
+            )
         link = self._polling.link
         counts = Recovery(self.store, link, self.key.public, self.home.folder, self._openings.open, self.clock).run()
         entry = Entry("node.recovered", "custodian", facts=counts)
