@@ -16,6 +16,7 @@ from sojourn.storage import guard
 from sojourn.storage.guard import READ_ONLY
 from sojourn.storage.sqlite_guard import Authorizer
 
+_NO_SPACE = ("SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR_SHM", "SQLITE_IOERR_WRITE")
 # The figures and their measurements: WAL with FULL lost none of 12,807 acknowledged commits to SIGKILL.
 _PRAGMAS = {
     "journal_mode": "wal",
@@ -61,6 +62,11 @@ def _require_sound(path: Path) -> None:
         if "locked" in str(error):
             raise ConfigurationError(
                 f"The database {path.name} is locked.", remedy="End the program that holds it, and try again."
+            ) from error
+        if error.sqlite_errorname.startswith(_NO_SPACE):
+            raise ConfigurationError(
+                f"The database {path.name} cannot be opened: its disk is full, or takes no writing.",
+                remedy="Make room on the disk and start again; nothing is damaged.",
             ) from error
         sound = False
     except sqlite3.DatabaseError:

@@ -88,6 +88,8 @@ class Store:
         self._patience = patience
         self._journal = Journal(metadata, log_key, origin)
         self._head = self._open()
+        # SQLite removes its shared memory with the last connection, and on a full disk could not make it again.
+        self._kept = engine.connect() if engine.dialect.name == "sqlite" else None
         self._wake = threading.Condition()
         self._queue: deque[_Job] = deque()
         self._attempts: Counter[Attempt] = Counter()
@@ -218,6 +220,8 @@ class Store:
             self._wake.notify()
         if threading.current_thread() is not self._writer:
             self._writer.join(CLOSING)
+            if self._kept is not None:
+                self._kept.close()
             self._engine.dispose()
 
     def __enter__(self) -> Self:
