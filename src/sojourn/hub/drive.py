@@ -13,7 +13,7 @@ from sojourn.analysis.variable import Variables
 from sojourn.disclosure.gate import ReceivedRelease
 from sojourn.errors import SojournError, TooFewSites
 from sojourn.messages import AskDocument
-from sojourn.study.transcript import Round, replay
+from sojourn.study.transcript import Replay, Round
 
 Recorded = Callable[[str], Mapping[str, ReceivedRelease]]
 
@@ -65,8 +65,9 @@ def drive(
         return Ended(too_few(len(names), least), (), names)
     rounds: list[Round] = []
     try:
+        told = Replay(statistic, variables)
         while True:
-            step = replay(statistic, variables, rounds)
+            step = told.state
             if isinstance(step, Estimate):
                 return Concluded(step, tuple(rounds), names)
             document = AskDocument.of(step)
@@ -77,6 +78,7 @@ def drive(
             if len(rounds) >= statistic.rounds():
                 raise RuntimeError("a coordinator asks for more rounds than it declared")
             rounds.append(Round(document.ask(), digest, {name: releases[name] for name in names}))
+            told.tell(rounds[-1])
     except SojournError as error:
         return Ended(error, tuple(rounds), names)
 

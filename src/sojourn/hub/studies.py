@@ -61,6 +61,7 @@ class Studies:
         self.log = logs.SILENT
         self._since = clock()
         self._locking = threading.Lock()
+        self._making = threading.Lock()
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self._task_of = lru_cache(maxsize=256)(self._wire)  # an ask is the same for all its sites, and never changes
 
@@ -313,7 +314,11 @@ class Studies:
     def tasks_for(self, site: str, known: set[str]) -> list[Task]:
         """The tasks of a site that it does not have in hand."""
         waiting = [task for task in self.store.waiting_of(site) if task["ask"] not in known]
-        return [self._task_of(task["study"], task["analysis"], task["ask"]) for task in waiting]
+        return [self._task(task["study"], task["analysis"], task["ask"]) for task in waiting]
+
+    def _task(self, study: str, analysis: str, ask: str) -> Task:
+        with self._making:  # its sites ask at the same moment
+            return self._task_of(study, analysis, ask)
 
     def _wire(self, study: str, analysis: str, digest: str) -> Task:
         row = self.store.study(study)

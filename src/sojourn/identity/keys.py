@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -29,7 +30,7 @@ class PublicKey:
     def from_hex(cls, text: str) -> PublicKey:
         """Read 64 hex digits, as in a .pub file."""
         try:
-            return cls(bytes.fromhex(text.strip()))
+            return _read(text.strip())
         except ValueError as error:
             raise IdentityError("Not a public key.", remedy="Use the .pub file that Sojourn wrote.") from error
 
@@ -64,6 +65,12 @@ class PublicKey:
 
     def __hash__(self) -> int:
         return hash(self.raw)
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str) -> PublicKey:
+    """The same few keys are read again with every request and release."""
+    return PublicKey(bytes.fromhex(text))
 
 
 class PrivateKey:

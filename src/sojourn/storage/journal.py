@@ -110,7 +110,8 @@ class Journal:
         """The entry at this index with its proof against the latest checkpoint; verified before it is handed out."""
         note = self.checkpoint(connection)
         signed = checkpoints.read(note, self.origin, self._key.public)
-        proof = inclusion(StoredHashes(connection, self._tables), index, signed.size)
+        hashes = fetched(connection, self._tables, lambda hashes: inclusion(hashes, index, signed.size), self._seen)
+        proof = inclusion(hashes, index, signed.size)
         data = connection.scalar(self._data, {"at": index})
         if data is None:
             raise _damaged("has lost an entry")

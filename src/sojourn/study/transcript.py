@@ -38,24 +38,38 @@ def gather(releases: Mapping[str, ReceivedRelease]) -> Gathered:
     return Gathered(total(parts.values()), parts, hidden)
 
 
-def replay(statistic: Statistic, variables: Variables, rounds: Sequence[Round]) -> Ask | Estimate:
-    """What the coordinator asks, or concludes, after these rounds; ValueError where a round does not follow."""
-    coordinator = statistic.coordinator(variables)
-    steps = {step.name: step for step in statistic.steps(variables)}
-    ask = next(coordinator)
-    for past in rounds:
-        if not same(ask, past.ask):
+class Replay:
+    """A coordinator that is told one round after the other. `state`: what it asks now, or concludes."""
+
+    def __init__(self, statistic: Statistic, variables: Variables) -> None:
+        self._steps = {step.name: step for step in statistic.steps(variables)}
+        self._coordinator = statistic.coordinator(variables)
+        self.state: Ask | Estimate = self._declared(next(self._coordinator))
+
+    def tell(self, past: Round) -> None:
+        """Go on by a round; ValueError where it does not follow from those before it."""
+        if isinstance(self.state, Estimate):
+            raise ValueError("the transcript goes on after its end")
+        if not same(self.state, past.ask):
             raise ValueError("a broadcast does not follow from the releases before it")
         try:
-            ask = coordinator.send(gather(past.releases))
+            self.state = self._declared(self._coordinator.send(gather(past.releases)))
         except StopIteration as end:
-            if past is not rounds[-1]:
-                raise ValueError("the transcript goes on after its end") from None
             estimate: Estimate = end.value
-            return estimate
-    if ask.step not in steps or not fits(ask, steps[ask.step]):
-        raise ValueError("the coordinator asks what its steps do not declare")
-    return ask
+            self.state = estimate
+
+    def _declared(self, ask: Ask) -> Ask:
+        if ask.step not in self._steps or not fits(ask, self._steps[ask.step]):
+            raise ValueError("the coordinator asks what its steps do not declare")
+        return ask
+
+
+def replay(statistic: Statistic, variables: Variables, rounds: Sequence[Round]) -> Ask | Estimate:
+    """What the coordinator asks, or concludes, after these rounds; ValueError where a round does not follow."""
+    told = Replay(statistic, variables)
+    for past in rounds:
+        told.tell(past)
+    return told.state
 
 
 def same(derived: Ask, broadcast: Ask) -> bool:
