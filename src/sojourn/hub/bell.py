@@ -1,10 +1,13 @@
-"""Wakes long polls: a thread that changed something rings, a request that waits for it hears."""
+"""Wakes long polls: a thread that changed something rings, a request that waits for it hears.
+
+Where several programs serve one hub, `relay` carries each ring to the others (`storage.notices`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -15,9 +18,21 @@ class Bell:
         self._lock = threading.Lock()
         self._waiting: dict[str, set[Listener]] = {}
         self.closed = False
+        self.relay: Callable[[Sequence[str]], None] = lambda topics: None
 
     def ring(self, *topics: str) -> None:
         """Wake everyone who listens to these topics; safe from any thread."""
+        self.sound(topics)
+        self.relay(topics)
+
+    def ring_all(self) -> None:
+        """Wake everyone here: something may have rung elsewhere unheard."""
+        with self._lock:
+            topics = list(self._waiting)
+        self.sound(topics)
+
+    def sound(self, topics: Sequence[str]) -> None:
+        """Wake those who listen in this program."""
         with self._lock:
             heard = [listener for topic in topics for listener in self._waiting.get(topic, ())]
         for listener in heard:
@@ -27,8 +42,7 @@ class Bell:
         """Wake everyone for good: the hub is about to end."""
         with self._lock:
             self.closed = True
-            topics = list(self._waiting)
-        self.ring(*topics)
+        self.ring_all()
 
     @contextmanager
     def listening(self, topic: str) -> Iterator[Listener]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +32,10 @@ from sojourn.study.lifecycle import SITE, STUDY
 Document = Mapping[str, Any]
 Key = tuple[str, str, str, str]  # of a task: study, analysis, ask, site
 LIVE = tuple(state for state in STUDY.states if state not in STUDY.terminal)
+CONTRIBUTED = SITE.move("working", "contribute")
+WITHHELD = SITE.move("waiting", "withhold")
+GIVEN_UP = SITE.move("waiting", "give up")
+SILENT = (WITHHELD, GIVEN_UP)
 
 # Statements of every round, made once: making one takes longer than SQLite takes to answer it.
 _STUDY: BindParameter[str] = bindparam("of_study")
@@ -51,6 +55,13 @@ _OF_ASK = (tasks.c.study == _STUDY, tasks.c.analysis == bindparam("of_analysis")
 _OF_TASK = (*_OF_ASK, tasks.c.site == _SITE)
 _TASK_ROW = select(tasks).where(*_OF_TASK)
 _TASK_ROWS = select(tasks).where(tasks.c.study == _STUDY).order_by(tasks.c.round, tasks.c.site)
+_ASKED = select(asks.c.digest).where(
+    asks.c.study == _STUDY, asks.c.analysis == bindparam("of_analysis"), asks.c.digest == _ASK
+)
+_STATE = select(studies.c.state).where(studies.c.id == _STUDY)
+_SILENT_SITES = select(tasks.c.site).where(
+    tasks.c.study == _STUDY, tasks.c.analysis == bindparam("of_analysis"), tasks.c.state.in_(SILENT)
+)
 _TASK_SITES = select(tasks.c.site).where(*_OF_ASK)
 _TASK_WAITS = select(tasks.c.site).where(*_OF_ASK, tasks.c.state == SITE.initial).limit(1)
 _ADD_TASK = insert(tasks)
@@ -87,6 +98,14 @@ class Settled:
 
     entry: int
     alone: bool
+
+
+class Stale(Exception):
+    """Between reading a study and writing what follows from it, a site fell out of it: nothing was written."""
+
+
+class Repeated(Exception):
+    """All of it stands already, by another thread or program: nothing was written, and nothing logged twice."""
 
 
 class HubStore(Store):
@@ -194,18 +213,25 @@ class HubStore(Store):
 
         return self.write_indexed(entry, action)[1]
 
-    def dispatch(self, ask: Document, rows: Sequence[Document], event: Document, entry: Entry) -> None:
-        """One round of one analysis, asked of all its sites at once; what exists stays as it is."""
+    def dispatch(
+        self, ask: Document, rows: Sequence[Document], fallen: Set[str], event: Document, entry: Entry
+    ) -> None:
+        """One round of one analysis, asked of these sites at once; Stale, or Repeated where all were asked before.
+
+        fallen: the sites that had dropped out of the analysis when the ask was derived.
+        """
+        study, analysis, digest = ask["study"], ask["analysis"], ask["digest"]
 
         def action(connection: Connection) -> None:
-            same = (asks.c.study == ask["study"], asks.c.analysis == ask["analysis"], asks.c.digest == ask["digest"])
-            if not connection.execute(select(asks.c.digest).where(*same)).first():
+            _demand_fresh(connection, study, analysis, fallen)
+            place = {"of_study": study, "of_analysis": analysis, "of_ask": digest}
+            if connection.execute(_ASKED, place).first() is None:
                 connection.execute(_ADD_ASK, dict(ask))
-            place = {"of_study": ask["study"], "of_analysis": ask["analysis"], "of_ask": ask["digest"]}
             asked = set(connection.scalars(_TASK_SITES, place))
-            if fresh := [dict(row) for row in rows if row["site"] not in asked]:
-                connection.execute(_ADD_TASK, fresh)
-            study = rows[0]["study"]
+            fresh = [dict(row) for row in rows if row["site"] not in asked]
+            if not fresh:
+                raise Repeated
+            connection.execute(_ADD_TASK, fresh)
             connection.execute(_START, {"of_study": study})
             _event(connection, study, event)
 
@@ -244,14 +270,18 @@ class HubStore(Store):
         except AuditError:
             self.write(entry, lambda connection: None)
 
-    def conclude(self, study: str, analysis: str, values: Document, event: Document, entry: Entry) -> None:
-        """The estimate or error of one analysis, once."""
+    def conclude(
+        self, study: str, analysis: str, values: Document, fallen: Set[str], event: Document, entry: Entry
+    ) -> None:
+        """The estimate or error of one analysis; Stale (see `dispatch`), or Repeated where it has one."""
 
         def action(connection: Connection) -> None:
+            _demand_fresh(connection, study, analysis, fallen)
             found = select(results).where(results.c.study == study, results.c.analysis == analysis)
-            if not connection.execute(found).first():
-                connection.execute(insert(results).values(study=study, analysis=analysis, **values))
-                _event(connection, study, event)
+            if connection.execute(found).first():
+                raise Repeated
+            connection.execute(insert(results).values(study=study, analysis=analysis, **values))
+            _event(connection, study, event)
 
         self.write(entry, action)
 
@@ -376,6 +406,13 @@ def removed(site: str) -> IdentityError:
         f"This key is no longer {site}'s: the site was removed.",
         remedy="Ask the hub's administrator for `sojourn hub invite SITE`, and join with a new node.",
     )
+
+
+def _demand_fresh(connection: Connection, study: str, analysis: str, fallen: Set[str]) -> None:
+    """Stale unless the study lives and exactly these sites have dropped out of the analysis."""
+    place = {"of_study": study, "of_analysis": analysis}
+    if connection.scalar(_STATE, place) not in LIVE or set(connection.scalars(_SILENT_SITES, place)) != fallen:
+        raise Stale
 
 
 def _event(connection: Connection, study: str, document: Document) -> None:

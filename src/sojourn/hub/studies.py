@@ -6,6 +6,7 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,7 +20,7 @@ from sojourn.errors import REASONS, AuditError, SojournError, StudyFailed
 from sojourn.hub.bell import Bell
 from sojourn.hub.combine import open_delivery
 from sojourn.hub.drive import Concluded, Ended, Recorded, Wanted, drive
-from sojourn.hub.store import LIVE, HubStore
+from sojourn.hub.store import CONTRIBUTED, GIVEN_UP, LIVE, SILENT, WITHHELD, HubStore, Repeated, Stale
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import (
@@ -37,10 +38,6 @@ from sojourn.study.lifecycle import SITE, STUDY
 from sojourn.study.plan import Plan
 
 ABORT_AFTER = 120.0
-CONTRIBUTED = SITE.move("working", "contribute")
-WITHHELD = SITE.move("waiting", "withhold")
-GIVEN_UP = SITE.move("waiting", "give up")
-SILENT = (WITHHELD, GIVEN_UP)
 KINDS = {CONTRIBUTED: "round.answered", WITHHELD: "round.refused"}  # of the log entry about a settled task
 RECALLED = 20  # studies in one answer to a node that recalls what it said
 
@@ -76,17 +73,26 @@ class Studies:
     def advance(self, study: str) -> None:
         """Ask what can be asked now, conclude what can be concluded."""
         with self._lock(study):
-            row = self.store.study(study)
-            if row is None or row["state"] not in LIVE:
-                return
-            question = question_of(row["request"])
-            tasks = self.store.tasks_of(study)
-            done = self.store.concluded(study)
+            while not self._advanced(study):
+                pass
+
+    def _advanced(self, study: str) -> bool:
+        """False where another program changed the study meanwhile: look again."""
+        row = self.store.study(study)
+        if row is None or row["state"] not in LIVE:
+            return True
+        question = question_of(row["request"])
+        tasks = self.store.tasks_of(study)
+        done = self.store.concluded(study)
+        try:
             for name in question.plan.analyses:
                 if name not in done and self._advance(question, name, tasks):
                     done.add(name)
-            if done == set(question.plan.analyses):
-                self._finish(study)
+        except Stale:
+            return False
+        if done == set(question.plan.analyses):
+            self._finish(study)
+        return True
 
     def _advance(self, question: Question, name: str, tasks: list[RowMapping]) -> bool:
         request = question.request
@@ -102,9 +108,9 @@ class Studies:
         state = self._driven(question, name, sites, lambda digest: answers[digest])
         if isinstance(state, Wanted):
             asked = {task["site"] for task in mine if task["ask"] == state.digest}
-            self._dispatch(request.study, name, state, [site for site in state.sites if site not in asked])
+            self._dispatch(request.study, name, state, [site for site in state.sites if site not in asked], fallen)
             return False
-        self._conclude(request.study, name, state)
+        self._conclude(request.study, name, state, fallen)
         return True
 
     def _driven(
@@ -125,7 +131,7 @@ class Studies:
         with self._locking:
             return self._locks[study]
 
-    def _dispatch(self, study: str, analysis: str, wanted: Wanted, sites: list[str]) -> None:
+    def _dispatch(self, study: str, analysis: str, wanted: Wanted, sites: list[str], fallen: set[str]) -> None:
         if not sites:
             return
         now = self.clock()
@@ -144,10 +150,11 @@ class Studies:
         rows = [{**place, "site": site, **blank} for site in sites]
         facts = {"analysis": analysis, "round": number, "step": wanted.ask.step, "ask": wanted.digest, "sites": sites}
         event = {"analysis": analysis, "round": number, "state": "asked", "sites": sites, "time": now}
-        self.store.dispatch(ask, rows, event, Entry("round.asked", "hub", study=study, facts=facts))
+        with suppress(Repeated):
+            self.store.dispatch(ask, rows, fallen, event, Entry("round.asked", "hub", study=study, facts=facts))
         self.bell.ring(f"study:{study}", *(f"site:{site}" for site in sites))
 
-    def _conclude(self, study: str, analysis: str, state: Concluded | Ended) -> None:
+    def _conclude(self, study: str, analysis: str, state: Concluded | Ended, fallen: set[str]) -> None:
         if isinstance(state, Concluded):
             estimate = json.dumps(estimate_to_dict(state.estimate))
             values = {"estimate": estimate, "error": None}
@@ -160,9 +167,9 @@ class Studies:
         values = {**values, "contributed": json.dumps(last)}
         facts = {"analysis": analysis, "outcome": word, "rounds": len(rounds), "sites": list(state.sites)}
         event = {"analysis": analysis, "state": word, "time": self.clock()}
-        self.store.conclude(
-            study, analysis, values, event, Entry("analysis.concluded", "hub", study=study, facts=facts)
-        )
+        entry = Entry("analysis.concluded", "hub", study=study, facts=facts)
+        with suppress(Repeated):
+            self.store.conclude(study, analysis, values, fallen, event, entry)
         self.bell.ring(f"study:{study}")
 
     def _finish(self, study: str) -> None:
