@@ -18,6 +18,7 @@ from sojourn.audit.entry import Entry
 from sojourn.errors import ConfigurationError, EnvelopeRefused, IdentityError, SojournError, StudyFailed
 from sojourn.hub.bell import Bell
 from sojourn.hub.metrics import BEGINS, ENDS, HubMetrics
+from sojourn.hub.presence import Presence
 from sojourn.hub.store import HubStore, removed
 from sojourn.hub.studies import ABORT_AFTER, Studies
 from sojourn.hub.tables import metadata, sites
@@ -68,12 +69,12 @@ class Hub:
         self.store = store
         self.clock = clock
         self.bell = Bell()
+        self._notices = store.notices(self.bell.sound, self.bell.ring_all)
         self.studies = Studies(store, self.bell, clock, abort_after)
         self.witnessing = Witnessing(store, metadata, "hub", recovers=False)
-        self._peers: dict[str, Peer] = {}
-        self._seen: dict[str, float] = {}
         self._ahead: dict[str, float] = {}
         self._software: dict[str, str] = {}  # as each site last said it
+        self.presence = Presence(store, clock, shared=self._notices is not None)
         self._closing = threading.Event()
         self.log: Log = SILENT
         self.ready = Readiness(store.prove, lambda: self.bell.closed or self._closing.is_set())
@@ -88,6 +89,9 @@ class Hub:
 
     def start(self) -> None:
         """Take up every study where it stood, and begin to watch deadlines."""
+        if self._notices is not None:
+            self.bell.relay = self._notices.publish
+            self._notices.start()
         self.studies.resume()
         self._ticker.start()
 
@@ -96,6 +100,8 @@ class Hub:
         self._closing.set()
         if self._ticker.is_alive():
             self._ticker.join(timeout=10)
+        if self._notices is not None:
+            self._notices.close()
         self.store.close()
 
     def _tick(self) -> None:
@@ -107,7 +113,8 @@ class Hub:
 
     def keep_deadlines(self) -> None:
         """Give up the sites that are late by their plans; the hub's clock does it at every tick."""
-        self.studies.keep_deadlines(lambda site: self._seen.get(site, 0.0))
+        self.presence.share()
+        self.studies.keep_deadlines(self.presence.last)
 
     # ---- administration
 
@@ -146,8 +153,7 @@ class Hub:
         key = PublicKey.from_hex(row["key"])
         entry = Entry("site.removed", "administrator", facts={"site": site, "key": key.id})
         self.store.remove_site(site, self.clock(), entry)
-        self._seen.pop(site, None)
-        self._peers.pop(site, None)
+        self.presence.forget(site)
         self.bell.ring(f"site:{site}")
         self.keep_deadlines()
         return key.id
@@ -251,7 +257,7 @@ class Hub:
         """
         if heard is None:
             heard = self.hear(site, message)
-        self._seen[site] = self.clock()
+        self.presence.note(site)
         ended = self.studies.ended(site, message.running, message.known)
         if message.log is None:
             tasks = [] if heard.refused else self.studies.tasks_for(site, set(message.known))
@@ -266,12 +272,10 @@ class Hub:
         return Recalled(studies=self.studies.recall(site, message.after))
 
     def _peer(self, site: str) -> Peer:
-        if site not in self._peers:  # a site's log key never changes
-            row = self.store.site(site)
-            if row is None:
-                raise StudyFailed("There is no such site.", remedy="See `sojourn hub show`.")
-            self._peers[site] = Peer(log_of(site), PublicKey.from_hex(row["log_key"]))
-        return self._peers[site]
+        row = self.store.site(site)
+        if row is None:
+            raise StudyFailed("There is no such site.", remedy="See `sojourn hub show`.")
+        return Peer(log_of(site), PublicKey.from_hex(row["log_key"]))
 
     # ---- researchers
 
@@ -297,7 +301,7 @@ class Hub:
         suspended = self.witnessing.suspended()
         for row in self.store.rows(select(sites).order_by(sites.c.name)):
             published = json.loads(row["published"])
-            online = self.clock() - self._seen.get(row["name"], 0.0) < ONLINE
+            online = self.clock() - self.presence.last(row["name"]) < ONLINE
             views.append(
                 SiteView(
                     site=row["name"],

@@ -117,3 +117,10 @@ events = Table(
     Column("number", Integer, primary_key=True),
     Column("document", Text, nullable=False),
 )
+
+presence = Table(
+    "presence",  # shared by the programs of one hub; see hub.presence
+    metadata,
+    Column("site", String(80), primary_key=True),
+    Column("seen", Float, nullable=False),
+)

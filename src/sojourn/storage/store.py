@@ -32,6 +32,7 @@ from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.storage.engine import READ_ONLY, in_transaction, touch
 from sojourn.storage.guard import Attempt, Mode, alarm_of, used_for
 from sojourn.storage.journal import Head, Journal
+from sojourn.storage.notices import Notices
 from sojourn.storage.outcome import Unreadable, is_the_databases, undone, unknown, unwritten
 
 T = TypeVar("T")
@@ -155,6 +156,10 @@ class Store:
         return self.read(
             lambda connection: self._journal.receipt(connection, self._journal.find(connection, study, kind, facts))
         )
+
+    def notices(self, hear: Callable[[list[str]], None], missed: Callable[[], None]) -> Notices | None:
+        """Words with the other programs on this database; None for SQLite, which has one program only."""
+        return Notices(self._engine, hear, missed) if self._engine.dialect.name == "postgresql" else None
 
     @property
     def origin(self) -> str:

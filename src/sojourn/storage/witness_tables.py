@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, Float, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Column, Connection, Float, LargeBinary, MetaData, String, Table, Text
 
 from sojourn.audit.tree import HASH_BYTES
+from sojourn.storage.log import COUNT
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ def witness_tables(metadata: MetaData) -> WitnessTables:
             "witness",
             metadata,
             Column("origin", String(200), primary_key=True),
-            Column("size", Integer, nullable=False),
+            Column("size", COUNT, nullable=False),
             Column("root", LargeBinary(HASH_BYTES), nullable=False),
             Column("note", Text, nullable=False),  # as the log signed it
             Column("cosignature", Text, nullable=False),  # our line below it; empty where a person accepted the state
@@ -39,7 +40,7 @@ def witness_tables(metadata: MetaData) -> WitnessTables:
             "cosignature",
             metadata,
             Column("witness", String(200), primary_key=True),
-            Column("size", Integer, nullable=False),
+            Column("size", COUNT, nullable=False),
             Column("note", Text, nullable=False),  # our checkpoint with the witness's line; empty before the first
             Column("time", Float, nullable=False),
             Column("refused", String(20), nullable=False),  # why the witness does not accept our log

@@ -31,6 +31,16 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 def serve(app: ASGIApp, host: str, port: int, *, cert: Path, key: Path, grace: int = 5) -> Server:
     """A server of HTTPS on this address, not yet started; port 0 takes a free one. grace: see `Server.stop`."""
+    return serve_on(app, listen(host, port), cert=cert, key=key, grace=grace)
+
+
+def serve_on(app: ASGIApp, listener: socket.socket, *, cert: Path, key: Path, grace: int = 5) -> Server:
+    """The same on a bound socket, which several programs may share: each connection comes to one of them."""
+    return Server(app, listener, tls=(cert, key), grace=grace)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A TCP socket bound to this address; ConfigurationError where it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends without delay only on sockets that say they are TCP; else each answer waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -42,7 +52,7 @@ def serve(app: ASGIApp, host: str, port: int, *, cert: Path, key: Path, grace: i
         raise ConfigurationError(
             f"The address {host}, port {port}, cannot be had.", remedy="Choose another port, or stop what uses it."
         ) from error
-    return Server(app, listener, tls=(cert, key), grace=grace)
+    return listener
 
 
 def serve_locally(app: ASGIApp, path: Path, grace: int = 5) -> Server:
