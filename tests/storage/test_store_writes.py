@@ -223,9 +223,10 @@ def test_who_waits_too_long_is_told_and_nothing_happens(database, toy, key):
         busy.set()
         assert go.wait(30)
 
-    with toy.open_store(database, key, patience=0.05) as store, ThreadPoolExecutor(1) as pool:
+    with toy.open_store(database, key) as store, ThreadPoolExecutor(1) as pool:
         holder = pool.submit(store.write, toy.entry("holder"), hold)
         assert busy.wait(30)
+        store._patience = 0.05
         with pytest.raises(AuditError, match="too busy"):
             store.write(toy.entry("late"), toy.adding("late"))
         go.set()
