@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 import sojourn as sj
 from sojourn.client.studies import datasets_of
-from sojourn.errors import ConfigurationError, IdentityError, SojournError
+from sojourn.errors import AuditError, ConfigurationError, IdentityError, SojournError
 from sojourn.hub import program as hub_program
 from sojourn.hub.api import application
 from sojourn.hub.config import HubHome
@@ -416,6 +416,28 @@ def test_a_combination_that_fails_ends_its_study_and_not_the_hub(
     assert door.state(study) == "failed"
     assert "could not combine" in str(door.hub.store.results_of(study)["count"]["error"])
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("step", ["dispatch", "conclude"])
+def test_a_study_goes_on_after_the_database_was_lost_between_two_of_its_steps(
+    door: Door, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def lost(*_: Any) -> None:
+        raise AuditError("The database cannot be read now.", remedy="Try again.")
+
+    def until_the_end() -> None:
+        study = door.submit(door.ada, "heart")
+        for site in SITES:
+            door.decline(site, study)
+
+    with monkeypatch.context() as planted:
+        planted.setattr(door.hub.store, step, lost)
+        with pytest.raises(ServerRefused):
+            until_the_end()
+    [row] = door.hub.store.live_studies()
+    door.wait(1.0)
+    assert door.state(row["id"]) == ("running" if step == "dispatch" else "failed")
+    assert len(door.hub.store.tasks_of(row["id"])) == len(SITES)
 
 
 def test_answers_are_sent_without_delay(tmp_path: Path) -> None:

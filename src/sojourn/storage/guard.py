@@ -20,7 +20,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 READ_ONLY = "sojourn.read_only"  # the execution option of connections that only read, and see one committed state
 LOG_TABLES = frozenset({"log_entry", "log_hash", "log_checkpoint"})
-MEMORY_TABLES = frozenset({"witness", "cosignature", "refused_checkpoint"})  # see `storage.witnessing`
+# What is remembered of others and is no act of this party: see `storage.witnessing` and `hub.presence`.
+MEMORY_TABLES = frozenset({"witness", "cosignature", "refused_checkpoint", "presence"})
 _KEY = "sojourn.guard"
 _ALARMS = "sojourn.alarm"
 
@@ -31,7 +32,7 @@ class Mode(Enum):
     ORDINARY = "ordinary"  # anything but the audit tables and the settings
     READING = "reading"  # nothing is changed
     ACTION = "action"  # as ordinary, inside a transaction that it cannot end
-    MEMORY = "memory"  # as action, and of all tables only those of what other parties signed
+    MEMORY = "memory"  # as action, and of all tables only those of what is remembered of others
     OWNER = "owner"  # the store's own appending, and migrations
 
 
