@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -15,7 +16,7 @@ from sojourn.analysis.suggestion import did_you_mean
 from sojourn.client.login import Login, load_login
 from sojourn.client.results import Results
 from sojourn.client.verification import LogIdentity, record_of
-from sojourn.errors import PlanError, SojournError, StudyFailed
+from sojourn.errors import PlanError, SojournError, StudyFailed, TransportError
 from sojourn.identity.envelope import REQUEST_TYPE, Request, sign
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import PROTOCOL, ResultsView, SiteView, StudyView, Submitted
@@ -28,7 +29,9 @@ from sojourn.wire.transport import ServerRefused, call, https_client
 
 LIFETIME = 24 * 3600
 PATIENCE = 30.0
+AWAY = 120.0  # seconds that a hub may be away in the middle of a study, e.g. for an upgrade
 ENDED = ("completed", "failed", "cancelled")
+T = TypeVar("T")
 Progress = Callable[[Mapping[str, Any]], None]
 
 
@@ -133,15 +136,16 @@ class Project:
         envelope = sign(REQUEST_TYPE, request.encode(), federation.key)
         answer = Submitted.model_validate(_call(federation.client, "POST", "/v1/studies", envelope.to_dict()))
         federation.log.verify(answer.receipt)
-        return Run(federation, answer.study)
+        return Run(federation, answer.study, met=True)
 
 
 class Run:
-    """A submitted study."""
+    """A submitted study. met: the hub has answered about it, so that a silence now is an interruption."""
 
-    def __init__(self, federation: Federation, study: str) -> None:
+    def __init__(self, federation: Federation, study: str, met: bool = False) -> None:
         self.federation = federation
         self.study = study
+        self._met = met
 
     def view(self, since: int = 0, wait: float = 0.0) -> StudyView:
         """Where it stands, with its events from number `since` on."""
@@ -149,11 +153,15 @@ class Run:
         return StudyView.model_validate(_call(self.federation.client, "GET", path))
 
     def events(self, timeout: float | None = None) -> Iterator[dict[str, Any]]:
-        """Progress as it comes, until the study ends; StudyFailed after `timeout` seconds without an end."""
+        """Progress as it comes, until the study ends; StudyFailed after `timeout` seconds without an end.
+
+        A hub that restarts meanwhile is waited for, up to `AWAY` seconds each time.
+        """
         until = None if timeout is None else time.monotonic() + timeout
         since = 0
         while True:
-            seen = self.view(since, wait=20.0 if until is None else min(20.0, max(0.0, until - time.monotonic())))
+            wait = 20.0 if until is None else min(20.0, max(0.0, until - time.monotonic()))
+            seen = self._patiently(partial(self.view, since, wait), until)
             yield from seen.events
             since += len(seen.events)
             if seen.state in ENDED and not seen.events:
@@ -172,13 +180,33 @@ class Run:
 
     def results(self) -> Results:
         """The results of an ended study, checked here: signatures, transcript, estimates, log proofs."""
-        document = _call(self.federation.client, "GET", f"/v1/studies/{self.study}/results")
+        path = f"/v1/studies/{self.study}/results"
+        document = self._patiently(lambda: _call(self.federation.client, "GET", path))
         view = ResultsView.model_validate(document)
         if view.study.state not in ENDED:
             raise StudyFailed("The study has not ended yet.", remedy="Wait for it: `sojourn study watch STUDY`.")
         if view.study.state == "cancelled":
             raise StudyFailed("The study was cancelled.", remedy="Submit the plan again if it is still needed.")
         return Results(record_of(view, self.federation.log, self.federation.key.public))
+
+    def _patiently(self, look: Callable[[], T], until: float | None = None) -> T:
+        """Look, which changes nothing, again and again while a hub that was met before is away."""
+        end = time.monotonic() + AWAY
+        if until is not None:
+            end = min(end, until)
+        pause = 0.1
+        while True:
+            try:
+                seen = look()
+            except TransportError as error:
+                refused = isinstance(error, ServerRefused) and error.status != 503
+                if refused or not self._met or time.monotonic() + pause > end:
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, 5.0)
+            else:
+                self._met = True
+                return seen
 
     def cancel(self) -> bool:
         """Stop the study at the hub and at every node; False where it had ended."""

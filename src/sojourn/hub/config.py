@@ -39,7 +39,9 @@ class HubHome:
         example="database.password",
         default="",
     )
-
+    workers: Annotated[int, Field(ge=1, le=64)] = setting(
+        "How many programs serve the hub on this machine; more than one needs PostgreSQL.", example=4, default=1
+    )
     metrics: Annotated[str, Field(pattern=ADDRESS, description="an address with its port")] | None = setting(
         "Where Prometheus may fetch the hub's metrics over plain HTTP; off where it is absent.",
         example="127.0.0.1:9464",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, delete, insert, select
 
+from sojourn.audit.entry import Entry
 from sojourn.hub.store import HubStore
 from sojourn.hub.tables import presence
 
@@ -52,13 +53,14 @@ class Presence:
         with self._lock:
             own, self._own = self._own, {}
         if own:
-            self._store.jot(lambda connection: ((), _tell(connection, own)))
+            self._store.jot(lambda connection: _tell(connection, own))
         rows = self._store.rows(select(presence.c.site, presence.c.seen))
         with self._lock:
             for row in rows:
                 self._seen[row["site"]] = max(row["seen"], self._seen.get(row["site"], 0.0))
 
 
-def _tell(connection: Connection, seen: dict[str, float]) -> None:
+def _tell(connection: Connection, seen: dict[str, float]) -> tuple[tuple[Entry, ...], None]:
     connection.execute(delete(presence).where(presence.c.site.in_(sorted(seen))))
     connection.execute(insert(presence), [{"site": site, "seen": seen[site]} for site in sorted(seen)])
+    return (), None

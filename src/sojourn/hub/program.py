@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from sojourn.hub.service import Hub
 from sojourn.hub.store import HubStore
 from sojourn.hub.studies import ABORT_AFTER
 from sojourn.hub.tables import metadata
+from sojourn.hub.workers import Workers
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.operations.exposition import Exposition
 from sojourn.operations.logs import SILENT, Log
@@ -33,7 +36,7 @@ from sojourn.wire.address import Address
 from sojourn.wire.administration import administer, administration, listens
 from sojourn.wire.authorities import create_authority, issue_server
 from sojourn.wire.reach import read_certificate
-from sojourn.wire.serving import Server, serve, serve_locally
+from sojourn.wire.serving import Server, listen, serve_locally, serve_on
 
 MIGRATIONS = "sojourn.hub.migrations"
 GRACE = 3  # seconds that requests in hand may take when the hub ends
@@ -95,6 +98,10 @@ class HubProgram:
     """A served hub: HTTPS for nodes and researchers, a local socket for its administrator."""
 
     def __init__(self, home: HubHome, log: Log = SILENT) -> None:
+        if home.workers > 1 and not home.database:
+            raise ConfigurationError(
+                "Several workers need a PostgreSQL database.", remedy="Set `database`, or leave `workers` at 1."
+            )
         self._lock = HomeLock(home.folder)
         self.home = home
         self.log = log
@@ -102,8 +109,10 @@ class HubProgram:
         self.hub.tell(log)
         self.verifier = Verifier(self.hub.store, lambda words: log.error("log.damaged"))
         self._metrics: Exposition | None = None
-        certificate, key = home.authority / "server.pem", home.authority / "server.key"
-        self.server: Server = serve(application(self.hub), home.host, home.port, cert=certificate, key=key, grace=GRACE)
+        listener = listen(home.host, home.port)
+        command = ("hub", "work", "--home", str(home.folder), "--socket", str(listener.fileno()))
+        self._workers = Workers(command, home.workers - 1, [listener.fileno()])
+        self.server: Server = _serve(home, self.hub, listener)
         local = administration(functions(home, self.hub, self.address))
         self.local: Server = serve_locally(local, home.socket, grace=1)
 
@@ -124,6 +133,7 @@ class HubProgram:
         self.verifier.start()
         self.hub.start()
         self.server.start()
+        self._workers.start()
         self.local.start()
         if self.home.metrics is not None:
             beyond = self.home.metrics_beyond_loopback
@@ -139,6 +149,7 @@ class HubProgram:
         began = time.monotonic()
         self.hub.bell.close()
         self.log.info("program.ending")
+        self._workers.stop()
         self.server.stop()
         self.local.stop()
         self.verifier.close()
@@ -147,6 +158,26 @@ class HubProgram:
         self.hub.close()
         self._lock.release()
         self.log.info("program.ended", seconds=round(time.monotonic() - began, 3))
+
+
+def work(home: HubHome, number: int, log: Log = SILENT) -> None:
+    """Serve the hub beside its program, on the inherited socket of this number, until standard input ends."""
+    hub = open_hub(home)
+    hub.tell(log)
+    server = _serve(home, hub, socket.socket(fileno=number))
+    hub.start()
+    server.start()
+    log.info("program.started", own=__version__)
+    sys.stdin.buffer.read()
+    hub.bell.close()
+    server.stop()
+    hub.close()
+    log.info("program.ended")
+
+
+def _serve(home: HubHome, hub: Hub, listener: socket.socket) -> Server:
+    certificate, key = home.authority / "server.pem", home.authority / "server.key"
+    return serve_on(application(hub), listener, cert=certificate, key=key, grace=GRACE)
 
 
 def versions(hub: Hub, site: str) -> dict[str, str]:

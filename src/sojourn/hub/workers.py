@@ -5,27 +5,22 @@ Each worker ends with the program that started it: its standard input is a pipe 
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
-
-from sojourn.hub.api import application
-from sojourn.hub.config import HubHome
-from sojourn.hub.program import open_hub
-from sojourn.wire.serving import serve_on
+from collections.abc import Sequence
 
 PARTING = 15.0  # seconds that a worker may take to end
 PAUSE = 1.0  # seconds before a worker that died is started again
+LOOK = 0.2
 
 
 class Workers:
-    """count: how many there are beside the program itself; one that dies is started again."""
+    """command: what starts one. count: how many there are; one that dies is started again. sockets: they inherit."""
 
-    def __init__(self, home: HubHome, listener: socket.socket, count: int) -> None:
-        self._home = home
-        self._listener = listener
+    def __init__(self, command: Sequence[str], count: int, sockets: Sequence[int]) -> None:
+        self._command = [sys.executable, "-m", "sojourn", *command]
+        self._sockets = sockets
         self._closing = threading.Event()
         self._threads = [
             threading.Thread(target=self._keep, name=f"hub-worker-{place}", daemon=True) for place in range(count)
@@ -45,8 +40,10 @@ class Workers:
 
     def _keep(self) -> None:
         while not self._closing.is_set():
-            process = self._spawn()
-            while process.poll() is None and not self._closing.wait(0.2):
+            process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=self._sockets
+            )
+            while process.poll() is None and not self._closing.wait(LOOK):
                 pass
             assert process.stdin is not None
             process.stdin.close()
@@ -56,24 +53,3 @@ class Workers:
                 process.kill()
                 process.wait()
             self._closing.wait(PAUSE)
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        number = self._listener.fileno()
-        command = [sys.executable, "-m", "sojourn", "hub", "work", "--home", str(self._home.folder)]
-        return subprocess.Popen(
-            [*command, "--socket", str(number)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[number]
-        )
-
-
-def work(folder: Path, number: int) -> None:
-    """Be one worker, on the inherited socket of this number, until standard input ends."""
-    home = HubHome.load(folder)
-    hub = open_hub(home)
-    certificate, key = home.authority / "server.pem", home.authority / "server.key"
-    server = serve_on(application(hub), socket.socket(fileno=number), cert=certificate, key=key)
-    hub.start()
-    server.start()
-    sys.stdin.buffer.read()
-    hub.bell.close()
-    server.stop()
-    hub.close()
