@@ -237,6 +237,11 @@ class Shown(Message):
     remembers: Note | None
     refused: Word | None
 
+    @property
+    def size(self) -> int:
+        """The size that the checkpoint states, before it is verified; -1 where it states none."""
+        return stated_size(self.checkpoint)
+
 
 class Greeting(Question):
     """A node asks how it stands with the hub (`sojourn node doctor`); it takes no work by it."""
@@ -288,6 +293,7 @@ class Delivery(Question):
     ask: Digest
     sealed: Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$")] | None = None
     reason: Word | None = None
+    log: Shown | None = None  # which holds the answer or reason, so that a receipt is given only for what is witnessed
 
     @model_validator(mode="after")
     def _one(self) -> Delivery:
@@ -297,9 +303,13 @@ class Delivery(Question):
 
 
 class Acknowledgement(Reply):
-    """The hub's receipt: its log entry with inclusion proof and signed checkpoint."""
+    """The hub's receipt: its log entry with inclusion proof and signed checkpoint.
 
-    receipt: Document
+    None where the hub does not accept the log that came with the delivery: `log` says what it remembers of it.
+    """
+
+    receipt: Document | None
+    log: Shown | None = None
 
 
 class Recall(Message):
@@ -420,3 +430,9 @@ class ResultsView(Reply):
 def log_of(site: str) -> str:
     """The origin of a site's log."""
     return f"{site}.node"
+
+
+def stated_size(note: str) -> int:
+    """The size that a checkpoint states, before it is verified; -1 where it states none."""
+    words = note.split("\n", 2)
+    return int(words[1]) if len(words) == 3 and re.fullmatch("[0-9]{1,18}", words[1]) else -1

@@ -246,7 +246,9 @@ def test_many_threads_cannot_roll_a_memory_back(parties):
         start.wait()
         for size in sizes[number % 3 :: 2] * 2:
             remembered = hub.memory().get("Avon.node", {"size": 0})["size"]
-            proof = [value.hex() for value in consistency(hashes, remembered, size)] if remembered <= size else []
+            if remembered > size:  # it would be a rollback
+                continue
+            proof = [value.hex() for value in consistency(hashes, remembered, size)]
             shown = Shown(checkpoint=notes[size], old=remembered, proof=proof, remembers=None, refused=None)
             heard = hub.witnessing.hear(Peer("Avon.node", key.public), shown)
             if not heard.refused:
@@ -261,7 +263,7 @@ def test_many_threads_cannot_roll_a_memory_back(parties):
         thread.join()
     assert not wrong
     assert hub.memory()["Avon.node"]["size"] == max(accepted)
-    assert len(set(accepted)) > 3
+    assert len(set(accepted)) > 3 and not hub.witnessing.suspended()
 
 
 class Hashes(dict):
@@ -310,7 +312,7 @@ def test_two_that_suspect_each_other_do_not_grow_each_others_logs(parties):
     node.grow(9), hub.grow(9)
     exchange(node, hub), exchange(node, hub)
     for liar, other in (parties, parties[::-1]):
-        lie = sign(Checkpoint(liar.origin, liar.size(), bytes(32)), KEYS[liar.origin])
+        lie = sign(Checkpoint(liar.origin, 9, bytes(32)), KEYS[liar.origin])
         shown = liar.witnessing.show(other.origin).model_copy(update={"checkpoint": lie})
         assert other.witnessing.hear(liar.peer, shown).refused == "fork"
     sizes = node.size(), hub.size()

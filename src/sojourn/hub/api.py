@@ -19,7 +19,7 @@ from sojourn.hub import views
 from sojourn.hub.measured import REASON, Measured
 from sojourn.hub.service import Hub
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import Acknowledgement, Delivery, Greeting, Join, Poll, Publish, Recall, Work
+from sojourn.messages import Delivery, Greeting, Join, Poll, Publish, Recall, Work
 from sojourn.wire.requests import Nonces, RequestRefused, target, verify
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -158,10 +158,10 @@ def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
                 await run_in_threadpool(hub.demand_site, site, key)
 
     @app.post("/v1/sites/{site}/deliveries")
-    async def deliver(site: str, request: Request) -> Acknowledgement:
+    async def deliver(site: str, request: Request) -> Response:
         key, message = await node(request, site, Delivery)
-        receipt = await run_in_threadpool(hub.studies.deliver, site, key, message)
-        return Acknowledgement(receipt=receipt)
+        acknowledgement = await run_in_threadpool(hub.deliver, site, key, message)
+        return Response(acknowledgement.model_dump_json(exclude_unset=True), media_type="application/json")
 
     @app.post("/v1/sites/{site}/recall")
     async def recall(site: str, request: Request) -> Any:

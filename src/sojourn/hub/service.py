@@ -26,6 +26,8 @@ from sojourn.identity.envelope import MAX_LIFETIME, Envelope, Request
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import (
     PROTOCOL,
+    Acknowledgement,
+    Delivery,
     Document,
     Federation,
     Join,
@@ -266,6 +268,14 @@ class Hub:
         tasks = self.studies.tasks_for(site, set(message.known)) if trusted else []
         log = self.witnessing.show(log_of(site), heard.since)
         return Work(tasks=tasks, ended=ended, time=self.clock(), log=log, software=__version__)
+
+    def deliver(self, site: str, key: PublicKey, message: Delivery) -> Acknowledgement:
+        """Take an answer or reason, and witness the log that holds it first: no receipt for what could be undone."""
+        heard = self.witnessing.hear(self._peer(site), message.log)
+        if heard.refused:
+            log = self.witnessing.show(log_of(site), heard.since) if message.log is not None else None
+            return Acknowledgement(receipt=None, log=log)
+        return Acknowledgement(receipt=self.studies.deliver(site, key, message))
 
     def recall(self, site: str, message: Recall) -> Recalled:
         """What a site once said, for a node that was restored from a backup and has to know it again."""

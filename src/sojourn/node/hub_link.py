@@ -62,12 +62,18 @@ class HubLink:
         message = Poll(protocol=PROTOCOL, software=__version__, known=known, running=running, wait=wait, log=log)
         return Work.model_validate(self._call(f"/v1/sites/{self.site}/poll", message))
 
-    def deliver(self, message: Delivery) -> Receipt:
-        """Hand over a sealed answer or a reason; the hub's receipt proves that it is in its log, else AuditError."""
+    def deliver(self, message: Delivery) -> tuple[Receipt | None, Shown | None]:
+        """Hand over a sealed answer or a reason; the hub's receipt proves that it is in its log, else AuditError.
+
+        None and the hub's word on our log where that log is not accepted: then nothing was taken.
+        """
         document = self._call(f"/v1/sites/{self.site}/deliveries", message)
-        receipt = Receipt.from_dict(Acknowledgement.model_validate(document).receipt)
+        acknowledgement = Acknowledgement.model_validate(document)
+        if acknowledgement.receipt is None:
+            return None, acknowledgement.log
+        receipt = Receipt.from_dict(acknowledgement.receipt)
         receipt.verify(self.federation, self.log_key)
-        return receipt
+        return receipt, None
 
     def recall(self, after: str) -> list[PastStudy]:
         """What this site once said in the next studies after this one; its receipts are not verified yet."""

@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from sojourn import __version__
 from sojourn.audit.entry import Entry
-from sojourn.messages import Delivery, Publish, Work
+from sojourn.audit.receipt import Receipt
+from sojourn.errors import AuditError
+from sojourn.messages import Delivery, Publish, Shown
 from sojourn.node.hub_link import HubLink
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
@@ -61,6 +63,7 @@ class Polling:
         self._sending = threading.Lock()
         self._unsent = 0  # failures to hand over since the last success
         self._troubles: dict[str, str] = {}
+        self._showing = threading.Lock()
         self._since: int | None = None  # the size of our log that the hub remembers
         self._held = witnessing.distrusts(link.peer.origin)
         self._turned = threading.Event()  # a person decided something about a log
@@ -128,11 +131,15 @@ class Polling:
             self._send_again.clear()
             self._resend()
         self.runner.expire()
-        shown = self.witnessing.show(self.link.peer.origin, self._since)
+        shown, sent = self._show()
         work = self.link.poll(self.runner.known(), self.store.live_runs(), LONGEST_POLL, shown)
         self._heed(work.software)
         self._compare_clocks(self._clock() - work.time)
-        if self._closing.is_set() or not self._trusted(work):
+        held = self._hear(work.log, sent)
+        if held and (work.tasks or work.ended):  # a hub that is not believed would answer at once, again and again
+            self._turned.wait(HELD)
+        self._turned.clear()
+        if held or self._closing.is_set():
             return
         for study, how in work.ended.items():
             self.runner.end(study, how)
@@ -148,20 +155,29 @@ class Polling:
         self._troubles["clock"] = words = words.replace("The sender's", "This machine's")
         self._journal("", f"{words} Remedy: Set both by a time server.")
 
-    def _trusted(self, work: Work) -> bool:
-        """Witness the hub's log before anything that it says is believed: no task of a suspected hub, no end either."""
-        heard = self.witnessing.hear(self.link.peer, work.log)
-        self._since = heard.since if work.log is not None else None
+    def _show(self) -> tuple[Shown, int]:
+        """Our log for the hub, and its size. What is sent is taken to arrive; where it does not, the hub says so."""
+        with self._showing:
+            shown = self.witnessing.show(self.link.peer.origin, self._since)
+            self._since = max(shown.old, shown.size)
+            return shown, self._since
+
+    def _hear(self, shown: Shown | None, sent: int) -> str:
+        """Witness the hub's log before anything that it says is believed; why nothing is taken, empty where it is.
+
+        sent: the size of our log that the message had which is answered. Later ones may still be on their way.
+        """
+        heard = self.witnessing.hear(self.link.peer, shown)
+        with self._showing:
+            if shown is not None and (heard.since < sent or self._since == sent):
+                self._since = heard.since
         held = "behind" if heard.behind else heard.refused
         if held != self._held:
             self._journal("", _WORDS.get(held, f"The log that the hub shows is not accepted: {held}."))
-            if self._held and not held:
+            if not held:
                 self._send_again.set()
             self._held = held
-        if held and (work.tasks or work.ended):
-            self._turned.wait(HELD)
-        self._turned.clear()
-        return not held
+        return held
 
     def _heed(self, software: str) -> None:
         """Say once that the hub's version differs; ConfigurationError where it is too far from ours."""
@@ -207,12 +223,23 @@ class Polling:
         sealed = None if row["sealed"] is None else bytes(row["sealed"]).hex()
         reason = row["reason"] if sealed is None else None
         message = Delivery(study=study, analysis=analysis, ask=ask, sealed=sealed, reason=reason)
-        with self._sending:
-            receipt = self.link.deliver(message)
+        receipt = self._acknowledged(message) or self._acknowledged(message)
+        if receipt is None:
+            raise AuditError("The hub does not accept this node's log.", remedy="See `sojourn node show`.")
         self.witnessing.compare(self.link.peer, receipt.checkpoint)
         facts = {"analysis": analysis, "ask": ask, "hub_entry": receipt.index}
         entry = Entry("release.acknowledged", f"node:{self.link.site}", study=study, facts=facts)
         self.store.acknowledge((study, analysis, ask), json.dumps(receipt.to_dict()), entry)
+
+
+    def _acknowledged(self, message: Delivery) -> Receipt | None:
+        """Hand over with the log that holds it; None where the hub remembers another size of it than was thought."""
+        with self._sending:
+            shown, sent = self._show()
+            receipt, log = self.link.deliver(message.model_copy(update={"log": shown}))
+        if receipt is None and self._hear(log, sent):
+            raise AuditError("Nothing is handed over now.", remedy="See `sojourn node show`.")
+        return receipt
 
 
 def _pause(failures: int) -> float:

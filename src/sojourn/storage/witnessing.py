@@ -23,7 +23,7 @@ from sojourn.audit.entry import Entry
 from sojourn.audit.witness import Memory, Reason, Refused, cosigned, judge, verified
 from sojourn.errors import AuditError, ConfigurationError
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import Shown
+from sojourn.messages import Shown, stated_size
 from sojourn.storage.store import Store
 from sojourn.storage.witness_tables import witness_tables
 
@@ -147,7 +147,7 @@ class Witnessing:
         Of another size it says nothing here: a later one is proven at the next exchange, an earlier one may be late.
         """
         mine = self._store.read(lambda connection: self._memory(connection, peer.origin))
-        if mine is None or _size_of(note) != mine["size"]:
+        if mine is None or stated_size(note) != mine["size"]:
             return
         checkpoint = verified({peer.origin: peer.key}, note)
 
@@ -319,7 +319,7 @@ class Witnessing:
         if known is not None and known[0] == note:
             return _Claim(known[1])
         try:
-            size = _size_of(note)
+            size = stated_size(note)
             own = self._store.read(lambda connection: self._store.log.signed_at(connection, size))
             if own is None or not note.startswith(own):
                 size = checkpoints.read(note, self._store.origin, self._store.public_key).size
@@ -405,9 +405,3 @@ def _memory_of(row: RowMapping | None, origin: str) -> Memory:
 
 def _unrecovered(theirs: RowMapping | None) -> bool:
     return theirs is not None and theirs["ahead"] is not None and theirs["ahead"] != theirs["recovered"]
-
-
-def _size_of(note: str) -> int:
-    """The size that a note states, before it is verified; -1 where it states none."""
-    words = note.split("\n", 2)
-    return int(words[1]) if len(words) == 3 and words[1].isascii() and words[1].isdigit() and len(words[1]) < 19 else -1
