@@ -231,7 +231,6 @@ class Polling:
         entry = Entry("release.acknowledged", f"node:{self.link.site}", study=study, facts=facts)
         self.store.acknowledge((study, analysis, ask), json.dumps(receipt.to_dict()), entry)
 
-
     def _acknowledged(self, message: Delivery) -> Receipt | None:
         """Hand over with the log that holds it; None where the hub remembers another size of it than was thought."""
         with self._sending:
