@@ -69,7 +69,7 @@ def _require_sound(path: Path) -> None:
                 remedy="Make room on the disk and start again; nothing is damaged.",
             ) from error
         sound = False
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # what SQLite says of damage may hold damaged names
         sound = False
     if not sound:
         raise ConfigurationError(
