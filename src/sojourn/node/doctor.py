@@ -43,6 +43,11 @@ NAMES = (
 )
 _PROBE = ("-m", "sojourn.node.probe")
 _RECOVER = "After a restore: run `sojourn node recover`, then tell the hub's administrator."
+_NO_WORKER = (
+    "Allow user namespaces for the node's user (sysctl kernel.unprivileged_userns_clone=1, or an AppArmor profile for "
+    "bwrap), and let nothing cover /proc (systemd's ProtectProc= and the like); or configure `sandbox: none` and take "
+    "the responsibility."
+)
 _PERSONS = 23
 _PATIENCE = 60.0
 
@@ -207,14 +212,7 @@ def check_connectivity(home: NodeHome, visit: Visit) -> Finding:
 def check_sandbox(chosen: str) -> Finding:
     """A worker starts in the sandbox and computes, and the ways out of it are shut."""
     sandbox: Sandbox = PlainProcess(program=_PROBE) if chosen == "none" else Bubblewrap(program=_PROBE)
-    try:
-        said = probe(sandbox)
-    except SiteRefused as error:
-        raise SandboxUnavailable(
-            "No worker starts in the sandbox.",
-            remedy="Allow user namespaces for the node's user (sysctl kernel.unprivileged_userns_clone=1, or an "
-            "AppArmor profile for bwrap), or configure `sandbox: none` and take the responsibility.",
-        ) from error
+    said = probe(sandbox)
     if said.verdict == "ok" and chosen == "none":
         return warning(
             "Computations run without a sandbox; they start and compute, with bounded memory and time.",
@@ -224,7 +222,10 @@ def check_sandbox(chosen: str) -> Finding:
 
 
 def probe(sandbox: Sandbox, limits: Limits | None = None) -> Finding:
-    """Start the probe in this sandbox, let it compute, and judge what it could do; SiteRefused where it cannot."""
+    """Start the probe in this sandbox, let it compute, and judge what it could do.
+
+    SandboxUnavailable where it does not start. It sees no data, so what it says may be shown.
+    """
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
         session = sandbox.start(Path(folder) / "job")
@@ -235,6 +236,12 @@ def probe(sandbox: Sandbox, limits: Limits | None = None) -> Finding:
             [step] = Count().steps({})
             answer = session.ask({"local": {"analysis": "n", "step": step.name, "broadcast": {}}}, _PATIENCE)
             found = session.ask({"examine": None}, _PATIENCE)
+        except SiteRefused as error:
+            session.close()
+            said = (session.job / "worker.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise SandboxUnavailable(
+                f"No worker starts in the sandbox ({said[-1][:200] if said else 'it said nothing'}).", remedy=_NO_WORKER
+            ) from error
         finally:
             session.close()
     partial = Partial.from_dict(answer["partial"]) if "partial" in answer else None
