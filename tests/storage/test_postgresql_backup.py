@@ -1,60 +1,32 @@
-"""Copies of a PostgreSQL database while others write, by a server of the test's own."""
+"""Copies of a PostgreSQL database while others write; a hub on PostgreSQL, backed up and restored."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, make_url, text
 
 from sojourn.errors import ConfigurationError
+from sojourn.hub import backup as hub_backup
+from sojourn.hub import doctor
+from sojourn.hub.config import HubHome
+from sojourn.hub.program import HubProgram, create, migrate, open_hub
 from sojourn.storage.backup import Database, copy_database, load_database
-
-BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path("/nowhere"))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Path]:
-    """The folder of the socket of a fresh server that listens on nothing else."""
-    if not (BIN / "initdb").exists():
-        pytest.skip("PostgreSQL is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # a socket's path must be short
-    user: list[str] = []
-    if os.geteuid() == 0:
-        user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        shutil.chown(folder, "postgres", "postgres")
-    data = str(folder / "data")
-    words = f"-k {folder} -c listen_addresses= -c fsync=off -c shared_buffers=16MB"
-    try:
-        init = [str(BIN / "initdb"), "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "--no-instructions"]
-        subprocess.run([*user, *init], check=True, capture_output=True, cwd=folder)
-        start = [str(BIN / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", words, "start"]
-        subprocess.run([*user, *start], check=True, stdout=subprocess.DEVNULL, cwd=folder)
-        yield folder
-        subprocess.run([*user, str(BIN / "pg_ctl"), "-D", data, "-m", "fast", "stop"], check=True, capture_output=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def database(server: Path, name: str) -> Database:
-    """A new, empty database."""
-    subprocess.run([str(BIN / "createdb"), "-h", str(server), "-U", "postgres", name], check=True)
-    return Database(f"postgresql://postgres@/{name}?host={server}")
+from sojourn.storage.migrate import migrate_as_owner, revision_of
+from sojourn.storage.sealing import Key, Seal
 
 
 def things(connection: Connection) -> int:
-    return int(connection.scalar(text("SELECT count(*) FROM thing")))
+    return int(connection.scalar(text("SELECT count(*) FROM thing")) or 0)
 
 
-def test_a_copy_is_the_state_that_was_looked_at(server: Path, tmp_path: Path) -> None:
-    """Somebody writes between the snapshot and the dump: neither the copy nor the look has it."""
-    first, second = database(server, "first"), database(server, "second")
-    engine = create_engine(first.url)
+def test_a_copy_is_the_state_that_was_looked_at(postgresql: Any, tmp_path: Path) -> None:
+    """Somebody writes between the snapshot and the end of the dump: neither the copy nor the look has it."""
+    first, second, third = (Database(postgresql.database()) for _ in range(3))
+    engine = create_engine(make_url(str(first.where)).set(drivername="postgresql+psycopg"))
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE thing (name text PRIMARY KEY)"))
         connection.execute(text("INSERT INTO thing SELECT 'thing ' || n FROM generate_series(1, 1000) n"))
@@ -69,16 +41,65 @@ def test_a_copy_is_the_state_that_was_looked_at(server: Path, tmp_path: Path) ->
     assert copy_database(first, tmp_path / "copy", look) == 1000
     busy.commit()
     busy.close()
+    engine.dispose()
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
     load_database(tmp_path / "copy", second)
-    other = create_engine(second.url)
-    with other.connect() as connection:
-        assert things(connection) == 1000
+    assert postgresql.run("SELECT count(*) FROM thing", make_url(str(second.where)).database) == [(1000,)]
     with pytest.raises(ConfigurationError, match="not empty"):
         load_database(tmp_path / "copy", second)
     data = (tmp_path / "copy").read_bytes()
     (tmp_path / "cut").write_bytes(data[: len(data) // 2])
     with pytest.raises(ConfigurationError, match="could not be copied"):
-        load_database(tmp_path / "cut", database(server, "third"))
-    engine.dispose()
-    other.dispose()
+        load_database(tmp_path / "cut", third)
+    assert postgresql.run("SELECT 1 FROM pg_class WHERE relname = 'thing'", make_url(str(third.where)).database) == []
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_hub_on_postgresql_comes_back(postgresql: Any, tmp_path: Path, running: bool) -> None:
+    """Also where the hub's role owns nothing: it may read all that a backup holds."""
+    role = f"program_{running}".lower()
+    postgresql.run(f"CREATE ROLE {role} LOGIN")
+    owner, fresh = postgresql.database(), postgresql.database()
+    ours = postgresql.url(make_url(owner).database, role=role)
+    home = create(tmp_path / "hub", "wards.test", "127.0.0.1", 0, [], ours)
+    migrate(home.folder, owner)
+    hub = open_hub(home)
+    hub.add_project("wards")
+    hub.close()
+    end: Callable[[], None] = lambda: None  # noqa: E731
+    if running:
+        program = HubProgram(home)
+        program.start()
+        end = program.stop
+    try:
+        kept = hub_backup.back_up(home.folder, tmp_path / "hub.tar", Seal.plain())
+    finally:
+        end()
+    assert kept.manifest.engine == "postgresql"
+    with pytest.raises(ConfigurationError, match="not empty"):
+        hub_backup.restore(tmp_path / "hub.tar", Key(), tmp_path / "again")
+    manifest = hub_backup.restore(tmp_path / "hub.tar", Key(), tmp_path / "again", fresh)
+    assert manifest.digest == kept.manifest.digest
+    restored = HubHome.load(tmp_path / "again")
+    assert restored.database == fresh
+    for check in ("database", "log"):
+        [found] = [one for one in doctor.examine(restored.folder) if one.check == check]
+        assert found.verdict == "ok", found
+    hub = open_hub(restored)
+    try:
+        assert hub.store.checkpoint() == manifest.checkpoint
+        hub.add_project("more")
+        with pytest.raises(ConfigurationError, match="already"):
+            hub.add_project("wards")
+    finally:
+        hub.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "hub", "hub.tar"]
+
+
+def test_a_role_that_owns_nothing_may_copy_all_of_a_node(postgresql: Any, tmp_path: Path) -> None:
+    """Its ledger counts by a sequence, which a dump reads too."""
+    postgresql.run("CREATE ROLE custodian LOGIN")
+    owner = postgresql.database()
+    ours = postgresql.url(make_url(owner).database, role="custodian")
+    revision = migrate_as_owner(owner, None, "sojourn.node.migrations", ours)
+    assert copy_database(Database(ours), tmp_path / "copy", revision_of) == revision

@@ -78,7 +78,7 @@ def test_every_file_of_a_home_is_kept_or_made_anew(wards: LocalFederation) -> No
         home = wards.home(name)
         kept = {home / file for file in hub_backup.FILES}
         if name != "hub":
-            kept = {*node_backup._files(home, True), home / node_backup.REGISTER}
+            kept = {*node_backup._files(NodeHome.load(home), True), home / node_backup.REGISTER}
         found = {path for path in home.rglob("*") if not path.is_dir() and "jobs" not in path.parts}
         assert {str(path.relative_to(home)) for path in found - kept} <= anew
         assert all(path.is_file() for path in kept)

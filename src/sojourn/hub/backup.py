@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -37,17 +38,30 @@ def back_up(folder: Path, target: Path, seal: Seal) -> Kept:
         return _back_up(home, target, seal, safekeeping.hands_at_rest(party(home)))
 
 
-def restore(source: Path, key: Key, folder: Path) -> Manifest:
-    """A new hub's home out of an archive; ConfigurationError, IdentityError or AuditError, and no home, otherwise."""
-    return safekeeping.restore(source, key, folder, "hub", _admit)
+def restore(source: Path, key: Key, folder: Path, database: str = "", password_file: Path | None = None) -> Manifest:
+    """A new hub's home out of an archive; ConfigurationError, IdentityError or AuditError, and no home, otherwise.
+
+    database: the URL of an empty PostgreSQL database that it is to use from now on; else the one of its settings.
+    """
+    return safekeeping.restore(source, key, folder, "hub", lambda stage: _admit(stage, database, password_file))
 
 
 def _back_up(home: HubHome, target: Path, seal: Seal, hands: Hands) -> Kept:
-    return safekeeping.back_up(party(home), target, seal, hands, lambda: [home.folder / name for name in FILES])
+    return safekeeping.back_up(party(home), target, seal, hands, lambda: _files(home))
 
 
-def _admit(stage: Path) -> Party:
+def _files(home: HubHome) -> list[Path]:
+    secret = home.password_file
+    own = [secret] if secret is not None and secret.parent == home.folder and secret.is_file() else []
+    return [*(home.folder / name for name in FILES), *own]
+
+
+def _admit(stage: Path, database: str, password_file: Path | None) -> Party:
     home = HubHome.load(stage)
+    if database:
+        secret = str(password_file.resolve()) if password_file else ""
+        home = replace(home, database=database, database_password_file=secret)
+        home.save()
     if lost := [name for name in FILES if not (stage / name).is_file()]:
         raise ConfigurationError(f"The backup has no {lost[0]}.", remedy="Take another one.")
     PrivateKey.load(home.log_key)

@@ -250,13 +250,18 @@ def restore(
     home: Annotated[Path, typer.Option("--home", help="The new home; it must not be there yet.")],
     identity: Identity = None,
     passphrase_file: Passphrase = None,
+    database: Annotated[
+        str, typer.Option(help="The URL of a new, empty PostgreSQL database, to be used from now on.")
+    ] = "",
+    database_password_file: Annotated[Path | None, typer.Option(help="A file (0600) with its password.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a new hub's home out of a backup, once all of it was verified. Nothing is overwritten.
 
     Example: sojourn hub restore hub-monday.age --identity backup.key --home hub
     """
-    manifest = backup.restore(file, sealing.key_of(identity, passphrase_file), home)
+    key = sealing.key_of(identity, passphrase_file)
+    manifest = backup.restore(file, key, home, database, database_password_file)
     words = [
         *safekeeping.restored_words(manifest, home),
         "Nodes and researchers who know a later state of this hub's log will notice that it is older. That is meant:",

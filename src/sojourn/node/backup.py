@@ -7,6 +7,7 @@ whose texts may quote records, and the tables of runs in hand do not.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -51,27 +52,37 @@ def back_up(folder: Path, target: Path, seal: Seal, data: bool = True) -> Kept:
         return _back_up(home, target, seal, safekeeping.hands_at_rest(party(home)), data)
 
 
-def restore(source: Path, key: Key, folder: Path) -> Manifest:
-    """A new node's home out of an archive; ConfigurationError, IdentityError or AuditError, and no home, otherwise."""
-    return safekeeping.restore(source, key, folder, "node", _admit)
+def restore(source: Path, key: Key, folder: Path, database: str = "", password_file: Path | None = None) -> Manifest:
+    """A new node's home out of an archive; ConfigurationError, IdentityError or AuditError, and no home, otherwise.
+
+    database: the URL of an empty PostgreSQL database that it is to use from now on; else the one of its settings.
+    """
+    return safekeeping.restore(source, key, folder, "node", lambda stage: _admit(stage, database, password_file))
 
 
 def _back_up(home: NodeHome, target: Path, seal: Seal, hands: Hands, data: bool) -> Kept:
     registers = [home.folder / REGISTER]
     return safekeeping.back_up(
-        party(home), target, seal, hands, lambda: list(_files(home.folder, data)), registers=registers, data=data
+        party(home), target, seal, hands, lambda: list(_files(home, data)), registers=registers, data=data
     )
 
 
-def _files(folder: Path, data: bool) -> Iterator[Path]:
+def _files(home: NodeHome, data: bool) -> Iterator[Path]:
+    folder, secret = home.folder, home.password_file
     yield from (folder / name for name in FILES)
     yield from (folder / name for name in (*PINNED, *SECRETS) if (folder / name).exists())
+    if secret is not None and secret.parent == folder and secret.is_file():
+        yield secret
     for pattern in (*DICTIONARIES, *([SNAPSHOTS] if data else [])):
         yield from sorted(folder.glob(pattern))
 
 
-def _admit(stage: Path) -> Party:
+def _admit(stage: Path, database: str, password_file: Path | None) -> Party:
     home = NodeHome.load(stage)
+    if database:
+        secret = str(password_file.resolve()) if password_file else ""
+        home = replace(home, database=database, database_password_file=secret)
+        home.save()
     needed = (*FILES, *(PINNED if home.hub else ()))
     if lost := [name for name in needed if not (stage / name).is_file()]:
         raise ConfigurationError(f"The backup has no {lost[0]}.", remedy="Take another one.")

@@ -269,13 +269,18 @@ def restore(
     home: Annotated[Path, typer.Option("--home", help="The new home; it must not be there yet.")],
     identity: Identity = None,
     passphrase_file: Passphrase = None,
+    database: Annotated[
+        str, typer.Option(help="The URL of a new, empty PostgreSQL database, to be used from now on.")
+    ] = "",
+    database_password_file: Annotated[Path | None, typer.Option(help="A file (0600) with its password.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a new node's home out of a backup, once all of it was verified. Nothing is overwritten.
 
     Example: sojourn node restore node-monday.age --identity backup.key --home node
     """
-    manifest = backup.restore(file, sealing.key_of(identity, passphrase_file), home)
+    key = sealing.key_of(identity, passphrase_file)
+    manifest = backup.restore(file, key, home, database, database_password_file)
     words = [
         *safekeeping.restored_words(manifest, home),
         *(

@@ -9,14 +9,15 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import OperationalError
 
 from sojourn.errors import ConfigurationError
 from sojourn.storage.engine import READ_ONLY, open_engine
@@ -43,12 +44,6 @@ class Database:
         """Whether it is there at all, as far as that can be seen without asking a server."""
         return not isinstance(self.where, Path) or self.where.is_file()
 
-    @property
-    def url(self) -> URL:
-        """Of PostgreSQL, with the password."""
-        url = make_url(str(self.where)).set(drivername="postgresql+psycopg")
-        return url if self.password_file is None else url.set(password=self.password_file.read_text().strip())
-
 
 def copy_database(database: Database, target: Path, look: Callable[[Connection], T]) -> T:
     """Copy a database into a new file (0600), and look at the state that was copied.
@@ -56,7 +51,7 @@ def copy_database(database: Database, target: Path, look: Callable[[Connection],
     ConfigurationError where it cannot be copied; an error of `look` stands for a copy that is not to be used.
     """
     if not isinstance(database.where, Path):
-        return _dump(database.url, target, look)
+        return _dump(database, target, look)
     copy_file(database.where, target)
     return look_at(Database(target), look)
 
@@ -64,7 +59,7 @@ def copy_database(database: Database, target: Path, look: Callable[[Connection],
 def load_database(copy: Path, database: Database) -> None:
     """Make a new database out of a copy: a file that is not there yet, or an empty database of PostgreSQL."""
     if not isinstance(database.where, Path):
-        _load(copy, database.url)
+        _load(copy, database)
     elif database.where.exists():
         raise ConfigurationError("There is a database already.", remedy="Choose another folder.")
     else:
@@ -98,51 +93,82 @@ def copy_file(path: Path, target: Path) -> None:
             raise _failed(str(error)) from error
 
 
-def _dump(url: URL, target: Path, look: Callable[[Connection], T]) -> T:
-    engine = create_engine(url, isolation_level="REPEATABLE READ")
+def _dump(database: Database, target: Path, look: Callable[[Connection], T]) -> T:
+    with _plainly(database) as connection:
+        # What pg_dump writes is what this transaction sees.
+        snapshot = connection.scalar(text("SELECT pg_export_snapshot()"))
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        # Owners and rights are those of the server that it comes back to: `migrate` gives them anew.
+        words = ["--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}", f"--file={target}"]
+        _run("pg_dump", words, database)
+        return look(connection)
+
+
+def _load(copy: Path, database: Database) -> None:
+    with _plainly(database) as connection:
+        found = connection.scalar(
+            text("SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace")
+        )
+    if found:
+        raise ConfigurationError(
+            "The database is not empty.", remedy="Make a new one with `createdb`, and name it: --database URL."
+        )
+    words = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", str(copy)]
+    _run("pg_restore", words, database)
+
+
+@contextmanager
+def _plainly(database: Database) -> Iterator[Connection]:
+    """A connection of our own, whose one transaction may last as long as a dump takes."""
+    url = make_url(str(database.where))
+    arguments: dict[str, Any] = {"options": "-c idle_in_transaction_session_timeout=0 -c statement_timeout=0"}
+    arguments |= {} if "sslmode" in url.query else {"sslmode": _sslmode(url)}
+    if database.password_file is not None:
+        arguments["password"] = _password(database.password_file)
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"), connect_args=arguments, isolation_level="REPEATABLE READ"
+    )
     try:
         with engine.connect() as connection:
-            # What pg_dump writes is what this transaction sees.
-            snapshot = connection.scalar(text("SELECT pg_export_snapshot()"))
-            words = ["--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}", f"--file={target}"]
-            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            _run("pg_dump", words, url)
-            return look(connection)
+            yield connection
+    except OperationalError as error:
+        raise ConfigurationError(
+            "The database cannot be reached.", remedy="Check `database` and its password, and whether the server runs."
+        ) from error
     finally:
         engine.dispose()
 
 
-def _load(copy: Path, url: URL) -> None:
-    engine = create_engine(url)
-    try:
-        with engine.connect() as connection:
-            tables = text("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'")
-            if connection.scalar(tables):
-                raise ConfigurationError(
-                    "The database is not empty.", remedy="Make a new one with `createdb`, and name that."
-                )
-    finally:
-        engine.dispose()
-    words = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={url.database}"]
-    _run("pg_restore", [*words, str(copy)], url)
+def _sslmode(url: URL) -> str:
+    from sojourn.storage.postgresql import is_here
+
+    return "prefer" if is_here(url) else "require"
 
 
-def _run(tool: str, words: Sequence[str], url: URL) -> None:
+def _password(path: Path) -> str:
+    from sojourn.storage.postgresql import password_of
+
+    return password_of(path)
+
+
+def _run(tool: str, words: Sequence[str], database: Database) -> None:
     """Run one of PostgreSQL's programs; the password goes by its environment, which other users cannot read."""
     places = os.pathsep.join([*_TOOLS, os.environ.get("PATH", os.defpath)])
     program = shutil.which(tool, path=places)
     if program is None:
         raise ConfigurationError(f"The program {tool} is missing.", remedy="Install PostgreSQL's client programs.")
-    said: dict[str, object] = {
-        "PGHOST": url.host,
-        "PGPORT": url.port,
-        "PGUSER": url.username,
-        "PGPASSWORD": url.password,
-    }
-    said |= {f"PG{word.upper()}": value for word, value in url.query.items() if word in ("host", "port", "sslmode")}
-    environment = {"PATH": places, "PGDATABASE": str(url.database)}
-    environment |= {name: str(value) for name, value in said.items() if value is not None}
-    done = subprocess.run([program, *words], env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    url = make_url(str(database.where))
+    environment = {"PATH": places, "HOME": str(Path.home()), "PGSSLMODE": _sslmode(url)}
+    if database.password_file is not None:
+        environment["PGPASSWORD"] = _password(database.password_file)
+    where = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    done = subprocess.run(
+        [program, f"--dbname={where}", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
     if done.returncode:
         raise _failed(done.stderr.strip().splitlines()[-1][:200] if done.stderr.strip() else tool)
 

@@ -51,7 +51,7 @@ def open_postgresql(url: URL, password_file: Path | None = None) -> Engine:
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, _words: Any, arguments: dict[str, Any]) -> GuardedConnection:
         if password_file is not None:
-            arguments["password"] = _password(password_file)
+            arguments["password"] = password_of(password_file)
         return GuardedConnection.connect(**arguments)
 
     event.listen(engine, "connect", _configure)
@@ -93,21 +93,21 @@ def _arguments(url: URL) -> dict[str, Any]:
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": 20_000,
-        "sslmode": "prefer" if _is_here(url) else "require",
+        "sslmode": "prefer" if is_here(url) else "require",
         "client_encoding": "utf8",
         "options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items()),
     }
     return {word: value for word, value in told.items() if word not in url.query}
 
 
-def _is_here(url: URL) -> bool:
+def is_here(url: URL) -> bool:
     """Whether the server is on this machine: a socket's folder, or the loopback."""
     found = url.query.get("host", url.host or "")
     hosts = (found,) if isinstance(found, str) else found
     return all(host == "" or host.startswith(("/", "127.")) or host in ("localhost", "::1") for host in hosts)
 
 
-def _password(path: Path) -> str:
+def password_of(path: Path) -> str:
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise ConfigurationError(

@@ -22,4 +22,4 @@ def share(connection: Connection, role: str) -> None:
         connection.exec_driver_sql(f"REVOKE ALL ON {quote(table)} FROM {name}")
         connection.exec_driver_sql(f"GRANT {_RIGHTS.get(table, _OTHER_RIGHTS)} ON {quote(table)} TO {name}")
     for sequence in found.get_sequence_names():
-        connection.exec_driver_sql(f"GRANT USAGE ON SEQUENCE {quote(sequence)} TO {name}")
+        connection.exec_driver_sql(f"GRANT USAGE, SELECT ON SEQUENCE {quote(sequence)} TO {name}")

@@ -148,12 +148,10 @@ def back_up(
     return Kept(target, manifest)
 
 
-def restore(
-    source: Path, key: Key, home: Path, kind: str, admit: Callable[[Path], Party], database: Database | None = None
-) -> Manifest:
+def restore(source: Path, key: Key, home: Path, kind: str, admit: Callable[[Path], Party]) -> Manifest:
     """Make a new home out of an archive. `admit` reads the settings and keys of the folder as its party does.
 
-    database: where the database goes, where that is not what the settings say. Errors leave nothing behind.
+    Errors leave no home behind; a PostgreSQL database that was filled before one came is the caller's to drop.
     """
     if home.exists() or home.is_symlink():
         raise ConfigurationError(f"There is something at {home.name} already.", remedy="Name a --home that is new.")
@@ -165,14 +163,7 @@ def restore(
         with _disk_told():
             stage.mkdir(mode=0o700)
             manifest = archive.read(source, key, _demand(kind), lambda due, pieces: _unpack(stage, due, pieces))
-            party = admit(stage)
-            load_database(stage / DATABASE, database or party.database)
-            (stage / DATABASE).unlink(missing_ok=True)
-            state = look_at(database or party.database, lambda connection: _state(party, connection))
-            if (party.origin, state) != (manifest.party, State(manifest.revision, manifest.checkpoint)):
-                raise AuditError(
-                    "The database is not the one that the manifest names.", remedy="Take another backup; keep this one."
-                )
+            _settle(manifest, admit(stage), stage)
             _sync(stage)
             stage.rename(home)
             _sync(home.parent)
@@ -180,6 +171,21 @@ def restore(
         shutil.rmtree(stage, ignore_errors=True)
         raise
     return manifest
+
+
+def _settle(manifest: Manifest, party: Party, stage: Path) -> None:
+    """Load the database, and verify that it is the one of the manifest, with its log."""
+    if party.database.engine != manifest.engine:
+        raise ConfigurationError(
+            f"The backup is of a database in {manifest.engine}.", remedy="Restore it into one of that kind."
+        )
+    load_database(stage / DATABASE, party.database)
+    (stage / DATABASE).unlink(missing_ok=True)
+    state = look_at(party.database, lambda connection: _state(party, connection))
+    if (party.origin, state) != (manifest.party, State(manifest.revision, manifest.checkpoint)):
+        raise AuditError(
+            "The database is not the one that the manifest names.", remedy="Take another backup; keep this one."
+        )
 
 
 def kept_words(kept: Mapping[str, Any]) -> list[str]:
