@@ -131,7 +131,7 @@ def test_a_database_or_role_that_is_not_there_is_refused(postgresql, url):
 
 def test_a_server_on_another_machine_is_spoken_to_over_tls(by_network, password_file, monkeypatch):
     """The test's server has no TLS, so that taking the loopback for another machine shows what is demanded."""
-    monkeypatch.setattr(product, "_is_here", lambda url: False)
+    monkeypatch.setattr(product, "is_here", lambda url: False)
     assert "sslmode=verify-full" in refused(by_network, password_file)
 
 

@@ -172,44 +172,44 @@ def test_libraries_below_their_floor(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_databases_that_are_damaged_old_or_strange(hub: HubHome) -> None:
     def check() -> Finding:
-        return checks.check_database(Database(hub.database), "sojourn.hub.migrations")
+        return checks.check_database(Database(hub.database_file), "sojourn.hub.migrations")
 
     assert one(check).verdict is Verdict.OK
-    with closing(sqlite3.connect(hub.database, isolation_level=None)) as stranger:
+    with closing(sqlite3.connect(hub.database_file, isolation_level=None)) as stranger:
         stranger.execute("UPDATE alembic_version SET version_num = 'future_9999'")
         failed(check, "newer version")
         stranger.execute("DELETE FROM alembic_version")
         warned(check, "schema")
-    data = bytearray(hub.database.read_bytes())
+    data = bytearray(hub.database_file.read_bytes())
     data[4096 * 3 : 4096 * 3 + 64] = bytes(64)
-    hub.database.write_bytes(data)
+    hub.database_file.write_bytes(data)
     failed(check, "damaged")
-    hub.database.unlink()
+    hub.database_file.unlink()
     failed(check, "no database")
 
 
 def test_logs_that_were_altered_and_clocks_that_went_back(hub: HubHome) -> None:
     def check() -> Finding:
-        return checks.check_log(Database(hub.database), hub.log_key, hub.name)
+        return checks.check_log(Database(hub.database_file), hub.log_key, hub.name)
 
     now = NOW.timestamp() + 60
     assert one(check).verdict is Verdict.OK
-    assert one(lambda: checks.check_clock(Database(hub.database), now, True)).verdict is Verdict.OK
-    warned(lambda: checks.check_clock(Database(hub.database), now, False), "time server")
-    failed(lambda: checks.check_clock(Database(hub.database), now - 86400, True), "ahead of this machine's clock")
-    with closing(sqlite3.connect(hub.database, isolation_level=None)) as stranger:
+    assert one(lambda: checks.check_clock(Database(hub.database_file), now, True)).verdict is Verdict.OK
+    warned(lambda: checks.check_clock(Database(hub.database_file), now, False), "time server")
+    failed(lambda: checks.check_clock(Database(hub.database_file), now - 86400, True), "ahead of this machine's clock")
+    with closing(sqlite3.connect(hub.database_file, isolation_level=None)) as stranger:
         stranger.execute("DROP TRIGGER log_entry_no_update")
         stranger.execute("UPDATE log_entry SET data = replace(data, 'wards', 'cards') WHERE position = 0")
     failed(check, "does not verify")
-    failed(lambda: checks.check_log(Database(hub.database), hub.log_key, "other.test"), "does not verify")
+    failed(lambda: checks.check_log(Database(hub.database_file), hub.log_key, "other.test"), "does not verify")
 
 
 def test_logs_that_are_not_trusted(hub: HubHome) -> None:
     def check() -> Finding:
-        return checks.check_witnesses(Database(hub.database), "Recover.")
+        return checks.check_witnesses(Database(hub.database_file), "Recover.")
 
     def planted(statement: str) -> None:
-        with closing(sqlite3.connect(hub.database, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(hub.database_file, isolation_level=None)) as connection:
             connection.execute("DELETE FROM witness")
             connection.execute("DELETE FROM cosignature")
             connection.execute(statement)
@@ -371,7 +371,7 @@ def test_snapshots_that_are_changed_or_gone(node: NodeHome) -> None:
     [record] = node.folder.glob("datasets/*/*.json")
     record.write_text("{}")
     failed(check, "damaged")
-    engine = open_engine(node.database)
+    engine = open_engine(node.database_file)
     migrate.downgrade(engine, "sojourn.node.migrations", "base")
     migrate.upgrade(engine, "sojourn.node.migrations")
     engine.dispose()
