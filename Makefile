@@ -63,4 +63,4 @@ clean:  ## remove the environment and everything that was built
 	@touch .venv/.run $@
 
 system:
-	@tools/system_packages $(if $(filter test,$(MAKECMDGOALS)),chromium)
+	@tools/system_packages $(if $(filter test,$(MAKECMDGOALS)),chromium postgresql)

@@ -29,10 +29,10 @@ _RULES = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
 
 def programs() -> Path | None:
     """Where the newest server's programs are, if there are any: on the path, or where Debian puts them."""
-    found = shutil.which("postgres")
+    found = shutil.which("initdb")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
-    places = [Path(found).parent] if found else []
-    return next((place for place in [*places, *reversed(folders)] if (place / "initdb").exists()), None)
+    places = [*([Path(found).resolve().parent] if found else []), *reversed(folders)]
+    return next((place for place in places if (place / "initdb").exists() and (place / "postgres").exists()), None)
 
 
 class Server:
