@@ -53,7 +53,7 @@ NODE_METHODS = {
     "HubLink.deliver": (HubLink, "deliver"),
     "Openings.open": (Openings, "open"),
     "Computation.support": (Computation, "support"),
-    "Computation.local": (Computation, "local"),
+    "Computation.round": (Computation, "round"),
 }
 PR_SET_PDEATHSIG = 1
 
@@ -86,7 +86,7 @@ def arm(fate: Fate, orders: dict[str, Any]) -> None:
     """Put the wrappers on."""
     _wrap_commits(fate)
     for point, (kind, name) in (HUB_METHODS | NODE_METHODS).items():
-        _wrap(fate, point, kind, name, orders.get("slow", 0.0) if point == "Computation.local" else 0.0)
+        _wrap(fate, point, kind, name, orders.get("slow", 0.0) if point == "Computation.round" else 0.0)
     if orders.get("threads"):
         sojourn.node.opening.choose = lambda config: InProcess()
 

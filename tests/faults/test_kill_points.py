@@ -43,7 +43,7 @@ def around(*points: str) -> list[Point]:
 HUB = around("study.prepared", "study.submitted", "Hub.submit", "round.asked", "Studies.advance", "Hub.poll")
 HUB += around("site.published", "Studies.deliver", "round.answered", "analysis.concluded", "study.completed")
 NODE = around("HubLink.publish", "HubLink.poll", "run.admitted", "Openings.open", "Computation.support")
-NODE += around("Computation.local", "ledger.charged", "release.sealed", "HubLink.deliver", "release.acknowledged")
+NODE += around("Computation.round", "ledger.charged", "release.sealed", "HubLink.deliver", "release.acknowledged")
 NODE += around("run.ended")
 REFUSING_HUB, REFUSING_NODE = around("round.refused"), around("run.refused", "release.refused")
 GIVEN_UP, LATE, CANCELLED = around("round.dropped", "study.failed"), around("round.late"), around("study.cancelled")
@@ -83,7 +83,7 @@ def test_c01_a_node_killed_while_it_computes(mortals: Mortals) -> None:
     mortals.armed(Avon=[])
     since = mortals.traced("Avon")
     run = mortals.submit(mortals.project(), ordinary())
-    until("a computation", lambda: points(mortals, "Avon", "Computation.local", since))
+    until("a computation", lambda: points(mortals, "Avon", "Computation.round", since))
     below = descendants(mortals.running["Avon"].pid)
     mortals.orders["Avon"] = {}
     mortals.kill("Avon")
@@ -91,7 +91,7 @@ def test_c01_a_node_killed_while_it_computes(mortals: Mortals) -> None:
     until("the end of its workers", lambda: not any(alive(pid) for pid in below), 10)
     mortals.start("Avon")
     sound(mortals, run)
-    computed = points(mortals, "Avon", "Computation.local", since)
+    computed = points(mortals, "Avon", "Computation.round", since)
     assert len(computed) == len(set(computed)) + 1  # what was in hand is computed once more, under the same charge
 
 
@@ -100,7 +100,7 @@ def test_c02_a_node_killed_between_sealing_and_sending(mortals: Mortals) -> None
     since = mortals.traced("Brent")
     run = mortals.submit(mortals.project(), ordinary())
     sound(mortals, run)
-    computed = points(mortals, "Brent", "Computation.local", since)
+    computed = points(mortals, "Brent", "Computation.round", since)
     assert len(computed) == len(set(computed))  # sent as it was sealed, not computed again
 
 

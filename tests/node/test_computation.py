@@ -92,9 +92,9 @@ def test_a_worker_answers_what_the_statistic_itself_says(computation: Computatio
     for name, statistic in ANALYSES.items():
         ask = first_ask(statistic)
         expected = statistic.local(ask.step, population(), ask.broadcast)
-        assert computation.local(name, ask).to_dict() == expected.to_dict()
+        assert computation.round(name, ask)[0].to_dict() == expected.to_dict()
         assert support_to_dict(computation.support(name)) == support_to_dict(statistic.support(population()))
-    assert computation.local("n", Ask("count"))["count"].tolist() == [30, 30]
+    assert computation.round("n", Ask("count"))[0]["count"].tolist() == [30, 30]
 
 
 def test_a_failing_request_says_a_word_and_no_value(pool: Pool, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_failing_request_says_a_word_and_no_value(pool: Pool, tmp_path: Path) 
             ask = first_ask(statistic)
             answers = [
                 computation._session.ask({"support": name}, 30),
-                computation._session.ask({"local": {"analysis": name, "step": ask.step, "broadcast": {}}}, 30),
+                computation._session.ask({"round": {"analysis": name, "step": ask.step, "broadcast": {}}}, 30),
             ]
             for answer in answers:
                 assert set(answer) == {"refused"}
@@ -132,8 +132,8 @@ def test_a_failing_request_says_a_word_and_no_value(pool: Pool, tmp_path: Path) 
         {"load": {"file": "other.npz", "analyses": {}}},
         {"support": "absent"},
         {"support": ["n"]},
-        {"local": {"analysis": "n", "step": "count"}},
-        {"local": {"analysis": "n", "step": "count", "broadcast": {"x": 3}}},
+        {"round": {"analysis": "n", "step": "count"}},
+        {"round": {"analysis": "n", "step": "count", "broadcast": {"x": 3}}},
         {"hello": None, "support": "n"},
         {"exec": "1"},
     ],
@@ -157,7 +157,7 @@ def test_time_runs_out_for_one_request_and_the_next_has_a_fresh_worker(pool: Poo
             made.support("model")
         assert caught.value.reason == "time"
         made._patience = Patience()
-        assert made.local("n", Ask("count"))["count"].tolist() == [30, 30]
+        assert made.round("n", Ask("count"))[0]["count"].tolist() == [30, 30]
     finally:
         made.cancel()
 
@@ -167,7 +167,7 @@ def test_a_dead_worker_is_noticed_and_replaced(pool: Pool) -> None:
     try:
         first = made._session
         first.kill()
-        assert made.local("n", Ask("count"))["count"].tolist() == [30, 30]
+        assert made.round("n", Ask("count"))[0]["count"].tolist() == [30, 30]
         assert made._session is not first
         assert not first.data.exists()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -20,11 +21,14 @@ from sojourn.hub.measured import REASON, Measured
 from sojourn.hub.service import Hub
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import Delivery, Greeting, Join, Poll, Publish, Recall, Work
+from sojourn.storage.witnessing import Heard
 from sojourn.wire.requests import Nonces, RequestRefused, target, verify
 
 MOST_BYTES = 64 * 1024 * 1024
 RETRY_AFTER = 10  # seconds; a disk that is full is not so for milliseconds
+GATHERING = 0.02  # seconds in which a round's events come together, so that a watching researcher asks once a round
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 Since = Annotated[int, Query(ge=0, le=2**31)]
 Wait = Annotated[float, Query(ge=0, le=30, allow_inf_nan=False)]
 
@@ -35,21 +39,28 @@ def application(hub: Hub, remembered: int = 200_000) -> FastAPI:
     # Apart, so that neither side can fill the other's memory.
     nodes, researchers = Nonces(remembered), Nonces(remembered)
 
-    async def node(request: Request, site: str, kind: type[M]) -> tuple[PublicKey, M]:
-        try:
-            key, body = await _proved(hub, request, lambda _: hub.node_key(site), nodes)
-        except RequestRefused as error:
-            hub.note_clock(site, error.ahead)
-            raise
-        hub.note_clock(site, 0.0)
-        return key, kind.model_validate_json(body, context={"software": lambda: hub.software_of(site)})
+    async def node(request: Request, site: str, kind: type[M], then: Callable[[PublicKey, M], T]) -> T:
+        body = await _body(request)
+
+        def answer() -> T:
+            try:
+                key = _prove(hub, request, body, lambda _: hub.node_key(site), nodes)
+            except RequestRefused as error:
+                hub.note_clock(site, error.ahead)
+                raise
+            hub.note_clock(site, 0.0)
+            return then(key, kind.model_validate_json(body, context={"software": lambda: hub.software_of(site)}))
+
+        return await run_in_threadpool(answer)
 
     async def researcher(request: Request) -> tuple[PublicKey, bytes]:
-        return await _proved(hub, request, hub.researcher_key, researchers)
+        body = await _body(request)
+        return await run_in_threadpool(_prove, hub, request, body, hub.researcher_key, researchers), body
 
     async def newcomer(request: Request) -> tuple[PublicKey, bytes]:
         # Anybody may knock, so nothing is remembered: the one-time token stops a repetition.
-        return await _proved(hub, request, any_key, lambda _: False)
+        body = await _body(request)
+        return await run_in_threadpool(_prove, hub, request, body, any_key, lambda _: False), body
 
     _errors(app)
     app.add_middleware(Measured, hub=hub)
@@ -73,29 +84,33 @@ def application(hub: Hub, remembered: int = 200_000) -> FastAPI:
     return app
 
 
-async def _proved(
-    hub: Hub, request: Request, key_of: Callable[[str], PublicKey | None], seen: Callable[[str], bool]
-) -> tuple[PublicKey, bytes]:
-    """The key that signed a request, and the request's body. The nonce of an unknown key is not remembered."""
+async def _body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_BYTES:
             raise HTTPException(413)
+    return bytes(body)
 
-    def prove() -> PublicKey:
-        return verify(
-            request.method,
-            target(request.scope),
-            request.headers,
-            bytes(body),
-            key_of=key_of,
-            now=hub.clock(),
-            seen=seen,
-            audience=hub.store.origin,
-        )
 
-    return await run_in_threadpool(prove), bytes(body)
+def _prove(
+    hub: Hub,
+    request: Request,
+    body: bytes,
+    key_of: Callable[[str], PublicKey | None],
+    seen: Callable[[str], bool],
+) -> PublicKey:
+    """The key that signed a request with this body. The nonce of an unknown key is not remembered."""
+    return verify(
+        request.method,
+        target(request.scope),
+        request.headers,
+        body,
+        key_of=key_of,
+        now=hub.clock(),
+        seen=seen,
+        audience=hub.store.origin,
+    )
 
 
 def any_key(key: str) -> PublicKey | None:
@@ -120,7 +135,7 @@ def _errors(app: FastAPI) -> None:
         return JSONResponse({"reason": "malformed", "message": message, "remedy": "Upgrade the older side."}, 422)
 
 
-Node = Callable[[Request, str, type[Any]], Awaitable[tuple[PublicKey, Any]]]
+Node = Callable[[Request, str, type[Any], Callable[[PublicKey, Any], Any]], Awaitable[Any]]
 Signer = Callable[[Request], Awaitable[tuple[PublicKey, bytes]]]
 
 
@@ -132,41 +147,43 @@ def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
 
     @app.post("/v1/sites/{site}/publication")
     async def publish(site: str, request: Request) -> dict[str, bool]:
-        _, message = await node(request, site, Publish)
-        await run_in_threadpool(hub.publish, site, message)
+        await node(request, site, Publish, lambda _, message: hub.publish(site, message))
         return {"published": True}
 
     @app.post("/v1/sites/{site}/standing")
     async def standing(site: str, request: Request) -> Any:
-        await node(request, site, Greeting)
-        return await run_in_threadpool(hub.standing, site)
+        return await node(request, site, Greeting, lambda _key, _message: hub.standing(site))
 
     @app.post("/v1/sites/{site}/poll")
     async def poll(site: str, request: Request) -> Response:
-        key, message = await node(request, site, Poll)
-        until = time.monotonic() + message.wait
-        heard = await run_in_threadpool(hub.hear, site, message)
+        def begin(key: PublicKey, message: Poll) -> tuple[PublicKey, Poll, Heard, Work]:
+            heard = hub.hear(site, message)
+            return key, message, heard, hub.poll(site, message, heard)
+
+        def again() -> Work:
+            hub.demand_site(site, key)
+            return hub.poll(site, message, heard)
+
         with hub.bell.listening(f"site:{site}") as listener:
+            key, message, heard, work = await node(request, site, Poll, begin)
+            until = time.monotonic() + message.wait
             while True:
-                work: Work = await run_in_threadpool(hub.poll, site, message, heard)
                 left = until - time.monotonic()
                 if work.tasks or work.ended or heard.fresh or left <= 0 or hub.bell.closed:
                     # Checked when it was made: a long transcript is not checked again on its way out. What was not
                     # set is not sent: an older node does not know the word.
                     return Response(work.model_dump_json(exclude_unset=True), media_type="application/json")
                 await listener.heard(left)
-                await run_in_threadpool(hub.demand_site, site, key)
+                work = await run_in_threadpool(again)
 
     @app.post("/v1/sites/{site}/deliveries")
     async def deliver(site: str, request: Request) -> Response:
-        key, message = await node(request, site, Delivery)
-        acknowledgement = await run_in_threadpool(hub.deliver, site, key, message)
-        return Response(acknowledgement.model_dump_json(exclude_unset=True), media_type="application/json")
+        done = await node(request, site, Delivery, lambda key, message: hub.deliver(site, key, message))
+        return Response(done.model_dump_json(exclude_unset=True), media_type="application/json")
 
     @app.post("/v1/sites/{site}/recall")
     async def recall(site: str, request: Request) -> Any:
-        _, message = await node(request, site, Recall)
-        return await run_in_threadpool(hub.recall, site, message)
+        return await node(request, site, Recall, lambda _, message: hub.recall(site, message))
 
 
 def _document(body: bytes) -> dict[str, Any]:
@@ -200,7 +217,8 @@ def _client_routes(app: FastAPI, hub: Hub, researcher: Signer) -> None:
                 left = until - time.monotonic()
                 if seen.events or seen.finished is not None or left <= 0 or hub.bell.closed:
                     return seen
-                await listener.heard(left)
+                if await listener.heard(left):
+                    await asyncio.sleep(GATHERING)
 
     @app.get("/v1/studies/{study}/results")
     async def results(study: str, request: Request) -> Any:

@@ -36,7 +36,7 @@ from sojourn.wire.address import Address
 from sojourn.wire.administration import administer, administration, listens
 from sojourn.wire.authorities import create_authority, issue_server
 from sojourn.wire.reach import read_certificate
-from sojourn.wire.serving import Server, listen, serve_locally, serve_on
+from sojourn.wire.serving import SWITCH, Server, listen, serve_locally, serve_on
 
 MIGRATIONS = "sojourn.hub.migrations"
 GRACE = 3  # seconds that requests in hand may take when the hub ends
@@ -130,6 +130,7 @@ class HubProgram:
 
     def start(self) -> None:
         """Take up running studies and answer requests; AuditError where the log does not verify."""
+        sys.setswitchinterval(SWITCH)
         self.verifier.start()
         self.hub.start()
         self.server.start()

@@ -56,20 +56,12 @@ class Computation:
         except (KeyError, ValueError):
             raise SiteRefused("worker") from None
 
-    def local(self, analysis: str, ask: Ask) -> Partial:
-        """The site's part of one round; SiteRefused where it cannot be computed."""
-        answer = self._ask({"local": _asked(analysis, ask)})
+    def round(self, analysis: str, ask: Ask) -> tuple[Partial, Working | None]:
+        """The site's part of one round, and the evidence that depends on its broadcast; SiteRefused without."""
+        answer = self._ask({"round": _asked(analysis, ask)})
         try:
-            return Partial.from_dict(answer["partial"])
+            return Partial.from_dict(answer["partial"]), working_from_dict(answer["working"])
         except (KeyError, IndexError, TypeError, AttributeError, ValueError):
-            raise SiteRefused("worker") from None
-
-    def working(self, analysis: str, ask: Ask) -> Working | None:
-        """The evidence of one round that depends on its broadcast; SiteRefused where it cannot be computed."""
-        answer = self._ask({"working": _asked(analysis, ask)})
-        try:
-            return working_from_dict(answer["working"])
-        except (KeyError, ValueError):
             raise SiteRefused("worker") from None
 
     def cancel(self) -> None:

@@ -234,7 +234,7 @@ def probe(sandbox: Sandbox, limits: Limits | None = None) -> Finding:
             write_population(table, session.data / "table.npz")
             session.ask({"load": {"file": "table.npz", "analyses": {"n": {"count": {}}}}}, _PATIENCE)
             [step] = Count().steps({})
-            answer = session.ask({"local": {"analysis": "n", "step": step.name, "broadcast": {}}}, _PATIENCE)
+            answer = session.ask({"round": {"analysis": "n", "step": step.name, "broadcast": {}}}, _PATIENCE)
             found = session.ask({"examine": None}, _PATIENCE)
         except SiteRefused as error:
             session.close()

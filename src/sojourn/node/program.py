@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,7 +36,7 @@ from sojourn.storage.witnessing import Peer
 from sojourn.wire.address import Address
 from sojourn.wire.administration import administer, administration, listens
 from sojourn.wire.requests import SignedAuth
-from sojourn.wire.serving import Server, serve_locally
+from sojourn.wire.serving import SWITCH, Server, serve_locally
 from sojourn.wire.transport import https_client
 
 MIGRATIONS = "sojourn.node.migrations"
@@ -147,6 +148,7 @@ class NodeProgram:
 
     def start(self) -> None:
         """Begin; AuditError where the log does not verify, SandboxUnavailable where the sandbox cannot be had."""
+        sys.setswitchinterval(SWITCH)
         self.verifier.start()
         self.node.warm()
         self.local.start()

@@ -181,10 +181,9 @@ class Runner:
             raise SiteRefused("rounds")
         computation = self._computation(run)
         support = self._support(computation, run, task.analysis)
+        partial, working = computation.round(task.analysis, ask)
         if support.design is not None:
-            working = computation.working(task.analysis, ask)
             support = replace(support, design=replace(support.design, working=working))
-        partial = computation.local(task.analysis, ask)
         step = next(step for step in statistic.steps(run.variables) if step.name == ask.step)
         self.airlock.pass_out(place, step, partial, support, self._clock())
 

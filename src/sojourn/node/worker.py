@@ -37,8 +37,7 @@ class Worker:
             "hello": self._hello,
             "load": self._load,
             "support": self._support,
-            "local": self._local,
-            "working": self._working,
+            "round": self._round,
         }
 
     def answer(self, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,17 +65,12 @@ class Worker:
     def _support(self, analysis: str) -> dict[str, Any]:
         return {"support": support_to_dict(self._statistics[analysis].support(self._table()))}
 
-    def _local(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """`{"analysis": name, "step": name, "broadcast": {name: array}}`"""
-        broadcast = {name: decode(array) for name, array in request["broadcast"].items()}
-        statistic = self._statistics[request["analysis"]]
-        return {"partial": statistic.local(request["step"], self._table(), broadcast).to_dict()}
-
-    def _working(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """As `_local`, for the evidence that depends on the broadcast."""
-        broadcast = {name: decode(array) for name, array in request["broadcast"].items()}
-        statistic = self._statistics[request["analysis"]]
-        return {"working": working_to_dict(statistic.working(request["step"], self._table(), broadcast))}
+    def _round(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """`{"analysis": name, "step": name, "broadcast": {name: array}}`: the part, and the evidence of this ask."""
+        step, broadcast = request["step"], {name: decode(array) for name, array in request["broadcast"].items()}
+        statistic, table = self._statistics[request["analysis"]], self._table()
+        working = statistic.working(step, table, broadcast)
+        return {"partial": statistic.local(step, table, broadcast).to_dict(), "working": working_to_dict(working)}
 
     def _table(self) -> Population:
         if self._population is None:

@@ -21,6 +21,8 @@ from sojourn.wire.sockets import address_of
 
 MAX_QUESTION = 64 * 2**20
 """Largest request body that a server reads, in bytes."""
+SWITCH = 0.0005
+"""Seconds after which a thread of a program that serves lets another one go on: a round passes through many of them."""
 _START_SECONDS = 30
 _STOP_SECONDS = 5
 _FAREWELL_SECONDS = 0.5
