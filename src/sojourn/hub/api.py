@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from sojourn.hub.service import Hub
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import Delivery, Greeting, Join, Poll, Publish, Recall, Work
 from sojourn.storage.witnessing import Heard
+from sojourn.versions import demand_near
 from sojourn.wire.requests import Nonces, RequestRefused, target, verify
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -49,7 +51,7 @@ def application(hub: Hub, remembered: int = 200_000) -> FastAPI:
                 hub.note_clock(site, error.ahead)
                 raise
             hub.note_clock(site, 0.0)
-            return then(key, kind.model_validate_json(body, context={"software": lambda: hub.software_of(site)}))
+            return then(key, _read(kind, body, lambda: hub.software_of(site)))
 
         return await run_in_threadpool(answer)
 
@@ -113,6 +115,16 @@ def _prove(
     )
 
 
+def _read(kind: type[M], body: bytes, software: Callable[[], str] = str) -> M:
+    """The message; where it cannot be read and its sender's version is too far from ours, that is what is said."""
+    try:
+        return kind.model_validate_json(body, context={"software": software})
+    except ValidationError:
+        with contextlib.suppress(ValueError, RecursionError, AttributeError):
+            demand_near("the node", str(json.loads(body).get("software", "")), "the hub")
+        raise
+
+
 def any_key(key: str) -> PublicKey | None:
     """A key id that is a whole public key: it proves possession and nothing else."""
     return PublicKey.from_hex(key) if len(key) == 64 else None
@@ -143,7 +155,7 @@ def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
     @app.post("/v1/join")
     async def join(request: Request) -> Any:
         key, body = await newcomer(request)
-        return await run_in_threadpool(hub.join, Join.model_validate_json(body), key)
+        return await run_in_threadpool(hub.join, _read(Join, body), key)
 
     @app.post("/v1/sites/{site}/publication")
     async def publish(site: str, request: Request) -> dict[str, bool]:

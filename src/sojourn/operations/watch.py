@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sojourn.errors import REASONS
-from sojourn.operations.logs import FIELDS, SILENT, Log
+from sojourn.operations.logs import FIELDS, SILENT, Log, error_fields
 from sojourn.operations.metrics import Metrics
 
 MOST_STUDIES = 10_000  # whose beginnings are remembered
@@ -35,7 +35,10 @@ class Watch:
         self._metrics.observe(f"{self._prefix}_commit_seconds", seconds)
         self._metrics.observe(f"{self._prefix}_commit_writes", writes)
         for data in encoded:
-            self._entry(json.loads(data))
+            try:
+                self._entry(json.loads(data))
+            except Exception as error:  # the entry stands in the audit log; only the figures lack it
+                self.log.error("entry.not_watched", **error_fields(error))
 
     def _entry(self, entry: Mapping[str, Any]) -> None:
         kind, facts = str(entry["kind"]), entry["facts"]
