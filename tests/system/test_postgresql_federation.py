@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from federation_processes import PROJECT, SITES, Processes, free_port, patients
-from sqlalchemy import make_url
+from typer.testing import CliRunner
 
 import sojourn as sj
+from postgresql_server import PASSWORD
+from sojourn.cli import app
+from sojourn.errors import ConfigurationError
 from sojourn.hub import program as hub_program
+from sojourn.hub.config import HubHome
 from sojourn.node import program as node_program
 from sojourn.testbed import Federation
 
@@ -96,29 +101,47 @@ def test_processes_on_postgresql_survive_kills_and_restarts(processes, postgresq
     assert not (processes.home / "hub" / "hub.db").exists()
 
 
-def test_init_and_migrate_take_databases_and_say_what_is_wrong_before_anything_is_made(postgresql, tmp_path) -> None:
-    from typer.testing import CliRunner
+MANUAL = Path(__file__).parents[2] / "docs" / "how-to" / "use-postgresql.md"
 
-    from sojourn.cli import app
 
-    def run(*words: str) -> str:
-        done = CliRunner().invoke(app, [*words])
-        return done.output + str(done.exception or "")
+def run(*words: str) -> str:
+    """What a command says, and its error."""
+    done = CliRunner().invoke(app, [*words])
+    return done.output + str(done.exception or "")
 
-    owner = postgresql.database()
-    postgresql.run("CREATE ROLE program LOGIN")
-    url = postgresql.url(make_url(owner).database, role="program")
-    hub, node = str(tmp_path / "hub"), str(tmp_path / "node")
-    for words in (["hub", "init", "--name", "a.test", "--home", hub], ["node", "init", "--site", "A", "--home", node]):
-        assert "cannot be reached" in run(*words, "--database", "postgresql://sojourn@127.0.0.1:1/x")
-        assert not Path(words[-1]).exists()
-    assert "A hub for a.test is ready" in run("hub", "init", "--name", "a.test", "--home", hub, "--database", url)
-    with pytest.raises(Exception, match="sojourn hub migrate"):
-        hub_program.open_hub(hub_program.HubHome.load(Path(hub)))
-    assert "The database is at revision" in run("hub", "migrate", "--home", hub, "--database", owner)
-    made = hub_program.open_hub(hub_program.HubHome.load(Path(hub)))
-    made.add_project("heart")
-    made.close()
-    assert "SQLite file" in run("node", "init", "--site", "A", "--home", node) + run(
-        "node", "migrate", "--home", node, "--database", owner
-    )
+
+@pytest.mark.parametrize("words", [("hub", "init", "--name", "a.test"), ("node", "init", "--site", "A")])
+def test_a_database_that_cannot_be_used_is_told_before_anything_is_made(tmp_path: Path, words: tuple[str, ...]) -> None:
+    home = tmp_path / "home"
+    said = run(*words, "--home", str(home), "--database", "postgresql://sojourn@127.0.0.1:1/x")
+    assert "cannot be reached" in said
+    assert not home.exists()
+
+
+def test_the_manuals_two_roles_start_a_hub(postgresql, tmp_path: Path) -> None:
+    [script] = re.findall(r"^```sql\n(.*?)^```$", MANUAL.read_text(encoding="utf-8"), re.M | re.S)
+    for statement in script.split(";\n")[:-1]:
+        postgresql.run(statement)
+    secret = tmp_path / "database.password"
+    secret.touch(mode=0o600)
+    secret.write_text(PASSWORD)
+    for role in ("sojourn_hub", "sojourn_owner"):
+        postgresql.run(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'")
+    home = str(tmp_path / "hub")
+    program, owner = (postgresql.url_by_network("sojourn_hub", role) for role in ("sojourn_hub", "sojourn_owner"))
+    with_secret = ["--database-password-file", str(secret)]
+    assert "is ready" in run("hub", "init", "--name", "a.test", "--home", home, "--database", program, *with_secret)
+    with pytest.raises(ConfigurationError, match="sojourn hub migrate"):
+        hub_program.open_hub(HubHome.load(Path(home)))
+    assert "is at revision" in run("hub", "migrate", "--home", home, "--database", owner, *with_secret)
+    hub = hub_program.open_hub(HubHome.load(Path(home)))
+    hub.add_project("heart")
+    assert hub.store.verify().ok
+    hub.close()
+    assert PASSWORD not in (Path(home) / "hub.yaml").read_text()
+
+
+def test_a_home_on_sqlite_has_no_owner(tmp_path: Path) -> None:
+    home = str(tmp_path / "node")
+    assert "is ready" in run("node", "init", "--site", "A", "--home", home)
+    assert "SQLite file" in run("node", "migrate", "--home", home, "--database", "postgresql://owner@127.0.0.1:1/x")
