@@ -286,17 +286,14 @@ class Studies:
         """Apply each plan's straggler policy and each request's expiry. `last_seen`: the time of a site's last poll.
 
         A site that was removed is waited for no longer, also where another has joined by its name. Time in which the
-        hub itself did not run is not counted against a site. A study that waits for nobody is taken up where it stood:
-        who would have advanced it was killed, or lost the database in between.
+        hub itself did not run is not counted against a site. A study that waits for nobody lost who would advance it.
         """
-        left = []
         now = self.clock()
         keys = self.store.site_keys()
         for row in self.store.live_studies():
             question = question_of(row["request"])
             policy = question.plan.stragglers
             waiting = self.store.waiting_in(row["id"])
-            left += [] if waiting else [row["id"]]
             for task in waiting:
                 asked = max(task["dispatched"], self._since)
                 late = now > row["expires"] or (isinstance(policy, int) and now - asked > policy)
@@ -304,8 +301,8 @@ class Studies:
                 removed = keys.get(task["site"]) != question.request.roster[task["site"]]
                 if late or gone or removed:
                     self._drop(row, task)
-        for study in left:
-            self.advance(study)
+            if not waiting:
+                self.advance(row["id"])
 
     def _drop(self, row: RowMapping, task: RowMapping) -> None:
         place = (task["study"], task["analysis"], task["ask"], task["site"])

@@ -12,10 +12,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitedTooLong
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -29,6 +27,7 @@ from sojourn.audit.receipt import Receipt
 from sojourn.audit.verification import Report
 from sojourn.errors import AuditError, ConfigurationError
 from sojourn.identity.keys import PrivateKey, PublicKey
+from sojourn.storage.batch import Batch, Job
 from sojourn.storage.engine import READ_ONLY, in_transaction, touch
 from sojourn.storage.guard import Attempt, Mode, alarm_of, used_for
 from sojourn.storage.journal import Head, Journal
@@ -41,30 +40,6 @@ Watching = Callable[[float, int, Sequence[bytes]], None]  # seconds of a commit,
 BATCH_MAX = 100
 CLOSING = 10.0  # seconds that the writes in hand may take when the store is closed
 ENTRY_BYTES_MAX = 65_535  # what an entry bundle of C2SP tlog-tiles can hold
-
-
-@dataclass(eq=False)
-class _Job:
-    """One queued write: what it does, and the caller's answer (its result, the index of its first entry)."""
-
-    make: Callable[[Connection], tuple[Sequence[Entry], Any]]
-    mode: Mode = Mode.ACTION
-    answer: Future[tuple[Any, int]] = field(default_factory=Future)
-
-
-@dataclass
-class _Batch:
-    """The jobs of one transaction: whose action stands, with which result; and the encoded entries of all."""
-
-    first: int
-    encoded: list[bytes] = field(default_factory=list)
-    stand: list[tuple[_Job, Any, int]] = field(default_factory=list)
-    failed: list[tuple[_Job, BaseException]] = field(default_factory=list)
-
-    @property
-    def next(self) -> int:
-        """The index of the next entry."""
-        return self.first + len(self.encoded)
 
 
 class Store:
@@ -92,7 +67,7 @@ class Store:
         # SQLite removes its shared memory with the last connection, and on a full disk could not make it again.
         self._kept = engine.connect() if engine.dialect.name == "sqlite" else None
         self._wake = threading.Condition()
-        self._queue: deque[_Job] = deque()
+        self._queue: deque[Job] = deque()
         self._attempts: Counter[Attempt] = Counter()
         self._alarmed = False
         self._closing = False
@@ -244,7 +219,7 @@ class Store:
     ) -> tuple[T, int]:
         if threading.current_thread() is self._writer:
             raise AuditError("An action cannot write through the store again.", remedy="Use the action's connection.")
-        job = _Job(make, mode)
+        job = Job(make, mode)
         with self._wake:
             if self._stopped is not None:
                 raise AuditError(str(self._stopped.args[0]), remedy=self._stopped.remedy)
@@ -278,9 +253,9 @@ class Store:
                 self._alarmed = False
             self._commit(jobs)
 
-    def _commit(self, jobs: list[_Job]) -> None:
+    def _commit(self, jobs: list[Job]) -> None:
         """One transaction for all jobs; answers every one of them, whatever happens."""
-        batch = _Batch(first=self._head.size)
+        batch = Batch(first=self._head.size)
         reported: Counter[Attempt] = Counter()
         began = time.perf_counter()
         appended: Head | None = None
@@ -336,7 +311,7 @@ class Store:
                     return None
                 time.sleep(0.1)
 
-    def _perform(self, connection: Connection, job: _Job, batch: _Batch) -> None:
+    def _perform(self, connection: Connection, job: Job, batch: Batch) -> None:
         """Run one job in its own savepoint."""
         if not job.answer.set_running_or_notify_cancel():
             return
@@ -356,7 +331,7 @@ class Store:
         if not in_transaction(connection):
             raise AuditError("The transaction was ended.", remedy="Check that the disk is not full.")
 
-    def _report_attempts(self, batch: _Batch) -> Counter[Attempt]:
+    def _report_attempts(self, batch: Batch) -> Counter[Attempt]:
         with self._wake:
             attempts = self._attempts.copy()
         entries = [
@@ -384,7 +359,7 @@ class Store:
         return encoded
 
     def _answer_all(
-        self, jobs: list[_Job], batch: _Batch, failure: Callable[[BaseException], AuditError], error: BaseException
+        self, jobs: list[Job], batch: Batch, failure: Callable[[BaseException], AuditError], error: BaseException
     ) -> None:
         """No job stands: one that failed by itself hears why, all others what became of the transaction."""
         own = {id(job): problem for job, problem in batch.failed}
