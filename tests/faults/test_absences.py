@@ -44,7 +44,7 @@ def test_c07_a_hub_away_for_an_hour_in_the_middle_of_a_study(mortals: Mortals) -
     sound(mortals, run)
     for site in SITES:
         assert set(kept[site]) <= set(mortals.rows(site, "SELECT ask, sealed FROM release"))
-        computed = points(mortals, site, "Computation.local", since[site])
+        computed = points(mortals, site, "Computation.round", since[site])
         assert len(computed) == len(set(computed))
 
 
@@ -56,11 +56,11 @@ def test_c21_a_site_a_hundred_times_slower_holds_nobody_else_up(mortals: Mortals
     since = mortals.traced("Cam")
     run = mortals.submit(project, counting(min_sites=2, stragglers=100))
     mortals.tended("two answers", lambda: answers(mortals, run) and len(answers(mortals, run)) == 2)
-    until("Cam's beginning", lambda: points(mortals, "Cam", "Computation.local", since))
+    until("Cam's beginning", lambda: points(mortals, "Cam", "Computation.round", since))
     for _ in range(5):
         assert project.submit(counting(min_sites=2), sites=["Avon", "Brent"]).wait(30).trusted
     assert "after" not in {
-        line["moment"] for line in mortals.trace("Cam", since) if line["point"] == "Computation.local"
+        line["moment"] for line in mortals.trace("Cam", since) if line["point"] == "Computation.round"
     }
     assert state(mortals, run) == "running"
     mortals.later("the end", lambda: state(mortals, run) == "completed", 101)
@@ -85,7 +85,7 @@ def test_c21_the_others_speed_beside_a_slow_site(mortals: Mortals) -> None:
     mortals.armed(Cam=[])
     since = mortals.traced("Cam")
     run = mortals.submit(project, counting(min_sites=2, stragglers="wait"))
-    until("Cam's beginning", lambda: points(mortals, "Cam", "Computation.local", since))
+    until("Cam's beginning", lambda: points(mortals, "Cam", "Computation.round", since))
     beside = [seconds() for _ in range(40)]
     assert state(mortals, run) == "running"
     run.cancel()

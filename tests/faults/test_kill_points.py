@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from federation_processes import SITES, alive, descendants, until
+from federation_processes import SITES, alive, descendants, dictionary, until
 from mortal_processes import (
     ENDED,
     Mortals,
@@ -41,7 +42,7 @@ def around(*points: str) -> list[Point]:
 
 # In the order in which a study comes past them, a kind of log entry standing for the commit that holds it.
 HUB = around("study.prepared", "study.submitted", "Hub.submit", "round.asked", "Studies.advance", "Hub.poll")
-HUB += around("site.published", "Studies.deliver", "round.answered", "analysis.concluded", "study.completed")
+HUB += around("Studies.deliver", "round.answered", "analysis.concluded", "study.completed")
 NODE = around("HubLink.publish", "HubLink.poll", "run.admitted", "Openings.open", "Computation.support")
 NODE += around("Computation.round", "ledger.charged", "release.sealed", "HubLink.deliver", "release.acknowledged")
 NODE += around("run.ended")
@@ -49,11 +50,12 @@ REFUSING_HUB, REFUSING_NODE = around("round.refused"), around("run.refused", "re
 GIVEN_UP, LATE, CANCELLED = around("round.dropped", "study.failed"), around("round.late"), around("study.cancelled")
 HUB_PEOPLE = ("project.added", "project.member", "site.invited", "site.joined", "site.removed")
 NODE_PEOPLE = ("dataset.added", "researcher.approved", "researcher.revoked")
+PUBLISHED, RECOVERED = around("site.published"), around("run.restored", "node.recovered")
 
 
 def test_the_sweeps_come_past_every_kind_of_entry_that_the_programs_write() -> None:
     swept = [*HUB, *NODE, *REFUSING_HUB, *REFUSING_NODE, *GIVEN_UP, *LATE, *CANCELLED]
-    swept += around(*HUB_PEOPLE, *NODE_PEOPLE)
+    swept += [*around(*HUB_PEOPLE, *NODE_PEOPLE), *PUBLISHED, *RECOVERED]
     kinds = {point for _, point, _ in swept if point[0].islower()}
     assert kinds == kinds_in_code()
 
@@ -259,6 +261,66 @@ def test_c06_killed_around_every_decision_of_a_custodian(mortals: Mortals) -> No
         assert again(act) in (None, "There is no such approval."), kind
     assert mortals.node("Cam", "verify")["ok"]
     sound(mortals, mortals.submit(mortals.project(), ordinary()))
+
+
+def test_c06_a_hub_killed_around_what_a_site_publishes(mortals: Mortals) -> None:
+    source, words = mortals.home / "Cam-patients.parquet", mortals.home / "published.yaml"
+    dictionary("published").save(words)
+    mortals.armed(hub=PUBLISHED)
+    mortals.node("Cam", "add_dataset", source=str(source), dictionary=str(words))
+    mortals.tended("two deaths", lambda: len(mortals.deaths) == len(PUBLISHED))
+
+    def tables() -> set[str]:
+        return {str(data["table"]) for view in mortals.project().sites() for data in view.datasets}
+
+    mortals.tended("the table", lambda: "published" in mortals.insist(tables))
+    logged = [entry["facts"]["tables"] for entry in mortals.log("hub", "") if entry["kind"] == "site.published"]
+    assert [names for names in logged if "published" in names] == [["patients", "published"]]
+
+
+def test_c06_a_node_killed_around_its_recovery_from_a_backup(mortals: Mortals) -> None:
+    mortals.stop("Cam")
+    shutil.copytree(mortals.home / "Cam", mortals.home / "backup")
+    mortals.start("Cam")
+    run = mortals.submit(mortals.project(), ordinary())
+    sound(mortals, run)
+    charged = mortals.rows("Cam", "SELECT analysis, label FROM ledger WHERE study = ? ORDER BY 1, 2", run.study)
+    mortals.stop("Cam")
+    shutil.rmtree(mortals.home / "Cam")
+    shutil.move(mortals.home / "backup", mortals.home / "Cam")
+    mortals.fates["Cam"] = [*RECOVERED]
+    mortals.start("Cam")
+
+    def behind() -> bool:
+        shown = mortals.node("Cam", "show")
+        return bool(shown["connected"] and any(row["behind"] for row in shown["log"]["witnessed_by"]))
+
+    for point in RECOVERED:
+        until("the hub's memory", behind)
+        with pytest.raises(SojournError):
+            mortals.node("Cam", "recover")
+        mortals.tended("a death", lambda point=point: mortals.deaths and mortals.deaths[-1].point == point)
+    assert "nothing to recover" in str(again(lambda: mortals.node("Cam", "recover")))
+    mortals.hub("accept_log", site="Cam", reason="restored from a backup")
+    assert charged and charged == mortals.rows(
+        "Cam", "SELECT analysis, label FROM ledger WHERE study = ? ORDER BY 1, 2", run.study
+    )
+    kinds = [entry["kind"] for entry in mortals.log("Cam", run.study)]
+    assert kinds.count("run.restored") == 1
+    sound(mortals, mortals.submit(mortals.project(), ordinary()))
+
+
+def test_a_node_that_is_stopped_while_it_computes_goes_on_after_its_start(mortals: Mortals) -> None:
+    """A stop is no refusal."""
+    mortals.orders["Avon"] |= {"slow": 2.0}
+    mortals.armed(Avon=[])
+    since = mortals.traced("Avon")
+    run = mortals.submit(mortals.project(), ordinary())
+    until("a computation", lambda: points(mortals, "Avon", "Computation.round", since))
+    mortals.orders["Avon"] = {"threads": True}
+    mortals.stop("Avon")
+    mortals.start("Avon")
+    sound(mortals, run)
 
 
 def die_twice(mortals: Mortals, act: Callable[[], object]) -> None:

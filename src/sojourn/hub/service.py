@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,10 @@ class Hub:
         }
         facts = {"site": message.site, "key": key.id, "software": message.software}
         entry = Entry("site.joined", f"node:{message.site}", facts=facts)
-        self.store.join(_digest(message.token), row, self.clock(), entry)
+        # One of that name may have been removed: its log was another.
+        forget = partial(self.witnessing.forget, log_of(message.site))
+        self.store.join(_digest(message.token), row, self.clock(), entry, forget)
+        self._peers.pop(message.site, None)
         return Joined(site=message.site, protocol=PROTOCOL, software=__version__)
 
     def publish(self, site: str, message: Publish) -> None:

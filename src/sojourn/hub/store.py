@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -144,10 +144,12 @@ class HubStore(Store):
         row = {"digest": digest, "site": site, "expires": expires, "used": False}
         self.write(entry, lambda connection: connection.execute(insert(tokens).values(row)))
 
-    def join(self, digest: str, row: Document, now: float, entry: Entry) -> None:
+    def join(
+        self, digest: str, row: Document, now: float, entry: Entry, first: Callable[[Connection], None] | None = None
+    ) -> None:
         """Spend a token and admit its site; IdentityError where the token does not hold, or the key was removed.
 
-        The same keys with a spent token have joined: they may have missed the answer.
+        The same keys with a spent token have joined: they may have missed the answer. first: what a new site needs too.
         """
 
         class JoinedBefore(Exception):
@@ -171,6 +173,8 @@ class HubStore(Store):
             taken = (sites.c.name == row["name"]) | (sites.c.key == row["key"])
             if connection.execute(select(sites.c.name).where(taken)).first():
                 raise IdentityError("A site of that name or key has joined.", remedy="Ask the hub's administrator.")
+            if first is not None:
+                first(connection)
             connection.execute(update(tokens).where(tokens.c.digest == digest).values(used=True))
             connection.execute(insert(sites).values(dict(row)))
 

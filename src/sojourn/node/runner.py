@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 import time
 import traceback
@@ -26,6 +27,8 @@ Journal = Callable[[str, str], None]  # study, text that stays inside the site
 PARTING = 3.0  # seconds that the tasks in hand may take to notice that the node ends
 MOST_DECISIONS = 64  # of one analysis, refusals included
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+AT_ONCE = max(4, os.cpu_count() or 1)  # computations; further studies wait for their turn
+WARM = 2 * AT_ONCE  # workers that stay for their studies' next rounds; whose worker was ended gets another
 AGAIN = 5.0  # seconds before a task that could not even be refused is asked for again
 
 
@@ -53,7 +56,9 @@ class Runner:
         self.took: Callable[[float], None] = lambda seconds: None
         self._closing = threading.Event()
         self._lines: dict[str, Line[Task]] = {}
-        self._computations: dict[str, Computation] = {}
+        self._computations: dict[str, Computation] = {}  # the one used last comes last
+        self._computing: set[str] = set()  # studies
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._supports: dict[tuple[str, str], Support] = {}
         self._known: dict[str, str] = {}  # task → study
         self._ended: set[str] = set()
@@ -160,6 +165,8 @@ class Runner:
         except AuditError:
             raise  # what cannot be logged now, a full disk say, is no refusal: it is asked for again
         except SojournError as error:
+            if self._closing.is_set():
+                return  # stopped with the node: no refusal, the hub asks again after its start
             self._journal(task.study, traceback.format_exc())
             self.airlock.refuse(place, reason_of(error), "", self._clock())
         except OSError as error:
@@ -179,9 +186,14 @@ class Runner:
             raise SiteRefused("broadcast")  # a site that dropped out may not return: each set of sites is another fit
         if self.store.asked(task.study, task.analysis) >= statistic.rounds():
             raise SiteRefused("rounds")
-        computation = self._computation(run)
-        support = self._support(computation, run, task.analysis)
-        partial, working = computation.round(task.analysis, ask)
+        with self._turns:
+            try:
+                computation = self._computation(run)
+                support = self._support(computation, run, task.analysis)
+                partial, working = computation.round(task.analysis, ask)
+            finally:
+                with self._lock:
+                    self._computing.discard(task.study)
         if support.design is not None:
             support = replace(support, design=replace(support.design, working=working))
         step = next(step for step in statistic.steps(run.variables) if step.name == ask.step)
@@ -201,17 +213,33 @@ class Runner:
     def _computation(self, run: Run) -> Computation:
         study = run.request.study
         with self._lock:
-            computation = self._computations.get(study)
-        if computation is None:
-            computation = self._opener(run)
+            self._demand_live(study)
+            self._computing.add(study)
+            computation = self._computations.pop(study, None)
+            if computation is not None:
+                self._computations[study] = computation
+                return computation
+        computation = self._opener(run)
+        try:
             with self._lock:
-                ended = study in self._ended or self._closing.is_set()
-                if not ended:
-                    self._computations[study] = computation
-            if ended:
-                computation.cancel()
-                raise SiteRefused("cancelled")
+                self._demand_live(study)
+                self._computations[study] = computation
+                spare = self._spare()
+        except SiteRefused:
+            computation.cancel()
+            raise
+        for idle in spare:
+            idle.finish()
         return computation
+
+    def _demand_live(self, study: str) -> None:
+        if study in self._ended or self._closing.is_set():
+            raise SiteRefused("cancelled")
+
+    def _spare(self) -> list[Computation]:
+        """Take out the workers above `WARM`, those first that were not asked for longest."""
+        idle = [study for study in self._computations if study not in self._computing]
+        return [self._computations.pop(study) for study in idle[: max(0, len(self._computations) - WARM)]]
 
     def _refuse_unadmitted(self, task: Task, key: str, reason: str) -> None:
         facts = {"analysis": task.analysis, "ask": key, "reason": reason}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, MetaData, Table, Update, bindparam, func, insert, select, update
+from sqlalchemy import Connection, MetaData, Table, Update, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
@@ -244,6 +244,14 @@ class Witnessing:
             return [Entry("witness.accepted", actor, facts={**facts, "reason": reason[:200]})], facts
 
         return self._store.write_with(make)
+
+    def forget(self, origin: str, connection: Connection) -> None:
+        """In an action: a new log begins by this name, with another key. The evidence of the old one stays."""
+        memory, cosignature = self._tables.memory, self._tables.cosignature
+        connection.execute(delete(memory).where(memory.c.origin == origin))
+        connection.execute(delete(cosignature).where(cosignature.c.witness == origin))
+        self._last.pop(origin, None)
+        self._held.pop(origin, None)
 
     def recovered(self, connection: Connection, peer: str) -> None:
         """In an action: this party has recovered what its log lost, as far as this peer remembers it."""
