@@ -1,6 +1,6 @@
 """Federated logistic regression of 4 x 250,000 x 20 against statsmodels on the pooled million rows, wall clock.
 
-Studies and pooled fits take turns in one run; each side's median counts. A study's time goes from submitting the plan to
+Studies and pooled fits take turns in one run; each side's median counts. A study's time goes from submitting it to
 holding the checked results. Between them the machine rests, as the nodes make their next workers ready.
 """
 

@@ -196,7 +196,6 @@ class Hub:
         # One of that name may have been removed: its log was another.
         forget = partial(self.witnessing.forget, log_of(message.site))
         self.store.join(_digest(message.token), row, self.clock(), entry, forget)
-        self._peers.pop(message.site, None)
         return Joined(site=message.site, protocol=PROTOCOL, software=__version__)
 
     def publish(self, site: str, message: Publish) -> None:

@@ -17,7 +17,6 @@ from sojourn.hub.tables import (
     asks,
     events,
     members,
-    metadata,
     projects,
     removed_keys,
     results,
@@ -27,9 +26,7 @@ from sojourn.hub.tables import (
     tasks,
     tokens,
 )
-from sojourn.messages import log_of
 from sojourn.storage.store import Store
-from sojourn.storage.witness_tables import witness_tables
 from sojourn.study.lifecycle import SITE, STUDY
 
 Document = Mapping[str, Any]
@@ -40,7 +37,6 @@ WITHHELD = SITE.move("waiting", "withhold")
 GIVEN_UP = SITE.move("waiting", "give up")
 SILENT = (WITHHELD, GIVEN_UP)
 
-_WITNESS = witness_tables(metadata)
 # Statements of every round, made once: making one takes longer than SQLite takes to answer it.
 _STUDY: BindParameter[str] = bindparam("of_study")
 _SITE: BindParameter[str] = bindparam("of_site")
@@ -191,9 +187,6 @@ class HubStore(Store):
             connection.execute(insert(removed_keys).values(key=key, site=site, removed=now))
             connection.execute(update(tokens).where(tokens.c.site == site).values(used=True))
             connection.execute(delete(sites).where(sites.c.name == site))
-            # Who joins by this name again begins another log; the evidence of refused checkpoints stays.
-            connection.execute(delete(_WITNESS.memory).where(_WITNESS.memory.c.origin == log_of(site)))
-            connection.execute(delete(_WITNESS.cosignature).where(_WITNESS.cosignature.c.witness == log_of(site)))
 
         self.write(entry, action)
 
