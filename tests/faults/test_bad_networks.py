@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from federation_processes import PROJECT, SITES, Processes, shared_fixture, until, wards_fixture  # noqa: F401  (pytest finds them here)
+from federation_processes import PROJECT, SITES, Processes, shared_fixture, wards_fixture  # noqa: F401  (pytest finds them here)
 from middleman import Middleman
+from patience import eventually
 from wrong_clocks import start_at
 
 import sojourn as sj
@@ -90,7 +91,7 @@ def rows(wards: Processes, party: str, query: str, *words: str) -> list[Any]:
 def nothing_doubled(wards: Processes, run: Run, rounds: int, sites: tuple[str, ...] = SITES) -> None:
     """One release, one charge, one acceptance and one acknowledgement for each site, analysis and round."""
     for site in sites:
-        until("the acknowledgements", lambda site=site: acknowledged(wards, site, run), 60)
+        eventually("the acknowledgements", lambda site=site: acknowledged(wards, site, run), 60)
         entries = log(wards, site, run)
         assert kinds(entries, "release.sealed") == kinds(entries, "release.acknowledged") == rounds, site
         assert kinds(entries, "ledger.charged") == kinds(entries, "run.admitted") == 1
@@ -120,16 +121,16 @@ def asks(middleman: Middleman) -> list[str]:
 def test_requests_that_pass_while_answers_are_lost_release_nothing_twice(wards: Processes, net: Net) -> None:
     """C08. The hub hears Avon's answer again and again; Avon hears nothing until the line is whole."""
     run = wards.project().submit(model())
-    until("Avon's first task", lambda: rows(wards, "Avon", "SELECT 1 FROM run WHERE study = ?", run.study))
+    eventually("Avon's first task", lambda: rows(wards, "Avon", "SELECT 1 FROM run WHERE study = ?", run.study))
     net["Avon"].deaf = "/deliveries"
-    until("an answer, three times", lambda: max(Counter(asks(net["Avon"])).values(), default=0) >= 3, 60)
+    eventually("an answer, three times", lambda: max(Counter(asks(net["Avon"])).values(), default=0) >= 3, 60)
     net["Avon"].deaf = "/"
-    until("trouble", lambda: "reached" in wards.node("Avon", "show")["trouble"])
+    eventually("trouble", lambda: "reached" in wards.node("Avon", "show")["trouble"])
     net["Avon"].fair()
     results = run.wait(90)
     assert results.trusted and set(results["model"].sites.values()) == {"contributed"}
     nothing_doubled(wards, run, results["model"].rounds)
-    until("no trouble", lambda: not wards.node("Avon", "show")["trouble"], 60)
+    eventually("no trouble", lambda: not wards.node("Avon", "show")["trouble"], 60)
 
 
 def test_a_partition_of_most_nodes_is_waited_for_or_dropped_as_the_plan_says(wards: Processes, net: Net) -> None:

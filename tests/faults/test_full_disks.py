@@ -16,8 +16,9 @@ from typing import Any
 
 import httpx
 import pytest
-from federation_processes import SITES, Processes, patients, shared_fixture, until, wards_fixture  # noqa: F401  (pytest finds them here)
+from federation_processes import SITES, Processes, patients, shared_fixture, wards_fixture  # noqa: F401  (pytest finds them here)
 from namespaces import MOUNTS, fresh, inside, run
+from patience import eventually
 
 import sojourn as sj
 from sojourn.client.studies import Run
@@ -114,7 +115,7 @@ def test_a_node_without_space_releases_nothing_and_goes_on_when_there_is_space(
     project = wards.project()
     disks["home"].fill()
     run = project.submit(count(stragglers="wait"))
-    until("the custodian's being told", lambda: "disk" in wards.node("Cam", "show")["trouble"], 60)
+    eventually("the custodian's being told", lambda: "disk" in wards.node("Cam", "show")["trouble"], 60)
     assert run.view().state == "running"
     assert "release.sealed" not in kinds(wards, "Cam", run)
     assert not wards.node("Cam", "released", study=run.study)
@@ -123,7 +124,7 @@ def test_a_node_without_space_releases_nothing_and_goes_on_when_there_is_space(
     assert refused.returncode == 1 and "nothing has happened" in refused.stderr and "disk" in refused.stderr
     disks["home"].free()
     assert set(run.wait(60)["count"].sites.values()) == {"contributed"}
-    until("no trouble", lambda: not wards.node("Cam", "show")["trouble"], 40)
+    eventually("no trouble", lambda: not wards.node("Cam", "show")["trouble"], 40)
     assert kinds(wards, "Cam", run).count("release.sealed") == 1
 
     disks["jobs"].fill()
@@ -171,13 +172,13 @@ def test_a_hub_without_space_answers_503_and_goes_on_by_itself(wards: Processes,
     wards.signal("Cam", signal.SIGSTOP)
     try:
         run = project.submit(count(stragglers="wait"))
-        until("two answers", lambda: [event["state"] for event in run.view().events].count("contributed") == 2)
+        eventually("two answers", lambda: [event["state"] for event in run.view().events].count("contributed") == 2)
         disks["home"].fill()
-        until("a refusal", lambda: refused(project))
+        eventually("a refusal", lambda: refused(project))
         before = contents(wards)
     finally:
         wards.signal("Cam", signal.SIGCONT)
-    until("Cam's being told", lambda: "nothing has happened" in wards.node("Cam", "show")["trouble"], 60)
+    eventually("Cam's being told", lambda: "nothing has happened" in wards.node("Cam", "show")["trouble"], 60)
     assert [row["acknowledged"] for row in wards.node("Cam", "released", study=run.study)] == [False]
     with httpx.Client(base_url=wards.url, verify=False) as client:
         assert client.get("/v1/health").json()["status"] == "ok"

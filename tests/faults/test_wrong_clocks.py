@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from federation_processes import PROJECT, SITES, Processes, shared_fixture, until, wards_fixture  # noqa: F401  (pytest finds them here)
+from federation_processes import PROJECT, SITES, Processes, shared_fixture, wards_fixture  # noqa: F401  (pytest finds them here)
+from patience import eventually
 from wrong_clocks import start_at, turn
 
 import sojourn as sj
@@ -30,7 +31,7 @@ def count(**words: Any) -> sj.Plan:
 
 def trouble(wards: Processes, site: str, words: str) -> None:
     """Wait until the custodian is told this."""
-    until(words, lambda: words in wards.node(site, "show")["trouble"], 40)
+    eventually(words, lambda: words in wards.node(site, "show")["trouble"], 40)
 
 
 def log(wards: Processes, site: str) -> list[dict[str, Any]]:
@@ -41,7 +42,7 @@ def log(wards: Processes, site: str) -> list[dict[str, Any]]:
 def test_a_node_whose_clock_is_wrong_is_told_and_goes_on_when_it_is_right(wards: Processes) -> None:
     wards.stop("Cam")
     clock = start_at(wards, "Cam", "+5m")
-    until("Cam", lambda: listens(wards.home / "Cam" / "admin.sock"))
+    eventually("Cam", lambda: listens(wards.home / "Cam" / "admin.sock"))
     try:
         trouble(wards, "Cam", " s ahead.")
         turn(clock, "-5m")
@@ -50,7 +51,7 @@ def test_a_node_whose_clock_is_wrong_is_told_and_goes_on_when_it_is_right(wards:
         assert -305 < float(told["clocks"]["Cam"].removesuffix(" s")) < -295 and len(told["clocks"]) == 1
         assert {site["site"]: site["online"] for site in told["sites"]}["Brent"]
         turn(clock, "+0")
-        until("Cam's return", lambda: wards.connected() and not wards.node("Cam", "show")["trouble"], 60)
+        eventually("Cam's return", lambda: wards.connected() and not wards.node("Cam", "show")["trouble"], 60)
         assert wards.hub("show")["clocks"] == {}
         turn(clock, "-1h")
         before = len(log(wards, "Cam"))
@@ -58,7 +59,7 @@ def test_a_node_whose_clock_is_wrong_is_told_and_goes_on_when_it_is_right(wards:
         results = wards.project().submit(count(min_sites=2, stragglers=3), sites=list(SITES)).wait(60)
         assert results["count"].sites["Cam"].startswith("no answer")
         turn(clock, "+0")
-        until("Cam's return", lambda: wards.connected() and not wards.node("Cam", "show")["trouble"], 60)
+        eventually("Cam's return", lambda: wards.connected() and not wards.node("Cam", "show")["trouble"], 60)
         results = wards.project().submit(count()).wait(60)
         assert set(results["count"].sites.values()) == {"contributed"}
         entries = log(wards, "Cam")
@@ -82,7 +83,7 @@ def test_a_hub_whose_clock_is_wrong_is_seen_by_everyone(wards: Processes) -> Non
         with pytest.raises(IdentityError, match=r"differ by more than a minute.* 30\d s behind.*time server"):
             wards.project().prepare()
         turn(clock, "+0")
-        until("all sites", wards.connected, 60)
+        eventually("all sites", wards.connected, 60)
         assert wards.hub("show")["clocks"] == {}
         results = wards.project().submit(count()).wait(60)
         assert set(results["count"].sites.values()) == {"contributed"}

@@ -70,15 +70,19 @@ class Runner:
             return sorted(self._known)
 
     def take(self, task: Task) -> None:
-        """Queue a task on its study's thread; a task in hand is not taken twice."""
+        """Queue a task on its study's thread; a task in hand is not taken twice.
+
+        One of a study that has ended, as a hub may send that forgot the end, is answered too: it would come for ever.
+        """
         key = task.key()
         with self._lock:
-            if key in self._known or task.study in self._ended or self._closing.is_set():
+            if key in self._known or self._closing.is_set():
                 return
             self._known[key] = task.study
-            if task.study not in self._lines:
-                self._lines[task.study] = Line(self._do, f"study-{task.study[:8]}")
-            self._lines[task.study].put(task)
+            line = "" if task.study in self._ended else task.study
+            if line not in self._lines:
+                self._lines[line] = Line(self._do, f"study-{line[:8]}")
+            self._lines[line].put(task)
 
     def end(self, study: str, how: str) -> None:
         """The study is over: its worker is killed at once, whatever it is doing, and nothing more is released."""
@@ -152,6 +156,9 @@ class Runner:
 
     def _answer(self, task: Task, key: str) -> None:
         """Leave a sealed answer or a reason in the store."""
+        if task.study in self._ended:
+            self._refuse_unadmitted(task, key, "cancelled")
+            return
         try:
             run = self.admission.run(task, self._clock())
         except (EnvelopeRefused, SiteRefused) as error:
