@@ -94,7 +94,7 @@ class Question(Message):
 
 
 class Reply(Message):
-    """A hub's words. Unknown ones are left out: those of a newer version, which only adds what may be ignored."""
+    """A hub's words, and in `Shown` a node's: unknown ones are left out, as a newer version adds them."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -224,7 +224,7 @@ class Publish(Question):
     software: str = ""
 
 
-class Shown(Message):
+class Shown(Reply):
     """One party's log, for the other one to witness: its latest signed checkpoint, proven from `old` on.
 
     `old`: the size that the other one remembers, as far as known here. `remembers`: what this party remembers of the
@@ -250,7 +250,7 @@ class Greeting(Question):
     software: Word
 
 
-class Standing(Message):
+class Standing(Reply):
     """What the hub knows of the node that asks: its keys; and the hub's own software and clock."""
 
     site: Name
@@ -312,13 +312,13 @@ class Acknowledgement(Reply):
     log: Shown | None = None
 
 
-class Recall(Message):
+class Recall(Question):
     """A node whose log lost its end asks what it did: for the studies after this one, in the order of their names."""
 
     after: str = Field(pattern=r"^([0-9a-f]{32})?$")
 
 
-class PastTask(Message):
+class PastTask(Reply):
     """What the asking node once said to one ask: its own signed answer, or its reason; neither where it came too late.
 
     receipt: the hub's log entry about it.
@@ -332,7 +332,7 @@ class PastTask(Message):
     receipt: Document
 
 
-class PastStudy(Message):
+class PastStudy(Reply):
     """One study in which the asking node said something."""
 
     study: Hex16
@@ -340,7 +340,7 @@ class PastStudy(Message):
     tasks: list[PastTask]
 
 
-class Recalled(Message):
+class Recalled(Reply):
     """The next studies in the order of their names; none at the end."""
 
     studies: list[PastStudy]
