@@ -253,7 +253,16 @@ def test_an_action_cannot_reach_the_stores_savepoint_under_a_name_it_used(store,
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("words", [["ROLLBACK"], ["COMMIT"], ["ROLLBACK", "BEGIN"], ["COMMIT", "BEGIN"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ROLLBACK"],
+        ["COMMIT"],
+        ["ROLLBACK", "BEGIN"],
+        ["COMMIT", "BEGIN"],
+        ["COMMIT", "BEGIN", "SAVEPOINT sa_savepoint_1"],
+    ],
+)
 def test_a_transaction_ended_behind_the_driver_is_noticed_and_nothing_more_is_written(store, toy, words):
     """PostgreSQL's own: below the driver's cursors nothing asks the guard, but the store sees what became of it."""
 

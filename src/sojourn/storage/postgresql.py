@@ -108,6 +108,7 @@ def is_here(url: URL) -> bool:
 
 
 def password_of(path: Path) -> str:
+    """The password in a file; ConfigurationError where others may read it."""
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise ConfigurationError(
