@@ -231,3 +231,13 @@ def test_the_schema_changes_in_migrations_only(url):
         with pytest.raises(Exception, match="not authorized"):
             connection.exec_driver_sql("CREATE TABLE thing (name TEXT)")
         assert connection.exec_driver_sql("SELECT count(*) FROM pg_tables WHERE tablename = 'thing'").scalar() == 0
+
+
+def test_a_text_that_the_database_does_not_hold_is_refused_in_words(on_postgresql, toy, key):
+    with toy.open_store(on_postgresql.toy(), key) as store:
+        with pytest.raises(ConfigurationError, match="control characters"):
+            store.write(toy.entry("a"), toy.adding("Ada\0Lovelace"))
+        with pytest.raises(ConfigurationError, match="control characters"):
+            store.read(lambda connection: connection.execute(toy.THING.select().where(toy.THING.c.name == "\0")))
+        store.write(toy.entry("b"), toy.adding("b"))
+        assert store.read(toy.counts) == (1, 1)

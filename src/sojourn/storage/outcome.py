@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
-from sojourn.errors import AuditError
+from sojourn.errors import AuditError, ConfigurationError, SojournError
 
 
 class Unreadable(AuditError):
@@ -31,9 +31,29 @@ def unknown(cause: BaseException) -> AuditError:
     return unknown
 
 
+def unread(error: DBAPIError) -> BaseException:
+    """What a reader is told."""
+    if isinstance(error, DataError):
+        return _unfit()
+    if not is_the_databases(error):
+        return error
+    return Unreadable(
+        "The database cannot be read now.", remedy="Check that it is there and its disk not full; try again."
+    )
+
+
 def unwritten(problem: BaseException) -> BaseException:
     """An action's own exception; what the database could not do in it, e.g. on a full disk, is the store's."""
+    if isinstance(problem, DataError):
+        return _unfit()
     return undone(problem) if isinstance(problem, DBAPIError) and is_the_databases(problem) else problem
+
+
+def _unfit() -> SojournError:
+    """PostgreSQL's alone: SQLite takes any text. The database's own error is not kept, as it may hold the text."""
+    return ConfigurationError(
+        "A text is too long, or holds a sign that no database does.", remedy="Shorten it; leave control characters out."
+    )
 
 
 def is_the_databases(error: DBAPIError) -> bool:

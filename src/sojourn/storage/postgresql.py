@@ -46,6 +46,7 @@ def open_postgresql(url: URL, password_file: Path | None = None) -> Engine:
         connect_args=_arguments(url),
         pool_pre_ping=True,  # after a restart of the server the next statement works by itself
         use_native_hstore=False,
+        hide_parameters=True,  # an error may be written down; values are not its matter
     )
 
     @event.listens_for(engine, "do_connect")

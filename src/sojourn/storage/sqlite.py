@@ -33,7 +33,9 @@ def open_sqlite(path: Path) -> Engine:
     _require_private_file(path)
     _require_sound(path)
     # Without a statement cache, the authorizer is asked at each execution, not only at the first.
-    engine = create_engine(URL.create("sqlite+pysqlite", database=str(path)), connect_args={"cached_statements": 0})
+    url, words = URL.create("sqlite+pysqlite", database=str(path)), {"cached_statements": 0}
+    # An error may be written down; the values of its statement are not its matter.
+    engine = create_engine(url, connect_args=words, hide_parameters=True)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     guard.install(engine, Authorizer)

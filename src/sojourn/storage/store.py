@@ -32,7 +32,7 @@ from sojourn.storage.engine import READ_ONLY, in_transaction, touch
 from sojourn.storage.guard import Attempt, Mode, alarm_of, used_for
 from sojourn.storage.journal import Head, Journal
 from sojourn.storage.notices import Notices
-from sojourn.storage.outcome import Unreadable, is_the_databases, undone, unknown, unwritten
+from sojourn.storage.outcome import undone, unknown, unread, unwritten
 
 T = TypeVar("T")
 
@@ -116,11 +116,10 @@ class Store:
             with self._engine.connect() as connection, used_for(connection.execution_options(**options), Mode.READING):
                 return query(connection)
         except DBAPIError as error:
-            if not is_the_databases(error):
+            told = unread(error)
+            if told is error:
                 raise
-            raise Unreadable(
-                "The database cannot be read now.", remedy="Check that it is there and its disk not full; try again."
-            ) from error
+            raise told from error
 
     def receipt(self, index: int) -> Receipt:
         """The entry at this index with its proof in the latest checkpoint."""
