@@ -90,7 +90,7 @@ class Processes:
 
     def _join(self, site: str, table: pd.DataFrame, key: PrivateKey) -> None:
         home = self.home / site
-        node.join(node.create(home, site, SANDBOX), hub.ask(self.home / "hub", "invite", site=site))
+        node.join(node.create(home, site, SANDBOX, least_sites=1), hub.ask(self.home / "hub", "invite", site=site))
         source, words = self.home / f"{site}.parquet", self.home / f"{site}.yaml"
         table.to_parquet(source, index=False)
         kinds = {name: Kind.BOOLEAN if table[name].dtype == bool else Kind.NUMBER for name in table}

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
+import scipy  # its parts load when they are first used
+from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from sojourn.analysis.matrix import INTERCEPT
 from sojourn.errors import ConvergenceError
@@ -81,7 +82,7 @@ class System:
         """matrix^-1 right; LinAlgError where the matrix is not positive definite."""
         scaled, scale = _scaled(matrix, 0.0)
         columns = right.reshape(len(scale), -1) * scale[:, None]
-        solved = cho_solve(cho_factor(scaled), columns) * scale[:, None]
+        solved = scipy.linalg.cho_solve(scipy.linalg.cho_factor(scaled), columns) * scale[:, None]
         return np.asarray(solved).reshape(right.shape)
 
 

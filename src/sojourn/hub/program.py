@@ -12,7 +12,6 @@ from typing import Any
 
 from sojourn import __version__
 from sojourn.errors import ConfigurationError
-from sojourn.hub.api import application
 from sojourn.hub.backup import party
 from sojourn.hub.config import HubHome
 from sojourn.hub.diagram import diagram
@@ -177,6 +176,8 @@ def work(home: HubHome, number: int, log: Log = SILENT) -> None:
 
 
 def _serve(home: HubHome, hub: Hub, listener: socket.socket) -> Server:
+    from sojourn.hub.api import application  # a hub alone needs FastAPI, not every command
+
     certificate, key = home.authority / "server.pem", home.authority / "server.key"
     return serve_on(application(hub), listener, cert=certificate, key=key, grace=GRACE)
 

@@ -18,9 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import pandas as pd
-
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.errors import DatasetError
 from sojourn.node.dictionary import Dictionary
@@ -142,6 +139,8 @@ def dataset_names(home: Path) -> tuple[str, ...]:
 
 def _build(home: Path, source: Path, target: Path, dictionary: Dictionary) -> tuple[int, int]:
     """Write the approved columns and the person numbers; how many rows and persons there are."""
+    import duckdb  # loads with the first import or study, not with an idle node
+
     with open_source(source, target) as read:
         try:
             _check(read, dictionary)
@@ -159,6 +158,8 @@ def _build(home: Path, source: Path, target: Path, dictionary: Dictionary) -> tu
 
 
 def _number_persons(home: Path, read: Source, person: str) -> int:
+    import pandas as pd  # half of an idle node's memory, and needed by imports alone
+
     rows = read.connection.execute(f"SELECT DISTINCT {quote(person)} FROM source").fetchall()
     with person_numbers(home / "datasets") as register:
         numbers = register.number(str(row[0]) for row in rows)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import ibis
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
@@ -126,6 +124,8 @@ def _snapshot(home: Path, dataset: str, snapshot: str) -> Snapshot:
 
 def _statement(names: tuple[str, ...], plan: Plan, declared: Variables) -> str:
     """The SQL of the one query; categories become positions in the plan's levels, -1 where undeclared."""
+    import ibis  # with the first study: a tenth of an idle node's memory
+
     schema = {name: _TYPES[variable.kind] for name, variable in declared.items()}
     table = ibis.table({**schema, PERSON: "uint32"}, name=TABLE)
     selected = table
@@ -136,6 +136,8 @@ def _statement(names: tuple[str, ...], plan: Plan, declared: Variables) -> str:
 
 
 def _coded(column: Any, variable: Variable) -> Any:
+    import ibis
+
     if variable.kind is not Kind.CATEGORY:
         return column
     places = [(level, place) for place, level in enumerate(variable.levels)]
@@ -147,6 +149,8 @@ _turn = threading.Lock()
 
 
 def _query(home: Path, snapshot: Snapshot, statement: str) -> dict[str, NDArray[Any]]:
+    import duckdb  # loads with the first import or study, not with an idle node
+
     with _turn, tempfile.TemporaryDirectory(prefix="spill-", dir=home) as spill:
         connection = open_snapshot(snapshot.path, spill=Path(spill))
         try:

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from sojourn.errors import DatasetError
 from sojourn.node.warehouse import open_import, quote
+
+if TYPE_CHECKING:
+    import duckdb
 
 MISSING = ("", "NA")
 _DELIMITERS = ",;\t|"
@@ -37,6 +39,8 @@ class Source:
 @contextmanager
 def open_source(path: Path, target: Path) -> Iterator[Source]:
     """Read the file into the DuckDB file `target`. DatasetError for a file that is not a sound table."""
+    import duckdb  # loads with the first import or study, not with an idle node
+
     if not path.is_file():
         raise DatasetError("There is no such file.", remedy="Give the path of a CSV or Parquet file.")
     path = path.resolve()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from sojourn.errors import DatasetError
+
+if TYPE_CHECKING:
+    import duckdb
 
 _NO_EXTENSIONS = {
     "allow_community_extensions": "false",
@@ -23,6 +25,8 @@ def open_snapshot(
 
     spill: folder for what does not fit into `memory`. Raises DatasetError where the file cannot be opened.
     """
+    import duckdb  # loads with the first import or study, not with an idle node
+
     config: dict[str, str | bool | int | float | list[str]] = {
         **_NO_EXTENSIONS,
         "memory_limit": memory,
@@ -43,6 +47,8 @@ def open_snapshot(
 
 def open_import(target: Path, sources: tuple[Path, ...], *, memory: str = "2GB") -> duckdb.DuckDBPyConnection:
     """A connection that writes `target` and may read `sources`, and no other file; one thread keeps the rows' order."""
+    import duckdb  # loads with the first import or study, not with an idle node
+
     spill = f"{target}.spill"
     connection = duckdb.connect(
         str(target), config={**_NO_EXTENSIONS, "memory_limit": memory, "threads": "1", "temp_directory": spill}

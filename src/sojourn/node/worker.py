@@ -89,6 +89,8 @@ def _word(error: Exception) -> str:
 
 def main(folder: str, descriptor: str) -> None:
     """Answer until the node closes standard input."""
+    import scipy.special  # noqa: F401 (in stock: loaded before a run begins)
+
     worker = Worker(Path(folder), sys.stderr.write)
     requests = sys.stdin.buffer
     with os.fdopen(int(descriptor), "wb") as answers:

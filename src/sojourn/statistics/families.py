@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+import scipy  # its parts load when they are first used, which a program that only coordinates never does
 from numpy.typing import NDArray
-from scipy.special import gammaln, log_ndtr, ndtri, xlogy
 
 Vector = NDArray[np.float64]
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
@@ -93,8 +93,8 @@ _SUCCESS: Mapping[str, _Success] = MappingProxyType(
             lambda eta, up, down: (up * down, up * down),
         ),
         "probit": _Success(
-            lambda p: np.asarray(ndtri(p)),
-            lambda eta: (log_ndtr(eta), log_ndtr(-eta)),
+            lambda p: np.asarray(scipy.special.ndtri(p)),
+            lambda eta: (scipy.special.log_ndtr(eta), scipy.special.log_ndtr(-eta)),
             lambda eta, log_p, log_q: (_normal_ratio(eta, log_p), -_normal_ratio(eta, log_q)),
             lambda eta, up, down: (-up * (eta + up), -down * (eta + down)),
         ),
@@ -126,7 +126,7 @@ def _shares(y: Vector) -> bool:
 
 
 def _entropy(y: Vector) -> Vector:
-    return np.asarray(xlogy(y, y) + xlogy(1 - y, 1 - y)) if _shares(y) else np.zeros_like(y)
+    return np.asarray(scipy.special.xlogy(y, y) + scipy.special.xlogy(1 - y, 1 - y)) if _shares(y) else np.zeros_like(y)
 
 
 def _binomial(link: str) -> Family:
@@ -152,7 +152,7 @@ def _binomial(link: str) -> Family:
     def saturated(y: Vector, w: Vector) -> Vector:
         if not _shares(y):
             return np.zeros_like(y)
-        ways = gammaln(w + 1) - gammaln(w * y + 1) - gammaln(w * (1 - y) + 1)
+        ways = scipy.special.gammaln(w + 1) - scipy.special.gammaln(w * y + 1) - scipy.special.gammaln(w * (1 - y) + 1)
         return np.asarray(w * _entropy(y) + np.where((y > 0) & (y < 1), ways, 0.0))
 
     return Family("binomial", link, 0.0, 1.0, start, slopes, saturated)
@@ -162,7 +162,7 @@ def _poisson(link: str) -> Family:
     def slopes(eta: Vector, y: Vector, w: Vector) -> Slopes:
         mean = np.exp(eta) if link == "log" else eta
         log_mean = eta if link == "log" else np.log(eta)
-        deviance = 2 * w * (xlogy(y, y) - np.where(y > 0, y * log_mean, 0.0) - (y - mean))
+        deviance = 2 * w * (scipy.special.xlogy(y, y) - np.where(y > 0, y * log_mean, 0.0) - (y - mean))
         if link == "log":
             return Slopes(deviance, w * (y - mean), w * mean, w * mean)
         return Slopes(deviance, w * (y / mean - 1), w / mean, w * y / mean**2)
@@ -171,7 +171,7 @@ def _poisson(link: str) -> Family:
         return _working(slopes, np.log(y + 0.1) if link == "log" else y + 0.1, y, w)
 
     def saturated(y: Vector, w: Vector) -> Vector:
-        return np.asarray(w * (xlogy(y, y) - y - gammaln(y + 1)))
+        return np.asarray(w * (scipy.special.xlogy(y, y) - y - scipy.special.gammaln(y + 1)))
 
     return Family("poisson", link, 0.0, np.inf, start, slopes, saturated)
 

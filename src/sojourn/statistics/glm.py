@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from sojourn.analysis.formula import parse
 from sojourn.analysis.likelihood import Fit, Point, System, maximise, start
@@ -232,8 +232,8 @@ class GLM:
         estimate = raw @ fit.coefficients
         error = np.sqrt(np.einsum("ij,jk,ik->i", raw, covariance, raw))
         statistic = estimate / error
-        tail = stdtr(freedom, -np.abs(statistic)) if gaussian else ndtr(-np.abs(statistic))
-        width = error * (stdtrit(freedom, 0.975) if gaussian else ndtri(0.975))
+        tail = scipy.special.stdtr(freedom, -np.abs(statistic)) if gaussian else scipy.special.ndtr(-np.abs(statistic))
+        width = error * (scipy.special.stdtrit(freedom, 0.975) if gaussian else scipy.special.ndtri(0.975))
         columns = np.stack([estimate, error, statistic, 2 * tail, estimate - width, estimate + width], axis=1)
         rows = tuple((term, *row) for term, row in zip(layout.terms, columns.tolist(), strict=True))
         log_likelihood = fit.point.log_likelihood

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from sojourn.errors import ConfigurationError, SojournError
 from sojourn.wire.sockets import address_of
@@ -19,13 +21,11 @@ Functions = Mapping[str, Callable[..., Any]]
 PATIENCE = 600.0  # seconds; importing a dataset takes a while
 
 
-def administration(functions: Functions) -> FastAPI:
+def administration(functions: Functions) -> Starlette:
     """An application with one route a function; arguments and results are JSON. Serve it with `serve_locally`."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.post("/{name}")
-    async def run(name: str, request: Request) -> JSONResponse:
-        arguments = await request.json()
+    async def run(request: Request) -> JSONResponse:
+        name, arguments = str(request.path_params["name"]), await request.json()
         try:
             if name not in functions:
                 raise ConfigurationError("The running program does not know this command.", remedy="Restart it.")
@@ -34,7 +34,7 @@ def administration(functions: Functions) -> FastAPI:
             words = str(error.args[0]) if error.args else ""
             return JSONResponse({"reason": type(error).__name__, "message": words, "remedy": error.remedy}, 409)
 
-    return app
+    return Starlette(routes=[Route("/{name}", run, methods=["POST"])])
 
 
 def administer(path: Path, name: str, /, **arguments: Any) -> Any:
