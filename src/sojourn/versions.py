@@ -65,5 +65,14 @@ def demand_near(who: str, other: str, me: str, own: str = __version__) -> Skew:
     )
 
 
+def demand_same(protocol: int, known: int, who: str, other: str, me: str, own: str = __version__) -> None:
+    """VersionsDiffer where the other speaks another protocol than the one known here."""
+    if protocol != known:
+        raise VersionsDiffer(
+            f"{_first(who)} speaks another protocol (its software is {other}, that of {me} {own}).",
+            remedy="Upgrade the older of the two; minor versions differ by at most one.",
+        )
+
+
 def _first(words: str) -> str:
     return words[:1].upper() + words[1:]

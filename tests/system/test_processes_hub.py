@@ -24,6 +24,7 @@ from sojourn.hub.config import HubHome
 from sojourn.identity.envelope import REQUEST_TYPE, Request, sign
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import PROTOCOL, Delivery, Federation, Join, Poll, Publish
+from sojourn.operations.logs import open_log
 from sojourn.study.catalogue import complete
 from sojourn.wire.authorities import create_authority, issue_server
 from sojourn.wire.requests import SignedAuth
@@ -34,7 +35,7 @@ NAME = "door.test"
 NOW = 1_800_000_000.0
 SITES = ("Avon", "Brent", "Cam")
 TABLE = {"table": "patients", "columns": {"age": {"kind": "number", "low": 0.0, "high": 120.0}}}
-OPEN = {("GET", "/v1/health"), ("GET", "/v1/log/checkpoint")}
+OPEN = {("GET", "/v1/health"), ("GET", "/v1/log/checkpoint"), ("GET", "/v1/ready")}
 
 
 class Door:
@@ -148,7 +149,7 @@ def routes(door: Door, study: str) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def test_every_route_but_two_demands_a_signature(door: Door) -> None:
+def test_every_route_but_three_demands_a_signature(door: Door) -> None:
     study = door.submit(door.ada, "heart")
     found = routes(door, study)
     assert len(found) == 14
@@ -412,6 +413,7 @@ def test_a_combination_that_fails_ends_its_study_and_not_the_hub(
     study = door.submit(door.ada, "heart")
     with monkeypatch.context() as planted:
         planted.setattr("sojourn.hub.studies.drive", broken)
+        planted.setattr("sojourn.operations.logs.SILENT", open_log("hub"))
         door.restart()
     assert door.state(study) == "failed"
     assert "could not combine" in str(door.hub.store.results_of(study)["count"]["error"])

@@ -23,7 +23,7 @@ from sojourn.messages import PROTOCOL, ResultsView, SiteView, StudyView, Submitt
 from sojourn.messages import Federation as FederationView
 from sojourn.study.catalogue import Dataset, complete
 from sojourn.study.plan import Plan
-from sojourn.versions import demand_near
+from sojourn.versions import demand_near, demand_same
 from sojourn.wire.requests import SignedAuth
 from sojourn.wire.transport import ServerRefused, call, https_client
 
@@ -82,11 +82,7 @@ class Project:
         """The federation's sites with what they publish, and a fresh key to seal the answers to."""
         document = _call(self.federation.client, "POST", f"/v1/projects/{self.name}/preparations", {})
         view = FederationView.model_validate(document)
-        if view.protocol != PROTOCOL:
-            raise StudyFailed(
-                f"The hub speaks another protocol (its software is {view.software}, ours {__version__}).",
-                remedy="Upgrade the older of the two.",
-            )
+        demand_same(view.protocol, PROTOCOL, "the hub", view.software, "this program")
         demand_near("the hub", view.software, "this program")
         return view
 

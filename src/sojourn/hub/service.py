@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from sojourn import __version__
 from sojourn.audit.entry import Entry
-from sojourn.errors import ConfigurationError, EnvelopeRefused, IdentityError, SojournError, StudyFailed
+from sojourn.errors import ConfigurationError, EnvelopeRefused, IdentityError, StudyFailed
 from sojourn.hub.bell import Bell
 from sojourn.hub.metrics import BEGINS, ENDS, HubMetrics
 from sojourn.hub.presence import Presence
@@ -51,7 +51,7 @@ from sojourn.storage.witnessing import Heard, Peer, Witnessing
 from sojourn.study.catalogue import Dataset, check
 from sojourn.study.lifecycle import STUDY
 from sojourn.study.plan import Plan
-from sojourn.versions import advice, demand_near
+from sojourn.versions import advice, demand_near, demand_same
 from sojourn.wire.seal import new_seal_key
 
 ONLINE = 60.0  # seconds since the last poll
@@ -179,8 +179,7 @@ class Hub:
 
     def join(self, message: Join, key: PublicKey) -> Joined:
         """Admit a site that holds a valid token and has proved the key that it shows."""
-        if message.protocol != PROTOCOL:
-            raise version_differs(message.software)
+        demand_same(message.protocol, PROTOCOL, "the node", message.software, "the hub")
         demand_near("the node", message.software, "the hub")
         if key.hex != message.key:
             raise IdentityError("The request is not signed with the key that it shows.", remedy="Join again.")
@@ -249,8 +248,7 @@ class Hub:
 
     def hear(self, site: str, message: Poll) -> Heard:
         """Witness the log that a node shows with its poll; its polls are answered whatever this finds."""
-        if message.protocol != PROTOCOL:
-            raise version_differs(message.software)
+        demand_same(message.protocol, PROTOCOL, "the node", message.software, "the hub")
         demand_near("the node", message.software, "the hub")
         self.metrics.count("sojourn_hub_polls_total")
         return self.witnessing.hear(self._peer(site), message.log)
@@ -389,14 +387,6 @@ class Hub:
             raise StudyFailed(f"Not sites of this federation: {', '.join(strangers)}.", remedy="Fetch the sites again.")
         if Plan.from_dict(request.plan).hash != request.plan_hash:
             raise IdentityError("The plan is not the one that was signed.", remedy="Submit the plan again.")
-
-
-def version_differs(software: str) -> SojournError:
-    """The error for another protocol."""
-    return StudyFailed(
-        f"The node speaks another protocol (its software is {software}, the hub's {__version__}).",
-        remedy="Upgrade the older of the two; minor versions differ by at most one.",
-    )
 
 
 def _digest(secret: str) -> str:
