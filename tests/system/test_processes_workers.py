@@ -58,7 +58,7 @@ class Shared(Processes):
             until("the workers", lambda: len(self.workers()) == 2)
 
     def workers(self) -> set[int]:
-        return {pid for pid in descendants(self.running["hub"].pid) if b"work" in words(pid)}
+        return {pid for pid in descendants(self.running["hub"].pid) if b"sojourn.hub.worker" in words(pid)}
 
 
 def words(pid: int) -> list[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -92,22 +91,6 @@ def start(home: Home = HERE, log_format: LogFormat = "json", as_json: AsJson = F
     answer({"url": running.url}, as_json, [f"The hub answers at {running.url}. Ctrl-C ends it."])
     until_told_to_stop()
     running.stop()
-
-
-@app.command(hidden=True)
-def work(
-    number: Annotated[int, typer.Option("--socket", help="The inherited listening socket.")], home: Home = HERE
-) -> None:
-    """Serve a hub beside the program that started this one (the setting `workers`); ends with it.
-
-    Example: sojourn hub work --home hub --socket 5
-    """
-    found = HubHome.load(home)
-    for signal_of_the_terminal in (signal.SIGINT, signal.SIGTERM):  # the program that started this one ends it
-        signal.signal(signal_of_the_terminal, signal.SIG_IGN)
-    log = open_log("hub", "json", found.log_level)
-    take_over(log)
-    program.work(found, number, log)
 
 
 @app.command()

@@ -109,9 +109,8 @@ class HubProgram:
         self.verifier = Verifier(self.hub.store, lambda words: log.error("log.damaged"))
         self._metrics: Exposition | None = None
         listener = listen(home.host, home.port)
-        command = ("hub", "work", "--home", str(home.folder), "--socket", str(listener.fileno()))
-        self._workers = Workers(command, home.workers - 1, [listener.fileno()])
-        self.server: Server = _serve(home, self.hub, listener)
+        self._workers = Workers(home.folder, home.workers - 1, listener.fileno())
+        self.server: Server = serve_hub(home, self.hub, listener)
         local = administration(functions(home, self.hub, self.address))
         self.local: Server = serve_locally(local, home.socket, grace=1)
 
@@ -160,22 +159,8 @@ class HubProgram:
         self.log.info("program.ended", seconds=round(time.monotonic() - began, 3))
 
 
-def work(home: HubHome, number: int, log: Log = SILENT) -> None:
-    """Serve the hub beside its program, on the inherited socket of this number, until standard input ends."""
-    hub = open_hub(home)
-    hub.tell(log)
-    server = _serve(home, hub, socket.socket(fileno=number))
-    hub.start()
-    server.start()
-    log.info("program.started", own=__version__)
-    sys.stdin.buffer.read()
-    hub.bell.close()
-    server.stop()
-    hub.close()
-    log.info("program.ended")
-
-
-def _serve(home: HubHome, hub: Hub, listener: socket.socket) -> Server:
+def serve_hub(home: HubHome, hub: Hub, listener: socket.socket) -> Server:
+    """The hub's HTTPS on a bound socket, not yet started."""
     from sojourn.hub.api import application  # a hub alone needs FastAPI, not every command
 
     certificate, key = home.authority / "server.pem", home.authority / "server.key"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from pathlib import Path
 
 PARTING = 15.0  # seconds that a worker may take to end
 PAUSE = 1.0  # seconds before a worker that died is started again
@@ -16,11 +16,11 @@ LOOK = 0.2
 
 
 class Workers:
-    """command: what starts one. count: how many there are; one that dies is started again. sockets: they inherit."""
+    """count: how many there are; one that dies is started again. listener: the number of the socket they inherit."""
 
-    def __init__(self, command: Sequence[str], count: int, sockets: Sequence[int]) -> None:
-        self._command = [sys.executable, "-m", "sojourn", *command]
-        self._sockets = sockets
+    def __init__(self, home: Path, count: int, listener: int) -> None:
+        self._command = [sys.executable, "-m", "sojourn.hub.worker", str(home), str(listener)]
+        self._listener = listener
         self._closing = threading.Event()
         self._threads = [
             threading.Thread(target=self._keep, name=f"hub-worker-{place}", daemon=True) for place in range(count)
@@ -41,7 +41,7 @@ class Workers:
     def _keep(self) -> None:
         while not self._closing.is_set():
             process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=self._sockets
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[self._listener]
             )
             while process.poll() is None and not self._closing.wait(LOOK):
                 pass

@@ -26,7 +26,7 @@ LONGEST_PAUSE = 30.0
 FIRST_PAUSE = 0.25
 HELD = 5.0  # seconds between polls of a node that takes nothing, where the hub answers at once
 PARTING = 2.0
-TRIES = 5  # to show our log from the size that the hub remembers, while a poll shows it too
+TRIES = 5  # to hand over; and to show our log from the size that the hub remembers, while a poll shows it too
 _WORDS = {
     "": "The hub's log is accepted.",
     "behind": "The hub remembers more of this node's log than it holds: run `sojourn node recover`.",
@@ -197,10 +197,12 @@ class Polling:
     def send(self, study: str, analysis: str, ask: str) -> None:
         """Hand over what is stored for an ask; without an acknowledgement it is kept and handed over again.
 
-        After a failure this waits, longer each time: the hub would ask at once for what it does not have.
+        After a failure this waits, longer each time: the hub would ask at once for what it does not have. It tries a
+        few times by itself, as the next turn begins only when the hub has answered the poll in hand.
         """
-        if self._hand_over(study, analysis, ask) is not None:
-            self._closing.wait(_pause(self._unsent))
+        for _ in range(TRIES):
+            if self._hand_over(study, analysis, ask) is None or self._closing.wait(_pause(self._unsent)):
+                return
 
     def _hand_over(self, study: str, analysis: str, ask: str) -> Exception | None:
         """None where it is acknowledged; else why not."""
