@@ -349,6 +349,11 @@ class HubStore(Store):
         """All tasks of a study, in the order of rounds."""
         return self.rows(_TASK_ROWS, {"of_study": study})
 
+    def silent(self, study: str) -> str:
+        """A site that gave no answer to something a study asked; empty where there is none."""
+        row = self.row(select(tasks.c.site).where(tasks.c.study == study, tasks.c.state.in_(SILENT)).limit(1))
+        return "" if row is None else str(row["site"])
+
     def asks_of(self, study: str) -> dict[tuple[str, str], RowMapping]:
         """All asks of a study by (analysis, digest)."""
         found = self.rows(_ASKS, {"of_study": study})

@@ -23,15 +23,7 @@ from sojourn.hub.drive import Concluded, Ended, Recorded, Wanted, drive
 from sojourn.hub.store import CONTRIBUTED, GIVEN_UP, LIVE, SILENT, WITHHELD, HubStore, Repeated, Stale
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import (
-    AskDocument,
-    Delivery,
-    Document,
-    PastStudy,
-    PastTask,
-    RoundDocument,
-    Task,
-)
+from sojourn.messages import AskDocument, Delivery, Document, PastStudy, PastTask, RoundDocument, Task
 from sojourn.operations import logs
 from sojourn.report.record import estimate_to_dict
 from sojourn.study.lifecycle import SITE, STUDY
@@ -82,6 +74,8 @@ class Studies:
         if row is None or row["state"] not in LIVE:
             return True
         question = question_of(row["request"])
+        if self._aborted(study, question):
+            return True
         tasks = self.store.tasks_of(study)
         done = self.store.concluded(study)
         try:
@@ -93,6 +87,14 @@ class Studies:
         if done == set(question.plan.analyses):
             self._finish(study)
         return True
+
+    def _aborted(self, study: str, question: Question) -> bool:
+        """End the study where its plan demands every site and one is silent."""
+        site = self.store.silent(study) if question.plan.stragglers == "abort" else ""
+        if not site:
+            return False
+        message = f"{site} did not contribute, and the plan says `stragglers: abort`."
+        return self.end(study, "fail", message, "hub", {"site": site})
 
     def _advance(self, question: Question, name: str, tasks: list[RowMapping]) -> bool:
         request = question.request
@@ -202,10 +204,9 @@ class Studies:
         task = self.store.task(place)
         if row is None or task is None:
             raise StudyFailed("This site was not asked that.", remedy="Upgrade the node, or restart it.")
-        question = question_of(row["request"])
         if task["state"] != SITE.initial or row["state"] not in LIVE:
             return self._again(row, task)
-        values, entry = self._read(question.request, site, message)
+        values, entry = self._read(request_of(row["request"]), site, message)
         event = {
             "analysis": message.analysis,
             "site": site,
@@ -217,7 +218,7 @@ class Studies:
         settled = self.store.settle(place, values, event, entry, key.hex)
         if settled is None:
             return self.deliver(site, key, message)
-        self._after(message.study, question, site, str(values["state"]), settled.alone)
+        self._after(message.study, settled.alone or values["state"] in SILENT)
         return self.store.receipt(settled.entry).to_dict()
 
     def _read(self, request: Request, site: str, message: Delivery) -> tuple[dict[str, Any], Entry]:
@@ -244,13 +245,10 @@ class Studies:
             self.store.note_late(Entry(kind, f"node:{task['site']}", study=row["id"], facts=facts))
         return self.receipt(row["id"], kind, facts)
 
-    def _after(self, study: str, question: Question, site: str, state: str, alone: bool) -> None:
-        """alone: no other site is asked the same any more, so that the analysis may go on."""
-        if state in SILENT and question.plan.stragglers == "abort":
-            message = f"{site} did not contribute, and the plan says `stragglers: abort`."
-            self.end(study, "fail", message, "hub", {"site": site})
+    def _after(self, study: str, changed: bool) -> None:
+        """changed: no other site is asked the same any more, or one fell out: what comes next may be due."""
         self.bell.ring(f"study:{study}")
-        if alone or state in SILENT:
+        if changed:
             self.advance(study)
 
     def recall(self, site: str, after: str) -> list[PastStudy]:
@@ -286,7 +284,7 @@ class Studies:
         """Apply each plan's straggler policy and each request's expiry. `last_seen`: the time of a site's last poll.
 
         A site that was removed is waited for no longer, also where another has joined by its name. Time in which the
-        hub itself did not run is not counted against a site. A study that waits for nobody lost who would advance it.
+        hub itself did not run is not counted against a site. What was left between two writes is taken up again.
         """
         now = self.clock()
         keys = self.store.site_keys()
@@ -300,24 +298,24 @@ class Studies:
                 gone = policy == "abort" and now - max(asked, last_seen(task["site"])) > self.abort_after
                 removed = keys.get(task["site"]) != question.request.roster[task["site"]]
                 if late or gone or removed:
-                    self._drop(row, task)
-            if not waiting:
+                    self._drop(task)
+            if self._due(row["id"], question.plan, {task["analysis"] for task in waiting}):
                 self.advance(row["id"])
 
-    def _drop(self, row: RowMapping, task: RowMapping) -> None:
+    def _due(self, study: str, plan: Plan, asked: set[str]) -> bool:
+        """Whether a next round, an end or an abort is due that no answer will bring. asked: what is waited for."""
+        left = set(plan.analyses) - self.store.concluded(study)
+        return not left or not left <= asked or (plan.stragglers == "abort" and self.store.silent(study) != "")
+
+    def _drop(self, task: RowMapping) -> None:
         place = (task["study"], task["analysis"], task["ask"], task["site"])
         values = {"state": GIVEN_UP, "reason": GIVEN_UP, "answered": self.clock()}
-        event = {
-            "analysis": place[1],
-            "site": place[3],
-            "round": task["round"],
-            "state": GIVEN_UP,
-            "time": self.clock(),
-        }
+        now = self.clock()
+        event = {"analysis": place[1], "site": place[3], "round": task["round"], "state": GIVEN_UP, "time": now}
         facts = {"analysis": place[1], "site": place[3], "ask": place[2]}
         entry = Entry("round.dropped", "hub", study=place[0], facts=facts)
         if self.store.settle(place, values, event, entry) is not None:
-            self._after(place[0], question_of(row["request"]), place[3], GIVEN_UP, True)
+            self._after(place[0], True)
 
     # ---- what nodes and researchers see
 

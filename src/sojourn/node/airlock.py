@@ -1,4 +1,4 @@
-"""The one way out of a node: judge, release, sign, seal, store. What it stores is what is sent, byte for byte."""
+"""The one way out of a node: judge, release, sign, seal, store, hand over. What it stores is sent, byte for byte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sojourn.disclosure.ledger import Charge, charges
 from sojourn.disclosure.output import Output, Verdict
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
-from sojourn.messages import Answer
+from sojourn.messages import Answer, Delivery
 from sojourn.node.admission import Run
 from sojourn.node.store import NodeStore
 from sojourn.wire.seal import release_info, seal
@@ -83,6 +83,24 @@ class Airlock:
         facts = {"analysis": place.analysis, "round": place.round, "ask": place.ask, "reason": reason}
         row = self._decision(place, now) | {"reason": reason, "note": note}
         self.store.seal(row, self._entry("release.refused", place, facts))
+
+    def outgoing(self, study: str, analysis: str, ask: str) -> Delivery | None:
+        """What may be handed over for an ask at this moment: its sealed answer, or why nothing leaves. None: nothing.
+
+        Where the approval was withdrawn or the run has ended since an answer was sealed, it is withdrawn for good, also
+        where it may have been sent already: then the hub's receipt says which of the two it settled.
+        """
+        row = self.store.release(study, analysis, ask)
+        if row is None or row["acknowledged"]:
+            return None
+        reason = row["reason"]
+        if not reason and (reason := self.store.objection(study)):
+            facts = {"analysis": analysis, "round": row["round"], "ask": ask, "reason": reason}
+            entry = Entry("release.withdrawn", f"node:{self.site}", study=study, facts=facts)
+            self.store.withdraw((study, analysis, ask), reason, entry)
+        if reason:
+            return Delivery(study=study, analysis=analysis, ask=ask, reason=reason)
+        return Delivery(study=study, analysis=analysis, ask=ask, sealed=bytes(row["sealed"]).hex())
 
     def _header(self, place: Place) -> Header:
         return Header(

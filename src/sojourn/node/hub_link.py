@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from sojourn import __version__
 from sojourn.audit.receipt import Receipt
+from sojourn.errors import AuditError
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import (
     PROTOCOL,
@@ -27,6 +29,17 @@ from sojourn.messages import (
 )
 from sojourn.storage.witnessing import Peer
 from sojourn.wire.transport import call
+
+ARRIVED = "round.answered"
+KINDS = (ARRIVED, "round.refused", "round.late")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What the hub made of a delivery: the receipt of its log entry, and that entry's kind."""
+
+    receipt: Receipt
+    kind: str
 
 
 class HubLink:
@@ -62,8 +75,8 @@ class HubLink:
         message = Poll(protocol=PROTOCOL, software=__version__, known=known, running=running, wait=wait, log=log)
         return Work.model_validate(self._call(f"/v1/sites/{self.site}/poll", message))
 
-    def deliver(self, message: Delivery) -> tuple[Receipt | None, Shown | None]:
-        """Hand over a sealed answer or a reason; the hub's receipt proves that it is in its log, else AuditError.
+    def deliver(self, message: Delivery) -> tuple[Settled | None, Shown | None]:
+        """Hand over a sealed answer or a reason: what became of it, proven, else AuditError.
 
         None and the hub's word on our log where that log is not accepted: then nothing was taken.
         """
@@ -72,8 +85,15 @@ class HubLink:
         if acknowledgement.receipt is None:
             return None, acknowledgement.log
         receipt = Receipt.from_dict(acknowledgement.receipt)
-        receipt.verify(self.federation, self.log_key)
-        return receipt, None
+        entry = receipt.verify(self.federation, self.log_key)
+        place = {"analysis": message.analysis, "ask": message.ask, "site": self.site}
+        about = entry.get("study") == message.study and place.items() <= dict(entry.get("facts") or {}).items()
+        if not about or entry.get("kind") not in KINDS:
+            raise AuditError(
+                "The hub's receipt is of something else.",
+                remedy="Report this to all custodians: the hub may be faulty.",
+            )
+        return Settled(receipt, str(entry["kind"])), None
 
     def recall(self, after: str) -> list[PastStudy]:
         """What this site once said in the next studies after this one; its receipts are not verified yet."""

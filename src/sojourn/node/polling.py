@@ -9,10 +9,9 @@ from collections.abc import Callable
 
 from sojourn import __version__
 from sojourn.audit.entry import Entry
-from sojourn.audit.receipt import Receipt
 from sojourn.errors import AuditError
-from sojourn.messages import Delivery, Publish, Shown
-from sojourn.node.hub_link import HubLink
+from sojourn.messages import Publish, Shown
+from sojourn.node.hub_link import ARRIVED, HubLink, Settled
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
 from sojourn.operations.logs import SILENT, Log, error_fields
@@ -220,30 +219,35 @@ class Polling:
         return None
 
     def _deliver(self, study: str, analysis: str, ask: str) -> None:
-        row = self.store.release(study, analysis, ask)
-        if row is None or self._held:  # kept, and handed over when the hub's log is accepted
+        if self._held:  # kept, and handed over when the hub's log is accepted
             return
-        sealed = None if row["sealed"] is None else bytes(row["sealed"]).hex()
-        reason = row["reason"] if sealed is None else None
-        message = Delivery(study=study, analysis=analysis, ask=ask, sealed=sealed, reason=reason)
-        # A poll under way shows our log too, and arrives before this or after it, or between two tries.
-        tries = (self._acknowledged(message) for _ in range(TRIES))
-        receipt = next((receipt for receipt in tries if receipt is not None), None)
-        if receipt is None:
-            raise AuditError("The hub does not accept this node's log.", remedy="See `sojourn node show`.")
-        self.witnessing.compare(self.link.peer, receipt.checkpoint)
-        facts = {"analysis": analysis, "ask": ask, "hub_entry": receipt.index}
-        entry = Entry("release.acknowledged", f"node:{self.link.site}", study=study, facts=facts)
-        self.store.acknowledge((study, analysis, ask), json.dumps(receipt.to_dict()), entry)
-
-    def _acknowledged(self, message: Delivery) -> Receipt | None:
-        """Hand over with the log that holds it; None where the hub remembers another size of it than was thought."""
         with self._sending:
+            settled = self._sent(study, analysis, ask)
+        if settled is None:
+            return
+        self.witnessing.compare(self.link.peer, settled.receipt.checkpoint)
+        facts = {"analysis": analysis, "ask": ask, "hub_entry": settled.receipt.index, "settled": settled.kind}
+        entry = Entry("release.acknowledged", f"node:{self.link.site}", study=study, facts=facts)
+        proof = json.dumps(settled.receipt.to_dict())
+        self.store.acknowledge((study, analysis, ask), proof, settled.kind == ARRIVED, entry)
+
+    def _sent(self, study: str, analysis: str, ask: str) -> Settled | None:
+        """Hand over with the log that holds it, again where the hub remembers another size of it than was thought: a
+        poll under way shows our log too, and arrives before this or after it, or between two tries.
+
+        What may leave is asked just before each sending. None where nothing is left to hand over.
+        """
+        for _ in range(TRIES):
+            message = self.runner.airlock.outgoing(study, analysis, ask)
+            if message is None:
+                return None
             shown, sent = self._show()
-            receipt, log = self.link.deliver(message.model_copy(update={"log": shown}))
-        if receipt is None and self._hear(log, sent):
-            raise AuditError("Nothing is handed over now.", remedy="See `sojourn node show`.")
-        return receipt
+            settled, log = self.link.deliver(message.model_copy(update={"log": shown}))
+            if settled is not None:
+                return settled
+            if self._hear(log, sent):
+                raise AuditError("Nothing is handed over now.", remedy="See `sojourn node show`.")
+        raise AuditError("The hub does not accept this node's log.", remedy="See `sojourn node show`.")
 
 
 def _pause(failures: int) -> float:

@@ -24,6 +24,7 @@ from sojourn.node.store import NodeStore
 Opener = Callable[[Run], Computation]
 Sender = Callable[[str, str, str], None]  # study, analysis, ask
 Journal = Callable[[str, str], None]  # study, text that stays inside the site
+Lines = Callable[[Callable[[Task], None], str], Line[Task]]
 PARTING = 3.0  # seconds that the tasks in hand may take to notice that the node ends
 MOST_DECISIONS = 64  # of one analysis, refusals included
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -44,6 +45,7 @@ class Runner:
         send: Sender,
         clock: Callable[[], float],
         journal: Journal,
+        lines: Lines = Line,
     ) -> None:
         self.store = store
         self.admission = admission
@@ -52,6 +54,7 @@ class Runner:
         self._send = send
         self._clock = clock
         self._journal = journal
+        self._new_line = lines
         self._lock = threading.Lock()
         self.took: Callable[[float], None] = lambda seconds: None
         self._closing = threading.Event()
@@ -81,7 +84,7 @@ class Runner:
             self._known[key] = task.study
             line = "" if task.study in self._ended else task.study
             if line not in self._lines:
-                self._lines[line] = Line(self._do, f"study-{line[:8]}")
+                self._lines[line] = self._new_line(self._do, f"study-{line[:8]}")
             self._lines[line].put(task)
 
     def end(self, study: str, how: str) -> None:

@@ -27,11 +27,12 @@ from sojourn.node.dictionary import Dictionary
 from sojourn.node.forward import Forward
 from sojourn.node.hub_link import HubLink
 from sojourn.node.journal import Journal
+from sojourn.node.line import Line
 from sojourn.node.metrics import BEGINS, ENDS, NodeMetrics
 from sojourn.node.opening import Openings
 from sojourn.node.polling import Polling
 from sojourn.node.recovery import Recovery
-from sojourn.node.runner import Runner
+from sojourn.node.runner import Lines, Runner
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import approvals, datasets, metadata, releases, runs
 from sojourn.operations.logs import SILENT, Log
@@ -52,6 +53,7 @@ class Node:
         policy: Policy,
         openings: Openings,
         clock: Callable[[], float] = time.time,
+        lines: Lines = Line,
     ) -> None:
         self.home = home
         self.store = store
@@ -66,7 +68,9 @@ class Node:
         self.hub: Peer | None = None  # as the owner of a log
         admission = Admission(store, home.site, key.public, policy.version, home.least_sites)
         airlock = Airlock(store, policy, home.site, key)
-        self.runner = Runner(store, admission, airlock, openings.open, self._send, Forward(clock), self.journal.write)
+        self.runner = Runner(
+            store, admission, airlock, openings.open, self._send, Forward(clock), self.journal.write, lines
+        )
         self._closing = False
         self.ready = Readiness(store.prove, lambda: self._closing, {"hub": self.reaches_hub})
         self.metrics = NodeMetrics(self)
@@ -236,13 +240,17 @@ class Node:
 
     def connect(self, link: HubLink) -> None:
         """Begin to ask the hub for work."""
+        self.converse(link).start()
+
+    def converse(self, link: HubLink) -> Polling:
+        """The conversation with a hub, not begun."""
         if self._polling is not None:
             raise ConfigurationError("The node is connected already.", remedy="Stop it first.")
         self.hub = link.peer
         self._polling = Polling(
             link, self.store, self.runner, self.publication, self.clock, self.journal.write, self.witnessing, self.log
         )
-        self._polling.start()
+        return self._polling
 
     def connected(self, timeout: float) -> bool:
         """Whether the node has told the hub its datasets, waiting for that at most so long."""

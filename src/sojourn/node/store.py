@@ -17,6 +17,7 @@ from sojourn.node.tables import approvals, datasets, ledger, refused, releases, 
 from sojourn.storage.store import Store
 
 Document = Mapping[str, Any]
+Place = tuple[str, str, str]  # of a decision: study, analysis, ask
 
 # Statements of every round, made once: making one takes longer than SQLite takes to answer it.
 _OF_STUDY = releases.c.study == bindparam("of_study")
@@ -33,6 +34,8 @@ _ADD_RELEASE = insert(releases)
 _ASKED = select(releases.c.ask).where(*_OF_ANALYSIS)
 _SITES = select(releases.c.sites).where(*_OF_ANALYSIS, releases.c.reason == "", releases.c.sites != "[]")
 _ACKNOWLEDGE = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(False)).values(acknowledged=True)
+_ARRIVED = _ACKNOWLEDGE.values(reason="")
+_WITHDRAW = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(False), releases.c.reason == "")
 _ADD_CHARGE = insert(ledger)
 _CHARGED = select(ledger.c.id).where(
     ledger.c.study == bindparam("of_study"), ledger.c.analysis == bindparam("of_analysis")
@@ -117,23 +120,25 @@ class NodeStore(Store):
         """
 
         def action(connection: Connection) -> None:
-            if row["sealed"] is not None:
-                run = connection.execute(_RUN, {"of_study": row["study"]}).mappings().one()
-                pinned = {"of_project": run["project"], "of": run["researcher"]}
-                approval = connection.execute(_APPROVAL, pinned).first()
-                if approval is None or approval[0] is not None:
-                    raise SiteRefused("revoked")
-                if run["ended"]:
-                    raise SiteRefused("cancelled")
+            if row["sealed"] is not None and (reason := _objection(connection, row["study"])):
+                raise SiteRefused(reason)
             connection.execute(_ADD_RELEASE, dict(row))
             if charges:
                 connection.execute(_ADD_CHARGE, [_ledger_row(row, charge) for charge in charges])
 
         self.write(entry, action)
 
-    def acknowledge(self, key: tuple[str, str, str], receipt: str, entry: Entry) -> None:
-        """The hub has it, and its receipt proves that. Again is no error, and leaves no second entry."""
-        self._once(entry, _ACKNOWLEDGE, of_study=key[0], of_analysis=key[1], of_ask=key[2], receipt=receipt)
+    def withdraw(self, key: Place, reason: str, entry: Entry) -> None:
+        """From now on nothing is handed over for this ask but the reason; a decision that is settled stays."""
+        self._once(entry, _WITHDRAW, of_study=key[0], of_analysis=key[1], of_ask=key[2], reason=reason)
+
+    def acknowledge(self, key: Place, receipt: str, arrived: bool, entry: Entry) -> None:
+        """The hub has settled it, and its receipt proves that. Again is no error, and leaves no second entry.
+
+        arrived: the hub has the release itself, though it be withdrawn meanwhile.
+        """
+        settled = _ARRIVED if arrived else _ACKNOWLEDGE
+        self._once(entry, settled, of_study=key[0], of_analysis=key[1], of_ask=key[2], receipt=receipt)
 
     def restore(self, run: Document, decided: Sequence[Document], sets: Sequence[Charge], entry: Entry) -> None:
         """A run that the store does not know, or not to its end: it is over, its decisions and charges stand."""
@@ -217,6 +222,10 @@ class NodeStore(Store):
         """What was decided for one ask."""
         return self.row(_RELEASE, {"of_study": study, "of_analysis": analysis, "of_ask": ask})
 
+    def objection(self, study: str) -> str:
+        """Why nothing of a run may leave now, a word of `errors.REASONS`, or nothing."""
+        return self.read(lambda connection: _objection(connection, study))
+
     def asked(self, study: str, analysis: str) -> int:
         """How many different asks of an analysis were decided."""
         return len(self.rows(_ASKED, {"of_study": study, "of_analysis": analysis}))
@@ -238,6 +247,16 @@ class NodeStore(Store):
     def charged(self, study: str, analysis: str) -> bool:
         """Whether an analysis stands in the ledger."""
         return self.row(_CHARGED, {"of_study": study, "of_analysis": analysis}) is not None
+
+
+def _objection(connection: Connection, study: str) -> str:
+    run = connection.execute(_RUN, {"of_study": study}).mappings().first()
+    if run is None:
+        return "cancelled"
+    approval = connection.execute(_APPROVAL, {"of_project": run["project"], "of": run["researcher"]}).first()
+    if approval is None or approval[0] is not None:
+        return "revoked"
+    return "cancelled" if run["ended"] else ""
 
 
 def _ledger_row(row: Document, charge: Charge) -> Document:

@@ -46,8 +46,8 @@ class Store:
     """Opens on a migrated database; verifies that the latest checkpoint matches the stored tree, else AuditError.
 
     clock: the present time, with its time zone. patience: seconds that a write waits for its turn, and that a commit
-    whose answer was lost is looked for.
-    Close it to drain what is queued; it also closes the engine's connections.
+    whose answer was lost is looked for. inline: each write is committed in its caller's thread, for a program that has
+    no other; else in the store's own. Close it to drain what is queued; it also closes the engine's connections.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Store:
         origin: str,
         clock: Callable[[], datetime],
         patience: float = 30.0,
+        inline: bool = False,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -74,8 +75,11 @@ class Store:
         self._stopped: AuditError | None = None
         self.watching: Watching = lambda seconds, writes, entries: None
         alarm_of(engine).listener = self._denied
-        self._writer = threading.Thread(target=self._run, name="store-writer", daemon=True)
-        self._writer.start()
+        self._inline = inline
+        self._writer: threading.Thread | None = None  # who commits; inline there is one only while a write is in hand
+        if not inline:
+            self._writer = threading.Thread(target=self._run, name="store-writer", daemon=True)
+            self._writer.start()
 
     # -- for callers, from any thread
 
@@ -181,7 +185,7 @@ class Store:
 
     def prove(self) -> None:
         """Commit an empty change: AuditError where the log is not at its checkpoint; any other error: not writable."""
-        if self._closing or not self._writer.is_alive():
+        if self._closing or not (self._inline or (self._writer is not None and self._writer.is_alive())):
             raise ConfigurationError("The store is closed.", remedy="Start the program again.")
         if self._stopped is not None:
             raise self._stopped
@@ -198,7 +202,8 @@ class Store:
             self._closing = True
             self._wake.notify()
         if threading.current_thread() is not self._writer:
-            self._writer.join(CLOSING)
+            if self._writer is not None:
+                self._writer.join(CLOSING)
             if self._kept is not None:
                 self._kept.close()
             self._engine.dispose()
@@ -226,6 +231,10 @@ class Store:
                 raise AuditError("The store is closed; nothing was written.", remedy="Start the program again.")
             self._queue.append(job)
             self._wake.notify()
+        if self._inline:
+            self._writer = threading.current_thread()
+            self._drain()
+            self._writer = None
         try:
             return job.answer.result(self._patience)
         except WaitedTooLong:
@@ -248,8 +257,15 @@ class Store:
                 self._wake.wait_for(lambda: self._queue or self._alarmed or self._closing)
                 if not self._queue and not self._alarmed:
                     return
+            self._drain()
+
+    def _drain(self) -> None:
+        """Commit what waits, a batch at a time."""
+        left = True
+        while left:
+            with self._wake:
                 jobs = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
-                self._alarmed = False
+                self._alarmed, left = False, bool(self._queue)
             self._commit(jobs)
 
     def _commit(self, jobs: list[Job]) -> None:

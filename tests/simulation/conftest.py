@@ -1,0 +1,6 @@
+"""`simulation` is a package of these tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))

@@ -1,0 +1,132 @@
+"""Four planted defects, each a change of what the product promises: the invariants must find every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from simulation import parties
+from sqlalchemy import delete, insert, update
+
+from sojourn.errors import SiteRefused
+from sojourn.hub import store as hub_store
+from sojourn.hub.store import HubStore, Settled
+from sojourn.hub.tables import tasks
+from sojourn.messages import Task
+from sojourn.node import store as node_store
+from sojourn.node.runner import Runner
+from sojourn.node.store import NodeStore
+from sojourn.node.tables import ledger, releases
+from sojourn.study.lifecycle import SITE
+
+BUFFERED = 2.0  # simulated seconds that a commit which is not one stays in memory
+
+
+@contextmanager
+def no_deduplication() -> Iterator[None]:
+    """The hub takes a repeated answer for a new one."""
+
+    def task(self: HubStore, key: Any) -> Any:
+        found = real(self, key)
+        return found and {**found, "state": SITE.initial}
+
+    def settle(self: HubStore, key: Any, values: Any, event: Any, entry: Any) -> Settled:
+        def action(connection: Any) -> None:
+            connection.execute(update(tasks).where(*hub_store._task(*key)).values(dict(values)))
+            hub_store._event(connection, key[0], event)
+
+        return Settled(self.write_indexed(entry, action)[1], True)
+
+    real = HubStore.task
+    with patch.object(HubStore, "task", task), patch.object(HubStore, "settle", settle):
+        yield
+
+
+@contextmanager
+def run_and_charge_twice() -> Iterator[None]:
+    """A node runs and charges a task again whenever it comes again."""
+
+    def do(self: Runner, task: Task) -> None:
+        place = (task.study, task.analysis, task.key())
+        self.store.again = self.store.release(*place) is not None  # type: ignore[attr-defined]
+        try:
+            self._answer(task, place[2])
+            self._send(*place)
+        except Exception as error:
+            self._journal(task.study, str(error))
+        self.forget(place[2])
+
+    def seal(self: NodeStore, row: Any, entry: Any, charges: Any = ()) -> None:
+        def action(connection: Any) -> None:
+            if row["sealed"] is not None and (reason := node_store._objection(connection, row["study"])):
+                raise SiteRefused(reason)
+            connection.execute(delete(releases).where(*node_store._place((row["study"], row["analysis"], row["ask"]))))
+            connection.execute(insert(releases).values(dict(row)))
+            for charge in charges:
+                connection.execute(insert(ledger).values(node_store._ledger_row(row, charge)))
+
+        self.write(entry, action)
+
+    def charged(self: NodeStore, study: str, analysis: str) -> bool:
+        return not getattr(self, "again", False) and charged_before(self, study, analysis)
+
+    charged_before = NodeStore.charged
+    with (
+        patch.object(Runner, "_do", do),
+        patch.object(NodeStore, "seal", seal),
+        patch.object(NodeStore, "charged", charged),
+    ):
+        yield
+
+
+@contextmanager
+def release_after_revocation() -> Iterator[None]:
+    """A node does not ask again for the grant when it seals and when it sends."""
+
+    def objection(connection: Any, study: str) -> str:
+        reason = real(connection, study)
+        return "" if reason == "revoked" else reason
+
+    real = node_store._objection
+    with patch.object(node_store, "_objection", objection):
+        yield
+
+
+@contextmanager
+def acknowledge_before_commit() -> Iterator[None]:
+    """A store answers when a write is in memory; it reaches the disk some time later, and a crash comes in between."""
+    kept: dict[Path, list[tuple[float, dict[Path, bytes]]]] = {}
+
+    def commit(self: Any, jobs: list[Any]) -> None:
+        process = self.process
+        files = [process.database, process.database.with_name(process.database.name + "-wal")]
+        state = {path: path.read_bytes() for path in files if path.exists()}
+        kept.setdefault(process.database, []).append((process.world.now, state))
+        commit_now(self, jobs)
+
+    def bury(self: parties.Process) -> None:
+        bury_now(self)
+        lost = [state for since, state in kept.pop(self.database, []) if since >= self.world.now - BUFFERED]
+        if lost:
+            for path in (self.database, self.database.with_name(self.database.name + "-wal")):
+                path.write_bytes(lost[0].get(path, b""))
+
+    commit_now, bury_now = parties._Simulated._commit, parties.Process._bury
+    with patch.object(parties._Simulated, "_commit", commit), patch.object(parties.Process, "_bury", bury):
+        yield
+
+
+DEFECTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
+    "no deduplication": no_deduplication,
+    "run and charge twice": run_and_charge_twice,
+    "release after revocation": release_after_revocation,
+    "acknowledge before commit": acknowledge_before_commit,
+}
+
+
+def planted(name: str) -> AbstractContextManager[None]:
+    """The defect of this name; none for the empty one."""
+    return DEFECTS[name]() if name else nullcontext()

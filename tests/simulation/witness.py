@@ -1,0 +1,248 @@
+"""The invariants: what must hold whatever is lost, repeated, reordered, killed or revoked.
+
+The witness sees what crosses the network and reads the parties' stores; it never changes anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from simulation.material import ANALYSES, differs, pooled
+from sqlalchemy import Connection, select
+
+from sojourn.hub.store import LIVE
+from sojourn.hub.tables import results, studies, tasks
+from sojourn.messages import Delivery, Work
+from sojourn.node.tables import approvals, ledger, releases, runs
+
+if TYPE_CHECKING:
+    from simulation.parties import HubProcess, NodeProcess, Process
+
+    from sojourn.hub.service import Hub
+
+ENTRIES = "SELECT data FROM log_entry WHERE position >= {} ORDER BY position"
+SILENT = ("not released", "no answer")
+SETTLED = {"contributed": "round.answered", "not released": "round.refused", "no answer": "round.dropped"}
+
+
+class Violation(BaseException):
+    """An invariant does not hold; nothing in the product may catch that."""
+
+
+class Witness:
+    """What was seen of one federation."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, list[bytes]] = {}  # what each log held when it was last read
+        self.receipts: dict[int, str] = {}  # what the hub ever answered with a receipt: index → entry
+        self.bytes: dict[tuple[str, str, str, str], str] = {}  # what was sent for each place
+        self.plans: dict[str, str] = {}  # submitted studies and the names of their plans
+        self.acknowledged: set[str] = set()
+
+    # ---- as it happens
+
+    def receipt(self, document: dict[str, Any]) -> None:
+        """The hub is about to answer with this receipt."""
+        before = self.receipts.setdefault(document["index"], document["entry"])
+        demand(before == document["entry"], "acknowledged means durable: two entries were proved for one place")
+
+    def sending(self, process: NodeProcess, message: Delivery) -> None:
+        """A node begins to send."""
+        if message.sealed is None:
+            return
+        place = (process.name, message.study, message.analysis, message.ask)
+        store = process.store
+        run = store.run(message.study)
+        pinned = select(approvals.c.revoked).where(
+            approvals.c.project == run["project"], approvals.c.key == run["researcher"]
+        )
+        demand(store.row(pinned)["revoked"] is None, "no release after revocation", place)
+        demand(not run["ended"], "no release after the run's end", place)
+        before = self.bytes.setdefault(place, message.sealed)
+        demand(before == message.sealed, "nothing doubled: other bytes were sent for one place", place)
+        kinds = {entry["kind"] for entry in self._of(process, *place[1:])}
+        demand("release.sealed" in kinds, "no release without its log entry", place)
+
+    def handed_out(self, hub: Hub, work: Work) -> None:
+        """The hub is about to hand these tasks out."""
+        for task in work.tasks:
+            row = hub.store.study(task.study)
+            demand(row is not None and row["state"] in LIVE, "no task is handed out after the end", task.study)
+
+    # ---- after a start, and at the end
+
+    def look(self, process: Process) -> list[bytes]:
+        """A log only grows, and holds what was acknowledged."""
+        before = self.logs.get(process.name, [])
+        found = process.store.read(lambda connection: _entries(connection, 0))
+        demand(found[: len(before)] == before, "acknowledged means durable: a log did not only grow", process.name)
+        self.logs[process.name] = found
+        if process.name == "hub":
+            for index, entry in self.receipts.items():
+                there = index < len(found) and found[index].decode() == entry
+                demand(there, "acknowledged means durable: a receipt's entry is not in the log", index)
+        return found
+
+    def judge(self, hub: HubProcess, nodes: list[NodeProcess]) -> None:
+        """All that must hold at the end."""
+        for process in (hub, *nodes):
+            self.look(process)
+            report = process.store.verify()
+            demand(report.ok, "a log does not verify", process.name, *report.problems)
+        self._judge_studies(hub)
+        self._judge_rounds(hub)
+        for node in nodes:
+            self._judge_node(node)
+        self._judge_both(hub, nodes)
+
+    def _judge_studies(self, hub: HubProcess) -> None:
+        store = hub.store
+        found = {row["id"]: row for row in store.rows(select(studies))}
+        lost = self.acknowledged - set(found)
+        demand(not lost, "nothing lost: an acknowledged study is not there", *lost)
+        of_task: dict[str, list[Any]] = {study: [] for study in found}
+        for task in store.rows(select(tasks)):
+            of_task[task["study"]].append(task)
+        for study, row in found.items():
+            demand(row["state"] not in LIVE, "nothing lost: a study did not end", study, row["state"])
+            if row["state"] == "completed":
+                self._judge_completed(study, json.loads(row["request"]), of_task[study], store)
+
+    def _judge_completed(self, study: str, envelope: Any, asked: list[Any], store: Any) -> None:
+        import base64
+
+        request = json.loads(base64.b64decode(envelope["payload"]))
+        plan = self.plans[study]
+        if request["plan"].get("stragglers") == "abort":
+            silent = [task["site"] for task in asked if task["state"] in SILENT]
+            demand(not silent, "the plan says abort, a site was silent, and the study completed", study, *silent)
+        concluded = {row["analysis"]: row for row in store.rows(select(results).where(results.c.study == study))}
+        demand(concluded.keys() == ANALYSES[plan].keys(), "nothing lost: an analysis has no end", study)
+        for name, row in concluded.items():
+            sites = tuple(sorted(json.loads(row["contributed"])["sites"]))
+            silent = {task["site"] for task in asked if task["analysis"] == name and task["state"] in SILENT}
+            if row["estimate"] is None:
+                words = json.loads(row["error"])["error"]
+                demand(words in ("TooFewSites", "ConvergenceError"), "an analysis failed", study, name, row["error"])
+                continue
+            demand(len(sites) >= request["min_sites"], "fewer sites than the plan demands", study, name)
+            demand(set(sites) == set(request["roster"]) - silent, "a site is missing, or too many", study, name, *sites)
+            found, expected = json.loads(row["estimate"]), pooled(plan, name, sites)
+            demand(
+                not differs(found, expected), "an estimate is not the pooled one", study, name, *sites, found, expected
+            )
+
+    def _judge_rounds(self, hub: HubProcess) -> None:
+        """Every settled task has its one entry, and every such entry its task."""
+        logged: Counter[tuple[str, ...]] = Counter()
+        ends: Counter[str] = Counter()
+        for entry in self._read(hub):
+            if entry["kind"] in SETTLED.values():
+                facts = entry["facts"]
+                logged[entry["kind"], entry["study"], facts["analysis"], facts["ask"], facts["site"]] += 1
+            if entry["kind"] in ("study.completed", "study.failed", "study.cancelled"):
+                ends[entry["study"]] += 1
+        stored = Counter(
+            (SETTLED[task["state"]], task["study"], task["analysis"], task["ask"], task["site"])
+            for task in hub.store.rows(select(tasks))
+            if task["state"] in SETTLED
+        )
+        demand(
+            logged == stored,
+            "nothing doubled: the hub's rounds and its log differ",
+            *((logged - stored) or (stored - logged)),
+        )
+        demand(all(times == 1 for times in ends.values()), "nothing doubled: a study ended twice", *ends)
+
+    def _judge_node(self, node: NodeProcess) -> None:
+        store, entries = node.store, self._read(node)
+        kinds = Counter(
+            (entry["kind"], entry["study"], entry["facts"].get("analysis"), entry["facts"].get("ask"))
+            for entry in entries
+        )
+        for (kind, *place), times in kinds.items():
+            if kind.startswith(("release.", "run.", "ledger.")):
+                demand(times == 1, "nothing doubled: a node's entry is there twice", node.name, kind, *place)
+        for row in store.rows(select(releases)):
+            place = (row["study"], row["analysis"], row["ask"])
+            sealed, refused = (kinds[f"release.{word}", *place] for word in ("sealed", "refused"))
+            demand(sealed + refused == 1, "no release without its log entry", node.name, *place)
+            demand(row["acknowledged"], "nothing lost: a decision never reached the hub", node.name, *place)
+        for row in store.rows(select(runs)):
+            self._judge_run(node, row)
+        self._judge_revocations(node, entries)
+        charged = Counter(
+            (row["study"], row["analysis"], row["label"], row["measure"]) for row in store.rows(select(ledger))
+        )
+        demand(all(times == 1 for times in charged.values()), "budget charged once", node.name)
+        sets = Counter((study, analysis) for study, analysis, *_ in charged)
+        sealed_once = {(study, analysis) for kind, study, analysis, _ in kinds if kind == "release.sealed"}
+        demand(set(sets) == sealed_once, "budget charged once: not all that was sealed was charged", node.name)
+
+    def _judge_run(self, node: NodeProcess, row: Any) -> None:
+        import base64
+
+        request = json.loads(base64.b64decode(json.loads(row["request"])["payload"]))
+        demand(row["admitted"] < request["expires"], "an expired request was admitted", node.name, row["study"])
+        demand(row["ended"] != "", "nothing lost: a run did not end", node.name, row["study"])
+
+    def _judge_revocations(self, node: NodeProcess, entries: list[dict[str, Any]]) -> None:
+        """In the order of the node's log, nothing is sealed under a withdrawn approval."""
+        owner = {row["study"]: row["project"] for row in node.store.rows(select(runs))}
+        revoked: set[str] = set()
+        for entry in entries:
+            match entry["kind"]:
+                case "researcher.revoked":
+                    revoked.add(entry["facts"]["project"])
+                case "researcher.approved":
+                    revoked.discard(entry["facts"]["project"])
+                case "release.sealed":
+                    demand(
+                        owner.get(entry["study"]) not in revoked,
+                        "no release after revocation",
+                        node.name,
+                        entry["study"],
+                    )
+
+    def _judge_both(self, hub: HubProcess, nodes: list[NodeProcess]) -> None:
+        """What the hub has, the node has logged; where they speak of a release it is the same one."""
+        answered = {
+            (entry["facts"]["site"], entry["study"], entry["facts"]["analysis"], entry["facts"]["ask"]): entry["facts"][
+                "release"
+            ]
+            for entry in self._read(hub)
+            if entry["kind"] == "round.answered"
+        }
+        sealed = {
+            (node.name, entry["study"], entry["facts"]["analysis"], entry["facts"]["ask"]): entry["facts"]["release"]
+            for node in nodes
+            for entry in self._read(node)
+            if entry["kind"] == "release.sealed"
+        }
+        for place, release in answered.items():
+            demand(sealed.get(place) == release, "no release without its log entry: hub and node differ", *place)
+
+    # ---- reading
+
+    def _read(self, process: Process) -> list[dict[str, Any]]:
+        return [json.loads(data) for data in self.logs[process.name]]
+
+    def _of(self, process: Process, study: str, analysis: str, ask: str) -> list[dict[str, Any]]:
+        query = "SELECT data FROM log_entry WHERE study = ?"
+        found = process.store.read(lambda connection: list(connection.exec_driver_sql(query, (study,)).scalars()))
+        entries = [json.loads(data) for data in found]
+        return [
+            entry for entry in entries if (entry["facts"].get("analysis"), entry["facts"].get("ask")) == (analysis, ask)
+        ]
+
+
+def _entries(connection: Connection, first: int) -> list[bytes]:
+    return [bytes(data) for data in connection.exec_driver_sql(ENTRIES.format(first)).scalars()]
+
+
+def demand(holds: bool, invariant: str, *where: object) -> None:
+    """Violation unless it holds."""
+    if not holds:
+        raise Violation(f"{invariant}: {', '.join(map(str, where))}")
