@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from simulation import parties
 from sqlalchemy import delete, insert, update
 
+from simulation import parties
 from sojourn.errors import SiteRefused
 from sojourn.hub import store as hub_store
 from sojourn.hub.store import HubStore, Settled

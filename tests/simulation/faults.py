@@ -1,4 +1,4 @@
-"""What goes wrong in a seed. Each seed draws which kinds of trouble it has and how much, so that seeds differ in kind."""
+"""What goes wrong in a seed. Each seed draws which kinds of trouble it has and how much: seeds differ in kind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from simulation.material import PROJECTS, researcher_key
 from simulation.world import World
-
 from sojourn.errors import SojournError
 
 if TYPE_CHECKING:

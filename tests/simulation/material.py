@@ -1,4 +1,4 @@
-"""What every seed starts from: five hospitals' rows, plans over them, their pooled answers, and the parties' first stores.
+"""What every seed starts from: five hospitals, plans over their rows, pooled answers, the parties' first stores.
 
 All of it is the same in every run: keys and rows come from fixed words, not from chance.
 """
@@ -37,7 +37,7 @@ from sojourn.hub.service import Hub
 from sojourn.hub.store import HubStore
 from sojourn.hub.tables import metadata as hub_tables
 from sojourn.identity.keys import PrivateKey
-from sojourn.messages import PROTOCOL, Join
+from sojourn.messages import PROTOCOL, Join, log_of
 from sojourn.node.config import NodeHome
 from sojourn.node.opening import Openings
 from sojourn.node.program import MIGRATIONS as NODE_MIGRATIONS
@@ -258,7 +258,7 @@ def _first_node(folder: Path, site: str, hub: Hub) -> None:
     engine = open_engine(folder / f"{site}.db")
     upgrade(engine, NODE_MIGRATIONS)
     key = node_key(site)
-    store = NodeStore(engine, node_tables, log_key(site), f"{site}.node", _instant, inline=True)
+    store = NodeStore(engine, node_tables, log_key(site), log_of(site), _instant, inline=True)
     node = Node(node_home(home, site), store, key, POLICY, Openings(node_home(home, site)), _clock)
     columns = {name: variable_to_dict(variable) for name, variable in VARIABLES.items()}
     public = {"table": TABLE, "columns": columns, "row_is_person": True}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from simulation.world import Killed, Strand, World
-
 from sojourn.errors import TransportError
 
 if TYPE_CHECKING:

@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
 from simulation.material import (
     EPOCH,
     FEDERATION,
@@ -21,10 +24,7 @@ from simulation.material import (
     node_key,
 )
 from simulation.network import Network
-from simulation.world import Killed, Strand, Waiting, World
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-
+from simulation.world import Flag, Killed, Strand, Waiting, World
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask
 from sojourn.analysis.support import Support, Working
@@ -34,7 +34,7 @@ from sojourn.hub.service import Hub
 from sojourn.hub.store import HubStore
 from sojourn.hub.tables import metadata as hub_tables
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import Acknowledgement, Delivery, Poll, Publish, Work
+from sojourn.messages import Delivery, Poll, Publish, Work, log_of
 from sojourn.node.admission import Run
 from sojourn.node.hub_link import HubLink
 from sojourn.node.opening import Openings
@@ -110,9 +110,15 @@ class Process:
         """Its threads end where they stand; what was not committed is gone."""
         for strand in [strand for strand in self.world.strands if strand.owner is self]:
             strand.kill()
+        self.let_go()
+        self.buried()
+
+    def let_go(self) -> None:
+        """Close the database, as the end of a process does."""
+        if self.store is not None:
+            self.store._kept.close()
         if self.engine is not None:
             self.engine.dispose()
-        self.buried()
 
     def buried(self) -> None:
         """For the parties."""
@@ -168,19 +174,18 @@ class _Simulated(Store):
 
     process: Process
 
-    def _submit(self, make: Any) -> Any:
-        if not hasattr(self, "process"):
-            return super()._submit(make)
+    def _submit(self, make: Any, mode: Mode = Mode.ACTION) -> Any:
         self.process.check()
         try:
-            return super()._submit(make)
+            return super()._submit(make, mode)
         finally:
             self.process.check()
 
     def _drain(self) -> None:
         if self.process.world.chance(self.process.network.hurry):
             self.process.world.sleep(self.process.world.random.uniform(0.0, 0.05))
-        super()._drain()
+        if self._queue:  # else another strand was the writer meanwhile
+            super()._drain()
 
     def _commit(self, jobs: list[Any]) -> None:
         super()._commit(jobs)
@@ -229,7 +234,7 @@ class HubProcess(Process):
         hub = Hub(store, self.clock, abort_after=40.0)
         hub.bell = hub.studies.bell = Rung()
         locks: dict[str, Waiting] = {}
-        hub.studies._lock = lambda study: locks.setdefault(study, Waiting(self.world))  # type: ignore[assignment,return-value]
+        hub.studies._lock = lambda study: locks.setdefault(study, Waiting(self.world))
         self.network.witness.look(self)
         hub.studies.resume()
         self.hub = hub
@@ -253,7 +258,7 @@ class HubProcess(Process):
         which the door would refuse by its nonce and its age: the hub must bear it all the same."""
         try:
             if sent is not None and abs(sent - self.clock()) > MAX_SKEW:
-                raise RequestRefused("clock")
+                raise RequestRefused("clock", sent - self.clock())
             answer = self._answer(path.strip("/").split("/")[1:], body)
         except SojournError as error:
             reason = str(getattr(error, "reason", "") or type(error).__name__)
@@ -271,13 +276,14 @@ class HubProcess(Process):
                 self.hub.publish(site, Publish.model_validate_json(body))
                 return {"published": True}
             case ["sites", site, "poll"]:
-                return self._poll(site, Poll.model_validate_json(body)).model_dump(mode="json")
+                return self._poll(site, Poll.model_validate_json(body)).model_dump(mode="json", exclude_unset=True)
             case ["sites", site, "deliveries"]:
                 key = self.hub.node_key(site)
                 assert key is not None
-                receipt = self.hub.studies.deliver(site, key, Delivery.model_validate_json(body))
-                self.network.witness.receipt(receipt)
-                return Acknowledgement(receipt=receipt).model_dump(mode="json")
+                done = self.hub.deliver(site, key, Delivery.model_validate_json(body))
+                if done.receipt is not None:
+                    self.network.witness.receipt(done.receipt)
+                return done.model_dump(mode="json", exclude_unset=True)
             case ["projects", project, "preparations", key_hex]:
                 return self.hub.prepare(project, PublicKey.from_hex(key_hex)).model_dump(mode="json")
             case ["studies", key_hex]:
@@ -292,10 +298,11 @@ class HubProcess(Process):
         until = self.world.now + message.wait
         strand = self.world.current
         assert strand is not None
+        heard = self.hub.hear(site, message)
         while True:
-            work = self.hub.poll(site, message)
+            work = self.hub.poll(site, message, heard)
             self.network.witness.handed_out(self.hub, work)
-            if work.tasks or work.ended or self.world.now >= until:
+            if work.tasks or work.ended or heard.fresh or self.world.now >= until:
                 return work
             assert isinstance(self.hub.bell, Rung)
             self.hub.bell.wait(strand, f"site:{site}", until - self.world.now)
@@ -325,9 +332,6 @@ class SimulatedLine:
             self._do(self._waiting.popleft())
         self._busy = False
 
-    def rest(self, seconds: float) -> None:
-        self._process.world.sleep(seconds)
-
     def end(self) -> None:
         self._ended = True
 
@@ -347,15 +351,15 @@ class SimulatedComputation:
         self._work()
         return self._computing.support(analysis)
 
-    def local(self, analysis: str, ask: Ask) -> Partial:
+    def round(self, analysis: str, ask: Ask) -> tuple[Partial, Working | None]:
         self._work()
-        return self._computing.local(analysis, ask)
-
-    def working(self, analysis: str, ask: Ask) -> Working | None:
-        return self._computing.working(analysis, ask)
+        return self._computing.local(analysis, ask), self._computing.working(analysis, ask)
 
     def cancel(self) -> None:
         self._cancelled = True
+
+    def finish(self) -> None:
+        self.cancel()
 
     def _work(self) -> None:
         self._process.world.sleep(self._process.slowness * self._process.world.random.uniform(0.02, 0.2))
@@ -378,7 +382,7 @@ class SimulatedLink(HubLink):
     """The way out over the simulated network: JSON bytes there and back."""
 
     def __init__(self, process: NodeProcess) -> None:
-        super().__init__(None, process.name, FEDERATION, log_key("hub").public)  # type: ignore[arg-type]
+        super().__init__(None, process.name, FEDERATION, log_key("hub").public)
         self._process = process
 
     def _call(self, path: str, message: Any) -> dict[str, Any]:
@@ -401,19 +405,19 @@ class NodeProcess(Process):
 
     def begin(self, engine: Engine) -> None:
         store = SimulatedNodeStore(
-            engine, node_tables, log_key(self.name), f"{self.name}.node", self.instant, inline=True
+            engine, node_tables, log_key(self.name), log_of(self.name), self.instant, inline=True
         )
         store.process = self
         self.store = store
         self.network.witness.look(self)
         openings, key = SimulatedOpenings(self), node_key(self.name)
-        self.node = Node(self.home, store, key, POLICY, openings, self.clock, lambda do, _: SimulatedLine(self, do))  # type: ignore[arg-type,return-value]
-        self.node.journal.write = self._note  # type: ignore[method-assign]
-        self.node.runner._journal = self._note
-        polling = self.node.converse(SimulatedLink(self))
-        polling._sending = Waiting(self.world)  # type: ignore[assignment]
-        while True:
-            self.world.sleep(0.001 + polling.turn() * self.world.random.uniform(0.5, 1.0))
+        self.node = Node(self.home, store, key, POLICY, openings, self.clock, lambda do, _: SimulatedLine(self, do))
+        self.node.journal.write = self._note
+        runner, polling = self.node.runner, self.node.converse(SimulatedLink(self))
+        runner._journal = polling._journal = self._note
+        runner._closing, polling._closing, polling._turned = (Flag(self.world) for _ in range(3))
+        polling._sending = Waiting(self.world)
+        polling._run()
 
     def buried(self) -> None:
         if hasattr(self, "node"):

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from sqlalchemy import select
+
 from simulation.faults import heal, misfortunes, strike
 from simulation.material import (
     ANALYSES,
@@ -29,14 +31,13 @@ from simulation.network import Network
 from simulation.parties import HubProcess, NodeProcess
 from simulation.witness import Violation, Witness
 from simulation.world import NoProgress, World
-from sqlalchemy import select
-
 from sojourn import __version__
 from sojourn.errors import IdentityError, SojournError
 from sojourn.hub import service
 from sojourn.hub.store import LIVE
 from sojourn.hub.tables import studies
 from sojourn.identity.envelope import REQUEST_TYPE, Request, sign
+from sojourn.node import polling
 from sojourn.node.tables import releases
 from sojourn.study.plan import Plan
 from sojourn.wire.transport import ServerRefused
@@ -185,8 +186,7 @@ class Federation:
     def close(self) -> None:
         """Let go of the databases."""
         for process in self.processes:
-            if process.engine is not None:
-                process.engine.dispose()
+            process.let_go()
             process.buried()
 
     def settled(self) -> bool:
@@ -206,7 +206,8 @@ def simulate(seed: int, show: Callable[[str], object] | None = None) -> Outcome:
     world = World(seed, show)
     federation = Federation(world, scratch(os.getpid()))
     problem = ""
-    with patch.object(service, "new_seal_key", federation.new_seal_key):
+    luck = patch.object(polling, "random", world.random)  # of its pauses
+    with luck, patch.object(service, "new_seal_key", federation.new_seal_key):
         try:
             _run(world, federation)
         except (Violation, NoProgress) as error:

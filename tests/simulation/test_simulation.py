@@ -1,4 +1,4 @@
-"""A federation of the product's own hub and nodes under loss, crashes, revocations: 300 seeds, and four planted defects."""
+"""A federation of the product's own hub and nodes under loss, crashes, revocations: 300 seeds, four planted defects."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from simulation.defects import DEFECTS
 from simulation.simulator import simulate
 from simulation.soak import chunk, replay

@@ -9,9 +9,9 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from simulation.material import ANALYSES, differs, pooled
 from sqlalchemy import Connection, select
 
+from simulation.material import ANALYSES, differs, pooled
 from sojourn.hub.store import LIVE
 from sojourn.hub.tables import results, studies, tasks
 from sojourn.messages import Delivery, Work
@@ -19,7 +19,6 @@ from sojourn.node.tables import approvals, ledger, releases, runs
 
 if TYPE_CHECKING:
     from simulation.parties import HubProcess, NodeProcess, Process
-
     from sojourn.hub.service import Hub
 
 ENTRIES = "SELECT data FROM log_entry WHERE position >= {} ORDER BY position"

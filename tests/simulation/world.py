@@ -224,3 +224,25 @@ class Waiting:
             if self._line:
                 strand, ticket = self._line.popleft()
                 strand.wake(ticket)
+
+
+class Flag:
+    """What a `threading.Event` is to threads, for strands; nobody of a process that is killed sets one."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+
+    def clear(self) -> None:
+        self._set = False
+
+    def wait(self, seconds: float) -> bool:
+        if not self._set:
+            self._world.sleep(seconds)
+        return self._set
