@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,24 +47,39 @@ def template(tmp_path_factory, toy) -> Path:
 
 @dataclass(frozen=True)
 class Databases:
-    """Databases of one engine: how to have a new one, empty or with the toy's tables; as paths or URLs."""
+    """Databases of one engine: how to have a new one, empty, with the toy's tables, or as a copy; as paths or URLs.
+
+    copy: of a database that nobody is connected to.
+    """
 
     engine: str
     empty: Callable[[], str]
     toy: Callable[[], str]
+    copy: Callable[[str], str]
 
 
 def of_sqlite(request) -> Databases:
     folder: Path = request.getfixturevalue("tmp_path")
     template: Path = request.getfixturevalue("template")
-    # A percent sign begins a substitution in Alembic's settings.
-    return Databases("sqlite", lambda: str(folder / "100% new.db"), lambda: str(shutil.copy(template, folder / "a.db")))
+    numbers = itertools.count()
+
+    def new() -> Path:
+        return folder / f"100% new {next(numbers)}.db"  # a percent sign begins a substitution in Alembic's settings
+
+    def copied(path: str | Path) -> str:
+        return str(shutil.copy(path, new()))
+
+    return Databases("sqlite", lambda: str(new()), lambda: copied(template), copied)
 
 
 def of_postgresql(request) -> Databases:
     server = request.getfixturevalue("postgresql")
     request.getfixturevalue("toy")
-    return Databases("postgresql", server.database, lambda: server.copy("toy", migrated))
+
+    def copied(url: str) -> str:
+        return server.database(make_url(url).database)
+
+    return Databases("postgresql", server.database, lambda: server.copy("toy", migrated), copied)
 
 
 @pytest.fixture(params=ENGINES)
