@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from postgresql_server import PASSWORD
 from sojourn.errors import AuditError
 from sojourn.storage import postgresql as product
-from sojourn.storage import postgresql_guard
+from sojourn.storage import postgresql_guard, verifier
 from sojourn.storage.engine import open_engine
 from sojourn.storage.log import entries
 
@@ -253,6 +254,30 @@ def test_a_frozen_server_is_not_waited_for_for_ever(store, toy, postgresql, monk
         store.write(toy.entry("b"), freeze)
     store.write(toy.entry("c"), toy.adding("c"))
     assert logged(store, toy) == ["a", "c"]
+
+
+def test_a_server_that_is_away_is_no_damaged_log(store, toy, postgresql, monkeypatch):
+    """The verifier stops a party whose log does not verify, and only that one."""
+    monkeypatch.setattr(verifier, "SOON", 0.01)
+    store.write(toy.entry("a"), toy.adding("a"))
+    told, tries = [], []
+    monkeypatch.setattr(store, "verify", lambda verify=store.verify: (tries.append(1), verify())[1])
+    watching = verifier.Verifier(store, told.append, at_once=0, every=0.01)
+    postgresql.halt()
+    try:
+        watching.start()
+        end = time.monotonic() + 30
+        while len(tries) < 3 and time.monotonic() < end:
+            time.sleep(0.01)
+    finally:
+        postgresql.start()
+    seen = len(tries)
+    while len(tries) < seen + 3 and time.monotonic() < end:
+        time.sleep(0.01)
+    watching.close()
+    assert seen >= 3 and len(tries) >= seen + 3
+    assert told == []
+    store.write(toy.entry("b"), toy.adding("b"))
 
 
 def test_a_program_that_is_frozen_with_the_turn_gives_it_up(database, toy, key, monkeypatch):

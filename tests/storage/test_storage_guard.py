@@ -77,12 +77,26 @@ ON_POSTGRESQL = {
 }
 DENIED = r"not authorized|prohibited"
 DRIVERS = (sqlite3.DatabaseError, sqlite3.Warning, psycopg.DatabaseError)
-tampering = pytest.mark.parametrize(
-    ("databases", "statement"),
-    [pytest.param("sqlite", statement, id=f"sqlite, {name}") for name, statement in ON_SQLITE.items()]
-    + [pytest.param("postgresql", statement, id=f"postgresql, {name}") for name, statement in ON_POSTGRESQL.items()],
-    indirect=["databases"],
-)
+FEW = frozenset(
+    {"update", "truncate", "inside a query", "as code", "drop trigger", "shadow table", "unsafe writing"}
+) | {
+    "claim to append, by a function",
+    "settings of the server",
+}  # one of each kind, where the door is another and what is asked there the same
+
+
+def tampering(on_postgresql=frozenset(ON_POSTGRESQL)):
+    """Each statement on its engine."""
+    statements = {"sqlite": ON_SQLITE, "postgresql": {name: ON_POSTGRESQL[name] for name in sorted(on_postgresql)}}
+    return pytest.mark.parametrize(
+        ("databases", "statement"),
+        [
+            pytest.param(engine, statement, id=f"{engine}, {name}")
+            for engine, of_engine in statements.items()
+            for name, statement in of_engine.items()
+        ],
+        indirect=["databases"],
+    )
 
 
 def everything(store, toy):
@@ -102,7 +116,7 @@ def store(store, toy):
     return store
 
 
-@tampering
+@tampering()
 def test_an_action_cannot_touch_the_log(store, toy, statement):
     def action(connection):
         toy.adding("second")(connection)
@@ -115,7 +129,7 @@ def test_an_action_cannot_touch_the_log(store, toy, statement):
     assert store.verify().ok
 
 
-@tampering
+@tampering(FEW)
 def test_an_action_that_hides_the_denial_is_undone(store, toy, statement):
     def action(connection):
         toy.adding("second")(connection)
@@ -139,7 +153,7 @@ def test_the_entry_names_what_was_tried_and_how_often(store, toy):
     assert attempts(store, toy) == [{"operation": "update", "target": "log_entry", "times": 3}]
 
 
-@tampering
+@tampering(FEW)
 def test_a_query_cannot_touch_the_log_and_the_attempt_is_logged_without_a_write(database, toy, key, statement):
     with toy.open_store(database, key) as store:
         store.write(toy.entry("first"), toy.adding("first"))
@@ -150,7 +164,7 @@ def test_a_query_cannot_touch_the_log_and_the_attempt_is_logged_without_a_write(
         assert store.verify().ok
 
 
-@tampering
+@tampering(FEW)
 def test_another_connection_of_the_program_cannot_touch_the_log(database, toy, key, statement):
     engine = toy.open_engine(database)
     store = toy.Store(engine, toy.METADATA, key, toy.ORIGIN, toy.clock)

@@ -10,6 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Connection,
     Float,
@@ -40,7 +41,10 @@ PARTIES = [
     pytest.param(node_program.MIGRATIONS, node_tables.metadata, id="node"),
 ]
 KEY = PrivateKey.generate()
-VALUES = {String: "same", Text: "é\n\N{SNOWMAN}", Integer: 1, Float: 1.5, Boolean: True, LargeBinary: b"\0\xff"}
+VALUES = {String: "same", Text: "é\n\N{SNOWMAN}", Integer: 1, BigInteger: 2**40, Float: 1.5} | {
+    Boolean: True,
+    LargeBinary: b"\0\xff",
+}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
