@@ -275,6 +275,7 @@ def test_a_server_that_is_away_is_no_damaged_log(store, toy, postgresql, monkeyp
     while len(tries) < seen + 3 and time.monotonic() < end:
         time.sleep(0.01)
     watching.close()
+    watching._thread.join(30)
     assert seen >= 3 and len(tries) >= seen + 3
     assert told == []
     store.write(toy.entry("b"), toy.adding("b"))
