@@ -109,6 +109,7 @@ class Processes:
     """Folders `hub` and one a site in one home; every process is ended by its own id. big: Avon has a large table."""
 
     big = True
+    host = "127.0.0.1"
     sites: tuple[str, ...] = SITES
 
     def __init__(self, home: Path) -> None:
@@ -120,8 +121,8 @@ class Processes:
 
     def make(self) -> None:
         """Everything from nothing; the port is kept over restarts."""
-        made = hub_program.create(self.home / "hub", "wards.test", "127.0.0.1", free_port(), ["localhost"])
-        self.url = f"https://127.0.0.1:{made.port}"
+        made = hub_program.create(self.home / "hub", "wards.test", self.host, free_port(), ["localhost"])
+        self.url = f"https://{self.host}:{made.port}"
         self.start("hub")
         self.hub("add_project", name=PROJECT)
         self.hub("add_member", project=PROJECT, key=self.key.public.hex)
