@@ -26,6 +26,7 @@ from pydantic import (
 
 from sojourn.analysis.partial import MOST_NUMBERS, decode, encode
 from sojourn.analysis.statistic import Ask
+from sojourn.audit.checkpoint import stated_size
 from sojourn.disclosure.gate import ReceivedRelease, Release
 from sojourn.errors import ConfigurationError, IdentityError
 from sojourn.identity.keys import PrivateKey, PublicKey
@@ -430,9 +431,3 @@ class ResultsView(Reply):
 def log_of(site: str) -> str:
     """The origin of a site's log."""
     return f"{site}.node"
-
-
-def stated_size(note: str) -> int:
-    """The size that a checkpoint states, before it is verified; -1 where it states none."""
-    words = note.split("\n", 2)
-    return int(words[1]) if len(words) == 3 and re.fullmatch("[0-9]{1,18}", words[1]) else -1

@@ -62,7 +62,7 @@ class Restorable(Federation):
         self.hub.bell.ring(f"site:{site}")
         old.close()
         if copy is not None:
-            self._put(copy, home.database)
+            self._put(copy, home.database_file)
         node = node_program.open_node(NodeHome.load(home.folder), clock, policy, Openings(home, InProcess()))
         auth = SignedAuth(node.key, audience=NAME, clock=clock)
         client = in_memory_client(self._app, auth, self._loop)
@@ -77,7 +77,7 @@ class Restorable(Federation):
         database.write_bytes(copy.read_bytes())
 
     def _database(self, party: Hub | Node) -> Path:
-        return self.folder / "hub" / "hub.db" if isinstance(party, Hub) else party.home.database
+        return self.folder / "hub" / "hub.db" if isinstance(party, Hub) else party.home.database_file
 
 
 def until(what: str, ready: Callable[[], Any], seconds: float = 40.0) -> Any:

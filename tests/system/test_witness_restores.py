@@ -11,6 +11,7 @@ from small_frames import SITES, frame, plan
 from sqlalchemy import select
 
 import sojourn as sj
+from sojourn.audit.entry import Entry
 from sojourn.audit.receipt import decode
 from sojourn.audit.witness import cosigned
 from sojourn.errors import ConfigurationError, SiteRefused, SojournError, StudyFailed
@@ -20,6 +21,7 @@ from sojourn.node import polling
 from sojourn.node.hub_link import HubLink
 from sojourn.node.tables import ledger, releases, runs
 from sojourn.storage.log import entries, log_tables
+from sojourn.storage.witnessing import Peer
 from sojourn.testbed import NAME
 
 LOG = log_tables(hub_tables)
@@ -73,6 +75,25 @@ def replay(node, task):
     with pytest.raises(SiteRefused) as caught:
         node.runner.admission.run(task, node.clock())
     return caught.value.reason
+
+
+def test_messages_that_cross_each_other_hold_nothing_up(one, monkeypatch):
+    """A poll of the same moment arrives first: what the hub remembers is not what the delivery was proven from."""
+    monkeypatch.setattr(polling, "LONGEST_POLL", 20.0)
+    node, genuine, crossed = one.nodes["amber"], HubLink.deliver, []
+
+    def deliver(link, message):
+        if link.site == "amber" and len(crossed) < 3:
+            node.store.write(Entry("thing.added", "custodian"), lambda connection: None)
+            [memory] = [row for row in one.hub.witnessing.facts()["witness_of"] if row["log"] == log_of("amber")]
+            shown = node.witnessing.show(NAME, memory["size"])
+            crossed.append(one.hub.witnessing.hear(Peer(log_of("amber"), node.store.public_key), shown).refused)
+        return genuine(link, message)
+
+    monkeypatch.setattr(HubLink, "deliver", deliver)
+    assert submitted(one).wait(15)["n"].table["n"].notna().all()
+    assert crossed == ["", "", ""] and not node.witnessing.distrusts(NAME)
+    assert "not accepted" not in (node.home.folder / "journal.log").read_text()
 
 
 def test_a_restored_hub_gets_nothing_from_a_node_until_its_custodian_accepts(one):
@@ -207,7 +228,7 @@ def test_an_older_node_that_shows_no_log_still_works(one):
     one.nodes["amber"].leave()
     until("silence", lambda: not one.nodes["amber"]._polling._thread.is_alive())
     document = {"protocol": PROTOCOL, "software": "0.1.0", "known": [], "running": [], "wait": 0.0}
-    assert set(link.client.post("/v1/sites/amber/poll", json=document).json()) == {"tasks", "ended", "time"}
+    assert set(link.client.post("/v1/sites/amber/poll", json=document).json()) == {"tasks", "ended", "time", "software"}
     run = submitted(one)
     body = link.client.post("/v1/sites/amber/poll", json=document).json()
     assert body["tasks"] == [], "it showed its log before: it may not fall silent"

@@ -207,7 +207,7 @@ class Pair:
         }
         origins = {"hub": FEDERATION, "node": log_of(SITE)}
         self.parties = {
-            name: Party(home.database, origins[name], PrivateKey.load(home.log_key))
+            name: Party(home.database_file, origins[name], PrivateKey.load(home.log_key))
             for name, home in self.homes.items()
         }
 

@@ -68,6 +68,12 @@ def read(note: str, origin: str, public_key: PublicKey) -> Checkpoint:
     return _parse(text, origin)
 
 
+def stated_size(note: str) -> int:
+    """The size that a note states, before it is verified; -1 where it states none."""
+    words = note.split("\n", 2)
+    return int(words[1]) if len(words) == 3 and _SIZE.fullmatch(words[1]) else -1
+
+
 def key_id(name: str, key: PublicKey, algorithm: bytes = ED25519) -> bytes:
     """The four bytes that name a key for one use of it."""
     return hashlib.sha256(name.encode("utf-8") + b"\n" + algorithm + key.raw).digest()[:4]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from sojourn import __version__
 from sojourn.audit.entry import Entry
+from sojourn.audit.witness import Reason
 from sojourn.errors import AuditError
 from sojourn.messages import Publish, Shown
 from sojourn.node.hub_link import ARRIVED, HubLink, Settled
@@ -65,6 +66,7 @@ class Polling:
         self._troubles: dict[str, str] = {}
         self._showing = threading.Lock()
         self._since: int | None = None  # the size of our log that the hub remembers
+        self._late = 0  # answers one after the other that crossed another message
         self._held = witnessing.distrusts(link.peer.origin)
         self._turned = threading.Event()  # a person decided something about a log
         self.hub_software = ""
@@ -136,8 +138,9 @@ class Polling:
         self._heed(work.software)
         self._compare_clocks(self._clock() - work.time)
         held = self._hear(work.log, sent)
-        if held and (work.tasks or work.ended):  # a hub that is not believed would answer at once, again and again
-            self._turned.wait(HELD)
+        self._late = self._late + 1 if held == Reason.OLD_SIZE else 0
+        if held and (work.tasks or work.ended) and self._late != 1:
+            self._turned.wait(HELD)  # a hub that is not believed would answer at once, again and again
         self._turned.clear()
         if held or self._closing.is_set():
             return
@@ -172,6 +175,8 @@ class Polling:
             if shown is not None and (heard.since < sent or self._since == sent):
                 self._since = heard.since
         held = "behind" if heard.behind else heard.refused
+        if held == Reason.OLD_SIZE:  # two of our messages crossed: the next one will be right
+            return held
         if held != self._held:
             self._journal("", _WORDS.get(held, f"The log that the hub shows is not accepted: {held}."))
             if not held:
@@ -245,7 +250,7 @@ class Polling:
             settled, log = self.link.deliver(message.model_copy(update={"log": shown}))
             if settled is not None:
                 return settled
-            if self._hear(log, sent):
+            if self._hear(log, sent) not in ("", Reason.OLD_SIZE):
                 raise AuditError("Nothing is handed over now.", remedy="See `sojourn node show`.")
         raise AuditError("The hub does not accept this node's log.", remedy="See `sojourn node show`.")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Column, Connection, Float, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Column, Connection, Float, LargeBinary, MetaData, String, Table, Text, Update, bindparam, update
+from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.tree import HASH_BYTES
 from sojourn.storage.log import COUNT
@@ -72,3 +75,22 @@ def drop_witness(connection: Connection) -> None:
     metadata = MetaData()
     witness_tables(metadata)
     metadata.drop_all(connection, checkfirst=False)
+
+
+class Raced(Exception):
+    """Somebody wrote between reading and writing: read again."""
+
+
+def replacing(table: Table) -> Update:
+    """Replaces a row that is still as it was; built once, as it is a part of every poll."""
+    unchanged = [column.is_not_distinct_from(bindparam(f"old_{column.name}")) for column in table.columns]
+    new: dict[str, Any] = {column.name: bindparam(f"new_{column.name}") for column in table.columns}
+    return update(table).where(*unchanged).values(new)
+
+
+def replace(connection: Connection, statement: Update, row: RowMapping, values: Mapping[str, Any]) -> None:
+    """Give a row these values where it still is as it was read; else Raced."""
+    before = {f"old_{name}": value for name, value in row.items()}
+    after = {f"new_{name}": value for name, value in {**row, **values}.items()}
+    if connection.execute(statement, before | after).rowcount != 1:
+        raise Raced

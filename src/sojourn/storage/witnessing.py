@@ -9,12 +9,12 @@ suspect each other would grow each other's logs for ever.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, MetaData, Table, Update, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, MetaData, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
@@ -23,9 +23,9 @@ from sojourn.audit.entry import Entry
 from sojourn.audit.witness import Memory, Reason, Refused, cosigned, judge, verified
 from sojourn.errors import AuditError, ConfigurationError
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import Shown, stated_size
+from sojourn.messages import Shown
 from sojourn.storage.store import Store
-from sojourn.storage.witness_tables import witness_tables
+from sojourn.storage.witness_tables import Raced, replace, replacing, witness_tables
 
 T = TypeVar("T")
 
@@ -84,10 +84,6 @@ class _Change:
     refused: str = ""
 
 
-class _Raced(Exception):
-    """Somebody wrote between weighing and writing: weigh again."""
-
-
 class Witnessing:
     """One party's side of it; safe from any thread. actor: who this party is in its log's entries.
 
@@ -99,8 +95,8 @@ class Witnessing:
         self._store = store
         self._tables = tables = witness_tables(metadata)
         self._of_log = select(tables.memory).where(tables.memory.c.origin == bindparam("name"))
-        self._remember = _replacing(tables.memory)
-        self._be_remembered = _replacing(tables.cosignature)
+        self._remember = replacing(tables.memory)
+        self._be_remembered = replacing(tables.cosignature)
         self._by_witness = select(tables.cosignature).where(tables.cosignature.c.witness == bindparam("name"))
         self._actor = actor
         self._recovers = recovers
@@ -147,7 +143,7 @@ class Witnessing:
         Of another size it says nothing here: a later one is proven at the next exchange, an earlier one may be late.
         """
         mine = self._store.read(lambda connection: self._memory(connection, peer.origin))
-        if mine is None or stated_size(note) != mine["size"]:
+        if mine is None or checkpoints.stated_size(note) != mine["size"]:
             return
         checkpoint = verified({peer.origin: peer.key}, note)
 
@@ -268,7 +264,7 @@ class Witnessing:
                 return change, found
             try:
                 self._store.jot(partial(self._write, peer, change))
-            except (_Raced, IntegrityError):
+            except (Raced, IntegrityError):
                 continue
             return change, found
 
@@ -327,7 +323,7 @@ class Witnessing:
         if known is not None and known[0] == note:
             return _Claim(known[1])
         try:
-            size = stated_size(note)
+            size = checkpoints.stated_size(note)
             own = self._store.read(lambda connection: self._store.log.signed_at(connection, size))
             if own is None or not note.startswith(own):
                 size = checkpoints.read(note, self._store.origin, self._store.public_key).size
@@ -352,18 +348,18 @@ class Witnessing:
             change.theirs["recovered"] = theirs["ahead"]
 
     def _write(self, peer: str, change: _Change, connection: Connection) -> tuple[Sequence[Entry], None]:
-        """Where the rows are still those that were weighed; else nothing, and _Raced."""
+        """Where the rows are still those that were weighed; else nothing, and Raced."""
         memory, cosignature = self._tables.memory, self._tables.cosignature
         mine, theirs = change.rows.mine, change.rows.theirs
         if change.mine and mine is None:
             connection.execute(insert(memory).values(origin=peer, refused="", shown=None, **change.mine))
         elif change.mine and mine is not None:
-            _replace(connection, self._remember, mine, change.mine)
+            replace(connection, self._remember, mine, change.mine)
         if change.theirs and theirs is None:
             blank = {"size": 0, "note": "", "time": 0.0, "refused": "", "ahead": None, "recovered": None}
             connection.execute(insert(cosignature).values(witness=peer, **{**blank, **change.theirs}))
         elif change.theirs and theirs is not None:
-            _replace(connection, self._be_remembered, theirs, change.theirs)
+            replace(connection, self._be_remembered, theirs, change.theirs)
         if change.evidence is not None and mine is not None:
             self._keep_evidence(connection, mine, *change.evidence)
         return change.entries, None
@@ -388,23 +384,6 @@ class Witnessing:
 
     def _cosignature(self, connection: Connection, peer: str) -> RowMapping | None:
         return connection.execute(self._by_witness, {"name": peer}).mappings().first()
-
-
-def _replacing(table: Table) -> Update:
-    """Replaces a row that is still as it was; built once, as it is a part of every poll."""
-    unchanged = [column.is_not_distinct_from(bindparam(f"old_{column.name}")) for column in table.columns]
-    return (
-        update(table)
-        .where(*unchanged)
-        .values({column.name: bindparam(f"new_{column.name}") for column in table.columns})
-    )
-
-
-def _replace(connection: Connection, statement: Update, row: RowMapping, values: Mapping[str, Any]) -> None:
-    before = {f"old_{name}": value for name, value in row.items()}
-    after = {f"new_{name}": value for name, value in {**row, **values}.items()}
-    if connection.execute(statement, before | after).rowcount != 1:
-        raise _Raced
 
 
 def _memory_of(row: RowMapping | None, origin: str) -> Memory:
