@@ -38,9 +38,7 @@ def measured(project: Project, sites: int, processor: Callable[[], float]) -> di
     """Seconds of one round over all sites, and of the hub's processor."""
     taken, used, deliveries = [], [], []
     for _ in range(TIMES):
-        plan = sj.Plan(
-            title="sites", purpose="NRES", table="rows", analyses={"h": light.HISTOGRAM}, min_sites=sites
-        )
+        plan = sj.Plan(title="sites", purpose="NRES", table="rows", analyses={"h": light.HISTOGRAM}, min_sites=sites)
         time.sleep(1)
         before = processor()
         events = list(project.submit(plan).events(120))

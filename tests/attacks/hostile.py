@@ -19,9 +19,10 @@ from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask, Estimate
 from sojourn.analysis.variable import with_site
 from sojourn.disclosure.gate import Policy
+from sojourn.forms import Document
 from sojourn.identity.envelope import REQUEST_TYPE, Request, sign
 from sojourn.identity.keys import PrivateKey, PublicKey
-from sojourn.messages import AskDocument, Document, ReceivedAnswer, RoundDocument, Task
+from sojourn.messages import AskDocument, ReceivedAnswer, RoundDocument, Task
 from sojourn.node import program
 from sojourn.node.admission import Admission
 from sojourn.node.airlock import Airlock

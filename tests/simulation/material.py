@@ -32,12 +32,13 @@ from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import StandardPolicy
+from sojourn.forms import log_of
 from sojourn.hub.program import MIGRATIONS as HUB_MIGRATIONS
 from sojourn.hub.service import Hub
 from sojourn.hub.store import HubStore
 from sojourn.hub.tables import metadata as hub_tables
 from sojourn.identity.keys import PrivateKey
-from sojourn.messages import PROTOCOL, Join, log_of
+from sojourn.messages import PROTOCOL, Join
 from sojourn.node.config import NodeHome
 from sojourn.node.opening import Openings
 from sojourn.node.program import MIGRATIONS as NODE_MIGRATIONS

@@ -29,12 +29,13 @@ from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask
 from sojourn.analysis.support import Support, Working
 from sojourn.errors import AuditError, IdentityError, SiteRefused, SojournError
+from sojourn.forms import log_of
 from sojourn.hub.bell import Bell
 from sojourn.hub.service import Hub
 from sojourn.hub.store import HubStore
 from sojourn.hub.tables import metadata as hub_tables
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import Delivery, Poll, Publish, Work, log_of
+from sojourn.messages import Delivery, Poll, Publish, Work
 from sojourn.node.admission import Run
 from sojourn.node.hub_link import HubLink
 from sojourn.node.opening import Openings

@@ -34,7 +34,7 @@ from simulation.world import NoProgress, World
 from sojourn import __version__
 from sojourn.errors import IdentityError, SojournError
 from sojourn.hub import service
-from sojourn.hub.store import LIVE
+from sojourn.hub.statements import LIVE
 from sojourn.hub.tables import studies
 from sojourn.identity.envelope import REQUEST_TYPE, Request, sign
 from sojourn.node import polling

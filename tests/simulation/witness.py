@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, select
 
 from simulation.material import ANALYSES, differs, pooled
-from sojourn.hub.store import LIVE
+from sojourn.hub.statements import LIVE
 from sojourn.hub.tables import results, studies, tasks
 from sojourn.messages import Delivery, Work
 from sojourn.node.tables import approvals, ledger, releases, runs

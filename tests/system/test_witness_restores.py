@@ -15,8 +15,9 @@ from sojourn.audit.entry import Entry
 from sojourn.audit.receipt import decode
 from sojourn.audit.witness import cosigned
 from sojourn.errors import ConfigurationError, SiteRefused, SojournError, StudyFailed
+from sojourn.forms import log_of
 from sojourn.hub.tables import metadata as hub_tables
-from sojourn.messages import PROTOCOL, Task, log_of
+from sojourn.messages import PROTOCOL, Task
 from sojourn.node import polling
 from sojourn.node.hub_link import HubLink
 from sojourn.node.tables import ledger, releases, runs

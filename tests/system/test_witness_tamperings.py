@@ -20,12 +20,13 @@ import pytest
 from sojourn.audit import checkpoint, proof, tree
 from sojourn.audit.entry import Entry
 from sojourn.errors import AuditError
+from sojourn.forms import log_of
 from sojourn.hub import program as hub_program
 from sojourn.hub.config import HubHome
 from sojourn.hub.store import HubStore
 from sojourn.hub.tables import metadata as hub_tables
 from sojourn.identity.keys import PrivateKey
-from sojourn.messages import Shown, log_of
+from sojourn.messages import Shown
 from sojourn.node import program as node_program
 from sojourn.node.config import NodeHome
 from sojourn.node.store import NodeStore

@@ -16,9 +16,10 @@ from sojourn.audit.receipt import Receipt
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import RULES
 from sojourn.errors import REASONS, AuditError, IdentityError, SojournError
+from sojourn.forms import Document
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import AnalysisView, Document, Outcome, ReceivedAnswer, ResultsView
+from sojourn.messages import AnalysisView, Outcome, ReceivedAnswer, ResultsView
 from sojourn.report.record import (
     AnalysisRecord,
     Check,

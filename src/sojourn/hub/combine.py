@@ -7,11 +7,12 @@ import json
 from sqlalchemy import select
 
 from sojourn.errors import IdentityError
+from sojourn.forms import Document
 from sojourn.hub.store import HubStore
 from sojourn.hub.tables import seal_keys
 from sojourn.identity.envelope import Request
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import Delivery, Document, ReceivedAnswer
+from sojourn.messages import Delivery, ReceivedAnswer
 from sojourn.wire.seal import open_sealed, release_info
 
 

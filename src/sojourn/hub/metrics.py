@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import func, select
 
 from sojourn.errors import REASONS
-from sojourn.hub.store import LIVE, HubStore
+from sojourn.hub.statements import LIVE
+from sojourn.hub.store import HubStore
 from sojourn.hub.tables import studies, tasks
 from sojourn.operations.metrics import Declared, Metrics, Read, of_store, store_gauges
 from sojourn.operations.readiness import Readiness

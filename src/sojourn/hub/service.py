@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sojourn import __version__
 from sojourn.audit.entry import Entry
 from sojourn.errors import ConfigurationError, EnvelopeRefused, IdentityError, StudyFailed
+from sojourn.forms import Document, log_of, site_name
 from sojourn.hub.bell import Bell
 from sojourn.hub.metrics import BEGINS, ENDS, HubMetrics
 from sojourn.hub.presence import Presence
@@ -29,7 +30,6 @@ from sojourn.messages import (
     PROTOCOL,
     Acknowledgement,
     Delivery,
-    Document,
     Federation,
     Join,
     Joined,
@@ -41,8 +41,6 @@ from sojourn.messages import (
     Standing,
     Submitted,
     Work,
-    log_of,
-    site_name,
 )
 from sojourn.operations.logs import SILENT, Log, error_fields
 from sojourn.operations.readiness import Readiness

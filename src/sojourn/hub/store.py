@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
 from sojourn.errors import AuditError, ConfigurationError, IdentityError, StudyFailed
+from sojourn.hub import statements
+from sojourn.hub.statements import LIVE, SILENT
 from sojourn.hub.tables import (
-    asks,
-    events,
     members,
     projects,
     removed_keys,
@@ -31,65 +31,6 @@ from sojourn.study.lifecycle import SITE, STUDY
 
 Document = Mapping[str, Any]
 Key = tuple[str, str, str, str]  # of a task: study, analysis, ask, site
-LIVE = tuple(state for state in STUDY.states if state not in STUDY.terminal)
-CONTRIBUTED = SITE.move("working", "contribute")
-WITHHELD = SITE.move("waiting", "withhold")
-GIVEN_UP = SITE.move("waiting", "give up")
-SILENT = (WITHHELD, GIVEN_UP)
-
-# Statements of every round, made once: making one takes longer than SQLite takes to answer it.
-_STUDY: BindParameter[str] = bindparam("of_study")
-_SITE: BindParameter[str] = bindparam("of_site")
-_ASK: BindParameter[str] = bindparam("of_ask")
-_STUDY_ROW = select(studies).where(studies.c.id == _STUDY)
-_SITE_ROW = select(sites).where(sites.c.name == _SITE)
-_IS_MEMBER = select(members.c.key).where(members.c.project == bindparam("of_project"), members.c.key == bindparam("of"))
-_IS_RESEARCHER = select(members.c.key).where(members.c.key == bindparam("of")).limit(1)
-_STATES = select(studies.c.id, studies.c.state).where(
-    studies.c.id.in_(bindparam("found", expanding=True))
-    | studies.c.id.in_(
-        select(tasks.c.study).where(tasks.c.site == _SITE, tasks.c.ask.in_(bindparam("asked", expanding=True)))
-    )
-)
-_OF_ASK = (tasks.c.study == _STUDY, tasks.c.analysis == bindparam("of_analysis"), tasks.c.ask == _ASK)
-_OF_TASK = (*_OF_ASK, tasks.c.site == _SITE)
-_TASK_ROW = select(tasks).where(*_OF_TASK)
-_TASK_ROWS = select(tasks).where(tasks.c.study == _STUDY).order_by(tasks.c.round, tasks.c.site)
-_ASKED = select(asks.c.digest).where(
-    asks.c.study == _STUDY, asks.c.analysis == bindparam("of_analysis"), asks.c.digest == _ASK
-)
-_STATE = select(studies.c.state).where(studies.c.id == _STUDY)
-_SILENT_SITES = select(tasks.c.site).where(
-    tasks.c.study == _STUDY, tasks.c.analysis == bindparam("of_analysis"), tasks.c.state.in_(SILENT)
-)
-_TASK_SITES = select(tasks.c.site).where(*_OF_ASK)
-_TASK_WAITS = select(tasks.c.site).where(*_OF_ASK, tasks.c.state == SITE.initial).limit(1)
-_ADD_TASK = insert(tasks)
-_SETTLE = update(tasks).where(
-    *_OF_TASK,
-    tasks.c.state == SITE.initial,
-    select(studies.c.id).where(studies.c.id == _STUDY, studies.c.state.in_(LIVE)).exists(),
-)
-_WAITING_IN = select(tasks).where(tasks.c.study == _STUDY, tasks.c.state == SITE.initial)
-_WAITING_OF = (
-    select(tasks.c.study, tasks.c.analysis, tasks.c.ask)
-    .join(studies, studies.c.id == tasks.c.study)
-    .where(tasks.c.site == _SITE, tasks.c.state == SITE.initial, studies.c.state.in_(LIVE))
-    .order_by(tasks.c.dispatched)
-)
-_LIVE = select(studies).where(studies.c.state.in_(LIVE))
-_ASKS = select(asks).where(asks.c.study == _STUDY)
-_ADD_ASK = insert(asks)
-_START = (
-    update(studies)
-    .where(studies.c.id == _STUDY, studies.c.state == STUDY.initial)
-    .values(state=STUDY.move(STUDY.initial, "start"))
-)
-_CONCLUDED = select(results.c.analysis).where(results.c.study == _STUDY)
-_EVENTS = select(events.c.document).where(events.c.study == _STUDY, events.c.number >= bindparam("since"))
-_EVENTS = _EVENTS.order_by(events.c.number)
-_LAST_EVENT = select(func.max(events.c.number)).where(events.c.study == _STUDY)
-_ADD_EVENT = insert(events)
 
 
 @dataclass(frozen=True)
@@ -229,14 +170,14 @@ class HubStore(Store):
         def action(connection: Connection) -> None:
             _demand_fresh(connection, study, analysis, fallen)
             place = {"of_study": study, "of_analysis": analysis, "of_ask": digest}
-            if connection.execute(_ASKED, place).first() is None:
-                connection.execute(_ADD_ASK, dict(ask))
-            asked = set(connection.scalars(_TASK_SITES, place))
+            if connection.execute(statements.ASKED, place).first() is None:
+                connection.execute(statements.ADD_ASK, dict(ask))
+            asked = set(connection.scalars(statements.TASK_SITES, place))
             fresh = [dict(row) for row in rows if row["site"] not in asked]
             if not fresh:
                 raise Repeated
-            connection.execute(_ADD_TASK, fresh)
-            connection.execute(_START, {"of_study": study})
+            connection.execute(statements.ADD_TASK, fresh)
+            connection.execute(statements.START, {"of_study": study})
             _event(connection, study, event)
 
         self.write(entry, action)
@@ -256,10 +197,10 @@ class HubStore(Store):
             if by is not None and connection.scalar(select(sites.c.key).where(sites.c.name == key[3])) != by:
                 raise removed(key[3])
             place = _place(key)
-            if connection.execute(_SETTLE, {**place, **values}).rowcount != 1:
+            if connection.execute(statements.SETTLE, {**place, **values}).rowcount != 1:
                 raise SettledBefore
             _event(connection, key[0], event)
-            return connection.execute(_TASK_WAITS, place).first() is None
+            return connection.execute(statements.TASK_WAITS, place).first() is None
 
         try:
             alone, index = self.write_indexed(entry, action)
@@ -324,30 +265,30 @@ class HubStore(Store):
 
     def study(self, study: str) -> RowMapping | None:
         """One study."""
-        return self.row(_STUDY_ROW, {"of_study": study})
+        return self.row(statements.STUDY_ROW, {"of_study": study})
 
     def live_studies(self) -> list[RowMapping]:
         """Studies that have not ended."""
-        return self.rows(_LIVE)
+        return self.rows(statements.LIVE_ROWS)
 
     def states_of(self, site: str, found: Sequence[str], asked: Sequence[str]) -> dict[str, str]:
         """The states of those of these studies that are known, and of those in which a site was asked this."""
         if not found and not asked:
             return {}
         values = {"found": list(found), "asked": list(asked), "of_site": site}
-        return {row["id"]: row["state"] for row in self.rows(_STATES, values)}
+        return {row["id"]: row["state"] for row in self.rows(statements.STATES, values)}
 
     def task(self, key: Key) -> RowMapping | None:
         """One task, by study, analysis, ask and site."""
-        return self.row(_TASK_ROW, _place(key))
+        return self.row(statements.TASK_ROW, _place(key))
 
     def waiting_in(self, study: str) -> list[RowMapping]:
         """Tasks of a study that no site has answered yet."""
-        return self.rows(_WAITING_IN, {"of_study": study})
+        return self.rows(statements.WAITING_IN, {"of_study": study})
 
     def tasks_of(self, study: str) -> list[RowMapping]:
         """All tasks of a study, in the order of rounds."""
-        return self.rows(_TASK_ROWS, {"of_study": study})
+        return self.rows(statements.TASK_ROWS, {"of_study": study})
 
     def silent(self, study: str) -> str:
         """A site that gave no answer to something a study asked; empty where there is none."""
@@ -356,7 +297,7 @@ class HubStore(Store):
 
     def asks_of(self, study: str) -> dict[tuple[str, str], RowMapping]:
         """All asks of a study by (analysis, digest)."""
-        found = self.rows(_ASKS, {"of_study": study})
+        found = self.rows(statements.ASKS, {"of_study": study})
         return {(row["analysis"], row["digest"]): row for row in found}
 
     def results_of(self, study: str) -> dict[str, RowMapping]:
@@ -365,7 +306,7 @@ class HubStore(Store):
 
     def concluded(self, study: str) -> set[str]:
         """The analyses of a study that have ended."""
-        return {row["analysis"] for row in self.rows(_CONCLUDED, {"of_study": study})}
+        return {row["analysis"] for row in self.rows(statements.CONCLUDED, {"of_study": study})}
 
     def answered(self, study: str) -> int:
         """How many analyses of a study have an estimate."""
@@ -374,7 +315,7 @@ class HubStore(Store):
 
     def waiting_of(self, site: str) -> list[RowMapping]:
         """Tasks that a site has still to answer, of studies that have not ended."""
-        return self.rows(_WAITING_OF, {"of_site": site})
+        return self.rows(statements.WAITING_OF, {"of_site": site})
 
     def said_by(self, site: str, after: str, most: int) -> list[RowMapping]:
         """Tasks that a site settled or was given up for, of the first studies after this one; by study and round."""
@@ -386,11 +327,13 @@ class HubStore(Store):
 
     def events_of(self, study: str, since: int) -> list[dict[str, Any]]:
         """Progress events from number `since` on."""
-        return [json.loads(row["document"]) for row in self.rows(_EVENTS, {"of_study": study, "since": since})]
+        return [
+            json.loads(row["document"]) for row in self.rows(statements.EVENTS, {"of_study": study, "since": since})
+        ]
 
     def site(self, name: str) -> RowMapping | None:
         """One joined site."""
-        return self.row(_SITE_ROW, {"of_site": name})
+        return self.row(statements.SITE_ROW, {"of_site": name})
 
     def site_keys(self) -> dict[str, str]:
         """The key of every joined site."""
@@ -398,11 +341,11 @@ class HubStore(Store):
 
     def is_member(self, project: str, key: str) -> bool:
         """Whether a key may submit to a project."""
-        return self.row(_IS_MEMBER, {"of_project": project, "of": key}) is not None
+        return self.row(statements.IS_MEMBER, {"of_project": project, "of": key}) is not None
 
     def is_researcher(self, key: str) -> bool:
         """Whether a key belongs to any project."""
-        return self.row(_IS_RESEARCHER, {"of": key}) is not None
+        return self.row(statements.IS_RESEARCHER, {"of": key}) is not None
 
 
 def _place(key: Key) -> dict[str, str]:
@@ -420,12 +363,15 @@ def removed(site: str) -> IdentityError:
 def _demand_fresh(connection: Connection, study: str, analysis: str, fallen: Set[str]) -> None:
     """Stale unless the study lives and exactly these sites have dropped out of the analysis."""
     place = {"of_study": study, "of_analysis": analysis}
-    if connection.scalar(_STATE, place) not in LIVE or set(connection.scalars(_SILENT_SITES, place)) != fallen:
+    if (
+        connection.scalar(statements.STATE, place) not in LIVE
+        or set(connection.scalars(statements.SILENT_SITES, place)) != fallen
+    ):
         raise Stale
 
 
 def _event(connection: Connection, study: str, document: Document) -> None:
-    last = connection.scalar(_LAST_EVENT, {"of_study": study})
+    last = connection.scalar(statements.LAST_EVENT, {"of_study": study})
     number = 0 if last is None else last + 1
     body = json.dumps({"number": number, **document}, sort_keys=True)
-    connection.execute(_ADD_EVENT, {"study": study, "number": number, "document": body})
+    connection.execute(statements.ADD_EVENT, {"study": study, "number": number, "document": body})

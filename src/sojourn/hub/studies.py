@@ -17,13 +17,15 @@ from sojourn.analysis.variable import Variables, with_site
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import ReceivedRelease
 from sojourn.errors import REASONS, AuditError, SojournError, StudyFailed
+from sojourn.forms import Document
 from sojourn.hub.bell import Bell
 from sojourn.hub.combine import open_delivery
 from sojourn.hub.drive import Concluded, Ended, Recorded, Wanted, drive
-from sojourn.hub.store import CONTRIBUTED, GIVEN_UP, LIVE, SILENT, WITHHELD, HubStore, Repeated, Stale
+from sojourn.hub.statements import CONTRIBUTED, GIVEN_UP, LIVE, SILENT, WITHHELD
+from sojourn.hub.store import HubStore, Repeated, Stale
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import AskDocument, Delivery, Document, PastStudy, PastTask, RoundDocument, Task
+from sojourn.messages import AskDocument, Delivery, PastStudy, PastTask, RoundDocument, Task
 from sojourn.operations import logs
 from sojourn.report.record import estimate_to_dict
 from sojourn.study.lifecycle import SITE, STUDY

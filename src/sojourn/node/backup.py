@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from sojourn.errors import ConfigurationError
+from sojourn.forms import log_of
 from sojourn.identity.keys import PrivateKey
-from sojourn.messages import log_of
 from sojourn.node.config import SETTINGS, NodeHome
 from sojourn.storage import safekeeping
 from sojourn.storage.archive import Manifest

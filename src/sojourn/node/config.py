@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from sojourn.errors import ConfigurationError
-from sojourn.messages import site_name
+from sojourn.forms import site_name
 from sojourn.operations import logs, settings
 from sojourn.operations.settings import setting
 

@@ -16,8 +16,9 @@ from sojourn import __version__
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.population import Population
 from sojourn.errors import ConfigurationError, SandboxUnavailable, SiteRefused, SojournError
+from sojourn.forms import log_of
 from sojourn.identity.keys import PrivateKey, PublicKey
-from sojourn.messages import PROTOCOL, Standing, log_of
+from sojourn.messages import PROTOCOL, Standing
 from sojourn.node.backup import party
 from sojourn.node.bubblewrap import Bubblewrap
 from sojourn.node.config import NodeHome

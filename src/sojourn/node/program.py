@@ -14,8 +14,8 @@ from sojourn.disclosure.gate import Policy
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import StandardPolicy
 from sojourn.errors import ConfigurationError
+from sojourn.forms import log_of
 from sojourn.identity.keys import PrivateKey, PublicKey
-from sojourn.messages import log_of
 from sojourn.node.backup import party
 from sojourn.node.config import SETTINGS, NodeHome
 from sojourn.node.dictionary import Dictionary
