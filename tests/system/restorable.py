@@ -47,6 +47,7 @@ class Restorable(Federation):
 
     def restore_hub(self, copy: Path) -> None:
         """End the hub, put the backup in its place, start it again."""
+        self._present = _nobody  # a late request would make a new database where the old one was
         self.hub.bell.close()
         self.hub.close()
         self._put(copy, self.folder / "hub" / "hub.db")
@@ -78,6 +79,11 @@ class Restorable(Federation):
 
     def _database(self, party: Hub | Node) -> Path:
         return self.folder / "hub" / "hub.db" if isinstance(party, Hub) else party.home.database_file
+
+
+async def _nobody(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 503, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def until(what: str, ready: Callable[[], Any], seconds: float = 40.0) -> Any:
