@@ -26,9 +26,12 @@ def count(**words: Any) -> sj.Plan:
     return sj.Plan(table="patients", purpose="HMB", analyses={"count": sj.count(by="sick")}, **words)
 
 
+COMPUTES = 1.0  # seconds of processor time, more than starting and loading a worker takes
+
+
 def long_plan(**words: Any) -> sj.Plan:
     """Minutes of work at Avon."""
-    analyses = {f"model{place}": sj.glm("sick ~ age * lab", family="binomial") for place in range(15)}
+    analyses = {f"model{place}": sj.glm("sick ~ age * lab", family="binomial") for place in range(50)}
     return sj.Plan(table="big", purpose="HMB", min_sites=1, analyses=analyses, **words)
 
 
@@ -76,7 +79,7 @@ def test_cancelling_stops_the_worker_and_nothing_leaves_afterwards(wards: Proces
 def loaded(wards: Processes, node: int) -> set[int]:
     """The processes of a worker that has been given a table and computes."""
     tables = list((wards.home / "Avon" / "jobs").glob("*/data/population.npz"))
-    busy = {pid for pid in workers(node) if seconds(pid) > 2.0}
+    busy = {pid for pid in workers(node) if seconds(pid) > COMPUTES}
     return busy if tables else set()
 
 
