@@ -8,11 +8,11 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench clean system
+.PHONY: help demo test lint format docs bench faults soak-federation clean system
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
-		|| sed -n 's/^\([a-z]*\):.*##/  make \1:/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*##/  make \1:/p' $(MAKEFILE_LIST)
 
 demo: .venv/.run system  ## four hospitals' nodes, a hub and a study on this machine
 	$(BIN)/sojourn demo
@@ -38,6 +38,12 @@ docs: .venv/.develop  ## the manual, as pages under build/site
 
 bench: .venv/.develop system  ## speed, as ratios and medians of one run: benchmarks/results
 	$(BIN)/python benchmarks/spine.py
+
+faults: .venv/.develop system  ## the long tests of real faults: a kill at every single step
+	$(BIN)/python -m pytest -m faults -rP tests/faults
+
+soak-federation: .venv/.develop  ## 1,000 studies over 20 nodes, the hub killed five times: benchmarks/results/soak.json
+	$(BIN)/python benchmarks/soak.py
 
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from federation_processes import PROJECT, SITES, Processes, patients, until
+from federation_processes import PROJECT, SITES, Processes, alive, patients, until
 
 import sojourn as sj
 from sojourn.audit.receipt import Receipt
@@ -34,6 +34,8 @@ from sojourn.wire.requests import SignedAuth
 from sojourn.wire.transport import TransportError, https_client
 
 ENDED = ("completed", "failed", "cancelled")
+LOOK = 0.05  # seconds between two looks at who is dead
+PATIENCE = 150.0  # of a test, on a machine that does much else
 RECOVERY = 30.0  # seconds from a restart to the next progress: the promise
 Point = tuple[str, str, int]  # moment, what, how often it is passed
 Found = TypeVar("Found")
@@ -202,8 +204,7 @@ class Mortals(Processes):
         """Restart whoever died where it was told to; anybody else's end is a failure."""
         for name in ("hub", *self.sites):
             process = self.running[name]
-            code = process.poll()
-            if code is None:
+            if alive(process.pid) or (code := process.poll()) is None:
                 continue
             life = self.lives[name]
             words = (self.home / f"{name}.out").read_text()[-2000:]
@@ -218,18 +219,16 @@ class Mortals(Processes):
             if death.party == name and death.recovered < 0:
                 death.recovered = time.monotonic() - self.lives[name].began
 
-    def tended(self, what: str, ready: Callable[[], Found], seconds: float = 60.0) -> Found:
+    def tended(self, what: str, ready: Callable[[], Found], seconds: float = PATIENCE) -> Found:
         """Restart the dead until something is true."""
 
-        def look() -> Found:
+        end = time.monotonic() + seconds
+        self.tend()
+        while not (found := ready()):
+            told = f"fates to come: {self.fates}; deaths: {self.deaths}; lives: {self.lives}"
+            assert time.monotonic() < end, f"not in {seconds} s: {what}; {told}"
+            time.sleep(LOOK)
             self.tend()
-            return ready()
-
-        try:
-            found = until(what, look, seconds)
-        except AssertionError as error:
-            error.add_note(f"fates to come: {self.fates}; deaths: {self.deaths}; lives: {self.lives}")
-            raise
         for name in ("hub", *self.sites):
             self._note_progress(name)
         return found
@@ -253,7 +252,7 @@ class Mortals(Processes):
                 self.tend()
                 if ready():
                     return
-                time.sleep(0.02)
+                time.sleep(LOOK)
         raise AssertionError(f"not after 30 x {seconds} s: {what}; {self.deaths}")
 
     def insist(self, ask: Callable[[], Found]) -> Found:
@@ -297,7 +296,7 @@ class Mortals(Processes):
 
         return self.insist(send)
 
-    def finish(self, run: Run, seconds: float = 60.0) -> str:
+    def finish(self, run: Run, seconds: float = PATIENCE) -> str:
         """Tend until the study has ended at the hub and every node has let go of it; the state of the end."""
 
         def over() -> str:

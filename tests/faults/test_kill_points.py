@@ -32,7 +32,9 @@ from sojourn.identity.keys import PrivateKey
 from sojourn.node import program as node_program
 from sojourn.study.lifecycle import STUDY
 
+pytestmark = pytest.mark.timeout(300)
 MOMENTS = ("before", "after")
+ALONE = pytest.mark.faults  # to see which of them it was, where both together fail
 
 
 def around(*points: str) -> list[Point]:
@@ -51,11 +53,12 @@ GIVEN_UP, LATE, CANCELLED = around("round.dropped", "study.failed"), around("rou
 HUB_PEOPLE = ("project.added", "project.member", "site.invited", "site.joined", "site.removed")
 NODE_PEOPLE = ("dataset.added", "researcher.approved", "researcher.revoked")
 PUBLISHED, RECOVERED = around("site.published"), around("run.restored", "node.recovered")
+WITHDRAWN = around("release.withdrawn")
 
 
 def test_the_sweeps_come_past_every_kind_of_entry_that_the_programs_write() -> None:
     swept = [*HUB, *NODE, *REFUSING_HUB, *REFUSING_NODE, *GIVEN_UP, *LATE, *CANCELLED]
-    swept += [*around(*HUB_PEOPLE, *NODE_PEOPLE), *PUBLISHED, *RECOVERED]
+    swept += [*around(*HUB_PEOPLE, *NODE_PEOPLE), *PUBLISHED, *RECOVERED, *WITHDRAWN]
     kinds = {point for _, point, _ in swept if point[0].islower()}
     assert kinds == kinds_in_code()
 
@@ -135,10 +138,11 @@ def points(mortals: Mortals, party: str, point: str, since: int) -> list[str]:
 # ---- C06: everywhere
 
 
-@pytest.mark.parametrize("party", ["hub", "Brent", "both"])
-def test_c06_killed_around_every_step_of_a_study(mortals: Mortals, party: str) -> None:
-    fates = {"hub": HUB} if party != "Brent" else {}
-    fates |= {"Brent": NODE} if party != "hub" else {}
+@pytest.mark.parametrize(
+    "parties", [("hub", "Brent"), *(pytest.param((one,), marks=ALONE) for one in ("hub", "Brent"))]
+)
+def test_c06_killed_around_every_step_of_a_study(mortals: Mortals, parties: tuple[str, ...]) -> None:
+    fates = {party: HUB if party == "hub" else NODE for party in parties}
     mortals.armed(**fates)
     sound(mortals, mortals.submit(mortals.insist(mortals.project), ordinary()))
     for name, expected in fates.items():
@@ -156,6 +160,25 @@ def test_c06_killed_around_a_refusal(mortals: Mortals) -> None:
     assert len(mortals.deaths) == len(REFUSING_HUB) + len(REFUSING_NODE)
     settled(mortals, run)
     right(mortals, run, SITES[:2])
+
+
+def test_c06_a_node_killed_around_what_it_withdraws(mortals: Mortals) -> None:
+    """Sealed, not yet handed over, and then its approval is withdrawn: a refusal leaves in its place."""
+    mortals.armed(Cam=[("after", "release.sealed", 1), *WITHDRAWN])
+    run = mortals.submit(mortals.project(), counting(min_sites=2))
+    until("Cam's end", lambda: mortals.running["Cam"].poll() is not None)
+    mortals.node("Cam", "revoke", project="wards", key=mortals.key.public.hex)
+    try:
+        assert mortals.finish(run) == "completed"
+    finally:
+        mortals.node("Cam", "approve", project="wards", key=mortals.key.public.hex)
+    settled(mortals, run, ["Avon", "Brent"])
+    kinds = [entry["kind"] for entry in mortals.log("Cam", run.study)]
+    assert [kinds.count(kind) for kind in ("release.sealed", "release.withdrawn", "release.acknowledged")] == [1, 1, 1]
+    assert ("Cam", "round.refused") in [
+        (entry["facts"].get("site"), entry["kind"]) for entry in mortals.log("hub", run.study)
+    ]
+    assert len(mortals.deaths) == 1 + len(WITHDRAWN)
 
 
 def test_c06_killed_around_giving_up_a_site_and_what_it_says_too_late(mortals: Mortals) -> None:

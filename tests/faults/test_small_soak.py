@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from soak import Soak
 
 
+@pytest.mark.timeout(300)
 def test_c25_forty_studies_five_nodes_two_kills_of_the_hub(tmp_path: Path) -> None:
     federation = Soak(tmp_path, nodes=5)
     try:
         federation.make()
-        report = federation.soak(studies=40, restarts=2, researchers=4, seconds=100)
+        report = federation.soak(studies=40, restarts=2, researchers=4, seconds=250)
     finally:
         federation.close()
     print(report)
