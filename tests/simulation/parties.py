@@ -48,7 +48,7 @@ from sojourn.storage.store import Store
 from sojourn.wire.requests import MAX_SKEW, RequestRefused
 from sojourn.wire.transport import AccessRefused, ServerRefused
 
-TICK = 5.0  # seconds between two looks of the hub at its deadlines
+TICK = 7.0  # seconds between two looks of the hub at its deadlines
 MOST_PAGES = 1_073_741_823
 
 

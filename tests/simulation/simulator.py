@@ -38,7 +38,6 @@ from sojourn.hub.statements import LIVE
 from sojourn.hub.tables import studies
 from sojourn.identity.envelope import REQUEST_TYPE, Request, sign
 from sojourn.node import polling
-from sojourn.node.tables import releases
 from sojourn.study.plan import Plan
 from sojourn.wire.transport import ServerRefused
 
@@ -69,7 +68,7 @@ class Federation:
         self.network = Network(world, self.witness)
         chosen = world.random
         self.hub = HubProcess(world, self.network, folder)
-        names = SITES[: chosen.choice((3, 3, 4, 5))]
+        names = SITES[: chosen.choice((3, 3, 3, 4, 5))]
         self.nodes = [NodeProcess(world, self.network, name, folder) for name in names]
         self.ends: Counter[str] = Counter()
         self.trouble = True
@@ -84,7 +83,7 @@ class Federation:
         """Everyone starts; studies come while there is trouble."""
         for process in self.processes:
             process.start()
-        for _ in range(self.world.random.choice((1, 2, 2, 3))):
+        for _ in range(self.world.random.choice((1, 1, 2, 2))):
             request, project = self._request, self.world.random.choice(PROJECTS)
             delay = self.world.random.uniform(0.5, trouble * 0.4)
             self.talking += 1
@@ -193,12 +192,14 @@ class Federation:
         """Whether nothing is under way any more."""
         if self.talking or not all(process.up and process.store is not None for process in self.processes):
             return False
-        if self.network.hub is None or self.hub.store.row(select(studies.c.id).where(studies.c.state.in_(LIVE))):
+        if self.network.hub is None or _any(self.hub, f"SELECT 1 FROM study WHERE state IN {LIVE}"):
             return False
-        return not any(
-            node.store.live_runs() or node.store.row(select(releases.c.ask).where(releases.c.acknowledged.is_(False)))
-            for node in self.nodes
-        )
+        waiting = "SELECT 1 FROM run WHERE ended = '' UNION SELECT 1 FROM release WHERE NOT acknowledged"
+        return not any(_any(node, waiting) for node in self.nodes)
+
+
+def _any(process: HubProcess | NodeProcess, query: str) -> bool:
+    return process.store.read(lambda connection: connection.exec_driver_sql(f"{query} LIMIT 1").first()) is not None
 
 
 def simulate(seed: int, show: Callable[[str], object] | None = None) -> Outcome:
@@ -222,7 +223,7 @@ def simulate(seed: int, show: Callable[[str], object] | None = None) -> Outcome:
 
 
 def _run(world: World, federation: Federation) -> None:
-    trouble = world.random.choice((60.0, 120.0, 240.0))
+    trouble = world.random.choice((50.0, 80.0, 160.0))
     done = False
 
     def look() -> None:

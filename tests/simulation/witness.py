@@ -15,12 +15,16 @@ from simulation.material import ANALYSES, differs, pooled
 from sojourn.hub.statements import LIVE
 from sojourn.hub.tables import results, studies, tasks
 from sojourn.messages import Delivery, Work
-from sojourn.node.tables import approvals, ledger, releases, runs
+from sojourn.node.tables import ledger, releases, runs
 
 if TYPE_CHECKING:
     from simulation.parties import HubProcess, NodeProcess, Process
     from sojourn.hub.service import Hub
 
+GROUNDS = """SELECT approval.revoked, run.ended, (
+    SELECT count(*) FROM log_entry WHERE study = run.study AND data ->> 'kind' = 'release.sealed'
+    AND data -> 'facts' ->> 'analysis' = ?2 AND data -> 'facts' ->> 'ask' = ?3) AS logged
+    FROM run JOIN approval ON approval.project = run.project AND approval.key = run.researcher WHERE run.study = ?1"""
 ENTRIES = "SELECT data FROM log_entry WHERE position >= {} ORDER BY position"
 SILENT = ("not released", "no answer")
 SETTLED = {"contributed": "round.answered", "not released": "round.refused", "no answer": "round.dropped"}
@@ -52,23 +56,19 @@ class Witness:
         if message.sealed is None:
             return
         place = (process.name, message.study, message.analysis, message.ask)
-        store = process.store
-        run = store.run(message.study)
-        pinned = select(approvals.c.revoked).where(
-            approvals.c.project == run["project"], approvals.c.key == run["researcher"]
-        )
-        demand(store.row(pinned)["revoked"] is None, "no release after revocation", place)
-        demand(not run["ended"], "no release after the run's end", place)
+        grounds = process.store.read(lambda connection: connection.exec_driver_sql(GROUNDS, place[1:]).one())
+        demand(grounds.revoked is None, "no release after revocation", place)
+        demand(not grounds.ended, "no release after the run's end", place)
         before = self.bytes.setdefault(place, message.sealed)
         demand(before == message.sealed, "nothing doubled: other bytes were sent for one place", place)
-        kinds = {entry["kind"] for entry in self._of(process, *place[1:])}
-        demand("release.sealed" in kinds, "no release without its log entry", place)
+        demand(grounds.logged == 1, "no release without its log entry", place)
 
     def handed_out(self, hub: Hub, work: Work) -> None:
         """The hub is about to hand these tasks out."""
-        for task in work.tasks:
-            row = hub.store.study(task.study)
-            demand(row is not None and row["state"] in LIVE, "no task is handed out after the end", task.study)
+        if work.tasks:
+            query = f"SELECT id FROM study WHERE state IN {LIVE}"
+            live = hub.store.read(lambda connection: set(connection.exec_driver_sql(query).scalars()))
+            demand({task.study for task in work.tasks} <= live, "no task is handed out after the end", *work.ended)
 
     # ---- after a start, and at the end
 
@@ -227,14 +227,6 @@ class Witness:
 
     def _read(self, process: Process) -> list[dict[str, Any]]:
         return [json.loads(data) for data in self.logs[process.name]]
-
-    def _of(self, process: Process, study: str, analysis: str, ask: str) -> list[dict[str, Any]]:
-        query = "SELECT data FROM log_entry WHERE study = ?"
-        found = process.store.read(lambda connection: list(connection.exec_driver_sql(query, (study,)).scalars()))
-        entries = [json.loads(data) for data in found]
-        return [
-            entry for entry in entries if (entry["facts"].get("analysis"), entry["facts"].get("ask")) == (analysis, ask)
-        ]
 
 
 def _entries(connection: Connection, first: int) -> list[bytes]:
