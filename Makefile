@@ -8,7 +8,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench faults soak-federation clean system
+.PHONY: help demo test lint format docs bench faults soak soak-federation clean system
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -44,6 +44,11 @@ faults: .venv/.develop system  ## the long tests of real faults: a kill at every
 
 soak-federation: .venv/.develop  ## 1,000 studies over 20 nodes, the hub killed five times: benchmarks/results/soak.json
 	$(BIN)/python benchmarks/soak.py
+
+SEEDS ?= 10000
+soak: .venv/.develop  ## the simulation over many seeds, and its planted defects: make soak SEEDS=300
+	PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) --workers $(WORKERS) \
+		--defect-seeds 300 --out benchmarks/results/simulation.json
 
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -338,3 +338,24 @@ def test_another_key_or_name_does_not_open_a_store(database, toy, key):
 def test_a_database_without_tables_does_not_open(databases, toy, key):
     with pytest.raises(ConfigurationError, match="migrations"):
         toy.open_store(databases.empty(), key)
+
+
+def test_a_store_may_commit_in_its_callers_thread(database, toy, key):
+    """For a program with one thread: the same commits, one after the other, and no other thread."""
+    before = threading.active_count()
+    with toy.open_store(database, key, inline=True) as store:
+        assert threading.active_count() == before
+        assert [store.write_indexed(toy.entry(name), toy.adding(name)) for name in "ab"] == [("a", 0), ("b", 1)]
+        with pytest.raises(Planted):
+            store.write(toy.entry("c"), failing)
+        with pytest.raises(AuditError, match="again"):
+            store.write(toy.entry("d"), lambda connection: store.write(toy.entry("e"), toy.adding("e")))
+        store.prove()
+        assert store.write_indexed(toy.entry("f"), toy.adding("f")) == ("f", 2)
+        assert store.verify().ok
+    with pytest.raises(AuditError, match="closed"):
+        store.write(toy.entry("g"), toy.adding("g"))
+
+
+def failing(connection):
+    raise Planted
