@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
+import anyio.to_thread
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
@@ -28,6 +29,7 @@ from sojourn.wire.requests import Nonces, RequestRefused, target, verify
 
 MOST_BYTES = 64 * 1024 * 1024
 RETRY_AFTER = 10  # seconds; a disk that is full is not so for milliseconds
+THREADS = 8  # that answer requests: more share the same processor, each with memory and a connection of its own
 GATHERING = 0.02  # seconds in which a round's events come together, so that a watching researcher asks once a round
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -37,7 +39,15 @@ Wait = Annotated[float, Query(ge=0, le=30, allow_inf_nan=False)]
 
 def application(hub: Hub, remembered: int = 200_000) -> FastAPI:
     """The ASGI application of one hub. remembered: nonces of the last two minutes, of nodes and of researchers."""
-    app = FastAPI(title="Sojourn hub", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        yield
+
+    app = FastAPI(
+        title="Sojourn hub", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
     # Apart, so that neither side can fill the other's memory.
     nodes, researchers = Nonces(remembered), Nonces(remembered)
 

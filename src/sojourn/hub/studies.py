@@ -53,6 +53,7 @@ class Studies:
         self._since = clock()
         self._locking = threading.Lock()
         self._making = threading.Lock()
+        self._releases = _Releases()
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self._task_of = lru_cache(maxsize=256)(self._wire)  # an ask is the same for all its sites, and never changes
 
@@ -105,7 +106,8 @@ class Studies:
         answers: dict[str, dict[str, ReceivedRelease]] = defaultdict(dict)
         for task in mine:
             if task["answer"] is not None:
-                answers[task["ask"]][task["site"]] = _release(task["answer"])
+                place = (request.study, name, task["ask"], task["site"])
+                answers[task["ask"]][task["site"]] = self._releases.read(place, task["answer"])
         sites = [site for site in request.roster if site not in fallen]
         if len(sites) < request.min_sites and any(task["state"] == SITE.initial for task in mine):
             return False  # it will have no answer, but each site may still say what it did
@@ -388,9 +390,21 @@ def request_of(document: str) -> Request:
     return question_of(document).request
 
 
-@lru_cache(maxsize=8192)
-def _release(answer: str) -> ReceivedRelease:
-    return ReceivedRelease.from_dict(json.loads(answer)["release"])
+class _Releases:
+    """The releases read last, by study, analysis, ask and site: what a site answered never changes."""
+
+    def __init__(self, most: int = 2048) -> None:
+        self._most = most
+        self._held: dict[tuple[str, str, str, str], ReceivedRelease] = {}
+
+    def read(self, place: tuple[str, str, str, str], answer: str) -> ReceivedRelease:
+        """The release in this answer of this place."""
+        release = self._held.get(place)
+        if release is None:
+            release = self._held[place] = ReceivedRelease.from_dict(json.loads(answer)["release"])
+            while len(self._held) > self._most:
+                self._held.pop(next(iter(self._held)), None)
+        return release
 
 
 def error_document(error: SojournError) -> Document:

@@ -16,6 +16,7 @@ from sojourn.storage import guard
 from sojourn.storage.guard import READ_ONLY
 from sojourn.storage.sqlite_guard import Authorizer
 
+CONNECTIONS = 16  # kept open: opening one, with its settings and its guard, takes longer than most reads
 _NO_SPACE = ("SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR_SHM", "SQLITE_IOERR_WRITE")
 # The figures and their measurements: WAL with FULL lost none of 12,807 acknowledged commits to SIGKILL.
 _PRAGMAS = {
@@ -25,6 +26,7 @@ _PRAGMAS = {
     "busy_timeout": 5000,
     "trusted_schema": 0,
     "cell_size_check": 1,
+    "cache_size": -512,  # KiB of each connection; what is read again is in the machine's own cache
 }
 
 
@@ -35,7 +37,7 @@ def open_sqlite(path: Path) -> Engine:
     # Without a statement cache, the authorizer is asked at each execution, not only at the first.
     url, words = URL.create("sqlite+pysqlite", database=str(path)), {"cached_statements": 0}
     # An error may be written down; the values of its statement are not its matter.
-    engine = create_engine(url, connect_args=words, hide_parameters=True)
+    engine = create_engine(url, connect_args=words, hide_parameters=True, pool_size=CONNECTIONS)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     guard.install(engine, Authorizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto as sslproto
 import contextlib
 import json
 import signal
@@ -223,6 +224,10 @@ async def _refuse(send: Send, status: int, message: str, remedy: str) -> None:
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+# asyncio keeps a buffer of 256 KiB for each TLS connection, of which one record fills 16: 50 MB for 200 idle sites.
+sslproto.SSLProtocol.max_size = 16 * 1024
 
 
 def _tls_context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
