@@ -98,6 +98,8 @@ def test_a_partition_of_most_nodes_is_waited_for_or_dropped_as_the_plan_says(war
     nothing_doubled(wards, waits, 1)
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(400)
 def test_loss_delay_and_reordering_are_survived(wards: Processes, net: Net, record_property: Any) -> None:
     """C10, by messages: of 15 % nothing comes back, each way takes up to half a second longer."""
     began = time.monotonic()

@@ -127,6 +127,8 @@ def test_a_node_without_space_releases_nothing_and_goes_on_when_there_is_space(
     eventually("no trouble", lambda: not wards.node("Cam", "show")["trouble"], 40)
     assert kinds(wards, "Cam", run).count("release.sealed") == 1
 
+    tables = wards.home / "Cam" / "jobs"
+    eventually("the end of the run before", lambda: not list(tables.glob("*/data/population.npz")))
     disks["jobs"].fill()
     run = project.submit(count())
     assert run.wait(60)["count"].sites == {
@@ -179,6 +181,7 @@ def test_a_hub_without_space_answers_503_and_goes_on_by_itself(wards: Processes,
     finally:
         wards.signal("Cam", signal.SIGCONT)
     eventually("Cam's being told", lambda: "nothing has happened" in wards.node("Cam", "show")["trouble"], 60)
+    eventually("Cam's sealed answer", lambda: wards.node("Cam", "released", study=run.study))
     assert [row["acknowledged"] for row in wards.node("Cam", "released", study=run.study)] == [False]
     with httpx.Client(base_url=wards.url, verify=False) as client:
         assert client.get("/v1/health").json()["status"] == "ok"

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from federation_processes import PROJECT, SITES, Processes, shared_fixture, wards_fixture  # noqa: F401  (pytest finds them here)
 from patience import eventually
 
@@ -65,6 +66,8 @@ def charges(wards: Processes, site: str, run: Run) -> int:
     return len(rows(wards, site, "SELECT 1 FROM ledger WHERE study = ?", run.study))
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(400)
 def test_a_hub_from_an_old_backup_is_noticed_by_every_node(wards: Processes, tmp_path: Path) -> None:
     """C19. Nothing is released to it until each custodian accepts; what was used stays used."""
     backup = tmp_path / "hub.tar"
@@ -91,6 +94,8 @@ def test_a_hub_from_an_old_backup_is_noticed_by_every_node(wards: Processes, tmp
         assert kinds.count("release.sealed") == 1 and wards.node(site, "verify")["ok"]
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(400)
 def test_a_node_from_an_old_backup_is_noticed_and_recalls_what_it_said(wards: Processes, tmp_path: Path) -> None:
     """C20. The hub's log is the high-water mark: the node takes nothing until it recalled what it had released."""
     backup = tmp_path / "Cam.tar"

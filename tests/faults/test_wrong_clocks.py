@@ -39,6 +39,8 @@ def log(wards: Processes, site: str) -> list[dict[str, Any]]:
         return [json.loads(data) for (data,) in connection.execute("SELECT data FROM log_entry ORDER BY position")]
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(400)
 def test_a_node_whose_clock_is_wrong_is_told_and_goes_on_when_it_is_right(wards: Processes) -> None:
     wards.stop("Cam")
     clock = start_at(wards, "Cam", "+5m")
