@@ -6,6 +6,7 @@ import json
 
 from sqlalchemy import select
 
+from sojourn.disclosure.gate import ReceivedRelease
 from sojourn.errors import IdentityError
 from sojourn.forms import Document
 from sojourn.hub.store import HubStore
@@ -32,6 +33,23 @@ def open_delivery(store: HubStore, request: Request, site: str, message: Deliver
     if place != (message.study, request.plan_hash, message.analysis, message.ask, site):
         raise _refuse("The answer belongs to another question.")
     return answer.document, answer.release.digest()
+
+
+class Releases:
+    """The releases read last, by study, analysis, ask and site: what a site answered never changes."""
+
+    def __init__(self, most: int = 2048) -> None:
+        self._most = most
+        self._held: dict[tuple[str, str, str, str], ReceivedRelease] = {}
+
+    def read(self, place: tuple[str, str, str, str], answer: str) -> ReceivedRelease:
+        """The release in this answer of this place."""
+        release = self._held.get(place)
+        if release is None:
+            release = self._held[place] = ReceivedRelease.from_dict(json.loads(answer)["release"])
+            while len(self._held) > self._most:
+                self._held.pop(next(iter(self._held)), None)
+        return release
 
 
 def _refuse(words: str) -> IdentityError:

@@ -167,8 +167,8 @@ class Hub:
 
     def node_key(self, site: str) -> PublicKey | None:
         """The key that a joined site must prove on every request."""
-        row = self.store.site(site)
-        return None if row is None else PublicKey.from_hex(row["key"])
+        key = self.store.site_key(site)
+        return None if key is None else PublicKey.from_hex(key)
 
     def demand_site(self, site: str, key: PublicKey) -> None:
         """IdentityError unless this is still the key of the site: it may have been removed while it waited."""

@@ -19,6 +19,7 @@ SITE: BindParameter[str] = bindparam("of_site")
 ASK: BindParameter[str] = bindparam("of_ask")
 STUDY_ROW = select(studies).where(studies.c.id == STUDY)
 SITE_ROW = select(sites).where(sites.c.name == SITE)
+SITE_KEY = select(sites.c.key).where(sites.c.name == SITE)
 IS_MEMBER = select(members.c.key).where(members.c.project == bindparam("of_project"), members.c.key == bindparam("of"))
 IS_RESEARCHER = select(members.c.key).where(members.c.key == bindparam("of")).limit(1)
 STATES = select(studies.c.id, studies.c.state).where(

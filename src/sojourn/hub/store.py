@@ -194,7 +194,7 @@ class HubStore(Store):
             """Rolls the savepoint back, so that a duplicate leaves no second entry."""
 
         def action(connection: Connection) -> bool:
-            if by is not None and connection.scalar(select(sites.c.key).where(sites.c.name == key[3])) != by:
+            if by is not None and connection.scalar(statements.SITE_KEY, {"of_site": key[3]}) != by:
                 raise removed(key[3])
             place = _place(key)
             if connection.execute(statements.SETTLE, {**place, **values}).rowcount != 1:
@@ -330,6 +330,10 @@ class HubStore(Store):
         return [
             json.loads(row["document"]) for row in self.rows(statements.EVENTS, {"of_study": study, "since": since})
         ]
+
+    def site_key(self, name: str) -> str | None:
+        """The key of a joined site."""
+        return self.read(lambda connection: connection.scalar(statements.SITE_KEY, {"of_site": name}))
 
     def site(self, name: str) -> RowMapping | None:
         """One joined site."""

@@ -19,7 +19,7 @@ from sojourn.disclosure.gate import ReceivedRelease
 from sojourn.errors import REASONS, AuditError, SojournError, StudyFailed
 from sojourn.forms import Document
 from sojourn.hub.bell import Bell
-from sojourn.hub.combine import open_delivery
+from sojourn.hub.combine import Releases, open_delivery
 from sojourn.hub.drive import Concluded, Ended, Recorded, Wanted, drive
 from sojourn.hub.statements import CONTRIBUTED, GIVEN_UP, LIVE, SILENT, WITHHELD
 from sojourn.hub.store import HubStore, Repeated, Stale
@@ -53,7 +53,7 @@ class Studies:
         self._since = clock()
         self._locking = threading.Lock()
         self._making = threading.Lock()
-        self._releases = _Releases()
+        self._releases = Releases()
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self._task_of = lru_cache(maxsize=256)(self._wire)  # an ask is the same for all its sites, and never changes
 
@@ -388,23 +388,6 @@ def question_of(document: str) -> Question:
 def request_of(document: str) -> Request:
     """The request inside a stored envelope."""
     return question_of(document).request
-
-
-class _Releases:
-    """The releases read last, by study, analysis, ask and site: what a site answered never changes."""
-
-    def __init__(self, most: int = 2048) -> None:
-        self._most = most
-        self._held: dict[tuple[str, str, str, str], ReceivedRelease] = {}
-
-    def read(self, place: tuple[str, str, str, str], answer: str) -> ReceivedRelease:
-        """The release in this answer of this place."""
-        release = self._held.get(place)
-        if release is None:
-            release = self._held[place] = ReceivedRelease.from_dict(json.loads(answer)["release"])
-            while len(self._held) > self._most:
-                self._held.pop(next(iter(self._held)), None)
-        return release
 
 
 def error_document(error: SojournError) -> Document:
