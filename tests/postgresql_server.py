@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import pwd
@@ -24,6 +25,7 @@ _SETTINGS = {"listen_addresses": "127.0.0.1", "shared_buffers": "32MB", "autovac
     "max_wal_senders": "0",
     "max_connections": "80",
 }
+_PREFIX = "sojourn-pg-"
 _RULES = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -42,7 +44,8 @@ class Server:
         self._binaries = binaries
         memory = Path("/dev/shm")  # a disk that needs no flushing: fsync stays on, as the product demands
         base = memory if os.access(memory, os.W_OK) else None
-        self.folder = Path(tempfile.mkdtemp(prefix="sojourn-pg-", dir=base))
+        _sweep(base)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
         self.port = _free_port()
         self._numbers = itertools.count()
         self._templates: dict[str, str] = {}
@@ -73,7 +76,8 @@ class Server:
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self.folder / "server.log").open("ab") as log:
             command = [str(self._binaries / "postgres"), "-D", "data", *words]
-            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, **self._drop)
+            words = {"stdout": log, "stderr": log, "preexec_fn": _die_with_parent, **self._drop}
+            self._process = subprocess.Popen(command, cwd=self.folder, **words)
         end = time.monotonic() + 60
         while not self._answers():
             assert self._process.poll() is None and time.monotonic() < end, self.log()
@@ -150,6 +154,19 @@ class Server:
             prepare(url)
             self._templates[kind] = str(make_url(url).database)
         return self.database(self._templates[kind])
+
+
+def _die_with_parent() -> None:
+    """In the child: it gets a SIGQUIT when these tests are killed, so that no server outlives them."""
+    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)  # PR_SET_PDEATHSIG
+
+
+def _sweep(base: Path | None) -> None:
+    """Remove what tests that were killed left behind: folders are named after their process."""
+    for folder in Path(base or tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        number = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if number.isdigit() and not Path(f"/proc/{number}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unprivileged() -> pwd.struct_passwd:
