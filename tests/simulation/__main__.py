@@ -14,7 +14,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from simulation.defects import DEFECTS, planted
+from simulation.defects import DEFECTS, found, planted
 from simulation.simulator import simulate
 from simulation.soak import outcomes, soak
 
@@ -42,7 +42,7 @@ def main() -> int:
         if arguments.defect_seeds:
             figures["defect_seeds"] = arguments.defect_seeds
             figures["defects_found"] = {
-                name: sum(bool(outcome.problem) for outcome in outcomes(pool, arguments.defect_seeds, name))
+                name: sum(found(name, outcome) for outcome in outcomes(pool, arguments.defect_seeds, name))
                 / arguments.defect_seeds
                 for name in DEFECTS
             }

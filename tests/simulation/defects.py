@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 
 from simulation import parties
+from simulation.simulator import Outcome
 from sojourn.errors import SiteRefused
-from sojourn.hub import store as hub_store
 from sojourn.hub.store import HubStore, Settled
 from sojourn.hub.tables import tasks
 from sojourn.messages import Task
 from sojourn.node import store as node_store
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
-from sojourn.node.tables import ledger, releases
+from sojourn.node.tables import ledger, releases, runs
 from sojourn.study.lifecycle import SITE
 
 BUFFERED = 2.0  # simulated seconds that a commit which is not one stays in memory
@@ -33,12 +34,10 @@ def no_deduplication() -> Iterator[None]:
         found = real(self, key)
         return found and {**found, "state": SITE.initial}
 
-    def settle(self: HubStore, key: Any, values: Any, event: Any, entry: Any) -> Settled:
-        def action(connection: Any) -> None:
-            connection.execute(update(tasks).where(*hub_store._task(*key)).values(dict(values)))
-            hub_store._event(connection, key[0], event)
-
-        return Settled(self.write_indexed(entry, action)[1], True)
+    def settle(self: HubStore, key: Any, values: Any, event: Any, entry: Any, by: str | None = None) -> Settled:
+        place = zip((tasks.c.study, tasks.c.analysis, tasks.c.ask, tasks.c.site), key, strict=True)
+        change = update(tasks).where(*(column == value for column, value in place)).values(dict(values))
+        return Settled(self.write_indexed(entry, lambda connection: connection.execute(change))[1], True)
 
     real = HubStore.task
     with patch.object(HubStore, "task", task), patch.object(HubStore, "settle", settle):
@@ -47,7 +46,7 @@ def no_deduplication() -> Iterator[None]:
 
 @contextmanager
 def run_and_charge_twice() -> Iterator[None]:
-    """A node runs and charges a task again whenever it comes again."""
+    """A node does not hand over again what it sealed, but runs and charges again when the task comes again."""
 
     def do(self: Runner, task: Task) -> None:
         place = (task.study, task.analysis, task.key())
@@ -60,10 +59,13 @@ def run_and_charge_twice() -> Iterator[None]:
         self.forget(place[2])
 
     def seal(self: NodeStore, row: Any, entry: Any, charges: Any = ()) -> None:
+        key = (row["study"], row["analysis"], row["ask"])
+
         def action(connection: Any) -> None:
             if row["sealed"] is not None and (reason := node_store._objection(connection, row["study"])):
                 raise SiteRefused(reason)
-            connection.execute(delete(releases).where(*node_store._place((row["study"], row["analysis"], row["ask"]))))
+            place = zip((releases.c.study, releases.c.analysis, releases.c.ask), key, strict=True)
+            connection.execute(delete(releases).where(*(column == value for column, value in place)))
             connection.execute(insert(releases).values(dict(row)))
             for charge in charges:
                 connection.execute(insert(ledger).values(node_store._ledger_row(row, charge)))
@@ -73,11 +75,16 @@ def run_and_charge_twice() -> Iterator[None]:
     def charged(self: NodeStore, study: str, analysis: str) -> bool:
         return not getattr(self, "again", False) and charged_before(self, study, analysis)
 
-    charged_before = NodeStore.charged
+    def unacknowledged(self: NodeStore) -> list[Any]:
+        live = {row["study"] for row in self.rows(select(runs.c.study).where(runs.c.ended == ""))}
+        return [row for row in unacknowledged_before(self) if row["study"] not in live]
+
+    charged_before, unacknowledged_before = NodeStore.charged, NodeStore.unacknowledged
     with (
         patch.object(Runner, "_do", do),
         patch.object(NodeStore, "seal", seal),
         patch.object(NodeStore, "charged", charged),
+        patch.object(NodeStore, "unacknowledged", unacknowledged),
     ):
         yield
 
@@ -119,14 +126,32 @@ def acknowledge_before_commit() -> Iterator[None]:
         yield
 
 
-DEFECTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
-    "no deduplication": no_deduplication,
-    "run and charge twice": run_and_charge_twice,
-    "release after revocation": release_after_revocation,
-    "acknowledge before commit": acknowledge_before_commit,
+@dataclass(frozen=True)
+class Defect:
+    """A change of the product, and the invariants that it breaks: a seed that fails otherwise did not find it."""
+
+    plant: Callable[[], AbstractContextManager[None]]
+    breaks: tuple[str, ...]
+
+
+DEFECTS: Mapping[str, Defect] = {
+    "no deduplication": Defect(no_deduplication, ("nothing doubled",)),
+    "run and charge twice": Defect(
+        run_and_charge_twice, ("nothing doubled", "budget charged once", "no release without its log entry")
+    ),
+    "release after revocation": Defect(release_after_revocation, ("no release after revocation",)),
+    "acknowledge before commit": Defect(
+        acknowledge_before_commit,
+        ("acknowledged means durable", "nothing doubled", "no release without its log entry"),
+    ),
 }
 
 
 def planted(name: str) -> AbstractContextManager[None]:
     """The defect of this name; none for the empty one."""
-    return DEFECTS[name]() if name else nullcontext()
+    return DEFECTS[name].plant() if name else nullcontext()
+
+
+def found(name: str, outcome: Outcome) -> bool:
+    """Whether a seed broke what this defect breaks."""
+    return outcome.problem.startswith(DEFECTS[name].breaks)
