@@ -19,7 +19,7 @@ import sojourn as sj
 from sojourn.client.studies import Project
 from sojourn.testbed import Federation
 
-TIMES, REST = 15, 1.5
+TIMES, REST = 10, 1.5
 LONG = sj.glm("y ~ x0", family="binomial")
 SHORT = sj.count()
 
