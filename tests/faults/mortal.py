@@ -97,10 +97,10 @@ def _wrap(fate: Fate, point: str, kind: type, name: str, slow: float) -> None:
     def wrapped(self: Any, *arguments: Any, **words: Any) -> Any:
         what = _named(arguments)
         fate.passes("before", point, what)
+        time.sleep(slow)
         try:
             return original(self, *arguments, **words)
         finally:
-            time.sleep(slow)
             fate.passes("after", point, what)
 
     setattr(kind, name, wrapped)

@@ -334,8 +334,8 @@ def test_c06_a_node_killed_around_its_recovery_from_a_backup(mortals: Mortals) -
 
 
 def test_a_node_that_is_stopped_while_it_computes_goes_on_after_its_start(mortals: Mortals) -> None:
-    """A stop is no refusal."""
-    mortals.orders["Avon"] |= {"slow": 2.0}
+    """A stop is no refusal. The computation is still in hand when its worker is ended, some two seconds after SIGTERM."""
+    mortals.orders["Avon"] |= {"slow": 4.0}
     mortals.armed(Avon=[])
     since = mortals.traced("Avon")
     run = mortals.submit(mortals.project(), ordinary())
