@@ -334,7 +334,7 @@ def test_c06_a_node_killed_around_its_recovery_from_a_backup(mortals: Mortals) -
 
 
 def test_a_node_that_is_stopped_while_it_computes_goes_on_after_its_start(mortals: Mortals) -> None:
-    """A stop is no refusal. The computation is still in hand when its worker is ended, some two seconds after SIGTERM."""
+    """A stop is no refusal: the computation is still in hand when its worker is ended, two seconds after SIGTERM."""
     mortals.orders["Avon"] |= {"slow": 4.0}
     mortals.armed(Avon=[])
     since = mortals.traced("Avon")
