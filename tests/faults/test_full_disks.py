@@ -25,6 +25,7 @@ from sojourn.client.studies import Run
 from sojourn.errors import SojournError
 from sojourn.wire.transport import ServerRefused
 
+pytestmark = pytest.mark.timeout(300)  # the first of all waits for a federation's start
 SMALL = {"jobs": 4, "datasets": 4}  # MiB of further disks inside a node's home
 
 

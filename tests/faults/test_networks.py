@@ -63,8 +63,8 @@ def test_a_partition_of_most_nodes(far: Islands) -> None:
     project.prepare()
     weather(far, Weather(up=False, down=False), "Brent", "Cam")
     waits = project.submit(count(stragglers="wait"), sites=list(SITES))
-    drops = project.submit(count(stragglers=3, min_sites=1), sites=list(SITES))
-    refuses = project.submit(count(stragglers=3, min_sites=2), sites=list(SITES))
+    drops = project.submit(count(stragglers=8, min_sites=1), sites=list(SITES))
+    refuses = project.submit(count(stragglers=8, min_sites=2), sites=list(SITES))
     dropped, refused = drops.wait(100), refuses.wait(100)
     assert dropped["count"].sites == {"Avon": "contributed"} | dict.fromkeys(("Brent", "Cam"), "no answer: no answer")
     with pytest.raises(TooFewSites):
