@@ -256,12 +256,13 @@ def test_c06_killed_around_every_decision_of_the_hub_s_administrator(mortals: Mo
         "site.removed": ask("remove", site="Dee"),
     }
     assert tuple(asks) == HUB_PEOPLE
+    before = len(mortals.log("hub", ""))
     for kind, act in asks.items():
         mortals.armed(hub=around(kind))
         die_twice(mortals, act)
         assert again(act) in (None, "There is a project lungs already.", "There is no site Dee."), kind
-    logged = [entry["kind"] for entry in mortals.log("hub", "")]
-    assert [logged.count(kind) for kind in ("site.joined", "site.removed")] == [len(SITES) + 1, 1]
+    logged = [entry["kind"] for entry in mortals.log("hub", "")][before:]
+    assert [logged.count(kind) for kind in ("site.joined", "site.removed")] == [1, 1]
     assert mortals.hub("verify")["ok"]
 
 
