@@ -76,6 +76,7 @@ class Restorable(Federation):
             database.with_name(name).unlink(missing_ok=True)
         database.touch(mode=0o600)
         database.write_bytes(copy.read_bytes())
+        database.chmod(0o600)
 
     def _database(self, party: Hub | Node) -> Path:
         return self.folder / "hub" / "hub.db" if isinstance(party, Hub) else party.home.database_file
