@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from federation_processes import Processes, alive, descendants, patients, until
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 
 import sojourn as sj
 from sojourn.audit.receipt import decode
@@ -74,18 +73,15 @@ def sick() -> int:
 
 def test_three_programs_serve_one_hub(shared):
     project = shared.project()
-    began = time.monotonic()
     with ThreadPoolExecutor(STUDIES) as people:
         runs = [project.submit(PLAN) for _ in range(STUDIES)]
         victim = min(shared.workers())
-        done = [people.submit(run.wait, 90) for run in runs]
+        done = [people.submit(run.wait, 60) for run in runs]  # polls in one program hear of another's
         os.kill(victim, signal.SIGKILL)  # one of the two workers that this test's hub started
         results = [each.result() for each in done]
-    took = time.monotonic() - began
     assert {tuple(result["n"].table["n"]) for result in results} == {(900 - sick(), sick())}
     estimates = {tuple(result["m"].table["estimate"]) for result in results}
     assert len(estimates) == 1
-    assert took < 60, "a poll in one program did not hear what happened in another"
     assert shared.hub("verify")["ok"]
     entries = log_of(shared.database)
     for kind, names in {
@@ -105,9 +101,9 @@ def test_three_programs_serve_one_hub(shared):
 
 
 def log_of(database: str) -> list[dict]:
-    engine = open_engine(database)
+    engine = create_engine(make_url(database).set(drivername="postgresql+psycopg"))
     try:
-        with create_engine(engine.url).connect() as connection:
+        with engine.connect() as connection:
             found = connection.exec_driver_sql("SELECT data FROM log_entry ORDER BY position")
             return [dict(decode(bytes(data))) for (data,) in found]
     finally:

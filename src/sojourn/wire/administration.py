@@ -50,6 +50,6 @@ def listens(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(address_of(path))
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, FileNotFoundError):  # left behind, or just cleared by a program that starts
             return False
     return True
