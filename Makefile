@@ -74,4 +74,4 @@ clean:  ## remove the environment and everything that was built
 	@touch .venv/.run $@
 
 system:
-	@tools/system_packages $(if $(filter test,$(MAKECMDGOALS)),chromium postgresql)
+	@tools/system_packages $(if $(filter test,$(MAKECMDGOALS)),chromium postgresql faketime)

@@ -51,6 +51,11 @@ class Releases:
                 self._held.pop(next(iter(self._held)), None)
         return release
 
+    def forget(self, study: str, analysis: str) -> None:
+        """What an analysis was concluded from is not asked for again."""
+        for place in [place for place in tuple(self._held) if place[:2] == (study, analysis)]:
+            self._held.pop(place, None)
+
 
 def _refuse(words: str) -> IdentityError:
     return IdentityError(words, remedy="Upgrade the node to the hub's version, or ask the custodian.")

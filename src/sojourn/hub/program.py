@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,7 +34,7 @@ from sojourn.wire.address import Address
 from sojourn.wire.administration import administer, administration, listens
 from sojourn.wire.authorities import create_authority, issue_server
 from sojourn.wire.reach import read_certificate
-from sojourn.wire.serving import SWITCH, Server, listen, serve_locally, serve_on
+from sojourn.wire.serving import Server, listen, serve_locally, serve_on, settle_process
 
 MIGRATIONS = "sojourn.hub.migrations"
 GRACE = 3  # seconds that requests in hand may take when the hub ends
@@ -128,7 +127,7 @@ class HubProgram:
 
     def start(self) -> None:
         """Take up running studies and answer requests; AuditError where the log does not verify."""
-        sys.setswitchinterval(SWITCH)
+        settle_process()
         self.verifier.start()
         self.hub.start()
         self.server.start()

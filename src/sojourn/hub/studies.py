@@ -176,6 +176,7 @@ class Studies:
         entry = Entry("analysis.concluded", "hub", study=study, facts=facts)
         with suppress(Repeated):
             self.store.conclude(study, analysis, values, fallen, event, entry)
+        self._releases.forget(study, analysis)
         self.bell.ring(f"study:{study}")
 
     def _finish(self, study: str) -> None:

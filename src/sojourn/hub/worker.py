@@ -11,12 +11,14 @@ from sojourn import __version__
 from sojourn.hub.config import HubHome
 from sojourn.hub.program import open_hub, serve_hub
 from sojourn.operations.logs import open_log, take_over
+from sojourn.wire.serving import settle_process
 
 
 def main(folder: str, listener: str) -> None:
     """Serve the hub beside its program, on the inherited socket of this number, until standard input ends."""
     for number in (signal.SIGINT, signal.SIGTERM):  # a terminal tells all; the program that started this one ends it
         signal.signal(number, signal.SIG_IGN)
+    settle_process()
     home = HubHome.load(Path(folder))
     log = open_log("hub", "json", home.log_level)
     take_over(log)

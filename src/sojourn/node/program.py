@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -36,7 +35,7 @@ from sojourn.storage.witnessing import Peer
 from sojourn.wire.address import Address
 from sojourn.wire.administration import administer, administration, listens
 from sojourn.wire.requests import SignedAuth
-from sojourn.wire.serving import SWITCH, Server, serve_locally
+from sojourn.wire.serving import Server, serve_locally, settle_process
 from sojourn.wire.transport import https_client
 
 MIGRATIONS = "sojourn.node.migrations"
@@ -148,7 +147,7 @@ class NodeProgram:
 
     def start(self) -> None:
         """Begin; AuditError where the log does not verify, SandboxUnavailable where the sandbox cannot be had."""
-        sys.setswitchinterval(SWITCH)
+        settle_process()
         self.verifier.start()
         self.node.warm()
         self.local.start()

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    CursorResult,
     Insert,
     Integer,
     LargeBinary,
@@ -185,7 +186,7 @@ class ScannedHashes(StoredHashes):
     def several(self, level: int, first: int, count: int) -> list[bytes]:
         """The stored hashes of a level from place `first` on, at most `count` of them, in order."""
         values = {"level": level, "first": first, "last": first + count - 1}
-        return [bytes(value) for (value,) in self._connection.execute(_SEVERAL, values).fetchall()]
+        return [value for (value,) in _plain(self._connection.execute(_SEVERAL, values))]
 
 
 # Without the types' own conversions, which cost more than the reading.
@@ -199,10 +200,18 @@ def entries(connection: Connection, tables: LogTables, start: int = 0) -> Iterat
     # Without the types' own conversions, which cost more than the reading.
     name = tables.entry.name
     query = text(f"SELECT position, data FROM {name} WHERE position >= :start ORDER BY position LIMIT {PIECE}")
-    while rows := connection.execute(query, {"start": start}).fetchall():
+    while rows := _plain(connection.execute(query, {"start": start})):
         # SQLite keeps text where a stranger wrote text; its bytes are what is hashed.
         yield from [data if isinstance(data, bytes) else str(data).encode() for _, data in rows]
         start = rows[-1][0] + 1
+
+
+def _plain(result: CursorResult[Any]) -> list[tuple[Any, ...]]:
+    """All rows as the driver gives them: a row object for each would cost more than the hashing."""
+    cursor = result.cursor
+    rows = [] if cursor is None else list(cursor.fetchall())
+    result.close()
+    return rows
 
 
 def _found(value: object) -> bytes:
