@@ -16,7 +16,8 @@ class Cells:
 
     output: the partial's arrays whose last axes are these cells (suppressed together), e.g. ("count",) or
     ("n", "sum"). shape: of the cells. persons: one set a cell, C order. dimensions: the variable of each axis.
-    measures: what the numbers measure, column names. margins: whether each axis is a category (class disclosure).
+    measures: what the numbers measure, column names. empty: places, in C order, that are declared to hold nobody
+    (structural zeros).
     """
 
     output: tuple[str, ...]
@@ -24,10 +25,19 @@ class Cells:
     persons: tuple[BitMap, ...]
     dimensions: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
+    empty: tuple[int, ...] = ()
 
     def counts(self) -> NDArray[np.int64]:
         """Distinct persons of each cell."""
         return np.array([len(cell) for cell in self.persons], dtype=np.int64).reshape(self.shape)
+
+    def structural(self) -> NDArray[np.bool_]:
+        """The cells that are declared to hold nobody; ValueError where one holds a person all the same."""
+        mask = np.zeros(self.shape, dtype=bool)
+        mask.flat[list(self.empty)] = True
+        if any(self.persons[place] for place in self.empty):
+            raise ValueError("a cell that is declared empty holds a person")
+        return mask
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,11 @@ RULES: Mapping[str, Callable[[Parameters], Rule]] = MappingProxyType(
         "minimum frequency": lambda p: MinimumFrequency(p.threshold, p.zero_shown, p.dimensions),
         "events": lambda p: Events(p.threshold),
         "design support": lambda p: DesignSupport(p.threshold, p.leverage),
-        "class disclosure": lambda p: ClassDisclosure(p.threshold, p.sensitive_percent),
+        "class disclosure": lambda p: ClassDisclosure(p.threshold, p.sensitive_percent, p.zero_shown),
         "histogram": lambda p: Histogram(p.threshold, p.zero_shown),
         "dominance": lambda p: Dominance(p.dominance_n, p.dominance_k, p.threshold, p.zero_shown),
         "p percent": lambda p: PPercent(p.p_percent, p.threshold, p.zero_shown),
-        "residual freedom": lambda p: ResidualFreedom(p.residual, p.threshold),
+        "residual freedom": lambda p: ResidualFreedom(p.residual, p.threshold, p.zero_shown),
         "parameters to observations": lambda p: ParametersToObservations(p.observations),
     }
 )

@@ -21,8 +21,9 @@ from pyroaring import BitMap
 
 from sojourn.analysis.support import Cells
 from sojourn.analysis.variable import SITE, Variable, Variables
+from sojourn.disclosure.complement import complement
 from sojourn.disclosure.output import Finding, Output
-from sojourn.disclosure.suppression import Mask, complement, over, suppress, union
+from sojourn.disclosure.suppression import Mask, over, suppress, union
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class ClassDisclosure:
 
     threshold: int
     sensitive_percent: float = 90.0
+    zero_shown: bool = False
     name: ClassVar[str] = "class disclosure"
     family: ClassVar[str] = "class disclosure"
     scope: ClassVar[str] = "site"
@@ -47,7 +49,7 @@ class ClassDisclosure:
                 continue
             axes = [axis for axis, name in enumerate(cells.dimensions) if name != SITE]
             hidden = self._lines(cells, axes, output.variables)
-            masks.append(over(output, cells.output, complement(cells, hidden, self.threshold)))
+            masks.append(over(output, cells.output, complement(cells, hidden, self.threshold, self.zero_shown)))
         return suppress(self.family, union(masks))
 
     def _lines(self, cells: Cells, axes: Sequence[int], variables: Variables) -> Mask:
