@@ -106,13 +106,13 @@ def _audited(counts: Counts, hidden: Mask, known: Mask, threshold: int, zero_sho
     if not hidden.any() or not counts.ndim:
         return hidden
     order, back = _canonical(counts)
-    tables = [order(table) for table in (counts, hidden, known)]
-    audit = with_margins(*tables, threshold, zero_shown)
+    ordered = order(counts)
+    audit = with_margins(ordered, order(hidden), order(known), threshold, zero_shown)
     try:
         completed = audit.complete()
     except Unprotected:
         completed = audit.hidden | audit.system.hideable
-    return back(inner(completed, tables[0].shape))
+    return back(inner(completed, ordered.shape))
 
 
 def with_margins(counts: Counts, hidden: Mask, known: Mask, threshold: int, zero_shown: bool) -> Audit:
@@ -147,8 +147,8 @@ def _margins(counts: Counts, known: Mask, threshold: int, zero_shown: bool) -> d
     margins = {}
     for length in range(1, counts.ndim):
         for axes in itertools.combinations(range(counts.ndim), length):
-            sums, empty = counts.sum(axis=axes), known.all(axis=axes)
-            small = (sums < threshold) & ((sums > 0) | (not zero_shown)) & ~empty
+            sums, empty = counts.sum(axis=axes), np.asarray(known.all(axis=axes))
+            small: Mask = (sums < threshold) & ((sums > 0) | (not zero_shown)) & ~empty
             margins[axes] = _alone(sums, small, empty, threshold, zero_shown)
     return margins
 
