@@ -120,9 +120,9 @@ def with_margins(counts: Counts, hidden: Mask, known: Mask, threshold: int, zero
 
     known: structural zeros. The system's numbers are the table's with one further place along each axis, C order.
     """
-    whole = _with_sums(counts)
+    whole = with_sums(counts)
     gone = np.zeros(whole.shape, dtype=bool)
-    for axes, mask in _margins(counts, known, threshold, zero_shown).items():
+    for axes, mask in margins(counts, known, threshold, zero_shown).items():
         gone[tuple(-1 if axis in axes else slice(None, -1) for axis in range(counts.ndim))] = mask
     cells = (slice(None, -1),) * counts.ndim
     gone[cells] = hidden
@@ -130,8 +130,8 @@ def with_margins(counts: Counts, hidden: Mask, known: Mask, threshold: int, zero
     hideable = np.zeros(whole.shape, dtype=bool)
     hideable[cells] = ~known
     low = np.where(whole > 0, int(zero_shown), 0)
-    relations = _relations(whole.shape)
-    audit = Audit(System(whole.ravel(), relations, hideable.ravel(), low.ravel()), gone.ravel(), threshold - zero_shown)
+    matrix = relations(whole.shape)
+    audit = Audit(System(whole.ravel(), matrix, hideable.ravel(), low.ravel()), gone.ravel(), threshold - zero_shown)
     places, least, most = _swaps(counts, hidden, low[cells])
     audit.reach(np.ravel_multi_index(tuple(places.T), whole.shape), least, most)
     return audit
@@ -142,15 +142,15 @@ def inner(mask: Mask, shape: tuple[int, ...]) -> Mask:
     return np.asarray(mask.reshape(tuple(size + 1 for size in shape))[(slice(None, -1),) * len(shape)])
 
 
-def _margins(counts: Counts, known: Mask, threshold: int, zero_shown: bool) -> dict[tuple[int, ...], Mask]:
+def margins(counts: Counts, known: Mask, threshold: int, zero_shown: bool) -> dict[tuple[int, ...], Mask]:
     """For each set of axes that is summed over, without none and all: what a table of these counts alone would hide."""
-    margins = {}
+    found = {}
     for length in range(1, counts.ndim):
         for axes in itertools.combinations(range(counts.ndim), length):
             sums, empty = counts.sum(axis=axes), np.asarray(known.all(axis=axes))
             small: Mask = (sums < threshold) & ((sums > 0) | (not zero_shown)) & ~empty
-            margins[axes] = _alone(sums, small, empty, threshold, zero_shown)
-    return margins
+            found[axes] = _alone(sums, small, empty, threshold, zero_shown)
+    return found
 
 
 def _alone(counts: Counts, hidden: Mask, known: Mask, threshold: int, zero_shown: bool) -> Mask:
@@ -162,13 +162,14 @@ def _alone(counts: Counts, hidden: Mask, known: Mask, threshold: int, zero_shown
     return hidden
 
 
-def _with_sums(counts: Counts) -> Counts:
+def with_sums(counts: Counts) -> Counts:
+    """The table with its sums in one further place along each axis."""
     for axis in range(counts.ndim):
         counts = np.concatenate([counts, counts.sum(axis=axis, keepdims=True)], axis=axis)
     return counts
 
 
-def _relations(shape: tuple[int, ...]) -> csr_array:
+def relations(shape: tuple[int, ...]) -> csr_array:
     """Along each axis of a table with margins, each line's cells minus its last is zero."""
     from scipy.sparse import coo_array
 

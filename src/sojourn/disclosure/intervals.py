@@ -39,13 +39,15 @@ class System:
     """Numbers that depend on one another; each vector is over all of them.
 
     counts: persons. relations: sparse, relations @ counts = 0. hideable: may be hidden by this audit, while all others
-    stay as they are. low: the least that a hidden number is known to be.
+    stay as they are. low: the least that a hidden number is known to be. protected: whose intervals must be wide where
+    they are hidden; what is hideable, where it is not said.
     """
 
     counts: NDArray[np.int64]
     relations: csr_array
     hideable: Mask
     low: NDArray[np.int64]
+    protected: Mask | None = None
 
     def __post_init__(self) -> None:
         if (self.relations @ self.counts).any() or (self.counts < self.low).any():
@@ -76,9 +78,10 @@ class Audit:
         ]
 
     def complete(self) -> Mask:
-        """Hide more until every hidden number that is `hideable` passes; Unprotected where that cannot be had."""
+        """Hide more until every hidden number that is protected passes; Unprotected where that cannot be had."""
         while True:
-            waiting = np.flatnonzero(self.hidden & self.system.hideable)
+            protected = self.system.hideable if self.system.protected is None else self.system.protected
+            waiting = np.flatnonzero(self.hidden & protected)
             narrow = self.narrow(waiting[np.argsort(self.system.counts[waiting], kind="stable")].tolist())
             if not narrow:
                 return self.hidden
