@@ -97,8 +97,8 @@ class _Numbers:
         matrix = relations(whole.shape)
         flat = numbers.ravel()
         for row in range(matrix.shape[0]):
-            part = slice(matrix.indptr[row], matrix.indptr[row + 1])
-            self.lines.append((flat[matrix.indices[part]], matrix.data[part]))
+            entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
+            self.lines.append((flat[matrix.indices[entries]], matrix.data[entries]))
 
     def _number(self, key: Key, count: int) -> int:
         place = self.index.setdefault(key, len(self.counts))
