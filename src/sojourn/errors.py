@@ -137,6 +137,38 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "A bin holds too few persons.",
             "Declare wider bins.",
         ),
+        "positions": Reason(
+            "A quantile, minimum or maximum is the value of one or a few persons.",
+            "Ask for the median or the quartiles, or of a larger group.",
+        ),
+        "survival steps": Reason(
+            "Too few persons have the event or leave between two steps of the curve, or too few remain.",
+            "Declare a coarser grid of times, or end the curve earlier.",
+        ),
+        "risk sets": Reason(
+            "Too few persons leave between two times of the model, or the times are not of the declared grid.",
+            "Declare a coarser grid of times.",
+        ),
+        "correlation": Reason(
+            "Too few persons stand behind a pair of columns or a group, or too much is asked of made-up columns.",
+            "Ask for fewer columns, merge rare groups, or widen the population.",
+        ),
+        "rounding": Reason(
+            "The site demands rounded counts, and a count is not rounded.",
+            "Report this to the people who run the federation: a site's software and its settings disagree.",
+        ),
+        "geography": Reason(
+            "An area has too few inhabitants to be told apart.",
+            "Use larger areas, or leave the area out.",
+        ),
+        "text": Reason(
+            "A label is not one of the declared levels.",
+            "Declare the levels in the plan as the dictionary has them.",
+        ),
+        "capacity": Reason(
+            "The analysis would carry out more numbers, or more digits, than it may.",
+            "Ask for fewer cells, terms or rounds.",
+        ),
         "output schema": Reason(
             "The output is not of the declared form.",
             "Report this to the people who run the federation: a site's software and the plan disagree.",

@@ -7,6 +7,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("disclosure", deadline=None, max_examples=60)  # a linear programme waits for no clock
+settings.load_profile("disclosure")
 
 
 @pytest.fixture(scope="session")

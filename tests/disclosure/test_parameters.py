@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.disclosure.families.dominance import PPercent
 from sojourn.disclosure.gate import judge, release
+from sojourn.disclosure.layers import EXAMPLES, composed
 from sojourn.disclosure.output import Tier, Verdict
-from sojourn.disclosure.parameters import Parameters, strictest
-from sojourn.disclosure.policy import POLICIES, RULES, StandardPolicy, named
+from sojourn.disclosure.parameters import STRICTER, Parameters, layer, strictest
+from sojourn.disclosure.perturbation import ROUNDINGS
+from sojourn.disclosure.policy import POLICIES, RULES, StandardPolicy, for_dataset, named
 from sojourn.errors import ConfigurationError
 
 SECRET = 13.577531
@@ -27,6 +31,15 @@ parameters = st.builds(
     observations=st.floats(0.05, 1),
     leverage=st.floats(0.05, 1),
     automatic=st.sampled_from([Tier.LOW, Tier.MEDIUM]),
+    suppressed=st.sampled_from([Tier.LOW, Tier.MEDIUM]),
+    rounding=st.sampled_from(ROUNDINGS),
+    cell_key=st.integers(0, 2**63 - 1),
+    zip3=st.integers(1, 100_000),
+    custom_area=st.integers(1, 100_000),
+    numbers=st.integers(1, 100_000),
+)
+documents = st.dictionaries(st.sampled_from(sorted(STRICTER)), st.none()).flatmap(
+    lambda names: parameters.map(lambda drawn: {name: getattr(drawn, name) for name in names})
 )
 
 
@@ -55,6 +68,11 @@ def test_settings_are_read_and_the_rest_is_default():
         {"leverage": None},
         {"automatic": "high"},
         {"automatic": []},
+        {"suppressed": "high"},
+        {"rounding": "base 10"},
+        {"cell_key": -1},
+        {"zip3": 0},
+        {"numbers": 0},
     ],
     ids=str,
 )
@@ -72,7 +90,9 @@ def test_p_is_never_told():
         Parameters(p_percent=-SECRET)
     told.append(str(refusal.value))
     assert not [text for text in told if "13.57" in text]
-    assert "p_percent" not in secret.public()
+    assert not {"p_percent", "cell_key"} & set(secret.public())
+    keyed = Parameters(cell_key=135_775_310)
+    assert "1357753" not in f"{keyed!r}{keyed.public()}{StandardPolicy(keyed)!r}{StandardPolicy(keyed).perturbations!r}"
 
 
 def test_p_is_in_no_release_and_no_finding(outputs):
@@ -101,6 +121,58 @@ def test_the_strictest_is_nowhere_milder(a, b):
     assert both.leverage <= a.leverage
     assert both.sensitive_percent <= a.sensitive_percent
     assert both.dimensions <= a.dimensions
+    for name, direction in STRICTER.items():
+        assert direction(getattr(both, name)) >= direction(getattr(a, name))
+
+
+@given(site=parameters, layers=st.lists(documents, max_size=3), further=documents)
+def test_a_further_layer_never_loosens(site, layers, further):
+    for words in layers:
+        site = layer(words, site)
+    both = layer(further, site)
+    for name, direction in STRICTER.items():
+        assert direction(getattr(both, name)) >= direction(getattr(site, name))
+        assert name in further or getattr(both, name) == getattr(site, name)
+
+
+@given(site=parameters, one=documents, other=documents)
+def test_layers_may_come_in_any_order(site, one, other):
+    assert layer(one, layer(other, site)) == layer(other, layer(one, site))
+
+
+def test_every_value_says_in_which_direction_it_is_stricter():
+    assert set(STRICTER) == {item.name for item in fields(Parameters)}
+    assert strictest() == Parameters()
+
+
+def test_examples_of_layers_name_their_source_and_never_loosen():
+    for one in EXAMPLES.values():
+        assert one.source and one.verified and one.confidence in "ABC"
+        holds = composed([one])
+        assert strictest(holds, Parameters()) == holds
+    assert composed([EXAMPLES["CMS cell size"]]) == Parameters(threshold=11)  # zeros stay hidden: the site hides them
+    assert composed(EXAMPLES.values()) == Parameters(threshold=21, rounding="midpoint 6")
+    assert composed([EXAMPLES["OpenSAFELY midpoint"]]).threshold == 10
+
+
+def test_a_dataset_s_rules_are_nowhere_milder(outputs):
+    site = Parameters(threshold=10)
+    policy = StandardPolicy(site, {"registry": layer({"threshold": 20}, site)})
+    assert for_dataset(policy, "registry").hidden_max() == 19
+    assert for_dataset(policy, "patients") == StandardPolicy(site)
+    output = outputs.table([40, 30, 15, 14])
+    assert judge(output, for_dataset(policy, "registry")).verdict is Verdict.SUPPRESS
+    assert judge(output, for_dataset(policy, "patients")).verdict is Verdict.RELEASE
+    with pytest.raises(ConfigurationError):
+        StandardPolicy(site, {"registry": Parameters(threshold=5)})
+
+
+def test_a_site_may_hold_outputs_of_which_something_is_hidden(outputs):
+    output = outputs.table([40, 30, 6, 7])
+    finding = judge(output, StandardPolicy(Parameters(suppressed=Tier.MEDIUM, automatic=Tier.MEDIUM)))
+    assert (finding.verdict, finding.tier) == (Verdict.SUPPRESS, Tier.MEDIUM)
+    assert judge(output, StandardPolicy(Parameters(suppressed=Tier.MEDIUM))).verdict is Verdict.REFUSE
+    assert judge(outputs.table([40, 30]), StandardPolicy(Parameters(suppressed=Tier.MEDIUM))).tier is Tier.LOW
 
 
 def test_policies_are_found_by_name():

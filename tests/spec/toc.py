@@ -17,6 +17,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "reference" / "disclosure"
 ORDER = (
     "minimum_frequency",
     "complement",
+    "interval_audit",
     "class_disclosure",
     "histogram",
     "dominance",
@@ -24,6 +25,15 @@ ORDER = (
     "parameters_to_observations",
     "events",
     "design_support",
+    "correlation",
+    "positions",
+    "survival_steps",
+    "risk_sets",
+    "geography",
+    "rounding",
+    "cell_key",
+    "text",
+    "capacity",
     "joining",
     "output_schema",
 )

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sojourn.analysis.variable import Kind, Variable
+from sojourn.analysis.variable import AREAS, Kind, Variable
 from sojourn.errors import PlanError
 
-_WORDS = ("kind", "levels", "low", "high", "unit", "harmless", "sensitive")
+_WORDS = ("kind", "levels", "low", "high", "unit", "harmless", "sensitive", "never", "area", "populations")
+_OF_LEVELS = ("levels", "harmless", "sensitive", "never", "area", "populations")
 LONGEST_LABEL = 80
 
 
@@ -22,8 +23,13 @@ def variable_to_dict(variable: Variable) -> dict[str, Any]:
     for word in ("low", "high"):
         if (bound := getattr(variable, word)) is not None:
             document[word] = float(bound)
-    if variable.unit:
-        document["unit"] = variable.unit
+    for word in ("unit", "area"):
+        if text := getattr(variable, word):
+            document[word] = text
+    if variable.never:
+        document["never"] = [list(pair) for pair in variable.never]
+    if variable.populations:
+        document["populations"] = list(variable.populations)
     return document
 
 
@@ -42,8 +48,8 @@ def variable_from_dict(document: object, field: str) -> Variable:
     harmless, sensitive = _labels(document, "harmless", field), _labels(document, "sensitive", field)
     if kind is not Kind.NUMBER and (low is not None or high is not None or unit):
         raise _error("Only a number has bounds and a unit.", "Remove `low`, `high` and `unit`.", field)
-    if kind is not Kind.CATEGORY and (levels or harmless or sensitive):
-        raise _error("Only a category has levels.", "Remove `levels`, `harmless` and `sensitive`.", field)
+    if kind is not Kind.CATEGORY and any(document.get(word) for word in _OF_LEVELS):
+        raise _error("Only a category has levels.", f"Remove {', '.join(_OF_LEVELS)}.", field)
     if low is not None and high is not None and low > high:
         raise _error("The lower bound is above the upper.", "Exchange `low` and `high`.", field)
     if not set(harmless) | set(sensitive) <= set(levels):
@@ -52,7 +58,8 @@ def variable_from_dict(document: object, field: str) -> Variable:
             "Declare it in `levels`, or remove it.",
             field,
         )
-    return Variable(kind, levels, low, high, unit, harmless, sensitive)
+    never, (area, populations) = _never(document, levels, field), _area(document, levels, field)
+    return Variable(kind, levels, low, high, unit, harmless, sensitive, never, area, populations)
 
 
 def _kind(word: object, field: str) -> Kind:
@@ -73,6 +80,34 @@ def _labels(document: Mapping[Any, Any], word: str, field: str) -> tuple[str, ..
     if len(set(labels)) != len(labels):
         raise _error("A level is there twice.", "Remove the second one.", place)
     return tuple(labels)
+
+
+def _never(document: Mapping[Any, Any], levels: tuple[str, ...], field: str) -> tuple[tuple[str, str, str], ...]:
+    pairs = document.get("never", ())
+    sound = isinstance(pairs, list | tuple) and all(
+        isinstance(pair, list | tuple)
+        and len(pair) == 3
+        and all(isinstance(word, str) and 0 < len(word) <= LONGEST_LABEL for word in pair)
+        and pair[0] in levels
+        for pair in pairs
+    )
+    if not sound:
+        remedy = "Write `never: [[a level of this variable, another variable, one of its levels], …]`."
+        raise _error("This does not say what never occurs together.", remedy, f"{field}.never")
+    return tuple(sorted({(pair[0], pair[1], pair[2]) for pair in pairs}))
+
+
+def _area(document: Mapping[Any, Any], levels: tuple[str, ...], field: str) -> tuple[str, tuple[int, ...]]:
+    area, populations = document.get("area", ""), document.get("populations", ())
+    if not area and not populations:
+        return "", ()
+    if area not in AREAS:
+        raise _error("This is no kind of area.", f"Write one of: {', '.join(AREAS)}.", f"{field}.area")
+    whole = isinstance(populations, list | tuple) and all(type(n) is int and n >= 0 for n in populations)
+    if not whole or len(populations) != len(levels):
+        remedy = "Give a whole number for each level, in the order of `levels`."
+        raise _error("An area needs its population.", remedy, f"{field}.populations")
+    return str(area), tuple(populations)
 
 
 def _bound(document: Mapping[Any, Any], word: str, field: str) -> float | None:

@@ -16,7 +16,8 @@ class Cells:
 
     output: the partial's arrays whose last axes are these cells (suppressed together), e.g. ("count",) or
     ("n", "sum"). shape: of the cells. persons: one set a cell, C order. dimensions: the variable of each axis.
-    measures: what the numbers measure, column names. margins: whether each axis is a category (class disclosure).
+    measures: what the numbers measure, column names. empty: places, in C order, that are declared to hold nobody
+    (structural zeros). keys: for each cell the sum of its persons' record keys, where the site uses cell keys.
     """
 
     output: tuple[str, ...]
@@ -24,10 +25,20 @@ class Cells:
     persons: tuple[BitMap, ...]
     dimensions: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
+    empty: tuple[int, ...] = ()
+    keys: tuple[int, ...] = ()
 
     def counts(self) -> NDArray[np.int64]:
         """Distinct persons of each cell."""
         return np.array([len(cell) for cell in self.persons], dtype=np.int64).reshape(self.shape)
+
+    def structural(self) -> NDArray[np.bool_]:
+        """The cells that are declared to hold nobody; ValueError where one holds a person all the same."""
+        mask = np.zeros(self.shape, dtype=bool)
+        mask.flat[list(self.empty)] = True
+        if any(self.persons[place] for place in self.empty):
+            raise ValueError("a cell that is declared empty holds a person")
+        return mask
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,67 @@ class Design:
 
 
 @dataclass(frozen=True)
+class Positions:
+    """Persons behind order statistics: `output` arrays whose last axis is `fractions` (0 the minimum, 1 the maximum).
+
+    persons: of each group, the arrays' leading axes; shape () without groups.
+    """
+
+    output: tuple[str, ...]
+    fractions: tuple[float, ...]
+    persons: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Persons behind the published steps of survival curves, along the last axis of the `output` arrays.
+
+    left: events and censorings since the step before, at the step itself included. at_risk: just before each step.
+    """
+
+    output: tuple[str, ...]
+    left: NDArray[np.int64]
+    at_risk: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RiskSets:
+    """The times of a Cox model's sums. times: as they are sent; grid: as declared. left, at_risk: as of `Steps`."""
+
+    times: tuple[float, ...]
+    grid: tuple[float, ...]
+    left: NDArray[np.int64]
+    at_risk: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What correlations or tests rest on.
+
+    persons: complete for each pair of columns. columns: how many columns are paired; constructed: how many of them the
+    analyst's plan computes rather than takes from the dataset. levels: persons of each level, pair of levels or group.
+    """
+
+    persons: NDArray[np.int64]
+    columns: int
+    constructed: int
+    levels: Mapping[str, BitMap]
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """spent: distinct numbers that the analysis released before. most: its declared cap, where it is no regression.
+
+    digits: significant digits of each number, 17 for full precision; trusted: whether the product's own code made them.
+    """
+
+    spent: int = 0
+    most: int | None = None
+    digits: int = 17
+    trusted: bool = True
+
+
+@dataclass(frozen=True)
 class Support:
     """All evidence for one analysis at one site. population: the complete cases; measures: columns that it measures."""
 
@@ -84,4 +156,9 @@ class Support:
     cells: tuple[Cells, ...] = ()
     contributions: tuple[Contributions, ...] = ()
     design: Design | None = None
+    positions: tuple[Positions, ...] = ()
+    steps: tuple[Steps, ...] = ()
+    risk_sets: RiskSets | None = None
+    pairs: Pairs | None = None
+    capacity: Capacity = field(default_factory=Capacity)
     constant: tuple[str, ...] = field(default=())  # variables that do not vary in this population

@@ -46,6 +46,19 @@ class Table:
         """The labels of each cell."""
         return list(itertools.product(*self.labels))
 
+    def empty(self, variables: Variables) -> tuple[int, ...]:
+        """The cells, in C order, that the declarations say cannot hold anybody."""
+        axes = {name: axis for axis, name in enumerate(self.dimensions)}
+        mask = np.zeros(self.shape, dtype=bool)
+        for name, axis in axes.items():
+            for level, other, its in variables[name].never:
+                if other in axes and other != name and its in self.labels[axes[other]]:
+                    place: list[int | slice] = [slice(None)] * len(axes)
+                    place[axis] = self.labels[axis].index(level)
+                    place[axes[other]] = self.labels[axes[other]].index(its)
+                    mask[tuple(place)] = True
+        return tuple(np.flatnonzero(mask).tolist())
+
     def places(self, population: Population) -> NDArray[np.int64]:
         """The cell of each row."""
         if not self.dimensions:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 SITE = "site"  # reserved: always there, its levels are the roster
+AREAS = ("zip3", "custom")  # kinds of areas: the first three digits of a US postcode, and areas of a site's own making
 
 
 class Kind(StrEnum):
@@ -23,7 +24,9 @@ class Variable:
 
     kind: what it holds. levels: all permitted values of a category, in their order (the first is the reference).
     low, high: inclusive bounds of a number, None where not declared. harmless: levels whose disclosure for a whole
-    group harms nobody; sensitive: levels whose near-certainty for a group does.
+    group harms nobody; sensitive: levels whose near-certainty for a group does. never: (own level, other variable, its
+    level) that cannot occur together, structural zeros. area: of levels that are areas, their kind, one of `AREAS`;
+    populations: how many people live in each, in the order of the levels.
     """
 
     kind: Kind
@@ -33,6 +36,9 @@ class Variable:
     unit: str = ""
     harmless: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
+    never: tuple[tuple[str, str, str], ...] = ()
+    area: str = ""
+    populations: tuple[int, ...] = ()
 
 
 Variables = Mapping[str, Variable]

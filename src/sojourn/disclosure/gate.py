@@ -10,35 +10,20 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any, Final, Never, Protocol
+from typing import Any, Final, Never
 
 import numpy as np
 import rfc8785
 
 from sojourn.analysis.partial import MOST_NUMBERS, Partial, canonical
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict
+from sojourn.disclosure.perturbation import Perturbation
 from sojourn.disclosure.policy import RULES
+from sojourn.disclosure.policy import Policy as Policy
 from sojourn.disclosure.rules import CHECK_FAILED, refuse
 from sojourn.errors import REASONS, DisclosureRefused
 
 OUTPUT_SCHEMA = "output schema"
-
-
-class Policy(Protocol):
-    """A site's rules. `name` and `version` are public; `watermark` is not empty where rules are not the product's."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def watermark(self) -> str: ...
-
-    def hidden_max(self) -> int:
-        """The largest number of persons that a suppressed cell may hold (T - 1); published."""
-
-    def judge(self, output: Output) -> Finding:
-        """The strictest word of all rules that apply; an empty policy refuses."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +42,22 @@ class Header:
     hidden_max: int
     software: str
     watermark: str
+    treatment: str = ""  # what was done to the numbers before they were judged; left out where it is nothing
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, a word a field."""
-        return asdict(self)
+        document = asdict(self)
+        return document if self.treatment else {name: word for name, word in document.items() if name != "treatment"}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Header:
         """Read `to_dict`'s form; ValueError on anything else."""
         types = {item.name: {"str": str, "int": int}[str(item.type)] for item in fields(cls)}
-        if not isinstance(document, Mapping) or set(document) != set(types):
+        if not isinstance(document, Mapping) or set(document) | {"treatment"} != set(types):
             raise ValueError("not a header")
-        if any(type(document[name]) is not kind for name, kind in types.items()):
+        if document.get("treatment") == "":
+            raise ValueError("a header is not in its canonical form")
+        if any(type(document.get(name, "")) is not kind for name, kind in types.items()):
             raise ValueError("a header's word has the wrong type")
         if document["round"] < 0 or document["hidden_max"] < 0:
             raise ValueError("a header's number is negative")
@@ -156,6 +145,7 @@ def judge(output: Output, policy: Policy) -> Finding:
     A rule's own refusal comes before a fault of form, so that a small population looks the same whatever its numbers.
     """
     try:
+        output = treated(output, policy)
         finding = _checked(output, policy.judge(output))
     except Exception as error:  # any failure of a check is high risk
         finding = refuse(CHECK_FAILED, type(error).__name__)
@@ -176,14 +166,28 @@ def release(output: Output, policy: Policy, header: Header) -> Release:
     finding = judge(output, policy)
     if finding.verdict is Verdict.REFUSE:
         raise DisclosureRefused(finding.family)
+    output = treated(output, policy)
     header = replace(
         header,
         policy=policy.name,
         policy_version=policy.version,
         hidden_max=policy.hidden_max(),
         watermark=policy.watermark,
+        treatment="; ".join(change.words for change in _perturbations(policy)),
     )
     return Release(header, _cleared(output.partial, finding), finding.tier.value, _KEY)
+
+
+def treated(output: Output, policy: Policy) -> Output:
+    """The output after the policy's own perturbations, which are pure, so that judging twice sees the same numbers."""
+    for change in _perturbations(policy):
+        output = change.apply(output)
+    return output
+
+
+def _perturbations(policy: Policy) -> tuple[Perturbation, ...]:
+    """A policy that has none need not say so."""
+    return tuple(getattr(policy, "perturbations", ()))
 
 
 def _checked(output: Output, finding: Finding) -> Finding:

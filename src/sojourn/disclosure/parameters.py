@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from sojourn.analysis.partial import MOST_NUMBERS
 from sojourn.disclosure.output import Tier, strictness
+from sojourn.disclosure.perturbation import OFF, ROUNDINGS
 from sojourn.errors import ConfigurationError
+
+CONFIDENTIAL = ("p_percent", "cell_key")
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,10 @@ class Parameters:
     p_percent: how closely the second largest may estimate the largest; confidential, since it tells an intruder the
     width of the protection: it is in no repr, header, error or public form. residual: least residual degrees of
     freedom. observations: largest parameters / persons. leverage: largest leverage of a person. automatic: the
-    highest risk that leaves without a checker.
+    highest risk that leaves without a checker. suppressed: the risk of an output of which something is hidden.
+    rounding: of counts. cell_key: the seed of the noise on counts, 0 for none; confidential like p, and nobody can take
+    the noise away without it. zip3, custom_area: the smallest population of an area. numbers: the most numbers of one
+    analysis.
     """
 
     threshold: int = 10
@@ -35,6 +43,12 @@ class Parameters:
     observations: float = 0.33
     leverage: float = 1 / 3
     automatic: Tier = Tier.LOW
+    suppressed: Tier = Tier.LOW
+    rounding: str = OFF
+    cell_key: int = field(default=0, repr=False)
+    zip3: int = 20_000
+    custom_area: int = 100
+    numbers: int = 1_000_000
 
     def __post_init__(self) -> None:
         for name, (holds, words) in _RANGES.items():
@@ -49,38 +63,44 @@ class Parameters:
             remedy = f"Use only {', '.join(sorted(known))}."
             raise ConfigurationError(f"There is no disclosure setting `{unknown[0][:40]}`.", remedy=remedy)
         settings = dict(document)
-        if "automatic" in settings:
-            settings["automatic"] = _tier(settings["automatic"])
+        for name in {"automatic", "suppressed"} & set(settings):
+            settings[name] = _tier(name, settings[name])
         return cls(**settings)
 
     def public(self) -> dict[str, Any]:
-        """What may be published of them: everything but the confidential p."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "p_percent"}
+        """What may be published of them: everything but the confidential figures."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in CONFIDENTIAL}
 
 
-def strictest(a: Parameters, b: Parameters) -> Parameters:
-    """The parameters that are nowhere milder than either: jurisdiction and dataset compose so."""
-    return Parameters(
-        threshold=max(a.threshold, b.threshold),
-        zero_shown=a.zero_shown and b.zero_shown,
-        dimensions=min(a.dimensions, b.dimensions),
-        sensitive_percent=min(a.sensitive_percent, b.sensitive_percent),
-        dominance_n=max(a.dominance_n, b.dominance_n),
-        dominance_k=min(a.dominance_k, b.dominance_k),
-        p_percent=max(a.p_percent, b.p_percent),
-        residual=max(a.residual, b.residual),
-        observations=min(a.observations, b.observations),
-        leverage=min(a.leverage, b.leverage),
-        automatic=min(a.automatic, b.automatic, key=strictness),
-    )
+def strictest(*layers: Parameters) -> Parameters:
+    """The parameters that are nowhere milder than any of the layers; the product's own where there is none.
+
+    Product, jurisdiction, site and dataset compose so: each value declares in which direction it is stricter, and a
+    further layer never loosens.
+    """
+    layers = layers or (Parameters(),)
+    values = {
+        name: max((getattr(layer, name) for layer in layers), key=direction) for name, direction in STRICTER.items()
+    }
+    return Parameters(**values)
 
 
-def _tier(word: object) -> Tier:
+def layer(document: Mapping[str, Any], below: Parameters | None = None) -> Parameters:
+    """One more layer as a custodian or a jurisdiction's pack writes it, upon what holds already; it never loosens.
+
+    A value that the document does not name stays as it is below.
+    """
+    below = below or Parameters()
+    named = {name: getattr(Parameters.from_dict(document), name) for name in document}
+    return strictest(below, replace(below, **named))
+
+
+def _tier(name: str, word: object) -> Tier:
     try:
         return Tier(word)  # type: ignore[arg-type]
     except ValueError as error:
         raise ConfigurationError(
-            "The disclosure setting `automatic` is no tier.", remedy="Give low or medium."
+            f"The disclosure setting `{name}` is no tier.", remedy="Give low or medium."
         ) from error
 
 
@@ -105,4 +125,31 @@ _RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "observations": (_number(0, 1), "a fraction above 0 and at most 1"),
     "leverage": (_number(0, 1), "a fraction above 0 and at most 1"),
     "automatic": (lambda value: value in (Tier.LOW, Tier.MEDIUM), "low or medium"),
+    "suppressed": (lambda value: value in (Tier.LOW, Tier.MEDIUM), "low or medium"),
+    "rounding": (lambda value: value in ROUNDINGS, f"one of {', '.join(ROUNDINGS)}"),
+    "cell_key": (_whole(0, 2**63 - 1), "a whole number, 0 for no noise"),
+    "zip3": (_whole(1, 10_000_000), "a whole number from 1"),
+    "custom_area": (_whole(1, 10_000_000), "a whole number from 1"),
+    "numbers": (_whole(1, MOST_NUMBERS), f"a whole number from 1 to {MOST_NUMBERS}"),
+}
+
+# What orders each value from mildest to strictest.
+STRICTER: Mapping[str, Callable[[Any], Any]] = {
+    "threshold": operator.pos,
+    "zero_shown": operator.not_,
+    "dimensions": operator.neg,
+    "sensitive_percent": operator.neg,
+    "dominance_n": operator.pos,
+    "dominance_k": operator.neg,
+    "p_percent": operator.pos,
+    "residual": operator.pos,
+    "observations": operator.neg,
+    "leverage": operator.neg,
+    "automatic": lambda tier: -strictness(tier),
+    "suppressed": strictness,
+    "rounding": ROUNDINGS.index,
+    "cell_key": operator.pos,  # none is mildest; of two seeds any one will do
+    "zip3": operator.pos,
+    "custom_area": operator.pos,
+    "numbers": operator.neg,
 }

@@ -1,14 +1,4 @@
-"""Hiding cells: which arrays a cell stands in, and what else must go so that a hidden cell cannot be had from a total.
-
-Complementary suppression (Hundepool et al., Statistical Disclosure Control, 2012, chapter 4). A hidden cell must not
-follow from a total that is published or known: along a line of a table, and over the whole table,
-
-    hidden cells = 0, or hidden cells >= 2 and persons behind all hidden cells >= T.
-
-This is the first line. It protects against subtraction in one table; the exact audit, a linear programme over all
-published margins of this and of linked tables, is not part of it. Sets of hidden cells that satisfy the condition are
-closed under union, so rules that each complete their own set cannot loosen one another.
-"""
+"""Hiding cells: which cells are small, and which arrays a cell stands in."""
 
 from __future__ import annotations
 
@@ -16,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from pyroaring import BitMap
 
 from sojourn.analysis.support import Cells
 from sojourn.analysis.variable import SITE
@@ -27,10 +16,10 @@ Masks = Mapping[str, Mask]
 
 
 def small(cells: Cells, threshold: int, zero_shown: bool) -> Mask:
-    """The cells with 0 < n < T persons, and n = 0 unless zeros are shown; another site's column is no cell at all."""
+    """The cells with 0 < n < T persons, and n = 0 unless zeros are shown; no structural zero, no other site's cell."""
     counts = cells.counts()
     hidden = (counts < threshold) & ((counts > 0) | (not zero_shown))
-    return np.asarray(hidden & ~elsewhere(cells, counts))
+    return np.asarray(hidden & ~elsewhere(cells, counts) & ~cells.structural())
 
 
 def elsewhere(cells: Cells, counts: NDArray[np.int64]) -> Mask:
@@ -41,50 +30,6 @@ def elsewhere(cells: Cells, counts: NDArray[np.int64]) -> Mask:
             others = tuple(i for i in range(counts.ndim) if i != axis)
             empty |= counts.sum(axis=others, keepdims=True) == 0
     return empty
-
-
-def complement(cells: Cells, hidden: Mask, threshold: int) -> Mask:
-    """`hidden` and the fewest further cells, smallest first, until the condition of this module holds.
-
-    Every line with exactly one hidden cell loses its smallest shown cell, by preference one that also stands in
-    another such line; then, while fewer than T persons stand behind all hidden cells, the smallest shown cell of the
-    table goes. A cell without persons protects nothing and is never taken. Cells without named dimensions are numbers
-    beside one another, with no total in common, and need no complement.
-    """
-    counts = cells.counts()
-    hidden = hidden.copy()
-    if not cells.dimensions:
-        return hidden
-    while True:
-        shown = ~hidden & (counts > 0)
-        more = _lone_lines(counts, hidden, shown)
-        if not more.any() and hidden.any() and shown.any() and _behind(cells, hidden) < threshold:
-            more.flat[int(np.argmin(np.where(shown, counts, counts.max() + 1)))] = True
-        if not more.any():
-            return hidden
-        hidden |= more
-
-
-def _lone_lines(counts: NDArray[np.int64], hidden: Mask, shown: Mask) -> Mask:
-    """For each line with exactly one hidden cell and a shown one: the cell to hide with it."""
-    more = np.zeros(hidden.shape, dtype=bool)
-    if not hidden.ndim:
-        return more
-    alone = [
-        (hidden.sum(axis=axis, keepdims=True) == 1) & shown.any(axis=axis, keepdims=True) for axis in range(hidden.ndim)
-    ]
-    crossings = np.sum([np.broadcast_to(lone, hidden.shape) for lone in alone], axis=0)
-    dear = counts.max() + 1
-    cost = np.where(shown, counts - dear * crossings, dear)
-    for axis, lone in enumerate(alone):
-        picked = np.zeros(hidden.shape, dtype=bool)
-        np.put_along_axis(picked, np.expand_dims(np.argmin(cost, axis=axis), axis), True, axis)
-        more |= picked & lone
-    return more
-
-
-def _behind(cells: Cells, hidden: Mask) -> int:
-    return len(BitMap.union(BitMap(), *(cells.persons[i] for i in np.flatnonzero(hidden))))
 
 
 def over(output: Output, names: Iterable[str], hidden: Mask) -> dict[str, Mask]:

@@ -50,6 +50,11 @@ class NodeHome:
         default=dict,
         always_written=True,
     )
+    dataset_rules: Mapping[str, Any] = setting(
+        "Stricter parameters for single datasets, by the name of their table; of each value the stricter one holds.",
+        example={"registry": {"threshold": 20, "rounding": "midpoint 6"}},
+        default=dict,
+    )
     database: str = setting(
         "The node's database: the URL of a PostgreSQL database of its own; empty for the SQLite file in this folder.",
         example="postgresql://sojourn@db.example.org:5432/node?sslmode=verify-full",

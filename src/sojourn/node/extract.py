@@ -97,7 +97,8 @@ def _check_condition(plan: Plan, dictionary: Dictionary) -> None:
 def agree(names: Iterable[str], asked: Variables, declared: Variables) -> None:
     """Raise SiteRefused("dictionary") unless this site's dictionary fits into what the plan declares, column by column.
 
-    Fitting: same kind and unit, levels that the plan has too, bounds within the plan's.
+    Fitting: same kind and unit, levels that the plan has too, bounds within the plan's; and the plan claims
+    nothing that would loosen a disclosure rule here.
     """
     for name in names:
         if name not in asked or name not in declared or not _fits(declared[name], asked[name]):
@@ -111,7 +112,19 @@ def _fits(own: Variable, asked: Variable) -> bool:
         return False
     low = asked.low is None or (own.low is not None and own.low >= asked.low)
     high = asked.high is None or (own.high is not None and own.high <= asked.high)
-    return low and high
+    return low and high and _as_strict(own, asked)
+
+
+def _as_strict(own: Variable, asked: Variable) -> bool:
+    """Whether a plan claims no more harmlessness, impossibility or people than the custodian's own dictionary does."""
+    levels, people = set(own.levels), dict(zip(own.levels, own.populations, strict=False))
+    return (
+        set(asked.harmless) & levels <= set(own.harmless)
+        and set(own.sensitive) <= set(asked.sensitive)
+        and {pair for pair in asked.never if pair[0] in levels} <= set(own.never)
+        and own.area == asked.area
+        and all(n <= people.get(level, n) for level, n in zip(asked.levels, asked.populations, strict=False))
+    )
 
 
 def _snapshot(home: Path, dataset: str, snapshot: str) -> Snapshot:

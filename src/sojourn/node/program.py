@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sojourn import __version__
 from sojourn.disclosure.gate import Policy
-from sojourn.disclosure.parameters import Parameters
+from sojourn.disclosure.parameters import Parameters, layer
 from sojourn.disclosure.policy import StandardPolicy
 from sojourn.errors import ConfigurationError
 from sojourn.forms import log_of
@@ -113,7 +113,7 @@ def open_node(
 
     policy: only the testbed gives one as an object; a node's own rules are data in its settings.
     """
-    policy = policy or StandardPolicy(Parameters.from_dict(dict(home.rules)))
+    policy = policy or _policy(home)
     engine = open_migrated(home.database or home.database_file, home.password_file, MIGRATIONS)
     key = PrivateKey.load(home.log_key)
     store = NodeStore(engine, metadata, key, log_of(home.site), lambda: datetime.fromtimestamp(clock(), UTC))
@@ -121,6 +121,18 @@ def open_node(
     if home.hub:
         node.hub = Peer(home.federation, hub_log_key(home))
     return node
+
+
+def _policy(home: NodeHome) -> StandardPolicy:
+    """The custodian's rules; those of a dataset come on top and never loosen."""
+    site = Parameters.from_dict(dict(home.rules))
+    for name, words in home.dataset_rules.items():
+        if not isinstance(words, Mapping):
+            raise ConfigurationError(
+                f"{SETTINGS}: `dataset_rules` of `{str(name)[:60]}` is not a mapping.",
+                remedy="Write e.g. `dataset_rules: {registry: {threshold: 20}}`.",
+            )
+    return StandardPolicy(site, {str(name): layer(words, site) for name, words in home.dataset_rules.items()})
 
 
 def migrate(folder: Path, owner: str, password_file: Path | None = None) -> str:

@@ -26,7 +26,7 @@ class Count:
     by: tuple[str, ...] = ()
 
     name: ClassVar[str] = "count"
-    rules: ClassVar[tuple[str, ...]] = ("minimum frequency", "class disclosure")
+    rules: ClassVar[tuple[str, ...]] = ("minimum frequency", "class disclosure", "text")
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {"by": {"anyOf": [NAME, names(0, MOST_DIMENSIONS), {"type": "null"}]}},
@@ -91,4 +91,5 @@ def count_persons(table: Table, population: Population) -> Partial:
 
 def cells_of(table: Table, population: Population) -> Cells:
     """The persons behind a table of counts."""
-    return Cells(("count",), table.shape, table.persons(population), table.dimensions)
+    empty = table.empty(population.variables)
+    return Cells(("count",), table.shape, table.persons(population), table.dimensions, empty=empty)

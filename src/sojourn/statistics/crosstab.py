@@ -31,7 +31,7 @@ class Crosstab:
     columns: tuple[str, ...]
 
     name: ClassVar[str] = "crosstab"
-    rules: ClassVar[tuple[str, ...]] = ("minimum frequency", "class disclosure")
+    rules: ClassVar[tuple[str, ...]] = ("minimum frequency", "class disclosure", "text")
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {"columns": names(2, MOST_DIMENSIONS)},

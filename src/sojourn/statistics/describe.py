@@ -45,6 +45,7 @@ class Describe:
         "dominance",
         "p percent",
         "residual freedom",
+        "text",
     )
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -122,7 +123,9 @@ class Describe:
             places = table.places(population)
             outputs = {column: tuple(f"{prefix}_{word}.{column}" for word in _SUMS) for column in self.columns}
             everything = (f"{prefix}_n", *(name for output in outputs.values() for name in output))
-            cells.append(Cells(everything, table.shape, table.persons(population), table.dimensions, self.variables()))
+            groups = table.persons(population)
+            empty = table.empty(population.variables)
+            cells.append(Cells(everything, table.shape, groups, table.dimensions, self.variables(), empty))
             for column, output in outputs.items():
                 values = population.numeric(column)
                 contributions.append(_contributions(output, values, places, population, table))

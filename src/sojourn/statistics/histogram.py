@@ -35,7 +35,7 @@ class Histogram:
     edges: tuple[float, ...]
 
     name: ClassVar[str] = "histogram"
-    rules: ClassVar[tuple[str, ...]] = ("minimum frequency", "histogram")
+    rules: ClassVar[tuple[str, ...]] = ("minimum frequency", "histogram", "text")
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {

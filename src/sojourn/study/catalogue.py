@@ -51,7 +51,8 @@ def complete(plan: Plan, datasets: Sequence[Dataset]) -> Plan:
     """The plan with a declaration of every column that it names, from the chosen sites' dictionaries; checked.
 
     datasets: what the chosen sites publish. Levels are the union (in the order of the first site by name, then what the
-    others add), bounds the union, `harmless` the intersection and `sensitive` the union. Declarations in the plan win.
+    others add), bounds the union, `harmless` and `never`
+    the intersection, `sensitive` the union, populations of areas the least. Declarations in the plan win.
     PlanError where a site lacks the table or a column, or the sites disagree on a kind or unit.
     """
     chosen = _tables(plan, datasets)
@@ -136,6 +137,12 @@ def _union(name: str, published: Mapping[str, Variable]) -> Variable:
     levels = tuple(dict.fromkeys(level for variable in variables for level in variable.levels))
     lows, highs = [variable.low for variable in variables], [variable.high for variable in variables]
     number = variables[0].kind is Kind.NUMBER
+    area = next((variable.area for variable in variables if variable.area), "")
+    _agree(name, "area", {site: item for site, item in published.items() if area}, lambda variable: variable.area)
+    least: dict[str, int] = {}  # of each level, the least that a site declares
+    for variable in variables if area else ():
+        for level, people in zip(variable.levels, variable.populations, strict=True):
+            least[level] = min(people, least.get(level, people))
     return Variable(
         kind=variables[0].kind,
         levels=levels,
@@ -144,6 +151,9 @@ def _union(name: str, published: Mapping[str, Variable]) -> Variable:
         unit=next((variable.unit for variable in variables if variable.unit), ""),
         harmless=tuple(level for level in levels if level in harmless),
         sensitive=tuple(level for level in levels if level in sensitive),
+        never=tuple(sorted(set.intersection(*(set(variable.never) for variable in variables)))),
+        area=area,
+        populations=tuple(least[level] for level in levels) if area else (),
     )
 
 

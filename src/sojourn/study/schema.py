@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sojourn.analysis.declaration import LONGEST_LABEL
-from sojourn.analysis.variable import SITE, Kind
+from sojourn.analysis.variable import AREAS, SITE, Kind
 from sojourn.cohort.where import MOST_CHARACTERS
 from sojourn.statistics import catalogue
 from sojourn.study import plan as plans
@@ -68,7 +68,14 @@ def _variables() -> dict[str, Any]:
             "unit": {"type": "string", "maxLength": LONGEST_LABEL},
         },
         Kind.BOOLEAN: {},
-        Kind.CATEGORY: {"levels": labels, "harmless": labels, "sensitive": labels},
+        Kind.CATEGORY: {
+            "levels": labels,
+            "harmless": labels,
+            "sensitive": labels,
+            "never": {"type": "array", "items": {**labels, "uniqueItems": False, "minItems": 3, "maxItems": 3}},
+            "area": {"enum": list(AREAS)},
+            "populations": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+        },
     }
     return {
         "type": "object",

@@ -31,7 +31,7 @@ def module(name: str, path: Path) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def spec() -> SimpleNamespace:
-    """`table`, `sums` and `model` take a given and return the verdict; `verdict` takes an output."""
+    """`table`, `sums` and `model` take a given and return the verdict; `verdict` and `shown` take an output."""
     outputs = module("spec_outputs", TESTS / "disclosure" / "outputs.py")
     words = module("spec_words", TESTS / "spec" / "toc.py").words
 
@@ -63,10 +63,16 @@ def spec() -> SimpleNamespace:
         hidden = release(output, StandardPolicy(), outputs.HEADER).partial.hidden("sum")
         return words({name: HIDDEN if gone else "shown" for name, gone in zip(given, hidden, strict=True)})
 
+    def shown(output: Output, array: str, names: list[str]) -> str:
+        if (said := verdict(output)) != "suppressed":
+            return said
+        hidden = release(output, StandardPolicy(), outputs.HEADER).partial.hidden(array).tolist()
+        return words({name: HIDDEN if gone else "shown" for name, gone in zip(names, hidden, strict=True)})
+
     def model(given: Mapping[str, Any], rules: tuple[str, ...]) -> str:
         return verdict(outputs.model(rules=rules, **given))
 
-    return SimpleNamespace(table=table, sums=sums, model=model, verdict=verdict, outputs=outputs)
+    return SimpleNamespace(table=table, sums=sums, model=model, shown=shown, verdict=verdict, outputs=outputs)
 
 
 def _contributions(text: str) -> list[float]:

@@ -51,8 +51,8 @@ CASES = (
             "ward 3": {"A": 30, "B": 20, "C": 25},
             "ward 4": {"A": 50, "B": 30, "C": 35},
         },
-        "ward 1: A ■, B ■, C ■; ward 2: A 40, B ■, C ■; ward 3: A ■, B ■, C 25; ward 4: A 50, B 30, C 35",
-        "in ward 1 all but seven have A; ward 3 protects it",
+        "ward 1: A ■, B ■, C ■; ward 2: A ■, B ■, C ■; ward 3: A ■, B ■, C 25; ward 4: A 50, B 30, C 35",
+        "in ward 1 all but seven have A; wards 2 and 3 protect it",
     ),
 )
 DECLARED = {

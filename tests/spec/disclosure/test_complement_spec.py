@@ -6,8 +6,8 @@ hidden and at least T persons stand behind them together; the smallest shown cel
 are hidden for themselves and cells that are hidden to protect them bear the same mark, and nobody can tell
 which is which. A hidden cell may therefore hold more than T - 1 persons.
 
-This is the first line of defence. The exact audit, a linear programme over everything published, is a later
-one.
+This is the first line of defence. What it leaves is audited by a linear programme over everything that is published:
+see the interval audit.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 For each line of a table with a margin of at least T persons, and a cell c of the line:
 
-    unsafe: c = margin and the level is not declared harmless
+    unsafe: c = margin and the level is not declared harmless, unless all other cells of the line are structural zeros
     medium: c > 90 % of the margin in a level declared sensitive, or 0 < margin - c < T
 
 Until a checker can look at it, medium does not leave either. Source: group disclosure in Hundepool et al., Statistical
@@ -21,8 +21,9 @@ from pyroaring import BitMap
 
 from sojourn.analysis.support import Cells
 from sojourn.analysis.variable import SITE, Variable, Variables
+from sojourn.disclosure.complement import complement
 from sojourn.disclosure.output import Finding, Output
-from sojourn.disclosure.suppression import Mask, complement, over, suppress, union
+from sojourn.disclosure.suppression import Mask, over, suppress, union
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class ClassDisclosure:
 
     threshold: int
     sensitive_percent: float = 90.0
+    zero_shown: bool = False
     name: ClassVar[str] = "class disclosure"
     family: ClassVar[str] = "class disclosure"
     scope: ClassVar[str] = "site"
@@ -47,22 +49,25 @@ class ClassDisclosure:
                 continue
             axes = [axis for axis, name in enumerate(cells.dimensions) if name != SITE]
             hidden = self._lines(cells, axes, output.variables)
-            masks.append(over(output, cells.output, complement(cells, hidden, self.threshold)))
+            masks.append(over(output, cells.output, complement(cells, hidden, self.threshold, self.zero_shown)))
         return suppress(self.family, union(masks))
 
     def _lines(self, cells: Cells, axes: Sequence[int], variables: Variables) -> Mask:
         """The cells of every unsafe line."""
         if len(cells.dimensions) != len(cells.shape):
             raise ValueError("the dimensions do not name each axis")
-        persons = _persons(cells)
+        persons, known = _persons(cells), cells.structural()
         hidden = np.zeros(cells.shape, dtype=bool)
         for axis in axes:
             levels = _levels(variables[cells.dimensions[axis]], cells.shape[axis])
             lines, shown = np.moveaxis(persons, axis, -1), np.moveaxis(hidden, axis, -1)
+            never = np.moveaxis(known, axis, -1)
             for place in np.ndindex(lines.shape[:-1]):
+                if never[place].sum() >= lines.shape[-1] - 1 > 0:
+                    continue  # that they are in the one possible cell, everybody knows
                 if self._unsafe(list(lines[place]), levels, variables[cells.dimensions[axis]]):
                     shown[place] = True
-        return hidden
+        return hidden & ~known
 
     def _unsafe(self, line: list[BitMap], levels: Sequence[str], variable: Variable) -> bool:
         margin = len(BitMap.union(BitMap(), *line))

@@ -18,10 +18,11 @@ from typing import ClassVar
 import numpy as np
 
 from sojourn.analysis.support import Cells, Contributions
+from sojourn.disclosure.complement import complement
 from sojourn.disclosure.families.minimum_frequency import small_cells
 from sojourn.disclosure.output import Finding, Output
 from sojourn.disclosure.rules import refuse
-from sojourn.disclosure.suppression import Mask, Masks, complement, over, suppress, union
+from sojourn.disclosure.suppression import Mask, Masks, over, suppress, union
 
 Unsafe = Callable[[Contributions], Mask]
 
@@ -78,7 +79,7 @@ def _judge(output: Output, unsafe: Unsafe, threshold: int, zero_shown: bool) -> 
         hidden = unsafe(sums)
         if hidden.any() and output.support.design is not None:
             return refuse("dominance", "one or two persons make up most of a sum")
-        laid = over(output, sums.output, _complement(output, sums, hidden, threshold))
+        laid = over(output, sums.output, _complement(output, sums, hidden, threshold, zero_shown))
         if hidden.any() and hidden.size == 1 and not _within(laid, few):
             return refuse("dominance", "one or two persons make up most of a sum")
         masks.append(laid)
@@ -90,19 +91,19 @@ def _within(laid: Masks, few: Masks) -> bool:
     return all(name in few and not (mask & ~few[name]).any() for name, mask in laid.items())
 
 
-def _complement(output: Output, sums: Contributions, hidden: Mask, threshold: int) -> Mask:
+def _complement(output: Output, sums: Contributions, hidden: Mask, threshold: int, zero_shown: bool) -> Mask:
     """The complement within each table of persons that stands behind these sums, one measure at a time."""
     for cells in output.support.cells:
         if set(cells.output) & set(sums.output):
-            hidden = _by_measure(cells, hidden, threshold)
+            hidden = _by_measure(cells, hidden, threshold, zero_shown)
     return hidden
 
 
-def _by_measure(cells: Cells, hidden: Mask, threshold: int) -> Mask:
+def _by_measure(cells: Cells, hidden: Mask, threshold: int, zero_shown: bool) -> Mask:
     axes = len(cells.shape)
     if hidden.shape[:axes] != cells.shape:
         raise ValueError("contributions and cells do not have the same shape")
     completed = hidden.copy()
     for place in np.ndindex(hidden.shape[axes:]):
-        completed[(..., *place)] = complement(cells, hidden[(..., *place)], threshold)
+        completed[(..., *place)] = complement(cells, hidden[(..., *place)], threshold, zero_shown)
     return completed

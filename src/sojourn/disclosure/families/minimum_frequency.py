@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sojourn.analysis.variable import SITE
+from sojourn.disclosure.complement import complement
 from sojourn.disclosure.output import Finding, Output, Tier
 from sojourn.disclosure.rules import refuse
-from sojourn.disclosure.suppression import Mask, complement, over, small, suppress, union
+from sojourn.disclosure.suppression import Mask, over, small, suppress, union
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,6 @@ class MinimumFrequency:
 def small_cells(output: Output, threshold: int, zero_shown: bool) -> dict[str, Mask]:
     """The small cells of every table and their complement, as masks of this round's arrays."""
     return union(
-        over(output, cells.output, complement(cells, small(cells, threshold, zero_shown), threshold))
+        over(output, cells.output, complement(cells, small(cells, threshold, zero_shown), threshold, zero_shown))
         for cells in output.support.cells
     )

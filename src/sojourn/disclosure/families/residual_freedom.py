@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sojourn.disclosure.complement import complement
 from sojourn.disclosure.output import Finding, Output
 from sojourn.disclosure.rules import refuse
-from sojourn.disclosure.suppression import complement, elsewhere, over, suppress, union
+from sojourn.disclosure.suppression import elsewhere, over, suppress, union
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class ResidualFreedom:
 
     least: int
     threshold: int
+    zero_shown: bool = False
     name: ClassVar[str] = "residual freedom"
     family: ClassVar[str] = "residual freedom"
     scope: ClassVar[str] = "site"
@@ -38,5 +40,5 @@ class ResidualFreedom:
             if cells.measures:
                 counts = cells.counts()
                 few = (counts - 1 < self.least) & (counts > 0) & ~elsewhere(cells, counts)
-                masks.append(over(output, cells.output, complement(cells, few, self.threshold)))
+                masks.append(over(output, cells.output, complement(cells, few, self.threshold, self.zero_shown)))
         return suppress(self.family, union(masks))

@@ -1,0 +1,61 @@
+"""Positions: a quantile is a person's value, so enough persons stand on either side of it.
+
+    unsafe: n * min(q, 1 - q) < T
+    high:   the minimum and the maximum, always
+    medium: other positions than the median and the quartiles
+
+Source: "position" in the SDC Handbook (Griffiths et al. 2019); maxima and minima are unsafe there and in SACRO.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from sojourn.analysis.support import Positions as Evidence
+from sojourn.disclosure.output import Finding, Output, Tier
+from sojourn.disclosure.rules import refuse
+from sojourn.disclosure.suppression import Mask, suppress, union
+
+_USUAL = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Hides quantiles with too few persons beyond them. Without evidence of positions it fails, which refuses."""
+
+    threshold: int
+    name: ClassVar[str] = "positions"
+    family: ClassVar[str] = "positions"
+    scope: ClassVar[str] = "site"
+
+    def judge(self, output: Output) -> Finding:
+        """Refuse extremes, hide quantiles, or release."""
+        if not output.support.positions:
+            raise ValueError("no evidence of positions")
+        masks, tier = [], Tier.LOW
+        for quantiles in output.support.positions:
+            q = np.asarray(quantiles.fractions, dtype=np.float64)
+            if not ((q >= 0) & (q <= 1)).all():
+                raise ValueError("a fraction is from 0 to 1")
+            if ((q == 0) | (q == 1)).any():
+                return refuse(self.family, "a minimum or maximum")
+            if not set(quantiles.fractions) <= set(_USUAL):
+                tier = Tier.MEDIUM
+            masks.append(_over(output, quantiles, self._unsafe(quantiles.persons, q)))
+        note = "" if tier is Tier.LOW else "other positions than median and quartiles"
+        return suppress(self.family, union(masks), tier=tier, note=note)
+
+    def _unsafe(self, persons: np.ndarray, q: np.ndarray) -> Mask:
+        beyond = persons[..., None] * np.minimum(q, 1 - q)
+        return np.asarray(beyond < self.threshold - 1e-9)
+
+
+def _over(output: Output, quantiles: Evidence, hidden: Mask) -> dict[str, Mask]:
+    """The mask of each array of this round; ValueError where one has another shape."""
+    present = {name: output.partial.arrays[name] for name in quantiles.output if name in output.partial.arrays}
+    if any(array.shape != hidden.shape for array in present.values()):
+        raise ValueError("positions and array do not have the same shape")
+    return dict.fromkeys(present, hidden)

@@ -1,0 +1,134 @@
+"""Linked tables: several tables of the same persons, audited together.
+
+A table's audit already knows every total that the product would release of the same persons, so a count and a
+crosstab of it cannot betray each other. Two tables that share only some dimensions are linked through a total that
+neither shows: here all their cells and totals are one system, a total that two tables have in common is one number
+of it, and the audit of `intervals` runs over all. It is exact for tables that overlap like links of a chain; that three
+tables must come from one table of more dimensions can tell more, and is not asked.
+
+The seam: a node that judges an analysis hands in the tables that the same run has released (`settled`), with the masks
+that they were released under; they stay as they are, and only the new ones lose more cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.analysis.support import Cells
+from sojourn.analysis.variable import SITE
+from sojourn.disclosure.complement import Counts, Mask, margins, relations, with_sums
+from sojourn.disclosure.intervals import Audit, System, Unprotected
+
+Key = frozenset[tuple[str, int]]  # the level of each dimension that a number is broken down by
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One table of persons, its mask, and whether it was released before. known: structural zeros."""
+
+    dimensions: tuple[str, ...]
+    counts: Counts
+    hidden: Mask
+    known: Mask
+    settled: bool = False
+
+    @classmethod
+    def of(cls, cells: Cells, hidden: Mask, settled: bool = False) -> Table:
+        """From the evidence of an output. ValueError where its axes are not named, or `site` is one of them."""
+        if len(cells.dimensions) != len(cells.shape) or SITE in cells.dimensions:
+            raise ValueError("a linked table has named dimensions, without the site")
+        return cls(cells.dimensions, cells.counts(), hidden, cells.structural(), settled)
+
+
+def linked(tables: Sequence[Table], threshold: int, zero_shown: bool = False) -> tuple[Mask, ...]:
+    """The tables' masks, those of the new ones with what else must be hidden; each contains the mask given.
+
+    ValueError where the tables disagree on a total: they are not of the same persons.
+    """
+    numbers = _Numbers()
+    for table in tables:
+        numbers.add(table, threshold, zero_shown)
+    audit = numbers.audit(threshold, zero_shown)
+    try:
+        hidden = audit.complete()
+    except Unprotected:
+        hidden = audit.hidden | audit.system.hideable
+    return tuple(
+        table.hidden if table.settled else table.hidden | hidden[place].reshape(table.counts.shape)
+        for table, place in zip(tables, numbers.places, strict=True)
+    )
+
+
+@dataclass(eq=False)
+class _Numbers:
+    """All cells and totals of some tables, each once."""
+
+    index: dict[Key, int] = field(default_factory=dict)
+    counts: list[int] = field(default_factory=list)
+    shown: set[int] = field(default_factory=set)
+    fixed: set[int] = field(default_factory=set)
+    protected: set[int] = field(default_factory=set)
+    hideable: set[int] = field(default_factory=set)
+    lines: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=list)
+    places: list[NDArray[np.int64]] = field(default_factory=list)  # of each table's cells, C order
+
+    def add(self, table: Table, threshold: int, zero_shown: bool) -> None:
+        whole = with_sums(table.counts)
+        numbers = np.array([self._number(key, n) for key, n in _keys(table.dimensions, whole)]).reshape(whole.shape)
+        cells = numbers[(slice(None, -1),) * whole.ndim]
+        self.places.append(cells.ravel())
+        here = set(cells.ravel().tolist())
+        self.shown |= set(cells[~table.hidden].tolist())
+        (self.fixed if table.settled else self.hideable).update(here - set(cells[table.known].tolist()))
+        self.protected |= set(cells[table.hidden & ~table.known].tolist())
+        for axes, mask in margins(table.counts, table.known, threshold, zero_shown).items():
+            part = numbers[tuple(-1 if axis in axes else slice(None, -1) for axis in range(whole.ndim))]
+            told = set(part[~mask].tolist())
+            self.shown |= told
+            self.fixed |= told
+        everyone = int(numbers[(-1,) * whole.ndim])
+        self.fixed.add(everyone)
+        if table.counts.sum() >= threshold:
+            self.shown.add(everyone)
+        matrix = relations(whole.shape)
+        flat = numbers.ravel()
+        for row in range(matrix.shape[0]):
+            entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
+            self.lines.append((flat[matrix.indices[entries]], matrix.data[entries]))
+
+    def _number(self, key: Key, count: int) -> int:
+        place = self.index.setdefault(key, len(self.counts))
+        if place == len(self.counts):
+            self.counts.append(count)
+        elif self.counts[place] != count:
+            raise ValueError("the tables are not of the same persons")
+        return place
+
+    def audit(self, threshold: int, zero_shown: bool) -> Audit:
+        from scipy.sparse import coo_array
+
+        counts = np.array(self.counts, dtype=np.int64)
+        row = np.repeat(np.arange(len(self.lines)), [len(places) for places, _ in self.lines])
+        column = np.concatenate([places for places, _ in self.lines])
+        sign = np.concatenate([signs for _, signs in self.lines])
+        matrix = coo_array((sign, (row, column)), shape=(len(self.lines), len(counts))).tocsr()
+
+        def mask(places: set[int]) -> Mask:
+            chosen = np.zeros(len(counts), dtype=bool)
+            chosen[sorted(places)] = True
+            return chosen
+
+        hideable = mask(self.hideable - self.fixed)
+        low = np.where(counts > 0, int(zero_shown), 0)
+        system = System(counts, matrix, hideable, low, mask(self.protected | self.hideable))
+        return Audit(system, ~mask(self.shown), threshold - zero_shown)
+
+
+def _keys(dimensions: tuple[str, ...], whole: Counts) -> Iterator[tuple[Key, int]]:
+    for place in np.ndindex(whole.shape):
+        levels = zip(dimensions, place, whole.shape, strict=True)
+        yield frozenset((name, i) for name, i, size in levels if i < size - 1), int(whole[place])
