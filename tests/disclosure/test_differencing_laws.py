@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +87,6 @@ def _small_support(rows, threshold):
 
 
 def _few(threshold):
-    from itertools import combinations
-
     return combinations(range(PEOPLE), threshold - 1)
 
 
@@ -95,7 +94,7 @@ def _few(threshold):
 @given(st.lists(st.integers(10, 60), min_size=2, max_size=5), st.permutations(range(4)), st.integers(1, 4))
 def test_one_partition_in_any_order_and_any_number_of_times_always_passes(sizes, order, times_asked):
     ends = np.cumsum([0, *sizes])
-    cells = [BitMap(range(a, b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    cells = [BitMap(range(a, b)) for a, b in pairwise(ends)]
     known, bounds = nothing(10), Bounds(10)
     for _ in range(times_asked):
         for place in order:
@@ -279,14 +278,12 @@ def test_a_model_that_is_near_is_held_or_refused_as_a_whole(outputs):
 
 def test_all_but_a_few_where_the_number_of_all_is_no_secret(outputs):
     output = outputs.model(rules=("events",), persons=200)
-    around = Surroundings(everybody=BitMap(range(203)))
-    assert (
-        control(output, Finding(Verdict.RELEASE), nothing(10), ("s", "a"), Bounds(10), around).finding.tier is Tier.HIGH
-    )
-    around = Surroundings(everybody=BitMap(range(230)))
-    assert (
-        control(output, Finding(Verdict.RELEASE), nothing(10), ("s", "a"), Bounds(10), around).finding.tier is Tier.LOW
-    )
+
+    def tier(everybody: int) -> Tier:
+        around = Surroundings(everybody=BitMap(range(everybody)))
+        return control(output, Finding(Verdict.RELEASE), nothing(10), ("s", "a"), Bounds(10), around).finding.tier
+
+    assert (tier(203), tier(230)) == (Tier.HIGH, Tier.LOW)
 
 
 class TestSnapshots:
