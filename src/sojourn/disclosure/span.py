@@ -18,7 +18,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ from pyroaring import BitMap
 from sojourn.disclosure.modular import Rows, eliminate, random_prime, times
 
 MOST_ROWS = 2_000  # about small atoms, of which all pairs are looked at
-FEW_ROWS = 48  # of which all triples are
+FEW_ROWS = 24  # of which all triples are
 _BUCKETS = 64
 _CHUNK = 32
 _MANY = 20_000  # candidates that are not worth their exact look before a further bound
@@ -275,10 +274,12 @@ def _pairs(
 def _triples(sums: NDArray[np.int64], threshold: int, prime: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Three rows that may cancel but for fewer than T persons, and the sign of each."""
     found: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
-    for a, b in combinations(range(len(sums)), 2):
+    least, places = sums.shape[1] - (threshold - 1), np.arange(len(sums))
+    for a in range(len(sums)):
         for second in (1, -1):
-            two = sums[a] + second * sums[b]
+            two = (sums[a] + second * sums) % prime
             for third in (1, -1):
-                left = ((two + third * sums[b + 1 :]) % prime != 0).sum(axis=1)
-                found += [((a, b, b + 1 + int(c)), (1, second, third)) for c in np.flatnonzero(left < threshold)]
+                equal = (two[:, None] == (-third * sums[None] % prime)).sum(axis=2) >= least
+                equal &= (places[:, None] > a) & (places[None] > places[:, None])
+                found += [((a, int(b), int(c)), (1, second, third)) for b, c in np.argwhere(equal)]
     return found
