@@ -29,7 +29,10 @@ class Parameters:
     highest risk that leaves without a checker. suppressed: the risk of an output of which something is hidden.
     rounding: of counts. cell_key: the seed of the noise on counts, 0 for none; confidential like p, and nobody can take
     the noise away without it. zip3, custom_area: the smallest population of an area. numbers: the most numbers of one
-    analysis.
+    analysis. ledger_hit: `hold` an answer that tells of few persons together with earlier ones, for checkers where
+    there are any, or `refuse` it. ledger_beyond: `hold` what the search of the ledger does not reach, or go by `pairs`
+    and trackers alone. ledger_bound: how far it reaches, in independent sets × groups of persons. ledger_share: the
+    most independent numbers about a group of persons, as a share of their number.
     """
 
     threshold: int = 10
@@ -49,6 +52,10 @@ class Parameters:
     zip3: int = 20_000
     custom_area: int = 100
     numbers: int = 1_000_000
+    ledger_hit: str = "hold"
+    ledger_beyond: str = "hold"
+    ledger_bound: int = 50_000_000
+    ledger_share: float = 0.25
 
     def __post_init__(self) -> None:
         for name, (holds, words) in _RANGES.items():
@@ -112,6 +119,9 @@ def _number(low: float, high: float) -> Callable[[Any], bool]:
     return lambda value: type(value) in (int, float) and math.isfinite(value) and low < value <= high
 
 
+_HITS = ("hold", "refuse")  # from mildest to strictest
+_BEYOND = ("pairs", "hold")
+
 _RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     # of two persons each knows the other's value, so a group has at least three
     "threshold": (_whole(3, 1_000_000), "a whole number from 3"),
@@ -124,6 +134,10 @@ _RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "residual": (_whole(1, 1_000_000), "a whole number from 1"),
     "observations": (_number(0, 1), "a fraction above 0 and at most 1"),
     "leverage": (_number(0, 1), "a fraction above 0 and at most 1"),
+    "ledger_hit": (lambda value: value in _HITS, "hold or refuse"),
+    "ledger_beyond": (lambda value: value in _BEYOND, "hold or pairs"),
+    "ledger_bound": (_whole(0, 1_000_000_000), "a whole number to a thousand million"),
+    "ledger_share": (_number(0, 1), "a fraction above 0 and at most 1"),
     "automatic": (lambda value: value in (Tier.LOW, Tier.MEDIUM), "low or medium"),
     "suppressed": (lambda value: value in (Tier.LOW, Tier.MEDIUM), "low or medium"),
     "rounding": (lambda value: value in ROUNDINGS, f"one of {', '.join(ROUNDINGS)}"),
@@ -152,4 +166,8 @@ STRICTER: Mapping[str, Callable[[Any], Any]] = {
     "zip3": operator.pos,
     "custom_area": operator.pos,
     "numbers": operator.neg,
+    "ledger_hit": _HITS.index,
+    "ledger_beyond": _BEYOND.index,
+    "ledger_bound": operator.pos,
+    "ledger_share": operator.neg,
 }

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.disclosure.cell_key import CellKey, perturbation_table
+from sojourn.disclosure.differencing import Bounds
 from sojourn.disclosure.families.capacity import Capacity
 from sojourn.disclosure.families.class_disclosure import ClassDisclosure
 from sojourn.disclosure.families.correlation import Correlation
@@ -76,6 +77,9 @@ class Policy(Protocol):
     def hidden_max(self) -> int:
         """The largest number of persons that a suppressed cell may hold (T - 1); published."""
 
+    def differencing(self) -> Bounds | None:
+        """How answers are compared with all that was released before; None: not at all."""
+
     def judge(self, output: Output) -> Finding:
         """The strictest word of all rules that apply; an empty policy refuses."""
 
@@ -116,6 +120,17 @@ class StandardPolicy:
         p = self.parameters
         keys = (CellKey(_noise(p.cell_key)),) if p.cell_key else ()
         return (*keys, *((Rounding(p.rounding),) if p.rounding != OFF else ()))
+
+    def differencing(self) -> Bounds:
+        """How answers are compared with all that was released before."""
+        chosen = self.parameters
+        return Bounds(
+            chosen.threshold,
+            span=chosen.ledger_bound,
+            share=chosen.ledger_share,
+            beyond=chosen.ledger_beyond,
+            hit=chosen.ledger_hit,
+        )
 
     def judge(self, output: Output) -> Finding:
         """The strictest word of all rules; no rule, or one that is not known, refuses."""
