@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sojourn.audit.lifecycle import Lifecycle
 from sojourn.errors import StudyFailed
-from sojourn.study.lifecycle import SITE, STUDY, Lifecycle, move
+from sojourn.study.lifecycle import SITE, STUDY, move
 
 LIVES = pytest.mark.parametrize("life", [STUDY, SITE], ids=lambda life: life.name)
 

@@ -18,9 +18,9 @@ from sojourn.disclosure.families.histogram import Histogram
 from sojourn.disclosure.families.minimum_frequency import MinimumFrequency
 from sojourn.disclosure.families.parameters_to_observations import ParametersToObservations
 from sojourn.disclosure.families.residual_freedom import ResidualFreedom
-from sojourn.disclosure.output import Finding, Output
+from sojourn.disclosure.output import Finding, Output, Tier
 from sojourn.disclosure.parameters import Parameters
-from sojourn.disclosure.rules import AllOf, Automatic, Rule, refuse
+from sojourn.disclosure.rules import AllOf, Rule, refuse
 from sojourn.errors import ConfigurationError
 
 # In the order in which they are asked: where several refuse, the analyst sees the first. Those that count persons come
@@ -57,12 +57,17 @@ class StandardPolicy:
         """
         return self.parameters.threshold - 1
 
+    @property
+    def automatic(self) -> Tier:
+        """The highest risk that leaves without a checker."""
+        return self.parameters.automatic
+
     def judge(self, output: Output) -> Finding:
         """The strictest word of all rules; no rule, or one that is not known, refuses."""
         if not output.rules or not set(output.rules) <= set(RULES):
             return refuse("output schema", "the statistic names no rule, or one that is not known")
         rules = (build(self.parameters) for name, build in RULES.items() if name in {ALWAYS, *output.rules})
-        return AllOf(tuple(Automatic(rule, self.parameters.automatic) for rule in rules)).judge(output)
+        return AllOf(tuple(rules)).judge(output)
 
 
 POLICIES: Mapping[str, StandardPolicy] = MappingProxyType({"default": StandardPolicy()})

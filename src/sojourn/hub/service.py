@@ -245,11 +245,16 @@ class Hub:
         return dict(self._ahead)
 
     def hear(self, site: str, message: Poll) -> Heard:
-        """Witness the log that a node shows with its poll; its polls are answered whatever this finds."""
+        """Witness the log that a node shows with its poll, and hear what waits there for a checker; its polls are
+        answered whatever this finds.
+        """
         demand_same(message.protocol, PROTOCOL, "the node", message.software, "the hub")
         demand_near("the node", message.software, "the hub")
         self.metrics.count("sojourn_hub_polls_total")
-        return self.witnessing.hear(self._peer(site), message.log)
+        heard = self.witnessing.hear(self._peer(site), message.log)
+        if message.reviews and not heard.refused:
+            self.studies.in_review(site, message.reviews)
+        return heard
 
     def poll(self, site: str, message: Poll, heard: Heard | None = None) -> Work:
         """What a node has to do now; empty when there is nothing, or while one of both does not trust the other's log.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +32,7 @@ from sojourn.study.lifecycle import SITE, STUDY
 from sojourn.study.plan import Plan
 
 ABORT_AFTER = 120.0
+IN_REVIEW = "in review"  # what researchers see of an answer that waits for a checker
 KINDS = {CONTRIBUTED: "round.answered", WITHHELD: "round.refused"}  # of the log entry about a settled task
 RECALLED = 20  # studies in one answer to a node that recalls what it said
 
@@ -241,6 +242,17 @@ class Studies:
             "round.answered", actor, study=message.study, facts={**facts, "release": digest, "bytes": size}
         )
 
+    def in_review(self, site: str, asks: Sequence[str]) -> None:
+        """A site says that its answers to these asks wait for a checker: no refusal, and no answer yet."""
+        for task in self.store.untold_reviews(site, asks):
+            place = (task["study"], task["analysis"], task["ask"], site)
+            now = self.clock()
+            event = {"analysis": place[1], "site": site, "round": task["round"], "state": IN_REVIEW, "time": now}
+            facts = {"analysis": place[1], "site": site, "ask": place[2]}
+            entry = Entry("round.held", f"node:{site}", study=place[0], facts=facts)
+            self.store.note_review(place, now, event, entry)
+            self.bell.ring(f"study:{place[0]}")
+
     def _again(self, row: RowMapping, task: RowMapping) -> Document:
         """The receipt of what is settled: a repetition, or an answer that came too late and is thrown away."""
         facts = {"analysis": task["analysis"], "site": task["site"], "ask": task["ask"]}
@@ -313,9 +325,11 @@ class Studies:
 
     def _drop(self, task: RowMapping) -> None:
         place = (task["study"], task["analysis"], task["ask"], task["site"])
-        values = {"state": GIVEN_UP, "reason": GIVEN_UP, "answered": self.clock()}
+        reason = GIVEN_UP if task["review"] is None else IN_REVIEW
+        values = {"state": GIVEN_UP, "reason": reason, "answered": self.clock()}
         now = self.clock()
         event = {"analysis": place[1], "site": place[3], "round": task["round"], "state": GIVEN_UP, "time": now}
+        event |= {"reason": reason} if reason != GIVEN_UP else {}
         facts = {"analysis": place[1], "site": place[3], "ask": place[2]}
         entry = Entry("round.dropped", "hub", study=place[0], facts=facts)
         if self.store.settle(place, values, event, entry) is not None:

@@ -1,22 +1,46 @@
-"""The one way out of a node: judge, release, sign, seal, store, hand over. What it stores is sent, byte for byte."""
+"""The one way out of a node: judge, release or hold, sign, seal, store, hand over. What it stores is what leaves.
+
+The way of an output: the rules' word; what the ledger knows; the site's model of risk, which may raise the tier; then
+it is refused, leaves at once, leaves under an approval for its run, waits for a checker, or is refused for want of one.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
 
 from sojourn import __version__
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Step
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
-from sojourn.disclosure.gate import Header, Policy, judge, release
+from sojourn.disclosure.gate import (
+    Decided,
+    Header,
+    Held,
+    Policy,
+    Release,
+    automatic_of,
+    hold,
+    judge,
+    release,
+)
 from sojourn.disclosure.ledger import Charge, charges
-from sojourn.disclosure.output import Output, Verdict
+from sojourn.disclosure.output import Finding, Output, Verdict, strictness
+from sojourn.disclosure.review import REVIEW, bench, enough, finding_from_dict, finding_to_dict, no_riskier
+from sojourn.disclosure.risk import LEAST, Model, features, train
+from sojourn.disclosure.rules import joined
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import Answer, Delivery
 from sojourn.node.admission import Run
+from sojourn.node.evidence import support_to_dict
+from sojourn.node.review_store import ReviewStore
 from sojourn.node.store import NodeStore
 from sojourn.wire.seal import release_info, seal
 
@@ -40,28 +64,64 @@ class Airlock:
     policy: Policy
     site: str
     key: PrivateKey
+    _learnt: dict[int, Model | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def reviews(self) -> ReviewStore:
+        """What waits here for a checker."""
+        return ReviewStore(self.store)
 
     def pass_out(self, place: Place, step: Step, partial: Partial, support: Support, now: float) -> None:
-        """Store the sealed answer for this ask; DisclosureRefused where the gate refuses, the reason noted inside.
-
-        The first release of an analysis charges the ledger, once for all its rounds, in the release's own transaction.
+        """Store the sealed answer for this ask, or hold it for a checker; DisclosureRefused where the gate refuses,
+        the reason noted inside.
         """
         statistic = place.run.plan.analyses[place.analysis]
         output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
-        finding = judge(output, self.policy)
-        if finding.verdict is Verdict.REFUSE:
-            self.refuse(place, finding.family, finding.note, now)
-            raise DisclosureRefused(finding.family)
-        cleared = release(output, self.policy, self._header(place))
+        header = self._header(place)
+        more = self._known(place, support)
+        finding = judge(output, self.policy, *more)
+        if (model := self.model()) is not None:
+            more = (*more, model.judge(finding, self._features(place, output, finding)))
+            finding = judge(output, self.policy, *more)
+        waits = finding.verdict is not Verdict.REFUSE and strictness(finding.tier) > strictness(
+            automatic_of(self.policy)
+        )
+        standing = self._standing(place, finding) if waits else None
+        if waits and standing is None and enough(finding.tier, self.seated(place.run)):
+            held = hold(output, self.policy, header, *more)
+            self._hold(place, held, support, self._features(place, output, finding), now)
+            return
+        try:
+            cleared = release(output, self.policy, header, *more, standing=standing)
+        except DisclosureRefused as error:
+            self.refuse(place, error.family, finding.note, now)
+            raise
+        self.leave(place, cleared, finding.note, support, now)
+
+    def leave(
+        self,
+        place: Place,
+        cleared: Release,
+        note: str,
+        support: Support,
+        now: float,
+        also: Callable[[Connection], None] | None = None,
+        entries: Sequence[Entry] = (),
+    ) -> None:
+        """Sign, seal and store what leaves, with its charge, in one transaction; SiteRefused where nothing may.
+
+        The first release of an analysis charges the ledger, once for all its rounds. also, entries: what is decided
+        with it, and the log's words on that.
+        """
         document = Answer(cleared, self.key).to_dict()
         request = place.run.request
         info = release_info(study=request.study, analysis=place.analysis, round=place.ask, site=self.site)
         sealed = seal(request.seal_key, json.dumps(document, sort_keys=True).encode(), info)
-        row = self._decision(place, now) | {
+        row = self.decision(place, now) | {
             "sealed": sealed,
             "answer": json.dumps(document),
             "tier": str(cleared.tier),
-            "note": finding.note,
+            "note": note,
         }
         facts = {
             "analysis": place.analysis,
@@ -69,19 +129,80 @@ class Airlock:
             "ask": place.ask,
             "release": cleared.digest(),
             "numbers": cleared.partial.numbers(),
-            "fields": list(statistic.variables()),
+            "fields": list(place.run.plan.analyses[place.analysis].variables()),
         }
-        entries = [self._entry("release.sealed", place, facts)]
+        written = [*entries, self._entry("release.sealed", place, facts)]
         sets: tuple[Charge, ...] = ()
         if not self.store.charged(request.study, place.analysis):
             sets = charges(place.run.snapshot, place.analysis, support)
-            entries.insert(0, self._entry("ledger.charged", place, {"analysis": place.analysis, "sets": len(sets)}))
-        self.store.seal(row, entries, sets)
+            charged = self._entry("ledger.charged", place, {"analysis": place.analysis, "sets": len(sets)})
+            written.insert(len(entries), charged)
+        self.store.seal(row, written, sets, also)
+
+    def seated(self, run: Run) -> dict[str, str]:
+        """Who may check outputs of this run, name → key: never its author."""
+        row = self.store.run(run.request.study)
+        author = "" if row is None else str(row["researcher"])
+        return bench(self.reviews.enrolled(), author, self.reviews.names_of(author))
+
+    def again(self, place: Place, support: Support) -> Finding:
+        """What is known now of sets of persons that were held a while ago: others may have been released since."""
+        return joined([Finding(Verdict.RELEASE), *self._known(place, support)])
+
+    def neighbours(self, place: Place, support: Support) -> list[dict[str, Any]]:
+        """The nearest sets of persons in the ledger, for a checker inside the site; none where no ledger is kept."""
+        return []
+
+    def _known(self, place: Place, support: Support) -> tuple[Finding, ...]:
+        """What is known beyond the rules of one output: here the ledger says its word."""
+        return ()
+
+    def _hold(self, place: Place, held: Held, support: Support, features: dict[str, float], now: float) -> None:
+        """Store what waits for a checker, with all that is needed to show it and to let it leave."""
+        finding = held.finding
+        family = finding.raised or finding.family
+        row = {
+            **{"id": review_id(place), "study": place.run.request.study, "analysis": place.analysis},
+            **{"ask": place.ask, "round": place.round, "sites": json.dumps(list(place.sites))},
+            **{"state": REVIEW.initial, "tier": finding.tier.value, "family": family},
+            **{"document": held.document, "digest": held.digest, "version": 0},
+            "finding": json.dumps(finding_to_dict(finding)),
+            "support": json.dumps(support_to_dict(support)),
+            "features": json.dumps(features),
+            **{"opened": now, "decided": None, "how": ""},
+        }
+        facts = {"analysis": place.analysis, "round": place.round, "ask": place.ask, "review": row["id"]}
+        facts |= {"sha256": held.digest, "family": family, "tier": finding.tier.value}
+        self.reviews.hold(row, self._entry("review.opened", place, facts))
+
+    def _standing(self, place: Place, finding: Finding) -> Decided | None:
+        """The approval of an earlier round, given for the run, that covers this one."""
+        seated = self.seated(place.run)
+        for row in self.reviews.approved(place.run.request.study, place.analysis):
+            found = decided(row, self.reviews.votes(row["id"]), seated)
+            if found.approves(for_run=True) and no_riskier(finding, found.finding):
+                return found
+        return None
+
+    def model(self) -> Model | None:
+        """What this site's checkers have taught so far; trained again with each decision."""
+        number = self.reviews.decided()
+        if number < 2 * LEAST:
+            return None
+        if number not in self._learnt:
+            self._learnt.clear()
+            self._learnt[number] = train(self.reviews.decisions())
+        return self._learnt[number]
+
+    def _features(self, place: Place, output: Output, finding: Finding) -> dict[str, float]:
+        row = self.store.run(place.run.request.study)
+        past = self.reviews.past("" if row is None else str(row["researcher"]))
+        return features(output, finding, past)
 
     def refuse(self, place: Place, reason: str, note: str, now: float) -> None:
         """Store that nothing leaves for this ask, and why; the note stays here."""
         facts = {"analysis": place.analysis, "round": place.round, "ask": place.ask, "reason": reason}
-        row = self._decision(place, now) | {"reason": reason, "note": note}
+        row = self.decision(place, now) | {"reason": reason, "note": note}
         self.store.seal(row, self._entry("release.refused", place, facts))
 
     def outgoing(self, study: str, analysis: str, ask: str) -> Delivery | None:
@@ -118,13 +239,31 @@ class Airlock:
             watermark=self.policy.watermark,
         )
 
-    def _decision(self, place: Place, now: float) -> dict[str, object]:
+    def decision(self, place: Place, now: float) -> dict[str, object]:
+        """The stored row of a decision on this ask, by which nothing leaves yet."""
         row = decision(place.run.request.study, place.analysis, place.ask, place.round, now)
         return row | {"sites": json.dumps(list(place.sites))}
 
     def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
         actor = f"node:{self.site}"
         return Entry(kind, actor, study=place.run.request.study, dataset=place.run.dataset, facts=facts)
+
+
+def review_id(place: Place) -> str:
+    """Names the review of what answers an ask: the same ask, the same review."""
+    words = f"{place.run.request.study}\n{place.analysis}\n{place.ask}"
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def held_of(row: Mapping[str, Any]) -> Held:
+    """What is held, as it is stored."""
+    return Held(bytes(row["document"]), row["digest"], finding_from_dict(json.loads(row["finding"])))
+
+
+def decided(row: Mapping[str, Any], votes: Sequence[Mapping[str, Any]], seated: Mapping[str, str]) -> Decided:
+    """A review's votes as the gate counts them."""
+    envelopes = tuple(json.loads(vote["envelope"]) for vote in votes)
+    return Decided(row["digest"], envelopes, seated, finding_from_dict(json.loads(row["finding"])))
 
 
 def decision(study: str, analysis: str, ask: str, round_number: int, now: float) -> dict[str, object]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, insert, select, union, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.ledger import Charge
 from sojourn.errors import ConfigurationError, EnvelopeRefused, SiteRefused
-from sojourn.node.tables import approvals, datasets, ledger, refused, releases, runs
+from sojourn.node.tables import approvals, datasets, ledger, refused, releases, reviews, runs
 from sojourn.storage.store import Store
 
 Document = Mapping[str, Any]
@@ -31,7 +31,12 @@ _APPROVAL = select(approvals.c.revoked).where(
 )
 _RELEASE = select(releases).where(*_OF_ASK)
 _ADD_RELEASE = insert(releases)
-_ASKED = select(releases.c.ask).where(*_OF_ANALYSIS)
+_ASKED = union(
+    select(releases.c.ask).where(*_OF_ANALYSIS),
+    select(reviews.c.ask).where(
+        reviews.c.study == bindparam("of_study"), reviews.c.analysis == bindparam("of_analysis")
+    ),
+)
 _SITES = select(releases.c.sites).where(*_OF_ANALYSIS, releases.c.reason == "", releases.c.sites != "[]")
 _ACKNOWLEDGE = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(False)).values(acknowledged=True)
 _ARRIVED = _ACKNOWLEDGE.values(reason="")
@@ -113,15 +118,24 @@ class NodeStore(Store):
 
         self.write(entry, action)
 
-    def seal(self, row: Document, entry: Entry | Sequence[Entry], charges: Sequence[Charge] = ()) -> None:
+    def seal(
+        self,
+        row: Document,
+        entry: Entry | Sequence[Entry],
+        charges: Sequence[Charge] = (),
+        also: Callable[[Connection], None] | None = None,
+    ) -> None:
         """Store what will be sent, once, with what it adds to the ledger.
 
-        A withdrawn approval stops it here, in the same transaction. A refusal adds nothing to the ledger.
+        A withdrawn approval stops it here, in the same transaction. A refusal adds nothing to the ledger. also: what
+        is decided with it, a review say, comes first.
         """
 
         def action(connection: Connection) -> None:
-            if row["sealed"] is not None and (reason := _objection(connection, row["study"])):
+            if row["sealed"] is not None and (reason := objection_in(connection, row["study"])):
                 raise SiteRefused(reason)
+            if also is not None:
+                also(connection)
             connection.execute(_ADD_RELEASE, dict(row))
             if charges:
                 connection.execute(_ADD_CHARGE, [_ledger_row(row, charge) for charge in charges])
@@ -224,10 +238,10 @@ class NodeStore(Store):
 
     def objection(self, study: str) -> str:
         """Why nothing of a run may leave now, a word of `errors.REASONS`, or nothing."""
-        return self.read(lambda connection: _objection(connection, study))
+        return self.read(lambda connection: objection_in(connection, study))
 
     def asked(self, study: str, analysis: str) -> int:
-        """How many different asks of an analysis were decided."""
+        """How many different asks of an analysis were decided, or wait for a checker."""
         return len(self.rows(_ASKED, {"of_study": study, "of_analysis": analysis}))
 
     def sites_before(self, study: str, analysis: str) -> set[str] | None:
@@ -249,7 +263,8 @@ class NodeStore(Store):
         return self.row(_CHARGED, {"of_study": study, "of_analysis": analysis}) is not None
 
 
-def _objection(connection: Connection, study: str) -> str:
+def objection_in(connection: Connection, study: str) -> str:
+    """Why nothing of a run may leave now, inside a transaction: a word of `errors.REASONS`, or nothing."""
     run = connection.execute(_RUN, {"of_study": study}).mappings().first()
     if run is None:
         return "cancelled"
