@@ -18,6 +18,7 @@ from sojourn import __version__
 from sojourn.audit.entry import Entry
 from sojourn.errors import ConfigurationError, EnvelopeRefused, IdentityError, StudyFailed
 from sojourn.forms import Document, log_of, site_name
+from sojourn.hub import held
 from sojourn.hub.bell import Bell
 from sojourn.hub.metrics import BEGINS, ENDS, HubMetrics
 from sojourn.hub.presence import Presence
@@ -253,7 +254,7 @@ class Hub:
         self.metrics.count("sojourn_hub_polls_total")
         heard = self.witnessing.hear(self._peer(site), message.log)
         if message.reviews and not heard.refused:
-            self.studies.in_review(site, message.reviews)
+            held.note(self.store, self.bell, self.clock, site, message.reviews)
         return heard
 
     def poll(self, site: str, message: Poll, heard: Heard | None = None) -> Work:

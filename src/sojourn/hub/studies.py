@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +21,7 @@ from sojourn.forms import Document
 from sojourn.hub.bell import Bell
 from sojourn.hub.combine import Releases, open_delivery
 from sojourn.hub.drive import Concluded, Ended, Recorded, Wanted, drive
+from sojourn.hub.held import IN_REVIEW
 from sojourn.hub.statements import CONTRIBUTED, GIVEN_UP, LIVE, SILENT, WITHHELD
 from sojourn.hub.store import HubStore, Repeated, Stale
 from sojourn.identity.envelope import Envelope, Request
@@ -32,7 +33,6 @@ from sojourn.study.lifecycle import SITE, STUDY
 from sojourn.study.plan import Plan
 
 ABORT_AFTER = 120.0
-IN_REVIEW = "in review"  # what researchers see of an answer that waits for a checker
 KINDS = {CONTRIBUTED: "round.answered", WITHHELD: "round.refused"}  # of the log entry about a settled task
 RECALLED = 20  # studies in one answer to a node that recalls what it said
 
@@ -241,17 +241,6 @@ class Studies:
         return values, Entry(
             "round.answered", actor, study=message.study, facts={**facts, "release": digest, "bytes": size}
         )
-
-    def in_review(self, site: str, asks: Sequence[str]) -> None:
-        """A site says that its answers to these asks wait for a checker: no refusal, and no answer yet."""
-        for task in self.store.untold_reviews(site, asks):
-            place = (task["study"], task["analysis"], task["ask"], site)
-            now = self.clock()
-            event = {"analysis": place[1], "site": site, "round": task["round"], "state": IN_REVIEW, "time": now}
-            facts = {"analysis": place[1], "site": site, "ask": place[2]}
-            entry = Entry("round.held", f"node:{site}", study=place[0], facts=facts)
-            self.store.note_review(place, now, event, entry)
-            self.bell.ring(f"study:{place[0]}")
 
     def _again(self, row: RowMapping, task: RowMapping) -> Document:
         """The receipt of what is settled: a repetition, or an answer that came too late and is thrown away."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.engine import RowMapping
 
 from sojourn import __version__
 from sojourn.analysis.partial import Partial
@@ -179,7 +180,7 @@ class Airlock:
         """The approval of an earlier round, given for the run, that covers this one."""
         seated = self.seated(place.run)
         for row in self.reviews.approved(place.run.request.study, place.analysis):
-            found = decided(row, self.reviews.votes(row["id"]), seated)
+            found = decided(row, self.reviews.envelopes(row["id"]), seated)
             if found.approves(for_run=True) and no_riskier(finding, found.finding):
                 return found
         return None
@@ -255,15 +256,14 @@ def review_id(place: Place) -> str:
     return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
-def held_of(row: Mapping[str, Any]) -> Held:
+def held_of(row: RowMapping) -> Held:
     """What is held, as it is stored."""
     return Held(bytes(row["document"]), row["digest"], finding_from_dict(json.loads(row["finding"])))
 
 
-def decided(row: Mapping[str, Any], votes: Sequence[Mapping[str, Any]], seated: Mapping[str, str]) -> Decided:
+def decided(row: RowMapping, envelopes: Sequence[Mapping[str, Any]], seated: Mapping[str, str]) -> Decided:
     """A review's votes as the gate counts them."""
-    envelopes = tuple(json.loads(vote["envelope"]) for vote in votes)
-    return Decided(row["digest"], envelopes, seated, finding_from_dict(json.loads(row["finding"])))
+    return Decided(row["digest"], tuple(envelopes), seated, finding_from_dict(json.loads(row["finding"])))
 
 
 def decision(study: str, analysis: str, ask: str, round_number: int, now: float) -> dict[str, object]:

@@ -179,6 +179,10 @@ class ReviewStore:
         """All votes ever cast in a review, in order."""
         return self.store.rows(select(votes).where(votes.c.review == review).order_by(votes.c.number))
 
+    def envelopes(self, review: str) -> list[dict[str, Any]]:
+        """The same as they were signed."""
+        return [json.loads(vote["envelope"]) for vote in self.votes(review)]
+
     def approved(self, study: str, analysis: str) -> list[RowMapping]:
         """The outputs of an analysis that checkers let leave."""
         same = (reviews.c.study == study, reviews.c.analysis == analysis, reviews.c.state == "approved")

@@ -5,7 +5,7 @@ what was released before. Nothing of it leaves.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def _facts(desk: Desk, row: RowMapping, now: float) -> dict[str, Any]:
     until = now if row["decided"] is None else row["decided"]
     run = desk.place(row).run
     seated = desk.airlock.seated(run)
-    cast = [json.loads(vote["envelope"]) for vote in desk.airlock.reviews.votes(row["id"])]
+    cast = desk.airlock.reviews.envelopes(row["id"])
     return {
         "review": row["id"],
         "state": row["state"],
@@ -184,7 +184,10 @@ def _fits(cells: Cells, array: NDArray[Any]) -> bool:
 
 def _at(array: NDArray[Any], place: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[Any]:
     """The numbers of one cell: cells are an array's first axes, or its last."""
-    return np.asarray(array[place] if array.shape[: len(shape)] == shape else array[(..., *place)])
+    if array.shape[: len(shape)] == shape:
+        return np.asarray(array[place])
+    trailing: Any = (..., *place)
+    return np.asarray(array[trailing])
 
 
 def _number(value: Any) -> Any:
@@ -252,7 +255,7 @@ def before(airlock: Airlock, place: Place, partial: Partial, threshold: int) -> 
     return found[:MOST_BEFORE]
 
 
-def _run(row: Mapping[str, Any], dataset: str) -> Run | None:
+def _run(row: RowMapping, dataset: str) -> Run | None:
     try:
         return opened(json.dumps(json.loads(row["request"]), sort_keys=True), dataset, row["snapshot"])
     except Exception:  # a plan of an older version: it is left out of a comparison, which decides nothing

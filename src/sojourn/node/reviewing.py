@@ -109,7 +109,7 @@ class Desk:
                         self._end(row, "close", f"node:{self.airlock.site}", reason)
                         self.send(row["study"], row["analysis"], row["ask"])
 
-    def place(self, row: Mapping[str, Any]) -> Place:
+    def place(self, row: RowMapping) -> Place:
         """Which question a held output answers."""
         run = self.airlock.store.run(row["study"])
         assert run is not None  # it was admitted before anything of it could be held
@@ -127,7 +127,7 @@ class Desk:
             author = envelope.key in self.airlock.reviews.enrolled().values()
             words = "Authors never check their own output." if author else "This key is no checker's at this site."
             raise ReviewError(words, remedy="Ask another checker; see `sojourn node show`.")
-        counted = reviewing.votes(self._envelopes(row["id"]), row["digest"], seated)
+        counted = reviewing.votes(self.airlock.reviews.envelopes(row["id"]), row["digest"], seated)
         if names[0] in counted and vote.verdict != HIDE:
             raise ReviewError("You have voted on this output.", remedy="Another checker has to look at it.")
         return names[0]
@@ -135,7 +135,7 @@ class Desk:
     def _count(self, row: RowMapping, place: Place, vote: Vote, cast: dict[str, Any]) -> dict[str, Any]:
         """Store the vote with what it moves."""
         seated = self.airlock.seated(place.run)
-        envelopes = [*self._envelopes(row["id"]), json.loads(cast["envelope"])]
+        envelopes = [*self.airlock.reviews.envelopes(row["id"]), json.loads(cast["envelope"])]
         counted = reviewing.votes(envelopes, row["digest"], seated)
         event = reviewing.event(Tier(row["tier"]), counted)
         REVIEW.move(row["state"], event, "checker")
@@ -164,7 +164,7 @@ class Desk:
         if self._riskier(row, place, support):
             return
         seated = self.airlock.seated(place.run)
-        agreed = decided(row, [{"envelope": json.dumps(document)} for document in envelopes], seated)
+        agreed = decided(row, envelopes, seated)
         cleared = approved(held_of(row), agreed)
         state, now = REVIEW.move(row["state"], "approve", "checker"), self.clock()
         actor = f"checker:{PublicKey.from_hex(cast['key']).id}"
@@ -242,9 +242,6 @@ class Desk:
             entries.append(self._entry("release.refused", place, f"node:{self.airlock.site}", told))
         values = {"state": state, "decided": now, "how": how}
         self.airlock.reviews.close(row, values, entries, release, cast)
-
-    def _envelopes(self, review: str) -> list[dict[str, Any]]:
-        return [json.loads(vote["envelope"]) for vote in self.airlock.reviews.votes(review)]
 
     def _facts(self, row: RowMapping) -> dict[str, Any]:
         return {"review": row["id"], "analysis": row["analysis"], "ask": row["ask"], "sha256": row["digest"]}
