@@ -7,7 +7,8 @@ of the database driver and a few methods before it starts, and sends itself SIGK
 Questions come one JSON line each on standard input, answers go the same way on standard output:
 {"start": words, "out": file, "trace": file, "orders": {...}} → {"pid"}; {"poll": pid} → {"code": number or null}.
 Orders: `strike`: [moment, point, number]; `slow`: seconds that each local computation takes longer; `threads`: workers
-without processes of their own; `tier`: a file with the tier that this node's ledger would say; `wait`: [moment, point, file], to wait there until the file exists.
+without processes of their own; `tier`: a file with the tier that this node's ledger would say; `wait`: [moment, point,
+file], to wait there until the file exists.
 """
 
 from __future__ import annotations

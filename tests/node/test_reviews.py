@@ -197,7 +197,9 @@ def test_high_risk_needs_two_who_do_not_see_each_other_s_vote(wards):
 def test_two_who_do_not_agree_let_nothing_leave(wards, verdicts):
     node = wards.nodes["Brent"]
     run, held = asked(wards, "Brent")
-    states = [vote(node, name, held, verdict)["state"] for name, verdict in zip(("Carol", "Dora"), verdicts)]
+    states = [
+        vote(node, name, held, verdict)["state"] for name, verdict in zip(("Carol", "Dora"), verdicts, strict=True)
+    ]
     assert states == ["voted once", "rejected"]
     assert run.wait(PATIENCE)["table"].sites == {"Brent": "not released: review"}
 
