@@ -91,7 +91,7 @@ def arm(fate: Fate, orders: dict[str, Any]) -> None:
     for point, (kind, name) in (HUB_METHODS | NODE_METHODS).items():
         _wrap(fate, point, kind, name, orders.get("slow", 0.0) if point == "Computation.round" else 0.0)
     if "tier" in orders:
-        Airlock._known = lambda self, place, support: (_tier(Path(orders["tier"]).read_text()),)
+        Airlock._known = lambda self, place, output, finding: (_tier(Path(orders["tier"]).read_text()),)
     if orders.get("threads"):
         sojourn.node.opening.choose = lambda config: InProcess()
 

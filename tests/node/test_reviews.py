@@ -340,7 +340,7 @@ def test_what_was_released_since_is_asked_again_at_the_approval(wards, monkeypat
     node = wards.nodes["Avon"]
     run, held = asked(wards, "Avon")
     later = Finding(Verdict.RELEASE, tier=Tier.HIGH, raised="class disclosure")
-    monkeypatch.setattr(Airlock, "_known", lambda self, place, support: (later,))
+    monkeypatch.setattr(Airlock, "_known", lambda self, place, output, finding: (later,))
     assert vote(node, "Carol", held)["state"] == "open"
     now = waits(node, run)
     assert (now["tier"], now["family"], now["needs"], now["has"]) == ("high", "class disclosure", 2, 0)

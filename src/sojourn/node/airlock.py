@@ -40,7 +40,7 @@ from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import Answer, Delivery
 from sojourn.node.admission import Run
-from sojourn.node.evidence import support_to_dict
+from sojourn.node.evidence import support_from_dict, support_to_dict
 from sojourn.node.review_store import ReviewStore
 from sojourn.node.store import NodeStore
 from sojourn.wire.seal import release_info, seal
@@ -79,10 +79,11 @@ class Airlock:
         statistic = place.run.plan.analyses[place.analysis]
         output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
         header = self._header(place)
-        more = self._known(place, support)
-        finding = judge(output, self.policy, *more)
+        finding = judge(output, self.policy)
+        more = self._known(place, output, finding)
         if (model := self.model()) is not None:
-            more = (*more, model.judge(finding, self._features(place, output, finding)))
+            more = (*more, model.judge(joined([finding, *more]), self._features(place, output, finding)))
+        if more:
             finding = judge(output, self.policy, *more)
         waits = finding.verdict is not Verdict.REFUSE and strictness(finding.tier) > strictness(
             automatic_of(self.policy)
@@ -90,21 +91,21 @@ class Airlock:
         standing = self._standing(place, finding) if waits else None
         if waits and standing is None and enough(finding.tier, self.seated(place.run)):
             held = hold(output, self.policy, header, *more)
-            self._hold(place, held, support, self._features(place, output, finding), now)
+            self._hold(place, held, output, now)
             return
         try:
             cleared = release(output, self.policy, header, *more, standing=standing)
         except DisclosureRefused as error:
             self.refuse(place, error.family, finding.note, now)
             raise
-        self.leave(place, cleared, finding.note, support, now)
+        self.leave(place, cleared, output, finding, now)
 
     def leave(
         self,
         place: Place,
         cleared: Release,
-        note: str,
-        support: Support,
+        output: Output,
+        finding: Finding,
         now: float,
         also: Callable[[Connection], None] | None = None,
         entries: Sequence[Entry] = (),
@@ -122,7 +123,7 @@ class Airlock:
             "sealed": sealed,
             "answer": json.dumps(document),
             "tier": str(cleared.tier),
-            "note": note,
+            "note": finding.note,
         }
         facts = {
             "analysis": place.analysis,
@@ -135,7 +136,7 @@ class Airlock:
         written = [*entries, self._entry("release.sealed", place, facts)]
         sets: tuple[Charge, ...] = ()
         if not self.store.charged(request.study, place.analysis):
-            sets = charges(place.run.snapshot, place.analysis, support)
+            sets = charges(place.run.snapshot, place.analysis, output.support)
             charged = self._entry("ledger.charged", place, {"analysis": place.analysis, "sets": len(sets)})
             written.insert(len(entries), charged)
         self.store.seal(row, written, sets, also)
@@ -146,19 +147,19 @@ class Airlock:
         author = "" if row is None else str(row["researcher"])
         return bench(self.reviews.enrolled(), author, self.reviews.names_of(author))
 
-    def again(self, place: Place, support: Support) -> Finding:
-        """What is known now of sets of persons that were held a while ago: others may have been released since."""
-        return joined([Finding(Verdict.RELEASE), *self._known(place, support)])
+    def again(self, place: Place, output: Output, finding: Finding) -> Finding:
+        """What is known now of an output that was held a while ago: others may have been released since."""
+        return joined([Finding(Verdict.RELEASE), *self._known(place, output, finding)])
 
-    def neighbours(self, place: Place, support: Support) -> list[dict[str, Any]]:
-        """The nearest sets of persons in the ledger, for a checker inside the site; none where no ledger is kept."""
+    def neighbours(self, place: Place, output: Output) -> list[dict[str, Any]]:
+        """The nearest sets of persons in the ledger, for a checker inside the site; none where it does not compare."""
         return []
 
-    def _known(self, place: Place, support: Support) -> tuple[Finding, ...]:
-        """What is known beyond the rules of one output: here the ledger says its word."""
+    def _known(self, place: Place, output: Output, finding: Finding) -> tuple[Finding, ...]:
+        """What is known beyond the rules of one output, which found this: here the ledger says its word."""
         return ()
 
-    def _hold(self, place: Place, held: Held, support: Support, features: dict[str, float], now: float) -> None:
+    def _hold(self, place: Place, held: Held, output: Output, now: float) -> None:
         """Store what waits for a checker, with all that is needed to show it and to let it leave."""
         finding = held.finding
         family = finding.raised or finding.family
@@ -168,8 +169,8 @@ class Airlock:
             **{"state": REVIEW.initial, "tier": finding.tier.value, "family": family},
             **{"document": held.document, "digest": held.digest, "version": 0},
             "finding": json.dumps(finding_to_dict(finding)),
-            "support": json.dumps(support_to_dict(support)),
-            "features": json.dumps(features),
+            "support": json.dumps(support_to_dict(output.support)),
+            "features": json.dumps(self._features(place, output, finding)),
             **{"opened": now, "decided": None, "how": ""},
         }
         facts = {"analysis": place.analysis, "round": place.round, "ask": place.ask, "review": row["id"]}
@@ -259,6 +260,20 @@ def review_id(place: Place) -> str:
 def held_of(row: RowMapping) -> Held:
     """What is held, as it is stored."""
     return Held(bytes(row["document"]), row["digest"], finding_from_dict(json.loads(row["finding"])))
+
+
+def output_of(place: Place, row: RowMapping) -> Output:
+    """A held output as the gate looked at it, but for the numbers that were hidden: they are nowhere."""
+    statistic, variables = place.run.plan.analyses[place.analysis], place.run.variables
+    partial = Partial.from_dict(json.loads(row["document"])["partial"])
+    shapes = {name: array.shape for name, array in partial.arrays.items()}
+    step = next(
+        step
+        for step in statistic.steps(variables)
+        if {name: tuple(shape) for name, shape in step.partial.items()} == shapes
+    )
+    support = support_from_dict(json.loads(row["support"]))
+    return Output(statistic.name, step, partial, support, variables, statistic.rules)
 
 
 def decided(row: RowMapping, envelopes: Sequence[Mapping[str, Any]], seated: Mapping[str, str]) -> Decided:

@@ -23,8 +23,7 @@ from sojourn.errors import REASONS
 from sojourn.identity.envelope import Envelope
 from sojourn.identity.keys import PublicKey
 from sojourn.node.admission import Run, opened
-from sojourn.node.airlock import Airlock, Place, held_of
-from sojourn.node.evidence import support_from_dict
+from sojourn.node.airlock import Airlock, Place, held_of, output_of
 from sojourn.node.reviewing import Desk
 
 HIDDEN = "■"
@@ -42,8 +41,8 @@ def shown(desk: Desk, name: str) -> dict[str, Any]:
     """One held output for a checker. Votes are told only when the review is decided: no checker sees another's."""
     row = desk.airlock.reviews.review(name)
     place = desk.place(row)
-    held, support = held_of(row), support_from_dict(json.loads(row["support"]))
-    partial = Partial.from_dict(json.loads(held.document)["partial"])
+    held, output = held_of(row), output_of(place, row)
+    partial, support = output.partial, output.support
     threshold = desk.airlock.policy.hidden_max() + 1
     statistic = place.run.plan.analyses[place.analysis]
     model = desk.airlock.model()
@@ -61,7 +60,7 @@ def shown(desk: Desk, name: str) -> dict[str, Any]:
         "tables": _tables(partial, support, held.finding, place.run.variables, threshold),
         "design": _design(support),
         "before": before(desk.airlock, place, partial, threshold),
-        "neighbours": desk.airlock.neighbours(place, support),
+        "neighbours": desk.airlock.neighbours(place, output),
         "risk": {
             "decisions": desk.airlock.reviews.decided(),
             "chance": None if model is None else round(model.probability(seen), 3),

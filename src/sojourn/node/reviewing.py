@@ -21,15 +21,14 @@ from sojourn.analysis.support import Cells, Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure import review as reviewing
 from sojourn.disclosure.gate import Held, approved, hide_more
-from sojourn.disclosure.output import Tier, Verdict, strictness
+from sojourn.disclosure.output import Output, Tier, Verdict, strictness
 from sojourn.disclosure.review import HIDE, REVIEW, Vote, cell_names, finding_to_dict
 from sojourn.disclosure.suppression import complement, spread, union
 from sojourn.errors import EnvelopeRefused, ReviewError, SiteRefused
 from sojourn.identity.envelope import Envelope
 from sojourn.identity.keys import PublicKey
 from sojourn.node.admission import Run, opened
-from sojourn.node.airlock import Airlock, Place, decided, held_of
-from sojourn.node.evidence import support_from_dict
+from sojourn.node.airlock import Airlock, Place, decided, held_of, output_of
 
 Sender = Callable[[str, str, str], None]  # study, analysis, ask
 
@@ -70,14 +69,19 @@ class Desk:
             envelope = Envelope.from_dict(dict(document))
         except EnvelopeRefused as error:
             raise ReviewError("The vote cannot be read.", remedy="Use the same version as the node.") from error
-        with self._deciding:  # two first votes at one moment would each wait for the other
-            return self._voted(Vote.read(envelope), envelope)
+        vote = Vote.read(envelope)
+        try:
+            with self._deciding:  # two first votes at one moment would each wait for the other
+                self._voted(vote, envelope)
+        finally:  # also where it was closed, as nothing of its study may leave any more
+            told = self._told(vote.review)
+        return told
 
-    def _voted(self, vote: Vote, envelope: Envelope) -> dict[str, Any]:
+    def _voted(self, vote: Vote, envelope: Envelope) -> None:
         row = self.airlock.reviews.review(vote.review)
         place = self.place(row)
+        REVIEW.move(row["state"], vote.verdict.replace(HIDE, "edit"), "checker")  # it is not decided yet
         name = self._checker(row, place.run, envelope, vote)
-        REVIEW.move(row["state"], "edit", "checker")  # whatever else it is: it is not decided yet
         if vote.digest != row["digest"]:
             raise ReviewError("The output was changed meanwhile.", remedy="Look at it again, then vote.")
         cast = {
@@ -89,25 +93,28 @@ class Desk:
             "given": self.clock(),
         }
         if vote.verdict == HIDE:
-            return self._edit(row, place, vote, cast)
-        return self._count(row, place, vote, cast)
+            self._edit(row, place, vote, cast)
+        else:
+            self._count(row, place, cast)
 
     def close(self, name: str, reason: str) -> dict[str, Any]:
         """The custodian's own no, without a vote."""
         row = self.airlock.reviews.review(name)
         with self._deciding:
             self._end(row, "reject", "custodian", "review", reason)
-        self.send(row["study"], row["analysis"], row["ask"])
-        return self._state(name)
+        return self._told(name)
 
     def sweep(self) -> None:
         """Close whatever waits of a run that has ended, or whose approval was withdrawn."""
+        closed = []
         for study in sorted(set(self.airlock.reviews.waiting().values())):
             if reason := self.airlock.store.objection(study):
                 with self._deciding:
+                    closed += self.airlock.reviews.live(study)
                     for row in self.airlock.reviews.live(study):
                         self._end(row, "close", f"node:{self.airlock.site}", reason)
-                        self.send(row["study"], row["analysis"], row["ask"])
+        for row in closed:
+            self.send(row["study"], row["analysis"], row["ask"])
 
     def place(self, row: RowMapping) -> Place:
         """Which question a held output answers."""
@@ -132,7 +139,7 @@ class Desk:
             raise ReviewError("You have voted on this output.", remedy="Another checker has to look at it.")
         return names[0]
 
-    def _count(self, row: RowMapping, place: Place, vote: Vote, cast: dict[str, Any]) -> dict[str, Any]:
+    def _count(self, row: RowMapping, place: Place, cast: dict[str, Any]) -> None:
         """Store the vote with what it moves."""
         seated = self.airlock.seated(place.run)
         envelopes = [*self.airlock.reviews.envelopes(row["id"]), json.loads(cast["envelope"])]
@@ -147,9 +154,6 @@ class Desk:
         else:
             actor = f"checker:{PublicKey.from_hex(cast['key']).id}"
             self._end(row, "reject", actor, "review", cast=cast, counted=counted)
-        if event != "vote":
-            self.send(row["study"], row["analysis"], row["ask"])
-        return self._state(row["id"])
 
     def _approve(
         self,
@@ -160,8 +164,8 @@ class Desk:
         envelopes: Sequence[Mapping[str, Any]],
     ) -> None:
         """Let exactly the checked bytes leave: vote, state, charge and seal are one transaction."""
-        support = support_from_dict(json.loads(row["support"]))
-        if self._riskier(row, place, support):
+        output = output_of(place, row)
+        if self._riskier(row, place, output):
             return
         seated = self.airlock.seated(place.run)
         agreed = decided(row, envelopes, seated)
@@ -172,14 +176,21 @@ class Desk:
         entry = self._entry("review.approved", place, actor, facts)
         also = self.airlock.reviews.voted(cast, state, now)
         try:
-            self.airlock.leave(place, cleared, agreed.finding.note, support, now, also, [entry])
+            self.airlock.leave(place, cleared, output, agreed.finding, now, also, [entry])
         except SiteRefused as error:  # withdrawn, or the run has ended: nothing leaves, whatever the checkers say
             self._end(row, "close", f"node:{self.airlock.site}", error.reason)
             raise ReviewError("Nothing of this study may leave any more.", remedy=error.remedy) from error
 
-    def _riskier(self, row: RowMapping, place: Place, support: Support) -> bool:
-        """Whether what was released since makes it riskier than what was voted on: then it waits anew, or is closed."""
-        known = self.airlock.again(place, support)
+    def _riskier(self, row: RowMapping, place: Place, output: Output) -> bool:
+        """Whether other rules, or what was released since, make it riskier than what was voted on: then it waits anew,
+        or is closed.
+        """
+        header, policy = json.loads(row["document"])["header"], self.airlock.policy
+        judged = (header["policy"], header["policy_version"], header["hidden_max"])
+        if judged != (policy.name, policy.version, policy.hidden_max()):
+            self._end(row, "close", f"node:{self.airlock.site}", "policy version")
+            return True
+        known = self.airlock.again(place, output, held_of(row).finding)
         if known.verdict is Verdict.REFUSE:
             self._end(row, "close", f"node:{self.airlock.site}", known.family)
             return True
@@ -192,11 +203,11 @@ class Desk:
         self.airlock.reviews.change(row["id"], row["digest"], values, entry)
         return True
 
-    def _edit(self, row: RowMapping, place: Place, vote: Vote, cast: dict[str, Any]) -> dict[str, Any]:
+    def _edit(self, row: RowMapping, place: Place, vote: Vote, cast: dict[str, Any]) -> None:
         """Hide further cells, with their complement, in all arrays that show them."""
         held = held_of(row)
         threshold = self.airlock.policy.hidden_max() + 1
-        masks = hidden_too(held, support_from_dict(json.loads(row["support"])), vote.hide, threshold)
+        masks = hidden_too(held, output_of(place, row).support, vote.hide, threshold)
         edited = hide_more(held, masks)
         if edited.digest == held.digest:
             raise ReviewError("These cells are hidden already.", remedy="Name cells that are shown.")
@@ -204,7 +215,6 @@ class Desk:
         facts = self._facts(row) | {"now": edited.digest, "cells": sum(int(mask.sum()) for mask in masks.values())}
         entry = self._entry("review.edited", place, f"checker:{checker}", facts | {"vote": _sha(cast["envelope"])})
         self.airlock.reviews.change(row["id"], row["digest"], self._bytes(row, edited, "edit"), entry, cast)
-        return self._state(row["id"])
 
     def _bytes(self, row: RowMapping, held: Held, event: str) -> dict[str, Any]:
         """What other bytes change in a review: they have no votes."""
@@ -244,13 +254,19 @@ class Desk:
         self.airlock.reviews.close(row, values, entries, release, cast)
 
     def _facts(self, row: RowMapping) -> dict[str, Any]:
-        return {"review": row["id"], "analysis": row["analysis"], "ask": row["ask"], "sha256": row["digest"]}
+        """What every entry about a review says: which bytes, and the checks that they had passed."""
+        policy = f"{self.airlock.policy.name} {self.airlock.policy.version}"
+        place = {"review": row["id"], "analysis": row["analysis"], "ask": row["ask"], "sha256": row["digest"]}
+        return place | {"rules": policy, "finding": _sha(row["finding"]), "tier": row["tier"], "family": row["family"]}
 
     def _entry(self, kind: str, place: Place, actor: str, facts: Mapping[str, Any]) -> Entry:
         return Entry(kind, actor, study=place.run.request.study, dataset=place.run.dataset, facts=facts)
 
-    def _state(self, name: str) -> dict[str, Any]:
+    def _told(self, name: str) -> dict[str, Any]:
+        """What a review is now; what was decided is handed over."""
         row = self.airlock.reviews.review(name)
+        if row["state"] in REVIEW.terminal:
+            self.send(row["study"], row["analysis"], row["ask"])
         return {word: row[word] for word in ("id", "state", "digest", "version", "tier")}
 
 
