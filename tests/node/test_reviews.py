@@ -375,7 +375,9 @@ def test_what_a_site_has_learnt_can_hold_what_would_leave(wards, monkeypatch):
     few, many = ({**dict.fromkeys(WORDS, 0.0), "cells": float(np.log1p(n))} for n in (3, 50))
     monkeypatch.setattr(ReviewStore, "decisions", lambda self: [(few, True), (many, False)] * 40)
     monkeypatch.setattr(ReviewStore, "decided", lambda self: 80)
+    enrol(node, "Dora")
     run, held = asked(wards, "Avon", flat)
+    node.desk.dismiss("Dora")
     seen = shown(node.desk, held["review"])
     assert held["family"] == "review"
     assert seen["risk"]["chance"] > 0.5

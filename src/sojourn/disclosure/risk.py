@@ -115,7 +115,7 @@ def train(decisions: Sequence[tuple[Mapping[str, float], bool]]) -> Model | None
     rejected = np.array([word for _, word in known], dtype=np.float64)
     if rejected.sum() < LEAST or len(known) - rejected.sum() < LEAST:
         return None
-    names = sorted(set(WORDS) & set.intersection(*[set(seen) for seen, _ in known]))
+    names = [name for name in sorted(WORDS) if all(name in seen for seen, _ in known)]
     rows = np.array([[seen[name] for name in names] for seen, _ in known], dtype=np.float64).reshape(len(known), -1)
     means, scales = rows.mean(axis=0), rows.std(axis=0)
     scales = np.where(scales > 1e-12, scales, 1.0)
