@@ -20,6 +20,7 @@ import typer.main
 import sojourn as sj
 from sojourn import messages
 from sojourn.cli import app
+from sojourn.disclosure.review import REVIEW
 from sojourn.errors import REASONS
 from sojourn.hub.config import HubHome
 from sojourn.hub.metrics import DECLARED as OF_HUB
@@ -28,6 +29,7 @@ from sojourn.node.metrics import DECLARED as OF_NODE
 from sojourn.operations.logs import FIELDS
 from sojourn.operations.metrics import Declared
 from sojourn.operations.settings import Setting, line, settings
+from sojourn.study.lifecycle import SITE, STUDY
 from sojourn.study.plan import Plan
 from sojourn.study.schema import plan_schema
 
@@ -211,9 +213,23 @@ def schema() -> str:
     return json.dumps(plan_schema(), indent=2, sort_keys=True) + "\n"
 
 
+LIVES = """# The lives of things
+
+Which state follows, and who may cause it. Each life is two dictionaries in the code, and its tests look for gaps; this
+page is made from them.
+"""
+
+
+def lives() -> str:
+    """The diagrams of every life."""
+    parts = ((STUDY, "A study"), (SITE, "A site's part in it"), (REVIEW, "A review of a held output"))
+    return LIVES + "".join(f"\n## {title}\n\n```mermaid\n{life.diagram()}```\n" for life, title in parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "configuration.md": configuration,
+    "lives.md": lives,
     "messages.md": message_page,
     "metrics.md": metrics_page,
     "plan.md": plan_page,

@@ -14,6 +14,7 @@ from sojourn.demo.command import command as demo
 from sojourn.errors import AuditError, ConfigurationError, SojournError
 from sojourn.hub import commands as hub
 from sojourn.hub.program import ask as ask_hub
+from sojourn.node import airlock_commands as airlock
 from sojourn.node import commands as node
 from sojourn.node.config import SETTINGS
 from sojourn.node.program import ask as ask_node
@@ -31,7 +32,9 @@ audit = typer.Typer(help="The tamper-evident logs.", no_args_is_help=True)
 app.command("demo")(demo)
 app.add_typer(hub.app, name="hub")
 app.add_typer(hub.projects, name="project")
+node.app.add_typer(airlock.checkers, name="checker")
 app.add_typer(node.app, name="node")
+app.add_typer(airlock.app, name="airlock")
 app.add_typer(node.datasets, name="dataset")
 app.add_typer(client.app, name="study")
 app.add_typer(audit, name="audit")

@@ -54,6 +54,10 @@ class DisclosureRefused(SojournError):
         self.family = family
 
 
+class ReviewError(SojournError):
+    """A word on a held output that cannot be taken: of nobody who may check it, or too late."""
+
+
 class SiteRefused(SojournError):
     """A node did not do what it was asked; all that leaves it is `reason`, a word of `REASONS`."""
 
@@ -180,6 +184,14 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "check failed": Reason(
             "A disclosure check could not be completed, which is a refusal.",
             "Ask the custodian, whose log holds the details.",
+        ),
+        "review": Reason(
+            "The people who check outputs at the site did not let it leave.",
+            "Ask the custodian what would pass; merge categories, leave a dimension out or widen the population.",
+        ),
+        "in review": Reason(
+            "The site's checkers had not decided when the study no longer waited.",
+            "Submit again with `stragglers: wait`, and tell the custodian that a review is waiting.",
         ),
         # data
         "dictionary": Reason(

@@ -188,7 +188,10 @@ class Standing(Reply):
 
 
 class Poll(Question):
-    """A node asks for work. `known`: tasks in hand; `running`: studies in hand; `log`: not said before version 0.2."""
+    """A node asks for work. `known`: tasks in hand; `running`: studies in hand; `log`: not said before version 0.2.
+
+    `reviews`: those tasks in hand whose answers wait for a checker; not said where there are none.
+    """
 
     protocol: int
     software: str
@@ -196,6 +199,15 @@ class Poll(Question):
     running: list[Hex16]
     wait: Annotated[float, Field(ge=0, le=30)]
     log: Shown | None = None
+    reviews: Annotated[list[Digest], Field(max_length=10_000)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `reviews` where nothing waits: an older hub does not know the word."""
+        document: dict[str, Any] = dump(self)
+        if self.reviews is None:
+            document.pop("reviews", None)
+        return document
 
 
 class Work(Reply):

@@ -224,7 +224,10 @@ def test_a_header_is_read_back(outputs):
 def test_medium_risk_leaves_only_where_a_site_says_so(outputs):
     output = outputs.model(rules=("design support",), leverage=0.2)
     policy = StandardPolicy()
-    assert judge(output, policy).family == "design support"
+    assert (judge(output, policy).tier, judge(output, policy).raised) == (Tier.MEDIUM, "design support")
+    with pytest.raises(DisclosureRefused) as refused:
+        release(output, policy, outputs.HEADER)
+    assert refused.value.family == "design support"
     wider = StandardPolicy(replace(policy.parameters, automatic=Tier.MEDIUM))
     cleared = release(output, wider, outputs.HEADER)
     assert cleared.tier == "medium"

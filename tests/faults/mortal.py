@@ -7,7 +7,8 @@ of the database driver and a few methods before it starts, and sends itself SIGK
 Questions come one JSON line each on standard input, answers go the same way on standard output:
 {"start": words, "out": file, "trace": file, "orders": {...}} → {"pid"}; {"poll": pid} → {"code": number or null}.
 Orders: `strike`: [moment, point, number]; `slow`: seconds that each local computation takes longer; `threads`: workers
-without processes of their own; `wait`: [moment, point, file], to wait there until the file exists.
+without processes of their own; `tier`: a file with the tier that this node's ledger would say; `wait`: [moment, point,
+file], to wait there until the file exists.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ import sqlalchemy.engine.default  # noqa: E402
 
 import sojourn.cli  # noqa: E402
 import sojourn.node.opening  # noqa: E402
+from sojourn.disclosure.output import Finding, Tier, Verdict  # noqa: E402
 from sojourn.hub.service import Hub  # noqa: E402
 from sojourn.hub.studies import Studies  # noqa: E402
 from sojourn.messages import AskDocument, Delivery  # noqa: E402
+from sojourn.node.airlock import Airlock  # noqa: E402
 from sojourn.node.computing import Computation  # noqa: E402
 from sojourn.node.hub_link import HubLink  # noqa: E402
 from sojourn.node.opening import Openings  # noqa: E402
@@ -87,8 +90,14 @@ def arm(fate: Fate, orders: dict[str, Any]) -> None:
     _wrap_commits(fate)
     for point, (kind, name) in (HUB_METHODS | NODE_METHODS).items():
         _wrap(fate, point, kind, name, orders.get("slow", 0.0) if point == "Computation.round" else 0.0)
+    if "tier" in orders:
+        Airlock._known = lambda self, place, output, finding: (_tier(Path(orders["tier"]).read_text()),)
     if orders.get("threads"):
         sojourn.node.opening.choose = lambda config: InProcess()
+
+
+def _tier(word: str) -> Finding:
+    return Finding(Verdict.RELEASE, tier=Tier(word), raised="design support")
 
 
 def _wrap(fate: Fate, point: str, kind: type, name: str, slow: float) -> None:

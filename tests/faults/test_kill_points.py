@@ -54,11 +54,15 @@ HUB_PEOPLE = ("project.added", "project.member", "site.invited", "site.joined", 
 NODE_PEOPLE = ("dataset.added", "researcher.approved", "researcher.revoked")
 PUBLISHED, RECOVERED = around("site.published"), around("run.restored", "node.recovered")
 WITHDRAWN = around("release.withdrawn")
+# Swept by `test_review_kill_points`.
+HELD = around("review.opened", "round.held")
+REVIEWED = around("checker.enrolled", "checker.removed", "review.edited", "review.raised", "review.voted")
+REVIEWED += around("review.approved", "review.rejected", "review.closed")
 
 
 def test_the_sweeps_come_past_every_kind_of_entry_that_the_programs_write() -> None:
     swept = [*HUB, *NODE, *REFUSING_HUB, *REFUSING_NODE, *GIVEN_UP, *LATE, *CANCELLED]
-    swept += [*around(*HUB_PEOPLE, *NODE_PEOPLE), *PUBLISHED, *RECOVERED, *WITHDRAWN]
+    swept += [*around(*HUB_PEOPLE, *NODE_PEOPLE), *PUBLISHED, *RECOVERED, *WITHDRAWN, *HELD, *REVIEWED]
     kinds = {point for _, point, _ in swept if point[0].islower()}
     assert kinds == kinds_in_code()
 

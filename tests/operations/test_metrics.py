@@ -132,7 +132,7 @@ def test_labels_are_words_of_fixed_lists_or_configured_names(federation: Federat
     words = {
         "site": set(SITES),
         "reason": {*REASONS, "store", "log", "closing", "hub"},
-        "outcome": {*REASONS, "released", "answered", "refused", "dropped", "late"},
+        "outcome": {*REASONS, "released", "answered", "refused", "dropped", "late", "approved", "rejected", "closed"},
         "family": set(FAMILIES),
         "state": set(STUDY.states),
         "route": routes,

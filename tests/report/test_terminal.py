@@ -86,6 +86,16 @@ def test_progress_is_plain_lines_without_a_terminal() -> None:
     ]
 
 
+def test_progress_says_where_an_answer_is_in_review() -> None:
+    held = {"state": "in review", "analysis": "model", "round": 1, "site": "Cleveland"}
+    plain, live = (Console(file=StringIO(), width=80, force_terminal=word, color_system=None) for word in (None, True))
+    for console in (plain, live):
+        with Progress(console) as progress:
+            progress(held)
+    assert plain.file.getvalue() == "model  round 1  in review at Cleveland\n"  # type: ignore[attr-defined]
+    assert "… in review (round 1)" in live.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_progress_is_a_table_on_a_terminal() -> None:
     console = Console(file=StringIO(), width=80, force_terminal=True, color_system=None)
     with Progress(console) as progress:

@@ -58,12 +58,22 @@ def run_and_charge_twice() -> Iterator[None]:
             self._journal(task.study, str(error))
         self.forget(place[2])
 
-    def seal(self: NodeStore, row: Any, entry: Any, charges: Any = (), dataset: str = "", after: Any = None) -> int:
+    def seal(
+        self: NodeStore,
+        row: Any,
+        entry: Any,
+        charges: Any = (),
+        dataset: str = "",
+        after: Any = None,
+        also: Any = None,
+    ) -> int:
         key = (row["study"], row["analysis"], row["ask"])
 
         def action(connection: Any) -> int:
-            if row["sealed"] is not None and (reason := node_store._objection(connection, row["study"])):
+            if row["sealed"] is not None and (reason := node_store.objection_in(connection, row["study"])):
                 raise SiteRefused(reason)
+            if also is not None:
+                also(connection)
             place = zip((releases.c.study, releases.c.analysis, releases.c.ask), key, strict=True)
             connection.execute(delete(releases).where(*(column == value for column, value in place)))
             connection.execute(insert(releases).values(dict(row)))
@@ -97,8 +107,8 @@ def release_after_revocation() -> Iterator[None]:
         reason = real(connection, study)
         return "" if reason == "revoked" else reason
 
-    real = node_store._objection
-    with patch.object(node_store, "_objection", objection):
+    real = node_store.objection_in
+    with patch.object(node_store, "objection_in", objection):
         yield
 
 

@@ -185,5 +185,7 @@ def _print(results: Results, report: Path | None, as_json: bool) -> None:
 
 
 def _line(event: Mapping[str, Any]) -> str:
+    if event["state"] == "in review":
+        return f"  {event['analysis']}: in review at {event['site']}"
     place = " ".join(str(event[word]) for word in ("analysis", "site") if word in event)
     return f"  {place}: {event['state']}" if place else f"  {event['state']}"

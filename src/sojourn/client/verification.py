@@ -34,7 +34,7 @@ from sojourn.study.plan import Plan
 from sojourn.study.transcript import Round, coherent, replay
 
 RELATIVE = 1e-9
-DISCLOSURE = frozenset(rule(Parameters()).family for rule in RULES.values())
+DISCLOSURE = frozenset(rule(Parameters()).family for rule in RULES.values()) | {"review"}
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,8 @@ def _outcome(outcome: Outcome) -> SiteOutcome:
     if outcome.status == "contributed":
         return SiteOutcome("contributed")
     if outcome.status == "waiting":
-        return SiteOutcome("no answer", "no answer", REASONS["no answer"].remedy)
+        why = "in review" if outcome.reason == "in review" else "no answer"
+        return SiteOutcome("no answer", why, REASONS[why].remedy)
     reason = outcome.reason if outcome.reason in REASONS else "internal"
     return SiteOutcome(outcome.status, reason, REASONS[reason].remedy)
 

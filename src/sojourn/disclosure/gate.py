@@ -1,27 +1,33 @@
 """The disclosure gate: the only maker of a Release.
 
 Law: nothing leaves a site but a Release; a Release exists only if every rule of its statistic was asked and none
-refused; what a rule hides is zeroed and marked before the Release is made; an exception in a rule is a refusal.
+refused; what a rule hides is zeroed and marked before the Release is made; an exception in a rule is a refusal. What is
+riskier than the site lets out by itself becomes one only where enough checkers have signed the hash of its very bytes,
+or have approved, for the whole run, an output that was no less risky.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Final, Never
 
 import numpy as np
 import rfc8785
+from numpy.typing import NDArray
 
 from sojourn.analysis.partial import MOST_NUMBERS, Partial, canonical
-from sojourn.disclosure.output import Finding, Output, Tier, Verdict
+from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.perturbation import Perturbation
 from sojourn.disclosure.policy import RULES
 from sojourn.disclosure.policy import Policy as Policy
-from sojourn.disclosure.rules import CHECK_FAILED, joined, refuse
-from sojourn.errors import REASONS, DisclosureRefused
+from sojourn.disclosure.review import event, no_riskier, votes
+from sojourn.disclosure.rules import CHECK_FAILED, by_itself, joined, refuse
+from sojourn.disclosure.suppression import union
+from sojourn.errors import REASONS, DisclosureRefused, ReviewError
 
 OUTPUT_SCHEMA = "output schema"
 
@@ -139,14 +145,41 @@ class ReceivedRelease:
         return _digest(self)
 
 
-def judge(output: Output, policy: Policy) -> Finding:
-    """The asking form: what would happen to this output. Never raises: an exception in a rule is a refusal.
+@dataclass(frozen=True)
+class Held:
+    """An output that waits for checkers: the canonical bytes that would leave, their hash, and why they wait."""
 
-    A rule's own refusal comes before a fault of form, so that a small population looks the same whatever its numbers.
+    document: bytes
+    digest: str
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Checkers' votes (signed envelopes) on bytes of this hash, who may vote (name → key), and what they looked at."""
+
+    digest: str
+    votes: tuple[Mapping[str, Any], ...]
+    seated: Mapping[str, str]
+    finding: Finding
+
+    def approves(self, for_run: bool = False) -> bool:
+        """Whether enough of them approve; for_run: each of them for later rounds too."""
+        counted = votes(self.votes, self.digest, self.seated)
+        agreed = event(self.finding.tier, counted) == "approve"
+        return agreed and (not for_run or all(vote.for_run for vote in counted.values()))
+
+
+def judge(output: Output, policy: Policy, *more: Finding) -> Finding:
+    """The asking form: what the rules say of this output. Never raises: an exception in a rule is a refusal.
+
+    more: what else is known of it, which can only make it stricter. A rule's own refusal comes before a fault of form,
+    so that a small population looks the same whatever its numbers. A tier above the policy's `automatic` does not
+    leave by itself: see `by_itself`.
     """
     try:
         output = treated(output, policy)
-        finding = _checked(output, policy.judge(output))
+        finding = _checked(output, joined([policy.judge(output), *more]))
     except Exception as error:  # any failure of a check is high risk
         finding = refuse(CHECK_FAILED, type(error).__name__)
     if finding.verdict is Verdict.REFUSE and finding.family != CHECK_FAILED:
@@ -158,18 +191,72 @@ def judge(output: Output, policy: Policy) -> Finding:
     return refuse(OUTPUT_SCHEMA, fault) if fault else finding
 
 
-def release(output: Output, policy: Policy, header: Header, further: Sequence[Finding] = ()) -> Release:
+def release(output: Output, policy: Policy, header: Header, *more: Finding, standing: Decided | None = None) -> Release:
     """The raising form: a Release, or DisclosureRefused with the rule's family.
 
-    further: what others than the policy's rules say of it; they can only hide more, or refuse.
-
-    The gate itself writes into the header which policy judged, so that no caller can leave out a watermark.
+    more: as in `judge`. standing: an approval for the run, which covers an output that is no riskier. The gate itself
+    writes into the header which policy judged, so that no caller can leave out a watermark.
     """
-    finding = _checked(output, joined([judge(output, policy), *further]))
+    finding = judge(output, policy, *more)
+    covered = standing is not None and standing.approves(for_run=True) and no_riskier(finding, standing.finding)
+    if not covered:
+        finding = by_itself(finding, automatic_of(policy))
     if finding.verdict is Verdict.REFUSE:
         raise DisclosureRefused(finding.family)
     output = treated(output, policy)
-    header = replace(
+    return Release(_written(header, policy), _cleared(output.partial, finding), finding.tier.value, _KEY)
+
+
+def hold(output: Output, policy: Policy, header: Header, *more: Finding) -> Held:
+    """What would leave if checkers let it, cleared of all that a rule hides; DisclosureRefused where a rule refuses."""
+    finding = judge(output, policy, *more)
+    if finding.verdict is Verdict.REFUSE:
+        raise DisclosureRefused(finding.family)
+    output = treated(output, policy)
+    waiting = ReceivedRelease(_written(header, policy), _cleared(output.partial, finding), finding.tier.value)
+    document = rfc8785.dumps(_document(waiting))
+    return Held(document, hashlib.sha256(document).hexdigest(), finding)
+
+
+def hide_more(held: Held, masks: Mapping[str, NDArray[np.bool_]], tier: Tier | None = None) -> Held:
+    """The same with further cells hidden, and of a higher tier where one is given: other bytes, with no votes."""
+    waiting = _read(held.document, held.digest)
+    cells = {name: mask for name, mask in masks.items() if mask.any()}
+    highest = max(Tier(waiting.tier), tier or Tier.LOW, key=strictness)
+    finding = replace(held.finding, verdict=Verdict.SUPPRESS if cells else held.finding.verdict, tier=highest)
+    if cells:
+        finding = replace(finding, cells=union([held.finding.cells, cells]))
+    cleared = _cleared(waiting.partial, replace(finding, cells=cells))
+    document = rfc8785.dumps(_document(ReceivedRelease(waiting.header, cleared, highest.value)))
+    return Held(document, hashlib.sha256(document).hexdigest(), finding)
+
+
+def approved(held: Held, decided: Decided) -> Release:
+    """The Release of exactly the bytes that were held; ReviewError unless enough checkers approve their hash."""
+    waiting = _read(held.document, held.digest)
+    if decided.digest != held.digest or decided.finding.tier.value != waiting.tier or not decided.approves():
+        raise ReviewError("The checkers have not approved these bytes.", remedy="See `sojourn airlock show`.")
+    partial = _cleared(waiting.partial, Finding(Verdict.RELEASE))
+    done = Release(waiting.header, partial, waiting.tier, _KEY)
+    if rfc8785.dumps(done.to_dict()) != held.document:
+        raise ReviewError("The held bytes are not in their canonical form.", remedy="Reject it, and report this.")
+    return done
+
+
+def automatic_of(policy: Policy) -> Tier:
+    """The highest risk that leaves without a checker; low where a policy does not say."""
+    return getattr(policy, "automatic", Tier.LOW)
+
+
+def _read(document: bytes, digest: str) -> ReceivedRelease:
+    """What is held, its hash checked again."""
+    if hashlib.sha256(document).hexdigest() != digest:
+        raise ReviewError("The held bytes are not those that were checked.", remedy="Keep the database as evidence.")
+    return ReceivedRelease.from_dict(json.loads(document))
+
+
+def _written(header: Header, policy: Policy) -> Header:
+    return replace(
         header,
         policy=policy.name,
         policy_version=policy.version,
@@ -177,7 +264,6 @@ def release(output: Output, policy: Policy, header: Header, further: Sequence[Fi
         watermark=policy.watermark,
         treatment="; ".join(change.words for change in _perturbations(policy)),
     )
-    return Release(header, _cleared(output.partial, finding), finding.tier.value, _KEY)
 
 
 def treated(output: Output, policy: Policy) -> Output:
@@ -195,7 +281,7 @@ def _perturbations(policy: Policy) -> tuple[Perturbation, ...]:
 def _checked(output: Output, finding: Finding) -> Finding:
     """A finding that can be carried out; ValueError where a policy contradicts itself."""
     hides = any(mask.any() for mask in finding.cells.values())
-    for name, mask in finding.cells.items():
+    for name, mask in (*finding.cells.items(), *finding.risky.items()):
         if mask.dtype != np.bool_ or mask.shape != output.partial.arrays[name].shape:
             raise ValueError("a mask does not fit its array")
     if hides != (finding.verdict is Verdict.SUPPRESS):

@@ -36,7 +36,7 @@ class Verdict(StrEnum):
 
 
 class Tier(StrEnum):
-    """The risk of an output; only low leaves by itself until checkers exist."""
+    """The risk of an output; what is riskier than a site lets out by itself waits for checkers: see `review`."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -50,10 +50,16 @@ def strictness(word: Verdict | Tier) -> int:
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule's word: verdict, the family shown to the analyst, cells to hide, and a note for the custodian alone."""
+    """A rule's word: verdict, the family shown to the analyst, cells to hide, and a note for the custodian alone.
+
+    raised: the family by which the tier is above low, where no rule refuses. risky: cells that are shown and that a
+    checker should look at.
+    """
 
     verdict: Verdict
     family: str = ""
     cells: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)  # array name -> cells to hide
     tier: Tier = Tier.LOW
     note: str = ""  # stays inside the site
+    raised: str = ""
+    risky: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)

@@ -14,12 +14,14 @@ which is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.disclosure.known import Sets
+from sojourn.disclosure.known import Known, Sets, sketch
+from sojourn.disclosure.ledger import Charge
 
 _BLOCK = 4096  # candidates whose fine sketches are compared at once
 
@@ -40,7 +42,8 @@ def _close(sketches: NDArray[np.int32], place: int, candidates: NDArray[np.intp]
     apart = sketches[candidates] - sketches[place]
     more = np.maximum(apart, 0).sum(axis=1)
     fewer = more - apart.sum(axis=1)
-    return candidates[(more < threshold) & (fewer < threshold)]
+    chosen: NDArray[np.intp] = candidates[(more < threshold) & (fewer < threshold)]
+    return chosen
 
 
 def _near(sets: Sets, one: int, other: int, threshold: int) -> bool:
@@ -48,3 +51,21 @@ def _near(sets: Sets, one: int, other: int, threshold: int) -> bool:
     left = a.difference_cardinality(b)
     right = len(b) - len(a) + left
     return bool(left + right > 0 and left < threshold and right < threshold)
+
+
+def nearest(known: Known, charges: Sequence[Charge], most: int) -> list[dict[str, Any]]:
+    """Of all pairs of a charge and a known set those that differ least, the nearest first; identical sets left out.
+
+    Each with the charge's label, what the known set told, and the persons on either side: for people inside the site.
+    """
+    sizes = known.sets.sizes
+    found: list[dict[str, Any]] = []
+    for charge in charges:
+        apart = np.abs(known.sets.fine - sketch(charge.persons)).sum(axis=1)  # at most what the sets differ by
+        for place in np.argsort(apart, kind="stable")[: most + 1].tolist():
+            here = charge.persons.difference_cardinality(known.sets.persons[place])
+            there = int(sizes[place]) - len(charge.persons) + here
+            if here or there:
+                told = ", ".join(sorted(known.measures[place]))
+                found.append({"set": charge.label, "known of": told, "only here": here, "only there": there})
+    return sorted(found, key=lambda pair: (max(pair["only here"], pair["only there"]), pair["set"]))[:most]

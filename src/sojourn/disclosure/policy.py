@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from types import MappingProxyType
 from typing import ClassVar, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sojourn.disclosure.cell_key import CellKey, perturbation_table
+from sojourn.disclosure.cell_key import CellKey
 from sojourn.disclosure.differencing import Bounds
 from sojourn.disclosure.families.capacity import Capacity
 from sojourn.disclosure.families.class_disclosure import ClassDisclosure
@@ -35,7 +31,7 @@ from sojourn.disclosure.families.text import Text
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.parameters import Parameters, strictest
 from sojourn.disclosure.perturbation import OFF, Perturbation, Rounding
-from sojourn.disclosure.rules import AllOf, Automatic, Rule, refuse
+from sojourn.disclosure.rules import AllOf, Rule, refuse
 from sojourn.errors import ConfigurationError
 
 # In the order in which they are asked: where several refuse, the analyst sees the first. Those that count persons come
@@ -73,6 +69,9 @@ class Policy(Protocol):
     def version(self) -> str: ...
     @property
     def watermark(self) -> str: ...
+    @property
+    def automatic(self) -> Tier:
+        """The highest risk that leaves without a checker."""
 
     def hidden_max(self) -> int:
         """The largest number of persons that a suppressed cell may hold (T - 1); published."""
@@ -132,14 +131,17 @@ class StandardPolicy:
             hit=chosen.ledger_hit,
         )
 
+    @property
+    def automatic(self) -> Tier:
+        """The highest risk that leaves without a checker."""
+        return self.parameters.automatic
+
     def judge(self, output: Output) -> Finding:
         """The strictest word of all rules; no rule, or one that is not known, refuses."""
         if not output.rules or not set(output.rules) <= set(RULES):
             return refuse("output schema", "the statistic names no rule, or one that is not known")
         rules = (build(self.parameters) for name, build in RULES.items() if name in {*ALWAYS, *output.rules})
-        automatic = self.parameters.automatic
-        finding = AllOf(tuple(Automatic(rule, automatic) for rule in rules)).judge(output)
-        return Automatic(Stated(finding, self.parameters.suppressed), automatic).judge(output)
+        return Stated(AllOf(tuple(rules)).judge(output), self.parameters.suppressed).judge(output)
 
 
 def for_dataset(policy: Policy, dataset: str) -> Policy:

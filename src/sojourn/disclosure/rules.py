@@ -44,11 +44,24 @@ def ask(rule: Rule, output: Output) -> Finding:
 
 
 def joined(findings: Sequence[Finding]) -> Finding:
-    """The strictest verdict and tier, and every cell that any hides; the family is that of the first strictest."""
+    """One word of several: the strictest verdict and tier, every cell that any of them hides, all notes.
+
+    The family is that of the first among the strictest; `raised` that of the first of the highest tier.
+    """
     strictest = max(findings, key=lambda finding: strictness(finding.verdict))
-    tier = max((finding.tier for finding in findings), key=strictness)
-    cells = {} if strictest.verdict is Verdict.REFUSE else union(finding.cells for finding in findings)
-    return Finding(strictest.verdict, strictest.family, cells, tier, _notes(findings))
+    riskiest = max(findings, key=lambda finding: strictness(finding.tier))
+    refused = strictest.verdict is Verdict.REFUSE
+    cells = {} if refused else union(finding.cells for finding in findings)
+    risky = {} if refused else union(finding.risky for finding in findings)
+    raised = "" if riskiest.tier is Tier.LOW else riskiest.raised or riskiest.family
+    return Finding(strictest.verdict, strictest.family, cells, riskiest.tier, _notes(findings), raised, risky)
+
+
+def by_itself(finding: Finding, highest: Tier) -> Finding:
+    """The word on what would leave without a checker: what is riskier than `highest` is refused."""
+    if finding.verdict is Verdict.REFUSE or strictness(finding.tier) <= strictness(highest):
+        return finding
+    return replace(refuse(finding.raised or finding.family or CHECK_FAILED, finding.note), tier=finding.tier)
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,7 @@ class AllOf:
         """The joined word; the family is that of the first among the strictest."""
         if not self.rules:
             return refuse(CHECK_FAILED, "no rule was asked")
-        return joined([ask(rule, output) for rule in self.rules])
+        return joined([_owned(rule, ask(rule, output)) for rule in self.rules])
 
 
 @dataclass(frozen=True)
@@ -85,30 +98,6 @@ class AnyOf:
 
 
 @dataclass(frozen=True)
-class Automatic:
-    """A rule without its checker: what it finds riskier than `highest` does not leave by itself and is refused."""
-
-    rule: Rule
-    highest: Tier
-    scope: ClassVar[str] = "site"
-
-    @property
-    def name(self) -> str:
-        return self.rule.name
-
-    @property
-    def family(self) -> str:
-        return self.rule.family
-
-    def judge(self, output: Output) -> Finding:
-        """The rule's word, or a refusal where a checker would have to see the output."""
-        finding = self.rule.judge(output)
-        if strictness(finding.tier) <= strictness(self.highest):
-            return finding
-        return replace(finding, verdict=Verdict.REFUSE, family=finding.family or self.family, cells={})
-
-
-@dataclass(frozen=True)
 class UnsafeReleaseAll:
     """No disclosure control at all: for exactness tests in one process. Every result carries the watermark.
 
@@ -118,6 +107,7 @@ class UnsafeReleaseAll:
     name: ClassVar[str] = "UnsafeReleaseAll"
     version: ClassVar[str] = "0"
     watermark: ClassVar[str] = "UnsafeReleaseAll: no disclosure control, for tests only"
+    automatic: ClassVar[Tier] = Tier.HIGH
 
     def hidden_max(self) -> int:
         """Nothing is hidden."""
@@ -129,6 +119,13 @@ class UnsafeReleaseAll:
     def judge(self, output: Output) -> Finding:
         """Release."""
         return Finding(Verdict.RELEASE, tier=Tier.HIGH)
+
+
+def _owned(rule: Rule, finding: Finding) -> Finding:
+    """The finding with the family of its rule as the one that raised its tier, where it names none."""
+    if finding.tier is Tier.LOW or finding.raised or finding.family:
+        return finding
+    return replace(finding, raised=rule.family)
 
 
 def _notes(findings: Iterable[Finding]) -> str:

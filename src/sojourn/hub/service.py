@@ -18,6 +18,7 @@ from sojourn import __version__
 from sojourn.audit.entry import Entry
 from sojourn.errors import ConfigurationError, EnvelopeRefused, IdentityError, StudyFailed
 from sojourn.forms import Document, log_of, site_name
+from sojourn.hub import held
 from sojourn.hub.bell import Bell
 from sojourn.hub.metrics import BEGINS, ENDS, HubMetrics
 from sojourn.hub.presence import Presence
@@ -245,11 +246,16 @@ class Hub:
         return dict(self._ahead)
 
     def hear(self, site: str, message: Poll) -> Heard:
-        """Witness the log that a node shows with its poll; its polls are answered whatever this finds."""
+        """Witness the log that a node shows with its poll, and hear what waits there for a checker; its polls are
+        answered whatever this finds.
+        """
         demand_same(message.protocol, PROTOCOL, "the node", message.software, "the hub")
         demand_near("the node", message.software, "the hub")
         self.metrics.count("sojourn_hub_polls_total")
-        return self.witnessing.hear(self._peer(site), message.log)
+        heard = self.witnessing.hear(self._peer(site), message.log)
+        if message.reviews and not heard.refused:
+            held.note(self.store, self.bell, self.clock, site, message.reviews)
+        return heard
 
     def poll(self, site: str, message: Poll, heard: Heard | None = None) -> Work:
         """What a node has to do now; empty when there is nothing, or while one of both does not trust the other's log.

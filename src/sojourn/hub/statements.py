@@ -47,6 +47,17 @@ SETTLE = update(tasks).where(
     tasks.c.state == SITE_LIFE.initial,
     select(studies.c.id).where(studies.c.id == STUDY, studies.c.state.in_(LIVE)).exists(),
 )
+NOTE_REVIEW = (
+    update(tasks)
+    .where(*OF_TASK, tasks.c.state == SITE_LIFE.initial, tasks.c.review.is_(None))
+    .values(review=bindparam("since"))
+)
+UNTOLD = select(tasks).where(
+    tasks.c.site == SITE,
+    tasks.c.ask.in_(bindparam("asked", expanding=True)),
+    tasks.c.state == SITE_LIFE.initial,
+    tasks.c.review.is_(None),
+)
 WAITING_IN = select(tasks).where(tasks.c.study == STUDY, tasks.c.state == SITE_LIFE.initial)
 WAITING_OF = (
     select(tasks.c.study, tasks.c.analysis, tasks.c.ask)

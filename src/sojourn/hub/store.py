@@ -208,6 +208,24 @@ class HubStore(Store):
             return None
         return Settled(index, alone)
 
+    def note_review(self, key: Key, now: float, event: Document, entry: Entry) -> None:
+        """A site's answer waits for a checker there; once, and not where it has answered meanwhile."""
+
+        class KnownBefore(Exception):
+            """Rolls the savepoint back."""
+
+        def action(connection: Connection) -> None:
+            if connection.execute(statements.NOTE_REVIEW, {**_place(key), "since": now}).rowcount != 1:
+                raise KnownBefore
+            _event(connection, key[0], event)
+
+        with suppress(KnownBefore):
+            self.write(entry, action)
+
+    def untold_reviews(self, site: str, asks: Sequence[str]) -> list[RowMapping]:
+        """Those of a site's waiting tasks to these asks that are not known to wait for a checker."""
+        return self.rows(statements.UNTOLD, {"of_site": site, "asked": list(asks)})
+
     def note_late(self, entry: Entry) -> None:
         """Log that an answer came too late, once for each ask and site; the answer itself is not kept."""
         try:

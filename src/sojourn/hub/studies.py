@@ -21,6 +21,7 @@ from sojourn.forms import Document
 from sojourn.hub.bell import Bell
 from sojourn.hub.combine import Releases, open_delivery
 from sojourn.hub.drive import Concluded, Ended, Recorded, Wanted, drive
+from sojourn.hub.held import IN_REVIEW
 from sojourn.hub.statements import CONTRIBUTED, GIVEN_UP, LIVE, SILENT, WITHHELD
 from sojourn.hub.store import HubStore, Repeated, Stale
 from sojourn.identity.envelope import Envelope, Request
@@ -314,9 +315,11 @@ class Studies:
 
     def _drop(self, task: RowMapping) -> None:
         place = (task["study"], task["analysis"], task["ask"], task["site"])
-        values = {"state": GIVEN_UP, "reason": GIVEN_UP, "answered": self.clock()}
+        reason = GIVEN_UP if task["review"] is None else IN_REVIEW
+        values = {"state": GIVEN_UP, "reason": reason, "answered": self.clock()}
         now = self.clock()
         event = {"analysis": place[1], "site": place[3], "round": task["round"], "state": GIVEN_UP, "time": now}
+        event |= {"reason": reason} if reason != GIVEN_UP else {}
         facts = {"analysis": place[1], "site": place[3], "ask": place[2]}
         entry = Entry("round.dropped", "hub", study=place[0], facts=facts)
         if self.store.settle(place, values, event, entry) is not None:

@@ -97,6 +97,7 @@ tasks = Table(
     Column("bytes", Integer, nullable=False),
     Column("dispatched", Float, nullable=False),
     Column("answered", Float),
+    Column("review", Float),  # since when its answer waits for a checker there
 )
 Index("task_of_site", tasks.c.site, tasks.c.state)
 

@@ -7,10 +7,12 @@ import json
 from sqlalchemy.engine import RowMapping
 
 from sojourn.errors import IdentityError
+from sojourn.hub.held import IN_REVIEW
 from sojourn.hub.service import Hub
 from sojourn.hub.studies import request_of
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import AnalysisView, Outcome, ResultsView, StudyView
+from sojourn.study.lifecycle import SITE
 
 
 def view(hub: Hub, study: str, key: PublicKey, since: int = 0) -> StudyView:
@@ -68,7 +70,8 @@ def _outcomes(hub: Hub, row: RowMapping, name: str, contributed: set[str]) -> di
         elif site in contributed and bytes_left:
             outcomes[site] = Outcome(status="contributed", reason="", bytes=bytes_left)
         else:
-            outcomes[site] = Outcome(status="waiting", reason="", bytes=bytes_left)
+            held = any(task["state"] == SITE.initial and task["review"] is not None for task in mine)
+            outcomes[site] = Outcome(status="waiting", reason=IN_REVIEW if held else "", bytes=bytes_left)
     return outcomes
 
 

@@ -1,26 +1,50 @@
-"""The one way out of a node: judge, release, sign, seal, store, hand over. What it stores is sent, byte for byte."""
+"""The one way out of a node: judge, release or hold, sign, seal, store, hand over. What it stores is what leaves.
+
+The way of an output: the rules' word; what the ledger knows; the site's model of risk, which may raise the tier; then
+it is refused, leaves at once, leaves under an approval for its run, waits for a checker, or is refused for want of one.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
-from typing import Never
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import RowMapping
 
 from sojourn import __version__
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Step
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
-from sojourn.disclosure.differencing import FAMILY, kept
-from sojourn.disclosure.gate import Header, Policy, judge, release
+from sojourn.disclosure.differencing import Judgement, kept
+from sojourn.disclosure.gate import (
+    Decided,
+    Header,
+    Held,
+    Policy,
+    Release,
+    automatic_of,
+    hold,
+    judge,
+    release,
+)
 from sojourn.disclosure.ledger import Charge, charges, hidden_cells
-from sojourn.disclosure.output import Finding, Output, Tier, Verdict
+from sojourn.disclosure.output import Finding, Output, Verdict, strictness
 from sojourn.disclosure.policy import for_dataset
+from sojourn.disclosure.review import REVIEW, bench, enough, finding_from_dict, finding_to_dict, no_riskier
+from sojourn.disclosure.risk import LEAST, Model, features, train
+from sojourn.disclosure.rules import joined
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import Answer, Delivery
 from sojourn.node.admission import Run
+from sojourn.node.evidence import support_from_dict, support_to_dict
 from sojourn.node.ledgers import Ledgers
+from sojourn.node.review_store import ReviewStore
 from sojourn.node.store import NodeStore
 from sojourn.wire.seal import release_info, seal
 
@@ -45,65 +69,93 @@ class Airlock:
     site: str
     key: PrivateKey
     ledgers: Ledgers
+    _learnt: dict[int, Model | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def reviews(self) -> ReviewStore:
+        """What waits here for a checker."""
+        return ReviewStore(self.store)
 
     def pass_out(self, place: Place, step: Step, partial: Partial, support: Support, now: float) -> None:
-        """Store the sealed answer for this ask; DisclosureRefused where the gate refuses, the reason noted inside.
+        """Store the sealed answer for this ask, or hold it for a checker; DisclosureRefused where the gate refuses,
+        the reason noted inside.
 
         The first release of an analysis is compared with the ledger and charges it, once for all its rounds, in the
         release's own transaction. Later rounds show what was charged and no more.
         """
         statistic = place.run.plan.analyses[place.analysis]
         output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
-        policy = for_dataset(self.policy, place.run.dataset)
+        policy = self.policy_of(place)
         finding, bounds = judge(output, policy), policy.differencing()
         charged = self.store.charged(place.run.request.study, place.analysis)
-        if finding.verdict is Verdict.REFUSE:
-            self._refused(place, finding, now)
-        elif charged:
-            finding = finding if bounds is None else kept(output, finding, charged)
-            self._decide(place, output, finding, now, None, 0)
-        elif bounds is None:
-            hidden = [hidden_cells(partial, cells, finding.cells) for cells in support.cells]
-            self._decide(
-                place, output, finding, now, charges(place.run.snapshot, place.analysis, support, hidden), None
-            )
-        else:
-            self.ledgers.release(
-                place.run,
-                place.analysis,
-                output,
-                finding,
-                bounds,
-                lambda judged, newest: self._decide(place, output, judged.finding, now, judged.charges, newest),
-            )
+        if finding.verdict is Verdict.REFUSE or bounds is None or charged:
+            more = (kept(output, finding, charged),) if bounds is not None and charged else ()
+            self._decide(place, output, more, now)
+            return
 
-    def _refused(self, place: Place, finding: Finding, now: float) -> Never:
-        self.refuse(place, finding.family, finding.note, now)
-        raise DisclosureRefused(finding.family)
+        def decide(judged: Judgement, newest: int) -> int:
+            return self._decide(place, output, (judged.finding,), now, judged.charges, newest)
+
+        self.ledgers.release(place.run, place.analysis, output, finding, bounds, decide)
+
+    def policy_of(self, place: Place) -> Policy:
+        """The rules for what leaves from the dataset of a run."""
+        return for_dataset(self.policy, place.run.dataset)
 
     def _decide(
         self,
         place: Place,
         output: Output,
+        more: tuple[Finding, ...],
+        now: float,
+        sets: Sequence[Charge] | None = None,
+        newest: int | None = None,
+    ) -> int:
+        """Release, hold or refuse; the ledger's newest entry then. more: what is known beyond the rules of one output.
+
+        sets, newest: see `leave`.
+        """
+        policy, header = self.policy_of(place), self._header(place)
+        finding = judge(output, policy, *more)
+        if (model := self.model()) is not None:
+            more = (*more, model.judge(joined([finding, *more]), self._features(place, output, finding)))
+            finding = judge(output, policy, *more)
+        refused, risk = finding.verdict is Verdict.REFUSE, strictness(finding.tier)
+        waits = not refused and risk > strictness(automatic_of(policy))
+        standing = self._standing(place, finding) if waits else None
+        if waits and standing is None and enough(finding.tier, self.seated(place.run)):
+            self._hold(place, hold(output, policy, header, *more), output, now)
+            return newest or 0
+        try:
+            cleared = release(output, policy, header, *more, standing=standing)
+        except DisclosureRefused as error:
+            self.refuse(place, error.family, finding.note, now)
+            raise
+        return self.leave(place, cleared, output, finding, now, sets=sets, newest=newest)
+
+    def leave(
+        self,
+        place: Place,
+        cleared: Release,
+        output: Output,
         finding: Finding,
         now: float,
-        sets: tuple[Charge, ...] | None,
-        newest: int | None,
+        also: Callable[[Connection], None] | None = None,
+        entries: Sequence[Entry] = (),
+        sets: Sequence[Charge] | None = None,
+        newest: int | None = None,
     ) -> int:
-        """Release or refuse. sets: what it adds to the ledger, None for a later round; the ledger's newest entry then.
+        """Sign, seal and store what leaves, with its charge, in one transaction; the ledger's newest entry then.
 
-        newest: the newest entry that the finding knows of; None: it does not matter.
+        SiteRefused where nothing may. The first release of an analysis charges the ledger, once for all its rounds.
+        also, entries: what is decided with it, and the log's words on that. sets: the charge, where it was judged
+        already; newest: the newest entry that this judgement knew of, LedgerGrew where there is a newer one.
         """
-        if finding.verdict is Verdict.REFUSE or (finding.family == FAMILY and finding.tier is Tier.HIGH):
-            self._refused(place, finding, now)  # without checkers what is high risk does not leave
-        statistic = place.run.plan.analyses[place.analysis]
-        policy = for_dataset(self.policy, place.run.dataset)
-        cleared = release(output, policy, self._header(place), [finding])
         document = Answer(cleared, self.key).to_dict()
         request = place.run.request
         info = release_info(study=request.study, analysis=place.analysis, round=place.ask, site=self.site)
         sealed = seal(request.seal_key, json.dumps(document, sort_keys=True).encode(), info)
-        row = self._decision(place, now) | {
+        row = self.decision(place, now) | {
             "sealed": sealed,
             "answer": json.dumps(document),
             "tier": str(cleared.tier),
@@ -115,17 +167,91 @@ class Airlock:
             "ask": place.ask,
             "release": cleared.digest(),
             "numbers": cleared.partial.numbers(),
-            "fields": list(statistic.variables()),
+            "fields": list(place.run.plan.analyses[place.analysis].variables()),
         }
-        entries = [self._entry("release.sealed", place, facts)]
-        if sets is not None:
-            entries.insert(0, self._entry("ledger.charged", place, {"analysis": place.analysis, "sets": len(sets)}))
-        return self.store.seal(row, entries, sets or (), place.run.dataset, newest if sets is not None else None)
+        written = [*entries, self._entry("release.sealed", place, facts)]
+        if self.store.charged(request.study, place.analysis):
+            sets = ()
+        else:
+            sets = self._charges(place, output, finding) if sets is None else sets
+            charge = self._entry("ledger.charged", place, {"analysis": place.analysis, "sets": len(sets)})
+            written.insert(len(entries), charge)
+        return self.store.seal(row, written, sets, place.run.dataset, newest, also)
+
+    def _charges(self, place: Place, output: Output, finding: Finding) -> tuple[Charge, ...]:
+        hidden = [hidden_cells(output.partial, cells, finding.cells) for cells in output.support.cells]
+        return charges(place.run.snapshot, place.analysis, output.support, hidden)
+
+    def seated(self, run: Run) -> dict[str, str]:
+        """Who may check outputs of this run, name → key: never its author."""
+        row = self.store.run(run.request.study)
+        author = "" if row is None else str(row["researcher"])
+        return bench(self.reviews.enrolled(), author, self.reviews.names_of(author))
+
+    def again(self, place: Place, output: Output, finding: Finding) -> Finding:
+        """What is known now of an output that was held a while ago: others may have been released since.
+
+        Ask, and let it leave, while the ledger is locked.
+        """
+        bounds = self.policy_of(place).differencing()
+        charged = self.store.charged(place.run.request.study, place.analysis)
+        if bounds is None:
+            return finding
+        if charged:
+            return kept(output, finding, charged)
+        return self.ledgers.judge(place.run, place.analysis, output, finding, bounds).finding
+
+    def neighbours(self, place: Place, output: Output) -> list[dict[str, Any]]:
+        """The nearest sets of persons in the ledger, for a checker inside the site; none where it does not compare."""
+        bounds = self.policy_of(place).differencing()
+        return [] if bounds is None else self.ledgers.neighbours(place.run, output, bounds)
+
+    def _hold(self, place: Place, held: Held, output: Output, now: float) -> None:
+        """Store what waits for a checker, with all that is needed to show it and to let it leave."""
+        finding = held.finding
+        family = finding.raised or finding.family
+        row = {
+            **{"id": review_id(place), "study": place.run.request.study, "analysis": place.analysis},
+            **{"ask": place.ask, "round": place.round, "sites": json.dumps(list(place.sites))},
+            **{"state": REVIEW.initial, "tier": finding.tier.value, "family": family},
+            **{"document": held.document, "digest": held.digest, "version": 0},
+            "finding": json.dumps(finding_to_dict(finding)),
+            "support": json.dumps(support_to_dict(output.support)),
+            "features": json.dumps(self._features(place, output, finding)),
+            **{"opened": now, "decided": None, "how": ""},
+        }
+        facts = {"analysis": place.analysis, "round": place.round, "ask": place.ask, "review": row["id"]}
+        facts |= {"sha256": held.digest, "family": family, "tier": finding.tier.value}
+        self.reviews.hold(row, self._entry("review.opened", place, facts))
+
+    def _standing(self, place: Place, finding: Finding) -> Decided | None:
+        """The approval of an earlier round, given for the run, that covers this one."""
+        seated = self.seated(place.run)
+        for row in self.reviews.approved(place.run.request.study, place.analysis):
+            found = decided(row, self.reviews.envelopes(row["id"]), seated)
+            if found.approves(for_run=True) and no_riskier(finding, found.finding):
+                return found
+        return None
+
+    def model(self) -> Model | None:
+        """What this site's checkers have taught so far; trained again with each decision."""
+        number = self.reviews.decided()
+        if number < 2 * LEAST:
+            return None
+        if number not in self._learnt:
+            self._learnt.clear()
+            self._learnt[number] = train(self.reviews.decisions())
+        return self._learnt[number]
+
+    def _features(self, place: Place, output: Output, finding: Finding) -> dict[str, float]:
+        row = self.store.run(place.run.request.study)
+        past = self.reviews.past("" if row is None else str(row["researcher"]))
+        return features(output, finding, past)
 
     def refuse(self, place: Place, reason: str, note: str, now: float) -> None:
         """Store that nothing leaves for this ask, and why; the note stays here."""
         facts = {"analysis": place.analysis, "round": place.round, "ask": place.ask, "reason": reason}
-        row = self._decision(place, now) | {"reason": reason, "note": note}
+        row = self.decision(place, now) | {"reason": reason, "note": note}
         self.store.seal(row, self._entry("release.refused", place, facts))
 
     def outgoing(self, study: str, analysis: str, ask: str) -> Delivery | None:
@@ -162,13 +288,44 @@ class Airlock:
             watermark=self.policy.watermark,
         )
 
-    def _decision(self, place: Place, now: float) -> dict[str, object]:
+    def decision(self, place: Place, now: float) -> dict[str, object]:
+        """The stored row of a decision on this ask, by which nothing leaves yet."""
         row = decision(place.run.request.study, place.analysis, place.ask, place.round, now)
         return row | {"sites": json.dumps(list(place.sites))}
 
     def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
         actor = f"node:{self.site}"
         return Entry(kind, actor, study=place.run.request.study, dataset=place.run.dataset, facts=facts)
+
+
+def review_id(place: Place) -> str:
+    """Names the review of what answers an ask: the same ask, the same review."""
+    words = f"{place.run.request.study}\n{place.analysis}\n{place.ask}"
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def held_of(row: RowMapping) -> Held:
+    """What is held, as it is stored."""
+    return Held(bytes(row["document"]), row["digest"], finding_from_dict(json.loads(row["finding"])))
+
+
+def output_of(place: Place, row: RowMapping) -> Output:
+    """A held output as the gate looked at it, but for the numbers that were hidden: they are nowhere."""
+    statistic, variables = place.run.plan.analyses[place.analysis], place.run.variables
+    partial = Partial.from_dict(json.loads(row["document"])["partial"])
+    shapes = {name: array.shape for name, array in partial.arrays.items()}
+    step = next(
+        step
+        for step in statistic.steps(variables)
+        if {name: tuple(shape) for name, shape in step.partial.items()} == shapes
+    )
+    support = support_from_dict(json.loads(row["support"]))
+    return Output(statistic.name, step, partial, support, variables, statistic.rules)
+
+
+def decided(row: RowMapping, envelopes: Sequence[Mapping[str, Any]], seated: Mapping[str, str]) -> Decided:
+    """A review's votes as the gate counts them."""
+    return Decided(row["digest"], tuple(envelopes), seated, finding_from_dict(json.loads(row["finding"])))
 
 
 def decision(study: str, analysis: str, ask: str, round_number: int, now: float) -> dict[str, object]:

@@ -121,6 +121,7 @@ def approve(
     project: ProjectName,
     key: KeyFile,
     dataset: Annotated[list[str] | None, typer.Option(help="A dataset that it covers; default: all present.")] = None,
+    name: Annotated[str, typer.Option(help="The researcher's name, who then checks no output of their own.")] = "",
     home: Home = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -128,7 +129,7 @@ def approve(
 
     Example: sojourn node approve heart --key ada.key.pub --dataset patients
     """
-    done = program.ask(home, "approve", project=project, key=PublicKey.load(key).hex, tables=dataset)
+    done = program.ask(home, "approve", project=project, key=PublicKey.load(key).hex, tables=dataset, name=name)
     lines = [f"Key {done['key']} is approved for {project} on: {', '.join(done['tables'])}."]
     answer(done, as_json, lines)
 
@@ -189,9 +190,12 @@ def show(home: Home = HERE, as_json: AsJson = False) -> None:
             print(f"Trouble: {found['trouble']}")
         if found["advice"]:
             print(found["advice"])
+        if found["reviews"]:
+            print(f"{found['reviews']} held outputs wait for a checker: see `sojourn airlock list`.")
         witnesses(found["log"])
         rows("Datasets", ("table", "snapshot", "rows", "persons"), found["datasets"])
-        rows("Approvals", ("project", "key", "tables", "approved", "revoked"), found["approvals"])
+        rows("Approvals", ("project", "key", "name", "tables", "approved", "revoked"), found["approvals"])
+        rows("Checkers", ("name", "key", "added", "removed"), found["checkers"])
         rows("Runs", ("study", "project", "plan", "key", "ended"), found["runs"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,9 +71,27 @@ class HubLink:
         """The hub as the owner of a log."""
         return Peer(self.federation, self.log_key)
 
-    def poll(self, known: list[str], running: list[str], wait: float, log: Shown | None = None) -> Work:
-        """Ask for work and show this node's log; the hub answers when there is work, or after `wait` seconds."""
-        message = Poll(protocol=PROTOCOL, software=__version__, known=known, running=running, wait=wait, log=log)
+    def poll(
+        self,
+        known: list[str],
+        running: list[str],
+        wait: float,
+        log: Shown | None = None,
+        reviews: Sequence[str] = (),
+    ) -> Work:
+        """Ask for work and show this node's log; the hub answers when there is work, or after `wait` seconds.
+
+        reviews: the asks whose answers wait for a checker here.
+        """
+        message = Poll(
+            protocol=PROTOCOL,
+            software=__version__,
+            known=known,
+            running=running,
+            wait=wait,
+            log=log,
+            reviews=list(reviews) or None,
+        )
         return Work.model_validate(self._call(f"/v1/sites/{self.site}/poll", message))
 
     def deliver(self, message: Delivery) -> tuple[Settled | None, Shown | None]:

@@ -12,12 +12,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pyroaring import BitMap
 
 from sojourn.disclosure.differencing import Bounds, Judgement, Surroundings, control
 from sojourn.disclosure.known import Known
+from sojourn.disclosure.ledger import charges
 from sojourn.disclosure.output import Finding, Output
+from sojourn.disclosure.pairs import nearest
 from sojourn.disclosure.span import Span
 from sojourn.errors import SojournError
 from sojourn.node.admission import Run
@@ -25,6 +28,7 @@ from sojourn.node.extract import changed_persons, everyone
 from sojourn.node.store import LedgerGrew, NodeStore
 
 _MOST_TURNS = 5
+_SHOWN = 10  # neighbours that a checker sees
 _KEPT = 8  # snapshots whose persons are remembered
 
 Seal = Callable[[Judgement, int], int]  # judgement, newest entry that it knew of → newest entry now
@@ -50,9 +54,8 @@ class Ledgers:
         """Judge an analysis's first release and let `seal` store what is decided, with its entries."""
         with self.lock(run.dataset):
             for _ in range(_MOST_TURNS):
-                known, newest = self.known(run.dataset, bounds)
-                around = self._around(run, known, bounds.threshold)
-                judgement = control(output, finding, known, (run.snapshot, analysis), bounds, around)
+                newest = self.known(run.dataset, bounds)[1]
+                judgement = self.judge(run, analysis, output, finding, bounds)
                 try:
                     after = seal(judgement, newest)
                 except LedgerGrew:
@@ -61,6 +64,17 @@ class Ledgers:
                     self._known[run.dataset] = (judgement.known, after)
                 return
         raise LedgerGrew
+
+    def judge(self, run: Run, analysis: str, output: Output, finding: Finding, bounds: Bounds) -> Judgement:
+        """What the ledger says now of an analysis's first release."""
+        known, _ = self.known(run.dataset, bounds)
+        around = self._around(run, known, bounds.threshold)
+        return control(output, finding, known, (run.snapshot, analysis), bounds, around)
+
+    def neighbours(self, run: Run, output: Output, bounds: Bounds) -> list[dict[str, Any]]:
+        """The known sets that differ least from those of an output, nearest first: for people inside the site alone."""
+        known, _ = self.known(run.dataset, bounds)
+        return nearest(known, charges(run.snapshot, "", output.support), _SHOWN)
 
     def known(self, dataset: str, bounds: Bounds) -> tuple[Known, int]:
         """All that is known of a dataset, and the newest entry of its ledger."""

@@ -11,7 +11,7 @@ from sojourn import __version__
 from sojourn.audit.entry import Entry
 from sojourn.audit.witness import Reason
 from sojourn.errors import AuditError
-from sojourn.messages import Publish, Shown
+from sojourn.messages import Publish, Shown, Work
 from sojourn.node.hub_link import ARRIVED, HubLink, Settled
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
@@ -134,7 +134,7 @@ class Polling:
             self._resend()
         self.runner.expire()
         shown, sent = self._show()
-        work = self.link.poll(self.runner.known(), self.store.live_runs(), LONGEST_POLL, shown)
+        work = self._poll(LONGEST_POLL, shown)
         self._heed(work.software)
         self._compare_clocks(self._clock() - work.time)
         held = self._hear(work.log, sent)
@@ -148,6 +148,23 @@ class Polling:
             self.runner.end(study, how)
         for task in work.tasks:
             self.runner.take(task)
+
+    def _poll(self, wait: float, shown: Shown) -> Work:
+        waiting = sorted(self.runner.airlock.reviews.waiting())
+        return self.link.poll(self.runner.known(), self.store.live_runs(), wait, shown, waiting)
+
+    def tell(self) -> None:
+        """Say at once what waits for a checker; where that fails, the next poll says it. Its answer brings nothing that
+        the next poll would not bring again.
+        """
+        if self._held or self._closing.is_set():
+            return
+        try:
+            shown, sent = self._show()
+            self._hear(self._poll(0.0, shown).log, sent)
+        except Exception as error:
+            if not self._closing.is_set():
+                self._journal("", f"hub: {error}")
 
     def _compare_clocks(self, ahead: float) -> None:
         self.latest = (self._clock(), -ahead)
@@ -194,7 +211,7 @@ class Polling:
 
     def _resend(self) -> None:
         for row in self.store.unacknowledged():
-            error = self._hand_over(row["study"], row["analysis"], row["ask"])
+            error = self.hand_over(row["study"], row["analysis"], row["ask"])
             if error is not None and not (isinstance(error, ServerRefused) and error.status < 500):
                 return  # the rest is not pressed upon a hub, or an own store, that can take nothing now
 
@@ -205,11 +222,11 @@ class Polling:
         few times by itself, as the next turn begins only when the hub has answered the poll in hand.
         """
         for _ in range(TRIES):
-            if self._hand_over(study, analysis, ask) is None or self._closing.wait(_pause(self._unsent)):
+            if self.hand_over(study, analysis, ask) is None or self._closing.wait(_pause(self._unsent)):
                 return
 
-    def _hand_over(self, study: str, analysis: str, ask: str) -> Exception | None:
-        """None where it is acknowledged; else why not."""
+    def hand_over(self, study: str, analysis: str, ask: str) -> Exception | None:
+        """Hand over what is stored for an ask, once. None where it is acknowledged; else why not."""
         try:
             self._deliver(study, analysis, ask)
         except Exception as error:  # a closed client too; what is stored is handed over again

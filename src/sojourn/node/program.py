@@ -20,6 +20,7 @@ from sojourn.node.config import SETTINGS, NodeHome
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.hub_link import HubLink
 from sojourn.node.opening import Openings
+from sojourn.node.review_view import listed, shown
 from sojourn.node.service import Node
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import metadata
@@ -204,6 +205,12 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "datasets": node.datasets,
         "released": node.released,
         "accept_log": node.accept_log,
+        "add_checker": node.desk.enrol,
+        "remove_checker": node.desk.dismiss,
+        "reviews": lambda everything=False: listed(node.desk, everything),
+        "review": lambda name: shown(node.desk, name),
+        "vote": node.desk.vote,
+        "close_review": node.desk.close,
         "recover": node.recover,
         "verify": verify,
         "checkpoint": node.store.checkpoint,

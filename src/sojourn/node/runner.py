@@ -65,12 +65,15 @@ class Runner:
         self._supports: dict[tuple[str, str], Support] = {}
         self._known: dict[str, str] = {}  # task → study
         self._ended: set[str] = set()
+        self.opened: Callable[[], None] = lambda: None  # hears that an answer waits for a checker
+        self.sweep: Callable[[], None] = lambda: None  # closes what waits of runs that are over
         self.trouble = ""  # why the last task could not even be refused, for the custodian
 
     def known(self) -> list[str]:
-        """Tasks in hand, which the hub need not send again."""
+        """Tasks in hand, which the hub need not send again; those whose answers wait for a checker too."""
+        waiting = self.airlock.reviews.waiting()
         with self._lock:
-            return sorted(self._known)
+            return sorted({*self._known, *waiting})
 
     def take(self, task: Task) -> None:
         """Queue a task on its study's thread; a task in hand is not taken twice.
@@ -102,6 +105,7 @@ class Runner:
         try:
             if self.store.run(study) is not None:
                 self.store.end(study, how, Entry("run.ended", self.actor, study=study, facts={"how": how}))
+            self.sweep()
         finally:  # also where the disk is full, and the end is told again at the next turn
             if computation is not None:
                 computation.finish()
@@ -110,6 +114,7 @@ class Runner:
         """End the runs whose requests have expired, also where the hub is gone and will never say so."""
         for study in self.admission.expired(self._clock()):
             self.end(study, "expired")
+        self.sweep()
 
     def close(self) -> None:
         """Stop everything in hand without ending the runs: they go on after a restart."""
@@ -139,7 +144,7 @@ class Runner:
     def _do(self, task: Task) -> None:
         key = task.key()
         try:
-            if self.store.release(task.study, task.analysis, key) is None:
+            if self.store.release(task.study, task.analysis, key) is None and not self._held(task, key):
                 if self.store.asked(task.study, task.analysis) >= MOST_DECISIONS:
                     raise SiteRefused("rounds")  # not even stored: a hub may not fill the disk
                 began = time.perf_counter()
@@ -153,9 +158,15 @@ class Runner:
             return
         self.trouble = ""
         try:
-            self._send(task.study, task.analysis, key)
+            if self._held(task, key):
+                self.opened()
+            else:
+                self._send(task.study, task.analysis, key)
         finally:
             self.forget(key)
+
+    def _held(self, task: Task, key: str) -> bool:
+        return self.airlock.reviews.held(task.study, task.analysis, key)
 
     def _answer(self, task: Task, key: str) -> None:
         """Leave a sealed answer or a reason in the store."""

@@ -33,6 +33,7 @@ from sojourn.node.metrics import BEGINS, ENDS, NodeMetrics
 from sojourn.node.opening import Openings
 from sojourn.node.polling import Polling
 from sojourn.node.recovery import Recovery
+from sojourn.node.reviewing import Desk
 from sojourn.node.runner import Lines, Runner
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import approvals, datasets, metadata, releases, runs
@@ -72,6 +73,9 @@ class Node:
         self.runner = Runner(
             store, admission, airlock, openings.open, self._send, Forward(clock), self.journal.write, lines
         )
+        self.desk = Desk(airlock, clock, self._hand_over)
+        self.runner.sweep = self.desk.sweep
+        self.runner.opened = self._tell_reviews
         self._closing = False
         self.ready = Readiness(store.prove, lambda: self._closing, {"hub": self.reaches_hub})
         self.metrics = NodeMetrics(self)
@@ -106,8 +110,11 @@ class Node:
             self._polling.publish()
         return {"table": dictionary.table, "snapshot": snapshot.id, "rows": snapshot.rows, "persons": snapshot.persons}
 
-    def approve(self, project: str, key: str, tables: list[str] | None = None) -> dict[str, Any]:
-        """Pin a researcher's key for a project and these datasets (all present ones where none is named)."""
+    def approve(self, project: str, key: str, tables: list[str] | None = None, name: str = "") -> dict[str, Any]:
+        """Pin a researcher's key for a project and these datasets (all present ones where none is named).
+
+        name: of the person, who then checks nothing of their own.
+        """
         pinned = PublicKey.from_hex(key)
         covered = sorted(tables) if tables else [row["name"] for row in self.store.rows(select(datasets.c.name))]
         row = {
@@ -116,6 +123,7 @@ class Node:
             "tables": json.dumps(covered),
             "approved": self.clock(),
             "revoked": None,
+            "name": " ".join(name.split())[:200],
         }
         facts = {"project": project, "key": pinned.id, "tables": covered}
         self.store.approve(row, Entry("researcher.approved", "custodian", facts=facts))
@@ -126,6 +134,7 @@ class Node:
         pinned = PublicKey.from_hex(key)
         facts = {"project": project, "key": pinned.id}
         self.store.revoke(project, pinned.hex, self.clock(), Entry("researcher.revoked", "custodian", facts=facts))
+        self.desk.sweep()
         return facts
 
     def accept_log(self, reason: str) -> dict[str, Any]:
@@ -192,6 +201,8 @@ class Node:
             "sandbox": self._openings.name,
             "rules": self.publication().rules,
             "datasets": self.datasets(),
+            "checkers": [_checker(row) for row in self.desk.airlock.reviews.checkers()],
+            "reviews": len(self.desk.airlock.reviews.waiting()),
             "approvals": [_approval(row) for row in self.store.rows(select(approvals))],
             "runs": [_run(row) for row in self.store.rows(select(runs).order_by(runs.c.admitted))],
             "log": self.witnessing.facts(),
@@ -285,15 +296,35 @@ class Node:
         if self._polling is not None:
             self._polling.send(study, analysis, ask)
 
+    def _hand_over(self, study: str, analysis: str, ask: str) -> None:
+        """Once, for a person who waits; after a failure the next turn hands over."""
+        if self._polling is not None:
+            self._polling.hand_over(study, analysis, ask)
+
+    def _tell_reviews(self) -> None:
+        if self._polling is not None:
+            self._polling.tell()
+
 
 def _approval(row: RowMapping) -> dict[str, Any]:
     """An approval as people read it; the key by its short name, which `sojourn whoami` shows too."""
     return {
         "project": row["project"],
         "key": PublicKey.from_hex(row["key"]).id,
+        "name": row["name"],
         "tables": json.loads(row["tables"]),
         "approved": _time(row["approved"]),
         "revoked": _time(row["revoked"]),
+    }
+
+
+def _checker(row: RowMapping) -> dict[str, Any]:
+    """A checker as people read it."""
+    return {
+        "name": row["name"],
+        "key": PublicKey.from_hex(row["key"]).id,
+        "added": _time(row["added"]),
+        "removed": _time(row["removed"]),
     }
 
 

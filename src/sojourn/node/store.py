@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from pyroaring import BitMap
-from sqlalchemy import Connection, Update, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, func, insert, select, union, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.ledger import Charge
 from sojourn.errors import ConfigurationError, EnvelopeRefused, SiteRefused
-from sojourn.node.tables import approvals, datasets, ledger, person_sets, refused, releases, runs
+from sojourn.node.tables import approvals, datasets, ledger, person_sets, refused, releases, reviews, runs
 from sojourn.storage.store import Store
 
 Document = Mapping[str, Any]
@@ -32,7 +32,12 @@ _APPROVAL = select(approvals.c.revoked).where(
 )
 _RELEASE = select(releases).where(*_OF_ASK)
 _ADD_RELEASE = insert(releases)
-_ASKED = select(releases.c.ask).where(*_OF_ANALYSIS)
+_ASKED = union(
+    select(releases.c.ask).where(*_OF_ANALYSIS),
+    select(reviews.c.ask).where(
+        reviews.c.study == bindparam("of_study"), reviews.c.analysis == bindparam("of_analysis")
+    ),
+)
 _SITES = select(releases.c.sites).where(*_OF_ANALYSIS, releases.c.reason == "", releases.c.sites != "[]")
 _ACKNOWLEDGE = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(False)).values(acknowledged=True)
 _ARRIVED = _ACKNOWLEDGE.values(reason="")
@@ -127,20 +132,24 @@ class NodeStore(Store):
         charges: Sequence[Charge] = (),
         dataset: str = "",
         after: int | None = None,
+        also: Callable[[Connection], None] | None = None,
     ) -> int:
         """Store what will be sent, once, with what it adds to the ledger of a dataset; the ledger's newest entry then.
 
         A withdrawn approval stops it here, in the same transaction. A refusal adds nothing to the ledger. after: the
-        newest entry that the judgement knew of; LedgerGrew, and nothing stored, where there is a newer one.
+        newest entry that the judgement knew of; LedgerGrew, and nothing stored, where there is a newer one. also: what
+        is decided with it, a review say, comes first.
         """
 
         def action(connection: Connection) -> int:
-            if row["sealed"] is not None and (reason := _objection(connection, row["study"])):
+            if row["sealed"] is not None and (reason := objection_in(connection, row["study"])):
                 raise SiteRefused(reason)
             if after is not None and _newest(connection, dataset) != after:
                 raise LedgerGrew
+            if also is not None:
+                also(connection)
             connection.execute(_ADD_RELEASE, dict(row))
-            _charge(connection, row | {"dataset": dataset}, charges)
+            _charge(connection, {**row, "dataset": dataset}, charges)
             return _newest(connection, dataset) if charges else 0
 
         return self.write(entry, action)
@@ -240,10 +249,10 @@ class NodeStore(Store):
 
     def objection(self, study: str) -> str:
         """Why nothing of a run may leave now, a word of `errors.REASONS`, or nothing."""
-        return self.read(lambda connection: _objection(connection, study))
+        return self.read(lambda connection: objection_in(connection, study))
 
     def asked(self, study: str, analysis: str) -> int:
-        """How many different asks of an analysis were decided."""
+        """How many different asks of an analysis were decided, or wait for a checker."""
         return len(self.rows(_ASKED, {"of_study": study, "of_analysis": analysis}))
 
     def sites_before(self, study: str, analysis: str) -> set[str] | None:
@@ -278,7 +287,8 @@ class NodeStore(Store):
         return self.read(query)
 
 
-def _objection(connection: Connection, study: str) -> str:
+def objection_in(connection: Connection, study: str) -> str:
+    """Why nothing of a run may leave now, inside a transaction: a word of `errors.REASONS`, or nothing."""
     run = connection.execute(_RUN, {"of_study": study}).mappings().first()
     if run is None:
         return "cancelled"

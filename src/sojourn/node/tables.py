@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 from sojourn.storage.log import log_tables
 from sojourn.storage.witness_tables import witness_tables
@@ -26,6 +26,7 @@ approvals = Table(
     Column("project", String(200), primary_key=True),
     Column("key", String(64), primary_key=True),
     Column("tables", Text, nullable=False),  # JSON: the datasets that it covers
+    Column("name", String(200), nullable=False, server_default=""),  # of the person, who checks nothing of their own
     Column("approved", Float, nullable=False),
     Column("revoked", Float),
 )
@@ -88,4 +89,50 @@ person_sets = Table(  # each set once, however often it was told of
     metadata,
     Column("digest", String(64), primary_key=True),
     Column("persons", LargeBinary, nullable=False),  # serialised bitmap
+)
+
+checkers = Table(
+    "checker",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("key", String(64), nullable=False),
+    Column("added", Float, nullable=False),
+    Column("removed", Float),
+)
+
+reviews = Table(
+    "review",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("study", String(32), nullable=False),
+    Column("analysis", String(40), nullable=False),
+    Column("ask", String(64), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("sites", Text, nullable=False),  # JSON, as in `release`
+    Column("state", String(20), nullable=False),
+    Column("tier", String(10), nullable=False),
+    Column("family", String(40), nullable=False),
+    Column("document", LargeBinary, nullable=False),  # the canonical bytes that would leave
+    Column("digest", String(64), nullable=False),  # their sha256
+    Column("version", Integer, nullable=False),  # how often they were edited
+    Column("finding", Text, nullable=False),  # JSON: verdict, note, cells hidden and to be looked at
+    Column("support", Text, nullable=False),  # JSON of the evidence, sets of persons too
+    Column("features", Text, nullable=False),  # JSON: what the site's model of risk learns from
+    Column("opened", Float, nullable=False),
+    Column("decided", Float),
+    Column("how", String(40), nullable=False),  # why it was closed, a word of `errors.REASONS`
+)
+Index("review_of_study", reviews.c.study, reviews.c.analysis)
+Index("review_by_state", reviews.c.state)
+
+votes = Table(
+    "vote",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("review", String(16), nullable=False, index=True),
+    Column("digest", String(64), nullable=False),  # of the bytes that it is about
+    Column("checker", String(200), nullable=False),  # name, as enrolled then
+    Column("key", String(64), nullable=False),
+    Column("envelope", Text, nullable=False),  # JSON: the vote under the checker's signature
+    Column("given", Float, nullable=False),
 )

@@ -17,7 +17,9 @@ from sojourn.report.record import AnalysisRecord, SiteOutcome, StudyRecord
 from sojourn.report.tables import Shown, Table, facts, number, plain_lines, present, size_in_bytes
 
 _STATES = {"contributed": "green", "not released": "yellow", "no answer": "dim", "asked": "cyan", "completed": "green"}
+_STATES |= {"in review": "magenta"}
 _SIGNS = {"contributed": "✓", "completed": "✓", "not released": "–", "no answer": "?", "asked": "…", "waiting": "…"}
+_SIGNS |= {"in review": "…"}
 _ALARM = "bold white on red"
 
 
@@ -169,6 +171,8 @@ class Progress:
 
 def _line(event: Mapping[str, Any], named: Sequence[Any]) -> Text:
     trip = f"round {event['round']}" if "round" in event else ""
+    if event.get("state") == "in review":
+        return _text(f"{event.get('analysis', '')}  {trip}  in review at {', '.join(map(str, named))}")
     parts = (", ".join(map(str, named)), event.get("analysis", ""), trip, event.get("state", ""))
     return _text("  ".join(str(part) for part in parts if part))
 

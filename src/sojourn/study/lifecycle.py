@@ -2,57 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
-from sojourn.analysis.suggestion import did_you_mean
-from sojourn.errors import StudyFailed
-
-
-@dataclass(frozen=True)
-class Lifecycle:
-    """States from `initial` to one of `terminal`.
-
-    transitions: state -> event -> next state. owners: event -> who may cause it.
-    """
-
-    name: str
-    initial: str
-    terminal: frozenset[str]
-    transitions: Mapping[str, Mapping[str, str]]
-    owners: Mapping[str, tuple[str, ...]]
-
-    @property
-    def states(self) -> tuple[str, ...]:
-        """Every state, the initial one first."""
-        following = (after for events in self.transitions.values() for after in events.values())
-        return tuple(dict.fromkeys([self.initial, *self.transitions, *following]))
-
-    def move(self, state: str, event: str, who: str | None = None) -> str:
-        """The state after an event; StudyFailed where it cannot happen then, or `who` may not cause it."""
-        allowed = self.transitions.get(state, {})
-        if state not in self.states or event not in allowed:
-            remedy = "It has ended: submit the plan again." if state in self.terminal else did_you_mean(event, allowed)
-            raise StudyFailed(f"`{event}` cannot happen to a {self.name} that is {state}.", remedy=remedy)
-        if who is not None and who not in self.owners[event]:
-            raise StudyFailed(f"A {who} may not `{event}` a {self.name}.", remedy=f"Ask the {self.owners[event][0]}.")
-        return allowed[event]
-
-    def diagram(self) -> str:
-        """A Mermaid state diagram, for the documentation."""
-
-        def word(state: str) -> str:
-            return state.replace(" ", "_")
-
-        lines = ["stateDiagram-v2", f"    [*] --> {word(self.initial)}"]
-        lines += [f'    state "{state}" as {word(state)}' for state in self.states if word(state) != state]
-        for state, events in self.transitions.items():
-            for event, after in events.items():
-                lines.append(f"    {word(state)} --> {word(after)} : {event} ({' or '.join(self.owners[event])})")
-        lines += [f"    {word(state)} --> [*]" for state in self.states if state in self.terminal]
-        return "\n".join(lines) + "\n"
-
+from sojourn.audit.lifecycle import Lifecycle
 
 STUDY = Lifecycle(
     name="study",
