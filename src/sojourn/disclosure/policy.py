@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import ClassVar, Protocol
 
-from sojourn.disclosure.cell_key import CellKey
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.disclosure.cell_key import CellKey, perturbation_table
 from sojourn.disclosure.differencing import Bounds
 from sojourn.disclosure.families.capacity import Capacity
 from sojourn.disclosure.families.class_disclosure import ClassDisclosure
