@@ -7,13 +7,11 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.engine import RowMapping
 
-from sojourn.analysis.variable import Variables, with_site
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import ReceivedRelease
 from sojourn.errors import REASONS, AuditError, SojournError, StudyFailed
@@ -22,9 +20,10 @@ from sojourn.hub.bell import Bell
 from sojourn.hub.combine import Releases, open_delivery
 from sojourn.hub.drive import Concluded, Ended, Recorded, Wanted, drive
 from sojourn.hub.held import IN_REVIEW
+from sojourn.hub.questions import Question, question_of, request_of
 from sojourn.hub.statements import CONTRIBUTED, GIVEN_UP, LIVE, SILENT, WITHHELD
 from sojourn.hub.store import HubStore, Repeated, Stale
-from sojourn.identity.envelope import Envelope, Request
+from sojourn.identity.envelope import Request
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import AskDocument, Delivery, PastStudy, PastTask, RoundDocument, Task
 from sojourn.operations import logs
@@ -370,28 +369,6 @@ class Studies:
     def receipt(self, study: str, kind: str, facts: Mapping[str, Any] | None = None) -> Document:
         """The receipt of the first entry of this kind with these facts about a study."""
         return self.store.receipt_of(study, kind, facts or {}).to_dict()
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a study asks, read from its stored envelope."""
-
-    request: Request
-    plan: Plan
-    variables: Variables
-
-
-@lru_cache(maxsize=512)
-def question_of(document: str) -> Question:
-    """The question inside a stored envelope."""
-    request = Request.read(Envelope.from_dict(json.loads(document)))
-    plan = Plan.from_dict(request.plan)
-    return Question(request, plan, with_site(plan.variables, tuple(request.roster)))
-
-
-def request_of(document: str) -> Request:
-    """The request inside a stored envelope."""
-    return question_of(document).request
 
 
 def error_document(error: SojournError) -> Document:

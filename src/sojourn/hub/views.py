@@ -8,8 +8,8 @@ from sqlalchemy.engine import RowMapping
 
 from sojourn.errors import IdentityError
 from sojourn.hub.held import IN_REVIEW
+from sojourn.hub.questions import request_of
 from sojourn.hub.service import Hub
-from sojourn.hub.studies import request_of
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import AnalysisView, Outcome, ResultsView, StudyView
 from sojourn.study.lifecycle import SITE

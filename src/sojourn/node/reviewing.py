@@ -206,11 +206,17 @@ class Desk:
         if known.verdict is Verdict.REFUSE:
             self._end(row, "close", f"node:{self.airlock.site}", known.family)
             return True
-        if strictness(known.tier) <= strictness(Tier(row["tier"])):
+        waiting = held_of(row)
+        hides = any((mask & ~waiting.finding.cells.get(name, False)).any() for name, mask in known.cells.items())
+        if strictness(known.tier) <= strictness(Tier(row["tier"])) and not hides:
             return False
-        held = hide_more(held_of(row), {}, known.tier)
-        facts = self._facts(row) | {"tier": known.tier.value, "family": known.raised, "now": held.digest}
-        values = self._bytes(row, held, "raise") | {"family": known.raised}
+        held = hide_more(waiting, known.cells, known.tier)
+        facts = self._facts(row) | {
+            "tier": known.tier.value,
+            "family": known.raised or known.family,
+            "now": held.digest,
+        }
+        values = self._bytes(row, held, "raise") | {"family": known.raised or known.family}
         entry = self._entry("review.raised", place, f"node:{self.airlock.site}", facts)
         self.airlock.reviews.change(row["id"], row["digest"], values, entry)
         return True
