@@ -42,7 +42,7 @@ class Bounds:
     threshold: int
     span: int = 50_000_000
     trackers: int = 4_000_000
-    share: float = 0.25
+    share: float = 0.2
     beyond: str = HOLD
     hit: str = HOLD
 
