@@ -1,4 +1,4 @@
-"""The table of comparable kinds on the page on differencing: `PYTHONPATH=src python tests/docs/comparable.py` writes it."""
+"""The table of comparable kinds, on the page on differencing: `PYTHONPATH=src python tests/docs/comparable.py`."""
 
 from __future__ import annotations
 

@@ -137,7 +137,9 @@ def _pairs(known: Known, later: Known, fresh: list[int], threshold: int) -> Iter
 
 def _public(later: Known, fresh: list[int], threshold: int, everybody: BitMap | None) -> Iterator[Hit]:
     """All but a few: the number of all is no secret."""
-    for place in fresh if everybody is not None else ():
+    if everybody is None:
+        return
+    for place in fresh:
         persons = later.sets.persons[place]
         if 0 < len(everybody) - len(persons) < threshold and persons.issubset(everybody):
             yield Hit("a set is everybody but few persons", (place,))

@@ -40,7 +40,7 @@ def _close(sketches: NDArray[np.int32], place: int, candidates: NDArray[np.intp]
     apart = sketches[candidates] - sketches[place]
     more = np.maximum(apart, 0).sum(axis=1)
     fewer = more - apart.sum(axis=1)
-    return candidates[(more < threshold) & (fewer < threshold)]
+    return np.asarray(candidates[(more < threshold) & (fewer < threshold)])
 
 
 def _near(sets: Sets, one: int, other: int, threshold: int) -> bool:

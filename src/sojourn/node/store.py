@@ -140,7 +140,7 @@ class NodeStore(Store):
             if after is not None and _newest(connection, dataset) != after:
                 raise LedgerGrew
             connection.execute(_ADD_RELEASE, dict(row))
-            _charge(connection, row | {"dataset": dataset}, charges)
+            _charge(connection, {**row, "dataset": dataset}, charges)
             return _newest(connection, dataset) if charges else 0
 
         return self.write(entry, action)
