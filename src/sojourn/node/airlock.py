@@ -8,7 +8,7 @@ from typing import Never
 
 from sojourn import __version__
 from sojourn.analysis.partial import Partial
-from sojourn.analysis.statistic import Step
+from sojourn.analysis.statistic import Step, most_numbers
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.differencing import FAMILY, kept
@@ -116,7 +116,9 @@ class Airlock:
         }
         entries = [self._entry("release.sealed", place, facts)]
         if sets is not None:
-            entries.insert(0, self._entry("ledger.charged", place, {"analysis": place.analysis, "sets": len(sets)}))
+            most = most_numbers(statistic, place.run.variables)
+            told = {"analysis": place.analysis, "sets": len(sets), "most_numbers": most}
+            entries.insert(0, self._entry("ledger.charged", place, told))
         return self.store.seal(row, entries, sets or (), place.run.dataset, newest if sets is not None else None)
 
     def refuse(self, place: Place, reason: str, note: str, now: float) -> None:
