@@ -1,6 +1,8 @@
-"""A ledger of version 0.1 comes through the migration, and back, with every set."""
+"""A ledger of version 0.1 comes through the migration, and back, with every set whose number was released."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from pyroaring import BitMap
@@ -11,7 +13,15 @@ from sojourn.node.program import MIGRATIONS
 from sojourn.storage.engine import open_engine
 from sojourn.storage.migrate import downgrade, upgrade
 
-SETS = {"population": BitMap(range(100)), "level a": BitMap(range(40)), "again": BitMap(range(100))}
+SETS = {"population": BitMap(range(100)), "level a": BitMap(range(40)), "count[1]": BitMap(range(100))}
+HIDDEN = {"count[0]": BitMap(range(4))}
+PARTIAL = {"arrays": {"count": {"dtype": "<i8", "shape": [2], "data": ""}}, "suppressed": {"count": [0]}}
+RELEASE = {
+    "study": "1" * 32,
+    "ask": "5" * 64,
+    "answer": json.dumps({"release": {"partial": PARTIAL}}),
+    "acknowledged": True,
+}
 RUN = {
     "study": "1" * 32,
     "nonce": "2" * 32,
@@ -38,7 +48,14 @@ def test_the_sets_stay(engine):
     with engine.begin() as connection:
         names = ", ".join(RUN)
         connection.execute(text(f"INSERT INTO run ({names}) VALUES ({', '.join(f':{name}' for name in RUN)})"), RUN)
-        for label, persons in SETS.items():
+        connection.execute(
+            text(
+                "INSERT INTO release (study, analysis, ask, round, sites, reason, answer, tier, note, made, acknowledged)"
+                " VALUES (:study, 'm', :ask, 1, '[]', '', :answer, 'low', '', 1.0, :acknowledged)"
+            ),
+            RELEASE,
+        )
+        for label, persons in (SETS | HIDDEN).items():
             row = {"study": RUN["study"], "snapshot": RUN["snapshot"], "label": label, "persons": persons.serialize()}
             connection.execute(
                 text(
