@@ -50,7 +50,8 @@ def test_the_sets_stay(engine):
         connection.execute(text(f"INSERT INTO run ({names}) VALUES ({', '.join(f':{name}' for name in RUN)})"), RUN)
         connection.execute(
             text(
-                "INSERT INTO release (study, analysis, ask, round, sites, reason, answer, tier, note, made, acknowledged)"
+                "INSERT INTO release"
+                " (study, analysis, ask, round, sites, reason, answer, tier, note, made, acknowledged)"
                 " VALUES (:study, 'm', :ask, 1, '[]', '', :answer, 'low', '', 1.0, :acknowledged)"
             ),
             RELEASE,

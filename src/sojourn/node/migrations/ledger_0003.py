@@ -20,7 +20,7 @@ _COMMON = ("study", "analysis", "snapshot", "measure", "label")
 
 
 def upgrade() -> None:
-    """Entries get their dataset from their run; their sets go into a table of their own. Hidden cells are no entries."""
+    """Entries get their dataset from their run, their sets a table of their own; hidden cells are no entries."""
     op.create_table(
         "person_set",
         sa.Column("digest", sa.String(length=64), nullable=False),
