@@ -24,6 +24,7 @@ ORDER = (
     "parameters_to_observations",
     "events",
     "design_support",
+    "differencing",
     "joining",
     "output_schema",
 )
