@@ -349,7 +349,7 @@ def _isolated(released: list[np.ndarray], targets: np.ndarray) -> list[int]:
 def test_reconstruction_from_random_subsets(figures) -> None:
     """A07: exact counts of random subsets of 128 persons, and the best fit for each one's bit.
 
-    Exact counts are stopped when a quarter as many independent ones as persons are known; what is left is near chance.
+    Exact counts are stopped when a fifth as many independent ones as persons are known.
     """
     people, times, naked, guarded, released = 128, 8, 0.0, 0.0, 0
     random = np.random.default_rng(8)
@@ -368,7 +368,7 @@ def test_reconstruction_from_random_subsets(figures) -> None:
         without=f"{naked:.0%} of the bits",
         with_defence=f"{guarded:.0%}, from {released} counts",
         mark="at most 70 %",
-        benign="a first quarter of the counts: released",
+        benign="the first 25 counts: released",
     )
 
 

@@ -25,6 +25,7 @@ ORDER = (
     "parameters_to_observations",
     "events",
     "design_support",
+<<<<<<< HEAD
     "correlation",
     "positions",
     "survival_steps",
@@ -34,6 +35,9 @@ ORDER = (
     "cell_key",
     "text",
     "capacity",
+=======
+    "differencing",
+>>>>>>> ledger
     "joining",
     "output_schema",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -119,6 +120,12 @@ class Statistic(Protocol):
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """The hub's part: asks, receives what was gathered, returns the estimate. Pure: anyone can replay it."""
+
+
+def most_numbers(statistic: Statistic, variables: Variables) -> int:
+    """The most numbers that a site can give for an analysis: the largest step's, in every round that it may take."""
+    steps = statistic.steps(variables)
+    return statistic.rounds() * max(sum(math.prod(shape) for shape in step.partial.values()) for step in steps)
 
 
 def fits(ask: Ask, step: Step) -> bool:

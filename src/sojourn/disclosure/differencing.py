@@ -43,7 +43,7 @@ class Bounds:
     threshold: int
     span: int = 50_000_000
     trackers: int = 4_000_000
-    share: float = 0.25
+    share: float = 0.2
     beyond: str = HOLD
     hit: str = HOLD
 
@@ -149,11 +149,10 @@ def _public(later: Known, fresh: list[int], threshold: int, everybody: BitMap | 
 def _changes(known: Known, later: Known, snapshot: str, threshold: int, around: Surroundings) -> Iterator[Hit]:
     """The same persons in another snapshot: the difference tells of those whose values changed in between."""
     for place in range(len(known.sets)):
-        if later.snapshots[place] == known.snapshots[place] or snapshot in known.snapshots[place]:
+        before = known.snapshots[place], known.measures[place]
+        if (later.snapshots[place], later.measures[place]) == before or later.measures[place] == {NUMBER}:
             continue
-        if later.measures[place] == {NUMBER}:
-            continue
-        for earlier in known.snapshots[place]:
+        for earlier in later.snapshots[place] - {snapshot}:
             changed = around.changed.get(earlier)
             if changed is None or 0 < len(changed & later.sets.persons[place]) < threshold:
                 yield Hit("values of few persons changed since the same set was told of", (place,))

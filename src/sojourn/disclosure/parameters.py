@@ -55,7 +55,7 @@ class Parameters:
     ledger_hit: str = "hold"
     ledger_beyond: str = "hold"
     ledger_bound: int = 50_000_000
-    ledger_share: float = 0.25
+    ledger_share: float = 0.2
 
     def __post_init__(self) -> None:
         for name, (holds, words) in _RANGES.items():

@@ -150,15 +150,15 @@ class Span:
     def _added(self, batch: NDArray[np.int64]) -> Span:
         """With further rows over the same atoms."""
         batch = (batch - times(batch[:, self.pivots], self.rows, self.prime)) % self.prime
-        batch, pivots = eliminate(batch, self.sizes, self.prime)
+        fresh, pivots = eliminate(batch, self.sizes, self.prime)
         if not len(pivots):
             return self
         rows = self.rows
         if len(rows) and (touched := np.flatnonzero(rows[:, pivots].any(axis=1))).size:
             rows = rows.copy()
             part = rows[touched]
-            rows[touched] = (part - times(part[:, pivots].astype(np.int64), batch, self.prime)) % self.prime
-        return replace(self, rows=np.concatenate([rows, batch]), pivots=np.concatenate([self.pivots, pivots]))
+            rows[touched] = (part - times(part[:, pivots].astype(np.int64), fresh, self.prime)) % self.prime
+        return replace(self, rows=np.concatenate([rows, fresh]), pivots=np.concatenate([self.pivots, pivots]))
 
     def _repivoted(self) -> Span:
         """Atoms may have become small: rows with such a pivot that tell about large atoms too get another one."""
@@ -229,6 +229,7 @@ def _combinations(
     if len(rows) < 2:
         return
     sums = _buckets(rows, prime)
+    candidates: list[tuple[tuple[int, ...], tuple[int, ...]]]
     candidates = [((a, b), (1, sign)) for a, b, sign in _pairs(held, weights, sums, sizes, threshold, prime)]
     if len(rows) <= FEW_ROWS:
         candidates += _triples(sums, threshold, prime)

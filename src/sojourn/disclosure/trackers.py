@@ -76,4 +76,4 @@ def _distinct(triples: Triples) -> Triples:
     """Of three different sets, A before B."""
     a, b, c = triples.T
     triples = np.stack([np.minimum(a, b), np.maximum(a, b), c], axis=1)
-    return triples[(a != b) & (a != c) & (b != c)]
+    return np.asarray(triples[(a != b) & (a != c) & (b != c)])

@@ -17,7 +17,7 @@ from sqlalchemy.engine import RowMapping
 
 from sojourn import __version__
 from sojourn.analysis.partial import Partial
-from sojourn.analysis.statistic import Step
+from sojourn.analysis.statistic import Step, most_numbers
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.differencing import Judgement, kept
@@ -169,6 +169,7 @@ class Airlock:
             "numbers": cleared.partial.numbers(),
             "fields": list(place.run.plan.analyses[place.analysis].variables()),
         }
+<<<<<<< HEAD
         written = [*entries, self._entry("release.sealed", place, facts)]
         if self.store.charged(request.study, place.analysis):
             sets = ()
@@ -247,6 +248,14 @@ class Airlock:
         row = self.store.run(place.run.request.study)
         past = self.reviews.past("" if row is None else str(row["researcher"]))
         return features(output, finding, past)
+=======
+        entries = [self._entry("release.sealed", place, facts)]
+        if sets is not None:
+            most = most_numbers(statistic, place.run.variables)
+            told = {"analysis": place.analysis, "sets": len(sets), "most_numbers": most}
+            entries.insert(0, self._entry("ledger.charged", place, told))
+        return self.store.seal(row, entries, sets or (), place.run.dataset, newest if sets is not None else None)
+>>>>>>> ledger
 
     def refuse(self, place: Place, reason: str, note: str, now: float) -> None:
         """Store that nothing leaves for this ask, and why; the note stays here."""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+from typing import Any
+
+import numpy as np
 import sqlalchemy as sa
 from alembic import op
 from pyroaring import BitMap
@@ -15,7 +20,7 @@ _COMMON = ("study", "analysis", "snapshot", "measure", "label")
 
 
 def upgrade() -> None:
-    """Entries get their dataset from their run; their sets go into a table of their own."""
+    """Entries get their dataset from their run, their sets a table of their own; hidden cells are no entries."""
     op.create_table(
         "person_set",
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -31,13 +36,36 @@ def upgrade() -> None:
     _replace(sa.Column("dataset", sa.String(80), nullable=False), sa.Column("digest", sa.String(64), nullable=False))
     op.create_index(op.f("ix_ledger_dataset"), "ledger", ["dataset"], unique=False)
     kept: set[str] = set()
+    first = _first_answers(connection)
     for row in before:
+        if not _shown(row["label"], first.get((row["study"], row["analysis"]))):
+            continue
         mark = digest(BitMap.deserialize(row["persons"]))
         if mark not in kept:
             kept.add(mark)
             insert = sa.text("INSERT INTO person_set (digest, persons) VALUES (:digest, :persons)")
             connection.execute(insert, {"digest": mark, "persons": row["persons"]})
         connection.execute(_insert("dataset", "digest"), {**row, "digest": mark})
+
+
+def _first_answers(connection: sa.Connection) -> dict[tuple[str, str], dict[str, Any]]:
+    """What each analysis showed first."""
+    query = sa.text("SELECT study, analysis, answer FROM release WHERE answer IS NOT NULL ORDER BY round DESC")
+    answers = connection.execute(query).all()
+    return {(study, analysis): json.loads(answer)["release"]["partial"] for study, analysis, answer in answers}
+
+
+def _shown(label: str, partial: dict[str, Any] | None) -> bool:
+    """Whether an entry's number was released: hidden cells were entries too, and would make later answers blameless."""
+    cell = re.fullmatch(r"(.*)\[([\d,]+)\]", label)
+    if partial is None or cell is None or label.startswith("level "):
+        return True
+    index = tuple(map(int, cell[2].split(",")))
+    shapes = {name: tuple(partial["arrays"][name]["shape"]) for name in cell[1].split("+") if name in partial["arrays"]}
+    return not shapes or any(
+        len(shape) != len(index) or int(np.ravel_multi_index(index, shape)) not in partial["suppressed"].get(name, [])
+        for name, shape in shapes.items()
+    )
 
 
 def downgrade() -> None:
