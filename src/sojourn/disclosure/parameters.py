@@ -51,7 +51,7 @@ class Parameters:
     numbers: int = 1_000_000
 
     def __post_init__(self) -> None:
-        for name, (holds, words) in _RANGES.items():
+        for name, (holds, words) in RANGES.items():
             if not holds(getattr(self, name)):
                 raise ConfigurationError(f"The disclosure setting `{name}` is out of range.", remedy=f"Give {words}.")
 
@@ -112,7 +112,7 @@ def _number(low: float, high: float) -> Callable[[Any], bool]:
     return lambda value: type(value) in (int, float) and math.isfinite(value) and low < value <= high
 
 
-_RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     # of two persons each knows the other's value, so a group has at least three
     "threshold": (_whole(3, 1_000_000), "a whole number from 3"),
     "zero_shown": (lambda value: type(value) is bool, "true or false"),
