@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from sojourn.analysis.support import Cells
 from sojourn.disclosure.cell_key import KEYS, LAST, CellKey, perturbation_table, perturbed
 from sojourn.disclosure.families.rounding import Rounded
 from sojourn.disclosure.gate import Header, judge, release
@@ -90,6 +91,19 @@ def test_rounding_leaves_sums_and_decides_nothing_about_small_cells(outputs):
     )
     assert (plain.partial.hidden("count") == round_.partial.hidden("count")).all()
     assert (plain.partial["sum"] == round_.partial["sum"]).all()
+
+
+def test_a_total_is_the_sum_of_the_rounded_cells(outputs):
+    """A total that was rounded for itself would tell in which direction its cells were."""
+    for how in (BASE_5, MIDPOINT_6):
+        output = outputs.table([13, 13, 16], twice=[1.0, 2.0, 3.0])
+        (cells,) = output.support.cells
+        everyone = Cells(("all_n",), (1,), (output.support.population,))
+        support = replace(output.support, cells=(cells, everyone))
+        both = outputs.output({**output.partial.arrays, "all_n": np.array([42])}, support, output.rules)
+        partial = release(both, StandardPolicy(Parameters(rounding=how)), outputs.HEADER).partial
+        assert partial["all_n"].tolist() == [partial["count"].sum()]
+        assert partial["all_n"].tolist() != rounded(np.array([42]), how).tolist()
 
 
 def test_a_treated_release_says_so_and_an_old_header_is_read(outputs):

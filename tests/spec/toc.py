@@ -9,8 +9,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
+
+from sojourn.disclosure.parameters import RANGES, STRICTER, Parameters
 
 SPEC = Path(__file__).parent / "disclosure"
 PAGES = Path(__file__).parents[2] / "docs" / "reference" / "disclosure"
@@ -45,9 +48,51 @@ HEAD = """# Disclosure rules
 
 What must hold before a number leaves a site. Each page has the rule in plain words and a table of examples; the
 examples are the product's own tests, so they are what the gate does. The figures are the defaults, with a threshold
-T of 10 persons; a site may set others. ■ is a cell that is not shown.
+T of 10 persons; a site may [set others](settings.md). ■ is a cell that is not shown.
 
 """
+
+
+SETTINGS = """# Settings of the rules
+
+What `rules` and `dataset_rules` of a node's `node.yaml` may hold. Where a jurisdiction, a site and a dataset all give a
+value, the stricter one holds. p and the seed of cell keys are confidential: nothing that leaves the site shows them.
+
+| setting | is | default | stricter is | meaning |
+|---|---|---|---|---|
+"""
+MEANING = {
+    "threshold": "T, the smallest number of persons that may be shown",
+    "zero_shown": "whether an empty cell may be seen to be empty",
+    "dimensions": "the most dimensions of a table that leaves by itself",
+    "sensitive_percent": "the largest share of a group in a level that is declared sensitive",
+    "dominance_n": "of how many of the largest persons the share of a sum is limited",
+    "dominance_k": "their largest share, in percent",
+    "p_percent": "how closely the second largest may estimate the largest, in percent; confidential",
+    "residual": "least residual degrees of freedom",
+    "observations": "most parameters for each person of a model",
+    "leverage": "largest leverage of a person",
+    "automatic": "the highest risk that leaves without a checker",
+    "suppressed": "the risk of an output of which something is hidden",
+    "rounding": "of counts",
+    "cell_key": "the seed of the noise on counts, 0 for none; confidential",
+    "zip3": "the smallest population of three digits of a US postcode",
+    "custom_area": "the smallest population of an area of a site's own making",
+    "numbers": "the most numbers of one analysis that declares no cap of its own",
+}
+
+
+def settings() -> str:
+    """The page of the rules' settings, from `Parameters`."""
+    rows = []
+    for name, default in asdict(Parameters()).items():
+        harder = {"zero_shown": "false", "automatic": "low", "suppressed": "medium", "rounding": "the later"}
+        low, high = (0.1, 0.9) if isinstance(default, float) else (1, 2)
+        word = harder.get(name) or ("the larger" if STRICTER[name](high) > STRICTER[name](low) else "the smaller")
+        shown = {True: "true", False: "false"}.get(default, default) if isinstance(default, bool) else default
+        shown = f"{shown:.3g}" if isinstance(shown, float) else shown
+        rows.append(f"| `{name}` | {RANGES[name][1]} | `{shown}` | {word} | {MEANING[name]} |\n")
+    return SETTINGS + "".join(rows)
 
 
 def load(name: str) -> ModuleType:
@@ -80,7 +125,11 @@ def pages() -> dict[str, str]:
     modules = {name: load(name) for name in ORDER}
     titles = {name: module.__doc__.strip().partition("\n")[0] for name, module in modules.items()}
     index = HEAD + "".join(f"- [{title}]({name}.md)\n" for name, title in titles.items())
-    return {"index.md": index, **{f"{name}.md": page(module) for name, module in modules.items()}}
+    return {
+        "index.md": index,
+        "settings.md": settings(),
+        **{f"{name}.md": page(module) for name, module in modules.items()},
+    }
 
 
 if __name__ == "__main__":

@@ -61,9 +61,10 @@ def perturbation_table(seed: int, most: int = 5, variance: float = 2.0, keys: in
     """A table, (751, keys): each row's noise has mean exactly zero, at most `most`, and at most this variance."""
     draw = np.random.default_rng(seed)
     noise = np.zeros((LAST + 1, keys), dtype=np.int64)
+    ranges = [np.arange(-n, most + 1) for n in range(most + 1)]  # no more than n may be taken from n
+    rows = [np.repeat(values, _shares(values, variance, keys)) for values in ranges[1:]]
     for n in range(1, LAST + 1):
-        values = np.arange(-min(n, most), most + 1)
-        noise[n] = draw.permutation(np.repeat(values, _shares(values, variance, keys)))
+        noise[n] = draw.permutation(rows[min(n, most) - 1])
     return noise
 
 

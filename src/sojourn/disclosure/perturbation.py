@@ -42,8 +42,19 @@ class Rounding:
         return f"counts rounded: {self.how}"
 
     def apply(self, output: Output) -> Output:
-        """Round the counts of cells; sums and models stay as they are."""
-        return changed(output, counted(output), lambda array: rounded(array, self.how))
+        """Round the counts of cells; sums and models stay as they are.
+
+        A number that is the total of a table beside it becomes the sum of the rounded cells.
+        """
+        names = counted(output)
+        near = {name: rounded(output.partial[name], self.how) for name in names}
+        for name in names:
+            if output.partial[name].size == 1:
+                for other in names:
+                    if other != name and int(output.partial[other].sum()) == int(output.partial[name].sum()):
+                        near[name] = np.full_like(near[name], near[other].sum())
+                        break
+        return replace(output, partial=Partial({**output.partial.arrays, **near}, output.partial.suppressed))
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,9 @@ class Capacity:
         now = distinct(output.partial)
         if said.spent < 0 or said.digits < 1:
             raise ValueError("the evidence of the capacity contradicts itself")
-        if said.spent + now > self._most(output):
-            return refuse(self.family, f"{said.spent + now} numbers, {bits(said.spent + now, said.digits)} bits")
-        return suppress("", {})
+        numbers = said.spent + now
+        note = f"capacity: {numbers} numbers, at most {bits(numbers, said.digits)} bits"
+        return refuse(self.family, note) if numbers > self._most(output) else suppress("", {}, note=note)
 
     def _most(self, output: Output) -> int:
         design, declared = output.support.design, output.support.capacity.most
