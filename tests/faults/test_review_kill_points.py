@@ -47,7 +47,7 @@ def submitted(mortals: Mortals, tier: str) -> Run:
     mortals.orders["Cam"] |= {"tier": str(mortals.home / "tier")}
     mortals.armed(Cam=around("review.opened"), hub=around("round.held"))
     before = len(mortals.deaths)
-    run = mortals.submit(mortals.insist(mortals.project), counting())
+    run = mortals.submit(mortals.insist(mortals.project), counting(min_sites=2))
     mortals.tended("four deaths", lambda: len(mortals.deaths) == before + 4)
     known = "SELECT count(*) FROM task WHERE study = ? AND site = 'Cam' AND review IS NOT NULL"
     mortals.tended("the hub's knowledge", lambda: mortals.hub_rows(known, run.study) == [(1,)])

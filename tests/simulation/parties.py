@@ -424,15 +424,22 @@ class NodeProcess(Process):
         locks: dict[str, Waiting] = {}
         runner.airlock.ledgers.lock = lambda dataset: locks.setdefault(dataset, Waiting(self.world))
         object.__setattr__(self.node.desk, "_deciding", Waiting(self.world))
+        runner.opened = self._opened
         self.strand(self._check)
         polling._run()
 
+    def _opened(self) -> None:
+        self.strand(self._check)
+        self.node._tell_reviews()
+
     def _check(self) -> None:
-        """A checker who looks now and then at what waits, and mostly lets it leave."""
-        while True:
+        """A checker looks at what waits until nothing does, and mostly lets it leave."""
+        waits = True
+        while waits:
             self.world.sleep(self.world.random.uniform(0.2, 8.0))
             try:
-                for row in listed(self.node.desk, False):
+                waits = bool(found := listed(self.node.desk, False))
+                for row in found:
                     verdict = APPROVE if self.world.chance(0.8) else REJECT
                     vote = Vote(row["review"], row["sha256"], verdict, "seen", (), False, (), 1)
                     self.world.tell("vote", self.name, verdict, row["review"])

@@ -150,8 +150,9 @@ class Polling:
             self.runner.take(task)
 
     def _poll(self, wait: float, shown: Shown) -> Work:
+        in_hand = self.runner.known()  # first: a task is let go of when its answer waits, and not before
         waiting = sorted(self.runner.airlock.reviews.waiting())
-        return self.link.poll(self.runner.known(), self.store.live_runs(), wait, shown, waiting)
+        return self.link.poll(sorted({*in_hand, *waiting}), self.store.live_runs(), wait, shown, waiting)
 
     def tell(self) -> None:
         """Say at once what waits for a checker; where that fails, the next poll says it. Its answer brings nothing that

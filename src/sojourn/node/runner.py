@@ -70,10 +70,9 @@ class Runner:
         self.trouble = ""  # why the last task could not even be refused, for the custodian
 
     def known(self) -> list[str]:
-        """Tasks in hand, which the hub need not send again; those whose answers wait for a checker too."""
-        waiting = self.airlock.reviews.waiting()
+        """Tasks in hand, which the hub need not send again."""
         with self._lock:
-            return sorted({*self._known, *waiting})
+            return sorted(self._known)
 
     def take(self, task: Task) -> None:
         """Queue a task on its study's thread; a task in hand is not taken twice.
