@@ -37,11 +37,7 @@ docs: .venv/.develop  ## the manual, as pages under build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
 
 bench: .venv/.develop system  ## speed, as ratios and medians of one run: benchmarks/results
-<<<<<<< HEAD
-	@for topic in rounds logistic sites audit memory suppression; do $(BIN)/python benchmarks/$$topic.py || exit 1; done
-=======
-	@for topic in rounds logistic sites audit memory differencing; do $(BIN)/python benchmarks/$$topic.py || exit 1; done
->>>>>>> ledger
+	@for topic in rounds logistic sites audit memory suppression differencing; do $(BIN)/python benchmarks/$$topic.py || exit 1; done
 
 faults: .venv/.develop system  ## the long tests of real faults: a kill at every single step
 	$(BIN)/python -m pytest -m faults -rP tests/faults

@@ -28,7 +28,6 @@ ORDER = (
     "parameters_to_observations",
     "events",
     "design_support",
-<<<<<<< HEAD
     "correlation",
     "positions",
     "survival_steps",
@@ -38,9 +37,7 @@ ORDER = (
     "cell_key",
     "text",
     "capacity",
-=======
     "differencing",
->>>>>>> ledger
     "joining",
     "output_schema",
 )
@@ -79,6 +76,10 @@ MEANING = {
     "zip3": "the smallest population of three digits of a US postcode",
     "custom_area": "the smallest population of an area of a site's own making",
     "numbers": "the most numbers of one analysis that declares no cap of its own",
+    "ledger_hit": "an answer that tells of few persons together with earlier ones: hold it for checkers, or refuse it",
+    "ledger_beyond": "what the search of the ledger does not reach: hold it, or go by pairs and trackers alone",
+    "ledger_bound": "how far the ledger is searched, in independent sets × groups of persons",
+    "ledger_share": "the most independent numbers about a group of persons, as a share of their number",
 }
 
 
@@ -87,6 +88,7 @@ def settings() -> str:
     rows = []
     for name, default in asdict(Parameters()).items():
         harder = {"zero_shown": "false", "automatic": "low", "suppressed": "medium", "rounding": "the later"}
+        harder |= {"ledger_hit": "refuse", "ledger_beyond": "hold"}
         low, high = (0.1, 0.9) if isinstance(default, float) else (1, 2)
         word = harder.get(name) or ("the larger" if STRICTER[name](high) > STRICTER[name](low) else "the smaller")
         shown = {True: "true", False: "false"}.get(default, default) if isinstance(default, bool) else default

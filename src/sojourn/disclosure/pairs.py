@@ -42,12 +42,7 @@ def _close(sketches: NDArray[np.int32], place: int, candidates: NDArray[np.intp]
     apart = sketches[candidates] - sketches[place]
     more = np.maximum(apart, 0).sum(axis=1)
     fewer = more - apart.sum(axis=1)
-<<<<<<< HEAD
-    chosen: NDArray[np.intp] = candidates[(more < threshold) & (fewer < threshold)]
-    return chosen
-=======
     return np.asarray(candidates[(more < threshold) & (fewer < threshold)])
->>>>>>> ledger
 
 
 def _near(sets: Sets, one: int, other: int, threshold: int) -> bool:

@@ -119,14 +119,10 @@ def _number(low: float, high: float) -> Callable[[Any], bool]:
     return lambda value: type(value) in (int, float) and math.isfinite(value) and low < value <= high
 
 
-<<<<<<< HEAD
 _HITS = ("hold", "refuse")  # from mildest to strictest
 _BEYOND = ("pairs", "hold")
 
-_RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-=======
 RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
->>>>>>> rules
     # of two persons each knows the other's value, so a group has at least three
     "threshold": (_whole(3, 1_000_000), "a whole number from 3"),
     "zero_shown": (lambda value: type(value) is bool, "true or false"),

@@ -169,14 +169,15 @@ class Airlock:
             "numbers": cleared.partial.numbers(),
             "fields": list(place.run.plan.analyses[place.analysis].variables()),
         }
-<<<<<<< HEAD
         written = [*entries, self._entry("release.sealed", place, facts)]
         if self.store.charged(request.study, place.analysis):
             sets = ()
         else:
             sets = self._charges(place, output, finding) if sets is None else sets
-            charge = self._entry("ledger.charged", place, {"analysis": place.analysis, "sets": len(sets)})
-            written.insert(len(entries), charge)
+            statistic = place.run.plan.analyses[place.analysis]
+            most = most_numbers(statistic, place.run.variables)
+            told = {"analysis": place.analysis, "sets": len(sets), "most_numbers": most}
+            written.insert(len(entries), self._entry("ledger.charged", place, told))
         return self.store.seal(row, written, sets, place.run.dataset, newest, also)
 
     def _charges(self, place: Place, output: Output, finding: Finding) -> tuple[Charge, ...]:
@@ -248,14 +249,6 @@ class Airlock:
         row = self.store.run(place.run.request.study)
         past = self.reviews.past("" if row is None else str(row["researcher"]))
         return features(output, finding, past)
-=======
-        entries = [self._entry("release.sealed", place, facts)]
-        if sets is not None:
-            most = most_numbers(statistic, place.run.variables)
-            told = {"analysis": place.analysis, "sets": len(sets), "most_numbers": most}
-            entries.insert(0, self._entry("ledger.charged", place, told))
-        return self.store.seal(row, entries, sets or (), place.run.dataset, newest if sets is not None else None)
->>>>>>> ledger
 
     def refuse(self, place: Place, reason: str, note: str, now: float) -> None:
         """Store that nothing leaves for this ask, and why; the note stays here."""
