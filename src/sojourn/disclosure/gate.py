@@ -15,6 +15,7 @@ from typing import Any, Final, Never, Protocol
 import numpy as np
 import rfc8785
 
+from sojourn.analysis.noise import Noise
 from sojourn.analysis.partial import MOST_NUMBERS, Partial, canonical
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict
 from sojourn.disclosure.policy import RULES
@@ -57,6 +58,7 @@ class Header:
     hidden_max: int
     software: str
     watermark: str
+    noise: str = ""  # what was drawn into the numbers (`analysis.noise`); empty where nothing was
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, a word a field."""
@@ -72,6 +74,8 @@ class Header:
             raise ValueError("a header's word has the wrong type")
         if document["round"] < 0 or document["hidden_max"] < 0:
             raise ValueError("a header's number is negative")
+        if document["noise"]:
+            Noise.read(document["noise"])
         return cls(**document)
 
 

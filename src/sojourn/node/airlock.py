@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sojourn import __version__
 from sojourn.analysis.partial import Partial
-from sojourn.analysis.statistic import Step
+from sojourn.analysis.statistic import Ask, Step
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
+from sojourn.disclosure.formal_privacy import Formal, Noised
 from sojourn.disclosure.gate import Header, Policy, judge, release
 from sojourn.disclosure.ledger import Charge, charges
-from sojourn.disclosure.output import Output, Verdict
+from sojourn.disclosure.output import Output, Tier, Verdict
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import Answer, Delivery
 from sojourn.node.admission import Run
+from sojourn.node.privacy import FormalPrivacy, Measure
 from sojourn.node.store import NodeStore
 from sojourn.wire.seal import release_info, seal
 
@@ -40,19 +42,37 @@ class Airlock:
     policy: Policy
     site: str
     key: PrivateKey
+    privacy: FormalPrivacy | None = None
 
-    def pass_out(self, place: Place, step: Step, partial: Partial, support: Support, now: float) -> None:
+    def private(self, place: Place, ask: Ask, measure: Measure, now: float) -> Noised | None:
+        """The noisy answer where the dataset is under formal privacy, else None; DisclosureRefused, noted inside."""
+        if self.privacy is None:
+            return None
+        attended = Formal(self.policy, Tier.MEDIUM).leaves
+        try:
+            return self.privacy.answer(place.run, place.analysis, ask, measure, attended, now)
+        except DisclosureRefused as refused:
+            self.refuse(place, refused.family, "", now)
+            raise
+
+    def pass_out(
+        self, place: Place, step: Step, partial: Partial, support: Support, now: float, noised: Noised | None = None
+    ) -> None:
         """Store the sealed answer for this ask; DisclosureRefused where the gate refuses, the reason noted inside.
 
         The first release of an analysis charges the ledger, once for all its rounds, in the release's own transaction.
         """
         statistic = place.run.plan.analyses[place.analysis]
         output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
-        finding = judge(output, self.policy)
+        policy, header = self.policy, self._header(place)
+        if noised is not None:  # no rule looks at what it rests on: see `disclosure/formal_privacy.py`
+            output, policy = noised.apply(output), Formal(self.policy, noised.tier)
+            header = replace(header, noise=noised.noise.text())
+        finding = judge(output, policy)
         if finding.verdict is Verdict.REFUSE:
             self.refuse(place, finding.family, finding.note, now)
             raise DisclosureRefused(finding.family)
-        cleared = release(output, self.policy, self._header(place))
+        cleared = release(output, policy, header)
         document = Answer(cleared, self.key).to_dict()
         request = place.run.request
         info = release_info(study=request.study, analysis=place.analysis, round=place.ask, site=self.site)

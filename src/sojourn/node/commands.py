@@ -191,6 +191,7 @@ def show(home: Home = HERE, as_json: AsJson = False) -> None:
             print(found["advice"])
         witnesses(found["log"])
         rows("Datasets", ("table", "snapshot", "rows", "persons"), found["datasets"])
+        rows("Formal privacy", ("table", "epsilon", "delta", "release", "answers", "spent"), found["privacy"])
         rows("Approvals", ("project", "key", "tables", "approved", "revoked"), found["approvals"])
         rows("Runs", ("study", "project", "plan", "key", "ended"), found["runs"])
 

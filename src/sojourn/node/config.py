@@ -50,6 +50,11 @@ class NodeHome:
         default=dict,
         always_written=True,
     )
+    privacy: Mapping[str, Any] = setting(
+        "Datasets that answer under formal privacy only, each with its budget: see the page on formal privacy.",
+        example={"patients": {"epsilon": 4.0, "release": 0.25}},
+        default=dict,
+    )
     database: str = setting(
         "The node's database: the URL of a PostgreSQL database of its own; empty for the SQLite file in this folder.",
         example="postgresql://sojourn@db.example.org:5432/node?sslmode=verify-full",

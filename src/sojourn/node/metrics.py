@@ -23,6 +23,8 @@ FAMILIES = (
     "events",
     "parameters to observations",
     "histogram",
+    "formal privacy",
+    "privacy budget",
     "output schema",
     "check failed",
 )
