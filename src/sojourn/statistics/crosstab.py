@@ -82,10 +82,11 @@ class Crosstab:
         gathered = yield Ask("count")
         table = Table.of(self.columns, variables)
         rows = tuple((*labels, n) for labels, n in zip(table.index(), counts(gathered), strict=True))
+        facts: dict[str, Any] = {}
         if gathered.total.hidden("count").any():
-            facts, warning = {}, _SUPPRESSED
+            warning = _SUPPRESSED
         elif gathered.noise:
-            facts, warning = {}, _NOISY
+            warning = _NOISY
         else:
             facts, warning = _tests(gathered.total["count"].astype(np.int64), table)
         return Estimate(self.columns, ("n",), rows, facts, warnings=(warning,) if warning else ())
