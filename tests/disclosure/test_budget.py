@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.disclosure.budget import EPSILON, RHO, Account, Budget, Loss, spent
+from sojourn.disclosure.budget import EPSILON, RHO, Account, Budget, Loss, exact, spent
 from sojourn.disclosure.mechanisms import account_of
 from sojourn.errors import ConfigurationError
 
@@ -27,10 +27,10 @@ def test_no_order_of_asks_spends_more_than_the_budget(
         if one not in losses and account.after(losses, one) is not None:
             losses.append(one)
     everything = spent(losses, EPSILON)
-    assert everything is not None and everything <= Fraction(total)
+    assert everything is not None and everything <= exact(total)
     for name in ("one", "two", "three"):
         of_project = spent(losses, EPSILON, name)
-        assert of_project is not None and of_project <= Fraction(project)
+        assert of_project is not None and of_project <= exact(project)
 
 
 def test_an_answer_to_several_projects_costs_the_dataset_once_and_each_project() -> None:
@@ -39,12 +39,13 @@ def test_an_answer_to_several_projects_costs_the_dataset_once_and_each_project()
 
 
 def test_sums_are_exact() -> None:
-    """Ten answers of 0.1 are a little more than 1 as stored floats, and a naive sum would be a little less."""
-    account = Account(EPSILON, 0.1, 1.0, 1.0)
-    nine = [Loss(str(place), "one", 0.1, EPSILON) for place in range(9)]
-    assert sum([0.1] * 10) < 1
-    assert account.after(nine, Loss("nine", "one", 0.1, EPSILON)) is None
-    assert account.after(nine[:8], Loss("nine", "one", 0.1, EPSILON)) == 9 * Fraction(0.1)
+    """Three answers of 0.1 are 0.3, of which a sum of floats would not be sure; ten are 1, which it would fall short of."""
+    assert 0.1 + 0.1 + 0.1 > 0.3 and sum([0.1] * 10) < 1
+    for number, total in ((3, 0.3), (10, 1.0)):
+        account = Account(EPSILON, 0.1, total, total)
+        before = [Loss(str(place), "one", 0.1, EPSILON) for place in range(number)]
+        assert account.after(before[1:], before[0]) == 1
+        assert account.after(before, Loss("more", "one", 0.1, EPSILON)) is None
 
 
 def test_units_compose_or_refuse() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 LAPLACE, GAUSSIAN = "discrete Laplace", "discrete Gaussian"
-LONGEST = 16_000
+LONGEST, LONGEST_NAME = 16_000, 100
 _WORDS = {"mechanism", "epsilon", "delta", "scales"}
 
 
@@ -45,12 +45,17 @@ class Noise:
         """Read `text`'s form; ValueError on anything else."""
         if len(text) > LONGEST:
             raise ValueError("not a noise")
-        document = json.loads(text)
+        try:
+            document = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("not a noise") from error
         if not isinstance(document, dict) or set(document) != _WORDS or not isinstance(document["scales"], dict):
             raise ValueError("not a noise")
         numbers = [document["epsilon"], document["delta"], *document["scales"].values()]
         if any(type(number) is not float or not math.isfinite(number) or number < 0 for number in numbers):
             raise ValueError("a noise's number is none")
+        if any(not name.isprintable() or len(name) > LONGEST_NAME for name in document["scales"]):
+            raise ValueError("a noise's name is none")
         noise = cls(**document)
         if noise.mechanism not in (LAPLACE, GAUSSIAN) or noise.text() != text:
             raise ValueError("not a noise")

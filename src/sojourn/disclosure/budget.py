@@ -5,7 +5,7 @@ released differs by a factor of e^epsilon at most, but for a part of delta (C. D
 Foundations of Differential Privacy, 2014). Losses add up: pure epsilon where delta is 0 (basic composition), else rho
 of zero-concentrated privacy (M. Bun, T. Steinke, 2016), into which OpenDP's own map turns (epsilon, delta).
 
-Sums are exact (fractions of the stored floats), so that no rounding lets a budget be overrun.
+Sums are exact, of the decimals that a custodian writes: ten answers of 0.1 are 1, and no rounding overruns a budget.
 """
 
 from __future__ import annotations
@@ -93,6 +93,11 @@ class Loss:
     share: float = 0.0
 
 
+def exact(number: float) -> Fraction:
+    """A float as the shortest decimal that stands for it."""
+    return Fraction(repr(float(number)))
+
+
 def spent(losses: Iterable[Loss], unit: str, project: str | None = None) -> Fraction | None:
     """The composed loss in this unit: of a project, or of the dataset, where an answer to several projects counts once.
 
@@ -103,7 +108,7 @@ def spent(losses: Iterable[Loss], unit: str, project: str | None = None) -> Frac
     for loss in losses:
         if project is not None and loss.project != project:
             continue
-        cost = Fraction(loss.cost)
+        cost = exact(loss.cost)
         if loss.unit != unit:
             if unit == EPSILON:
                 return None
@@ -125,9 +130,9 @@ class Account:
         """The share of the nearer limit that is spent once this answer is charged too; None where it may not be."""
         together = (*losses, one)
         mine, everyones = spent(together, self.unit, one.project), spent(together, self.unit)
-        if mine is None or everyones is None or mine > Fraction(self.project) or everyones > Fraction(self.total):
+        if mine is None or everyones is None or mine > exact(self.project) or everyones > exact(self.total):
             return None
-        return max(mine / Fraction(self.project), everyones / Fraction(self.total))
+        return max(mine / exact(self.project), everyones / exact(self.total))
 
 
 def _positive(value: Any, most: float) -> bool:

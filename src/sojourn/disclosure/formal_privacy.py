@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -31,7 +32,7 @@ from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.statistic import Ask, Statistic
 from sojourn.analysis.table import Table, labels
 from sojourn.analysis.variable import SITE, Kind, Variables
-from sojourn.disclosure.budget import EPSILON, Account
+from sojourn.disclosure.budget import EPSILON, Account, exact
 from sojourn.disclosure.gate import Policy
 from sojourn.disclosure.mechanisms import Whole, mechanism_of, scale_for
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
@@ -115,7 +116,7 @@ def form_of(statistic: Statistic, ground: Ground) -> Form:
 def scales(vectors: tuple[Vector, ...], account: Account) -> dict[str, float]:
     """The scale of each vector's noise, in whole numbers: the loss of an answer is shared out evenly."""
     share = account.cost / len(vectors)
-    if share * len(vectors) > account.cost:
+    while Fraction(share) * len(vectors) > exact(account.cost):
         share = math.nextafter(share, 0)
     return {vector.name: scale_for(account.unit, vector.sensitivity(account.unit), share) for vector in vectors}
 

@@ -16,6 +16,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class FormalPrivacy:
             "cost": loss.cost,
             "unit": loss.unit,
         }
-        most = 1.0 if attended else float(CLOSE)
+        most = Fraction(1) if attended else CLOSE
         entry = self._entry("privacy.charged", run, facts)
         share = self.store.charge(run.dataset, account, loss, most, now, entry)
         numbers = self.store.noisy_numbers(key)
@@ -104,6 +105,11 @@ class FormalPrivacy:
             return []
         account = account_of(budget, project)
         return [Loss(f"restored:{run}:{name}"[:80], project, account.cost, account.unit, 1.0) for name in analyses]
+
+    def trouble(self) -> str:
+        """What a custodian should mend: a budget of no dataset, a slip of the pen say, protects nothing."""
+        lost = sorted(name for name in self.budgets if self.store.dataset(name) is None)
+        return f"`privacy` in node.yaml names a dataset that is not here: {', '.join(lost)}." if lost else ""
 
     def left(self) -> list[dict[str, Any]]:
         """For the custodian: of each budget the share that is spent, of the dataset and by project."""

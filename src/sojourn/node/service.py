@@ -190,11 +190,12 @@ class Node:
         """The node at a glance: settings, datasets, approvals, runs."""
         polling = self._polling
         hub = polling.hub_software if polling else ""
+        troubles = (self.runner.trouble, polling.trouble if polling else "", self.privacy.trouble())
         return {
             "site": self.home.site,
             "hub": self.home.hub,
             "connected": self.reaches_hub(),
-            "trouble": " ".join(filter(None, (self.runner.trouble, polling.trouble if polling else ""))),
+            "trouble": " ".join(filter(None, troubles)),
             "software": __version__,
             "hub_software": hub,
             "advice": advice("the hub", hub, "this node") if hub else "",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import Connection, Update, bindparam, insert, select, update
@@ -136,7 +137,7 @@ class NodeStore(Store):
 
     # ---- formal privacy
 
-    def charge(self, dataset: str, account: Account, loss: Loss, most: float, now: float, entry: Entry) -> float:
+    def charge(self, dataset: str, account: Account, loss: Loss, most: Fraction, now: float, entry: Entry) -> float:
         """Charge an answer to a project, once. The share of its nearer limit that was spent when it was charged.
 
         DisclosureRefused("privacy budget"), and nothing is charged, where that would be more than `most`, or than all.
