@@ -39,7 +39,7 @@ def test_an_answer_to_several_projects_costs_the_dataset_once_and_each_project()
 
 
 def test_sums_are_exact() -> None:
-    """Three answers of 0.1 are 0.3, of which a sum of floats would not be sure; ten are 1, which it would fall short of."""
+    """Three answers of 0.1 are 0.3, and ten are 1, of neither of which a sum of floats would be sure."""
     assert 0.1 + 0.1 + 0.1 > 0.3 and sum([0.1] * 10) < 1
     for number, total in ((3, 0.3), (10, 1.0)):
         account = Account(EPSILON, 0.1, total, total)
