@@ -24,9 +24,7 @@ from sojourn.statistics.cells import counts, remainders
 
 MOST_COLUMNS = 100
 EVERYONE = "all"  # label of the overall row
-_NOISY = (
-    "Noise left no meaningful mean or deviation where none is shown: fewer than two rows, or less than no variance."
-)
+_NOISY = "Where no mean or deviation is shown, noise may have left fewer than two rows, or a variance below zero."
 _SUMS = ("sum", "squares", "drift")
 
 
