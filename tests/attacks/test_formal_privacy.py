@@ -6,7 +6,7 @@ Whatever is left to chance here fails a sound build with a probability below 1e-
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ import pandas as pd
 import pytest
 
 import sojourn as sj
+from sojourn.analysis.partial import Partial, decode
+from sojourn.analysis.statistic import Ask
+from sojourn.analysis.variable import with_site
 from sojourn.cohort.in_memory import holds
 from sojourn.errors import PlanError
 from sojourn.identity.keys import PrivateKey
 from sojourn.node import privacy
 from sojourn.node.admission import Run
+from sojourn.node.dataset import load_snapshot
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.store import NodeStore
 from sojourn.study.plan import Plan
@@ -27,6 +31,7 @@ from sojourn.testbed import PROJECT, Federation
 
 RELEASE = 0.1
 SCALE = 1 / RELEASE  # of the noise of a count
+TRUE = 400  # what the site's computation says of each cell, where it is asked without the hub
 REPEATS = 1_000
 
 
@@ -59,30 +64,50 @@ def count(where: str | None = None, repeats: int = 1) -> Plan:
     return Plan(table="people", min_sites=1, where=where, analyses=analyses)
 
 
-def numbers(federation: Federation, plan: Plan) -> list[int]:
-    results = federation.run(plan)
-    return [int(results[name].table["n"].iloc[0]) for name in results]
+@dataclass(frozen=True)
+class Signed:
+    """What formal privacy reads of an admitted request."""
+
+    study: str = "s"
+    project: str = PROJECT
+
+
+def asked(federation: Federation, plan: Plan, site: str = "avon") -> tuple[int, ...]:
+    """A plan's first analysis as the node answers it, without the hub: a thousand asks in a test's time."""
+    node = federation.nodes[site]
+    snapshot = node.datasets()[0]["snapshot"]
+    data = load_snapshot(node.home.folder, "people", snapshot).dictionary.columns
+    plan = replace(plan, purpose="NRES", variables={name: data[name] for name in plan.names})
+    variables = with_site(plan.variables, (site,))
+    run = Run(Signed(), plan, variables, "people", snapshot)  # type: ignore[arg-type]
+    name, statistic = next(iter(plan.analyses.items()))
+    [step] = statistic.steps(variables)
+    true = Partial({"count": np.full(step.partial["count"], TRUE)})
+    noised = node.privacy.answer(run, name, Ask("count"), lambda ask: true, True, 0.0)
+    assert noised is not None
+    return tuple(noised.partial["count"].ravel().tolist())
 
 
 def test_a05_averaging_fresh_noise(figures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with under(20.0, "avon") as federation:
-        with monkeypatch.context() as patched:
+        with monkeypatch.context() as patched:  # the defect: every answer is drawn anew under its one charge
             patched.setattr(NodeStore, "noisy_numbers", lambda self, key: None)
             patched.setattr(NodeStore, "keep_noisy", lambda self, key, numbers, now, entry: numbers)
-            fresh = np.array(numbers(federation, count(repeats=100)))
-        error = abs(fresh.mean() - 400)
-        assert len(set(fresh)) > 10 and error < 0.8 * SCALE  # 5.7 deviations of the mean of 100
-        seen = [one for _ in range(REPEATS // 100) for one in numbers(federation, count(repeats=100))]
-        assert len(seen) == REPEATS and np.ptp(seen) < 0.01 * SCALE
-        [budget] = federation.nodes["avon"].show()["privacy"]
-        assert budget["answers"] == 1
+            fresh = np.array([asked(federation, count())[0] for _ in range(REPEATS)])
+        error = abs(fresh.mean() - TRUE)
+        assert error < 5.7 * SCALE * np.sqrt(2 / REPEATS)
+        sticky = [asked(federation, count())[0] for _ in range(REPEATS)]
+        assert np.ptp(sticky) < 0.01 * SCALE
+        results = federation.run(count(repeats=50))  # and the whole way
+        assert len({int(results[name].table["n"].iloc[0]) for name in results}) == 1
+        assert federation.nodes["avon"].show()["privacy"][0]["answers"] == 1
         benign = federation.run(Plan(table="people", min_sites=1, analyses={"n": sj.count(by="sex")}))
         assert benign["n"].sites == {"avon": "contributed"}
     figures(
         "A05",
-        "Averaging repeats of one count under noise of scale 10",
-        without=f"error of the mean of 100 fresh draws {error:.2f}",
-        with_defence=f"{REPEATS} repeats differ by {np.ptp(seen)}",
+        "Averaging 1,000 repeats of one count under noise of scale 10",
+        without=f"error {error:.2f}",
+        with_defence=f"repeats differ by {np.ptp(sticky)}, error stays ({abs(sticky[0] - TRUE)})",
         mark="< 1 % of the scale",
         benign="another count: released",
     )
@@ -103,38 +128,34 @@ def rewritings() -> list[str]:
     return forms[:50]
 
 
-COMPLETE = {"n": sj.crosstab("sex", "sick"), "age": sj.histogram("age", edges=[0, 120])}  # so that nothing is missing
-
-
-def young_and_old(federation: Federation, where: str) -> tuple[int, ...]:
-    results = federation.run(Plan(table="people", min_sites=1, where=where, analyses=COMPLETE))
-    return tuple(int(n) for n in results["n"].table["n"])
-
-
 def test_a06_fifty_rewritings_of_one_query(figures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = sj.crosstab("sex", "sick")
+    complete = {"n": table, "age": sj.histogram("age", edges=[0, 120])}  # so that nobody lacks an age
+    plans = [Plan(table="people", min_sites=1, where=where, analyses=complete) for where in rewritings()]
     assert len(set(rewritings())) == 50
-    true = int((frame()["age"] >= 50).sum())
-    with monkeypatch.context() as patched:  # the defect: noise by the words of the query
-
-        def by_words(condition: Any, *_: Any) -> str:
-            return hashlib.sha256(b"" if condition is None else condition.render().encode()).hexdigest()
-
-        patched.setattr(privacy, "canonical", by_words)
-        with under(20.0, "avon") as federation:
-            without = np.array([sum(young_and_old(federation, where)) for where in rewritings()])
-    assert len(set(without)) > 10
-    error = abs(without.mean() - true)
-    assert error < 5.7 * 2 * SCALE * np.sqrt(2) / np.sqrt(50)
     with under(20.0, "avon") as federation:
-        seen = {young_and_old(federation, where) for where in rewritings()}
-        [budget] = federation.nodes["avon"].show()["privacy"]
-        other = young_and_old(federation, "age >= 51")
-    assert len(seen) == 1 and budget["answers"] == 2  # the table and the histogram, once each
-    assert other not in seen
+        with monkeypatch.context() as patched:  # the defect: noise by the words of the query
+
+            def by_words(condition: Any, *_: Any) -> str:
+                return hashlib.sha256(condition.render().encode()).hexdigest()
+
+            patched.setattr(privacy, "canonical", by_words)
+            without = np.array([asked(federation, plan) for plan in plans])
+        error = abs(without.mean() - TRUE)
+        assert len(set(without[:, 0].tolist())) > 10 and error < 5.7 * SCALE * np.sqrt(2 / without.size)
+        before = federation.nodes["avon"].show()["privacy"][0]["answers"]
+        seen = {asked(federation, plan) for plan in plans}
+        assert len(seen) == 1
+        assert federation.nodes["avon"].show()["privacy"][0]["answers"] == before + 1
+        whole_way = {tuple(federation.run(plan)["n"].table["n"]) for plan in plans[:3]}
+        assert whole_way == seen
+        other = plans[0].replace(where="age >= 51")
+        assert federation.run(other)["n"].sites == {"avon": "contributed"}
+        assert asked(federation, other) not in seen
     figures(
         "A06",
         "50 rewritings of one query under noise of scale 10",
-        without=f"{len(set(without))} answers, error of their mean {error:.1f}",
+        without=f"{len(set(map(tuple, without.tolist())))} answers, error of their mean {error:.1f}",
         with_defence="1 answer, charged once",
         mark="one answer",
         benign="another query: released with its own noise",
@@ -143,28 +164,26 @@ def test_a06_fifty_rewritings_of_one_query(figures: Any, monkeypatch: pytest.Mon
 
 def test_equal_answers_do_not_prove_that_nobody_is_between(monkeypatch: pytest.MonkeyPatch) -> None:
     """Why noise is not keyed by the rows that a query happens to select: their equality would show, past any budget."""
-    near = ("age >= 50", "age > 49.5")
     absent = frame()
     present = pd.concat([absent, absent.head(1).assign(age=49.7)], ignore_index=True)
+    tables = {"absent": absent, "present": present}
+    budget = {"epsilon": 20.0, "release": RELEASE}
     told = {}
-    for defect in (True, False):
-        for name, data in (("absent", absent), ("present", present)):
-            budget = {"people": {"epsilon": 20.0, "release": RELEASE}}
-            with (
-                monkeypatch.context() as patched,
-                Federation({"avon": {"people": data}}, privacy={"avon": budget}, review=bounded) as federation,
-            ):
+    with Federation({"avon": tables}, privacy={"avon": dict.fromkeys(tables, budget)}, review=bounded) as federation:
+
+        def by_rows(run: Run, *_: Any) -> str:
+            rows = tables[run.dataset].to_dict("records")
+            chosen = [place for place, row in enumerate(rows) if holds(run.plan.condition, row) is True]
+            return hashlib.sha256(repr((run.dataset, chosen)).encode()).hexdigest()
+
+        for defect in (True, False):
+            with monkeypatch.context() as patched:
                 if defect:
-                    rows = data.to_dict("records")
-
-                    def by_rows(run: Run, *_: Any, rows: Any = rows) -> str:
-                        chosen = [place for place, row in enumerate(rows) if holds(run.plan.condition, row) is True]
-                        return hashlib.sha256(repr(chosen).encode()).hexdigest()
-
                     patched.setattr(privacy, "_key", by_rows)
-                plans = [Plan(table="people", min_sites=1, where=w, analyses=CELLS) for w in near]
-                answers = [tuple(federation.run(plan)["n"].table["n"]) for plan in plans]
-                told[defect, name] = answers[0] == answers[1]
+                for name in tables:
+                    asks = [Plan(table=name, min_sites=1, where=w, analyses=CELLS) for w in ("age >= 50", "age > 49.5")]
+                    one, other = (federation.run(plan)["n"].table["n"].tolist() for plan in asks)
+                    told[defect, name] = one == other
     assert (told[True, "absent"], told[True, "present"]) == (True, False)  # one person, seen with certainty
     assert not told[False, "absent"] and not told[False, "present"]
 
@@ -173,26 +192,18 @@ CELLS = {"n": sj.histogram("age", edges=list(range(0, 121, 5)))}  # many cells: 
 
 
 def test_a32_the_noise_has_no_seed_that_a_request_could_choose(figures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = Plan(table="people", min_sites=1, analyses=CELLS)
-
-    def by_site(federation: Federation) -> list[list[int]]:
-        federation.run(table)
-        return [[int(n) for n in _released(federation, site)["count"]] for site in ("avon", "brent")]
-
-    with monkeypatch.context() as patched:  # the defect: noise out of what the request says
-
-        def seeded(unit: str, values: Any, scale: float) -> Any:
-            return values + np.rint(np.random.default_rng(7).laplace(0, scale, len(values))).astype(np.int64)
-
-        patched.setattr(privacy, "draw", seeded)
-        with under(20.0, "avon", "brent") as federation:
-            one, other = by_site(federation)
-    assert one == other  # the same data: whoever knows the seed subtracts the noise
     with under(20.0, "avon", "brent") as federation:
-        one, other = by_site(federation)
+        with monkeypatch.context() as patched:  # the defect: noise out of what the request says
+
+            def seeded(unit: str, values: Any, scale: float) -> Any:
+                return values + np.rint(np.random.default_rng(7).laplace(0, scale, len(values))).astype(np.int64)
+
+            patched.setattr(privacy, "draw", seeded)
+            one, other = both_sites(federation, Plan(table="people", min_sites=1, analyses=CELLS))
+            assert one == other  # the same data: whoever knows the seed subtracts the noise
+        one, other = both_sites(federation, Plan(table="people", min_sites=1, where="age >= 1", analyses=CELLS))
         differ = sum(a != b for a, b in zip(one, other, strict=True))
         assert differ > 10
-        assert federation.run(count())["n0"].sites == {"avon": "contributed", "brent": "contributed"}
     for document in (
         {**count().to_dict(), "seed": 7},
         {**count().to_dict(), "analyses": {"n": {"count": {"seed": 7}}}},
@@ -209,16 +220,15 @@ def test_a32_the_noise_has_no_seed_that_a_request_could_choose(figures: Any, mon
     )
 
 
-def _released(federation: Federation, site: str) -> dict[str, Any]:
-    from sojourn.analysis.partial import decode
-
-    answer = federation.nodes[site].released()[0]["answer"]
-    return {name: decode(array) for name, array in answer["release"]["partial"]["arrays"].items()}
+def both_sites(federation: Federation, plan: Plan) -> list[list[int]]:
+    """What each site released for a plan."""
+    assert set(federation.run(plan)["n"].sites.values()) == {"contributed"}
+    answers = [federation.nodes[site].released()[-1]["answer"] for site in ("avon", "brent")]
+    return [decode(answer["release"]["partial"]["arrays"]["count"]).tolist() for answer in answers]
 
 
 def test_a34_two_accounts_have_one_budget(figures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    without = _answers(monkeypatch, defect=True)
-    together = _answers(monkeypatch, defect=False)
+    without, together = (two_projects(monkeypatch, defect) for defect in (True, False))
     assert without == 18 and together == 9  # of ten, the last one is close to the limit and waits for people
     figures(
         "A34",
@@ -230,41 +240,47 @@ def test_a34_two_accounts_have_one_budget(figures: Any, monkeypatch: pytest.Monk
     )
 
 
-def _answers(monkeypatch: pytest.MonkeyPatch, defect: bool) -> int:
-    """How many different questions two accounts get answered."""
+def questions(first: int, number: int) -> Plan:
+    """A plan of so many questions, none of which was asked before."""
+    analyses = {f"n{place}": sj.histogram("age", edges=[place, 100]) for place in range(first, first + number)}
+    return Plan(table="people", purpose="NRES", min_sites=1, analyses=analyses)
+
+
+def answered(federation: Federation, projects: list[Any]) -> int:
+    """How many of twelve different questions of each account are answered, one account after the other."""
+    done = []
+    for place, project in enumerate(projects):
+        results = project.submit(questions(20 * place, 12)).wait(60)
+        done += [results[name].sites["avon"] for name in results]
+    assert set(done) <= {"contributed", "not released: privacy budget"}
+    return done.count("contributed")
+
+
+def accounts(federation: Federation, second: str) -> list[Any]:
+    """The testbed's researcher, and another one in a project."""
+    key = PrivateKey.generate()
+    if second != PROJECT:
+        federation.hub.add_project(second)
+    federation.hub.add_member(second, key.public.hex)
+    federation.nodes["avon"].approve(second, key.public.hex)
+    return [federation.project(), federation.connection(key).project(second)]
+
+
+def two_projects(monkeypatch: pytest.MonkeyPatch, defect: bool) -> int:
     with monkeypatch.context() as patched, under(10 * RELEASE, "avon") as federation:
         if defect:
-            alone = privacy.account_of
+            sound = privacy.account_of
 
             def of_project_alone(budget: Any, project: str) -> Any:
-                return replace(alone(budget, project), total=1e9)
+                return replace(sound(budget, project), total=1e9)
 
             patched.setattr(privacy, "account_of", of_project_alone)
-        second = PrivateKey.generate()
-        federation.hub.add_project("second")
-        federation.hub.add_member("second", second.public.hex)
-        federation.nodes["avon"].approve("second", second.public.hex)
-        projects = [federation.project(), federation.connection(second).project("second")]
-        answered = 0
-        for low in range(24):
-            run = projects[low % 2].submit(count(f"age >= {20 + low}").replace(purpose="NRES"))
-            site = run.wait(60)["n0"].sites["avon"]
-            assert site in ("contributed", "not released: privacy budget")
-            answered += site == "contributed"
-        return answered
+        return answered(federation, accounts(federation, "second"))
 
 
 def test_two_accounts_in_one_project_have_one_budget() -> None:
     with under(10 * RELEASE, "avon") as federation:
-        second = PrivateKey.generate()
-        federation.hub.add_member(PROJECT, second.public.hex)
-        federation.nodes["avon"].approve(PROJECT, second.public.hex)
-        projects = [federation.project(), federation.connection(second).project(PROJECT)]
-        done = [
-            projects[low % 2].submit(count(f"age >= {20 + low}").replace(purpose="NRES")).wait(60)["n0"].sites["avon"]
-            for low in range(12)
-        ]
-        assert done == ["contributed"] * 9 + ["not released: privacy budget"] * 3
+        assert answered(federation, accounts(federation, PROJECT)) == 9
 
 
 # ---- one noisy site beside clear ones

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from pyroaring import BitMap
@@ -193,7 +194,8 @@ def test_a_restored_node_charges_what_it_gave_away_under_formal_privacy(monkeypa
     """Its noisy numbers are gone, so that an equal question costs again; the budget knows of both."""
     monkeypatch.setattr(polling, "LONGEST_POLL", 0.3)
     budget = {"amber": {"patients": {"epsilon": 2.0, "release": 0.5}}}
-    with Restorable({site: {"patients": frame(site)} for site in SITES}, privacy=budget) as one:
+    sites = {site: {"patients": frame(site)} for site in SITES}
+    with Restorable(sites, privacy=budget, review=lambda one: replace(one, rows_per_person=1)) as one:
         old = one.backup(one.nodes["amber"])
         one.run(plan())
         assert one.nodes["amber"].show()["privacy"][0]["spent"] == 0.25
