@@ -93,12 +93,12 @@ def test_a05_averaging_fresh_noise(figures: Any, monkeypatch: pytest.MonkeyPatch
         with monkeypatch.context() as patched:  # the defect: every answer is drawn anew under its one charge
             patched.setattr(NodeStore, "noisy_numbers", lambda self, key: None)
             patched.setattr(NodeStore, "keep_noisy", lambda self, key, numbers, now, entry: numbers)
-            fresh = np.array([asked(federation, count())[0] for _ in range(REPEATS)])
+            fresh = np.array([asked(federation, count())[0] for _ in range(REPEATS // 5)])
         error = abs(fresh.mean() - TRUE)
-        assert error < 5.7 * SCALE * np.sqrt(2 / REPEATS)
+        assert error < 5.7 * SCALE * np.sqrt(2 / len(fresh)) < SCALE
         sticky = [asked(federation, count())[0] for _ in range(REPEATS)]
         assert np.ptp(sticky) < 0.01 * SCALE
-        results = federation.run(count(repeats=50))  # and the whole way
+        results = federation.run(count(repeats=10))  # and the whole way
         assert len({int(results[name].table["n"].iloc[0]) for name in results}) == 1
         assert federation.nodes["avon"].show()["privacy"][0]["answers"] == 1
         benign = federation.run(Plan(table="people", min_sites=1, analyses={"n": sj.count(by="sex")}))
@@ -106,7 +106,7 @@ def test_a05_averaging_fresh_noise(figures: Any, monkeypatch: pytest.MonkeyPatch
     figures(
         "A05",
         "Averaging 1,000 repeats of one count under noise of scale 10",
-        without=f"error {error:.2f}",
+        without=f"error {error:.2f} after {len(fresh)} fresh draws",
         with_defence=f"repeats differ by {np.ptp(sticky)}, error stays ({abs(sticky[0] - TRUE)})",
         mark="< 1 % of the scale",
         benign="another count: released",

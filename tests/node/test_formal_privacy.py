@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from sqlalchemy import select
 
 import sojourn as sj
@@ -262,3 +263,16 @@ def test_without_opendp_a_budget_does_not_start(tmp_path: Path, monkeypatch: pyt
 def test_the_library_is_loaded_by_the_first_answer_alone() -> None:
     code = "import sys, sojourn.node.program, sojourn.cli; sys.exit(any('opendp' in name for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_manuals_example_is_a_setting() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "formal-privacy.md").read_text(encoding="utf-8")
+    document = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    budget = Budget.from_dict(document["privacy"]["patients"])
+    assert budget.public() == {"epsilon": 4.0, "delta": 1e-6, "release": 0.25}
+    assert [budget.of_project(name) for name in ("heart", "lung")] == [3.0, 2.0]
+
+
+def test_a_budget_of_no_dataset_is_told(site: Site) -> None:
+    assert site.privacy.trouble() == ""
+    assert "peopel" in replace(site.privacy, budgets={"peopel": BUDGET}).trouble()
