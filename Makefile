@@ -70,7 +70,7 @@ clean:  ## remove the environment and everything that was built
 
 .venv/.develop: pyproject.toml requirements.lock | .venv/bin/python
 	@echo "Installing Sojourn and its tools into .venv ..."
-	@$(PIP) '.[postgresql,test,dev,docs]'
+	@$(PIP) '.[postgresql,privacy,test,dev,docs]'
 	@touch .venv/.run $@
 
 system:

@@ -177,6 +177,15 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "The analysis would carry out more numbers, or more digits, than it may.",
             "Ask for fewer cells, terms or rounds.",
         ),
+        "formal privacy": Reason(
+            "This site answers under formal privacy, and what is asked has no certified mechanism there.",
+            "Ask for counts, contingency tables, histograms, or `describe` of columns with declared bounds. Custodians "
+            "declare bounds, and the most rows of a person, in the dictionary.",
+        ),
+        "privacy budget": Reason(
+            "What is asked would give away more than the site's budget of formal privacy allows, or is close to it.",
+            "Use answers that you have: an equal question costs nothing more. The custodian decides on budgets.",
+        ),
         "output schema": Reason(
             "The output is not of the declared form.",
             "Report this to the people who run the federation: a site's software and the plan disagree.",

@@ -10,8 +10,9 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.client.results import Results
@@ -42,6 +43,7 @@ PROJECT = "testbed"
 NAME = "testbed"
 MOST_LEVELS = 500
 PATIENCE = 60.0
+NO_PRIVACY: Mapping[str, Mapping[str, Any]] = {}
 
 Tables = Mapping[str, "pandas.DataFrame | Path | str"]
 Rules = Policy | Mapping[str, Policy] | None
@@ -54,7 +56,9 @@ class Federation:
     rules: a disclosure policy for every site, or by site; default: the product's own. person: the column that names a
     person; where a table lacks it each row is one person. sandbox: where nodes compute; default: in this process.
     clock: UTC seconds; of everyone, or by site and "hub", while those not named have this machine's.
-    databases: the URL of a PostgreSQL database for each site and "hub"; default: SQLite files.
+    databases: the URL of a PostgreSQL database for each site and "hub"; default: SQLite files. privacy: site → table →
+    its budget of formal privacy, as under `privacy` in node.yaml. review: what custodians make of the derived
+    dictionaries, e.g. bounds that they declare.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class Federation:
         sandbox: Callable[[], Sandbox] = InProcess,
         clock: Clock | Mapping[str, Clock] = time.time,
         databases: Callable[[str], str] = lambda party: "",
+        privacy: Mapping[str, Mapping[str, Any]] = NO_PRIVACY,
+        review: Callable[[Dictionary], Dictionary] = lambda dictionary: dictionary,
     ) -> None:
         self.notes = ["Dictionaries were derived from the data, and every site approved this process's key."]
         self.folder = Path(tempfile.mkdtemp(prefix="sojourn-testbed-"))
@@ -76,6 +82,7 @@ class Federation:
             clocks = clock if isinstance(clock, Mapping) else dict.fromkeys(("hub", *sites), clock)
             self._clock = clocks.get("hub", time.time)
             self._databases = databases
+            self._privacy, self._review = privacy, review
             self.hub = self._open_hub()
             for site, tables in sites.items():
                 policy = rules.get(site) if isinstance(rules, Mapping) else rules
@@ -111,10 +118,13 @@ class Federation:
     ) -> Node:
         folder = self.folder / "nodes" / site
         home = node_program.create(folder, site, least_sites=1, database=self._databases(site))
+        if site in self._privacy:
+            home = replace(home, privacy=self._privacy[site])
+            home.save()
         node = node_program.open_node(home, clock, policy=policy, openings=Openings(home, sandbox()))
         for table, source in tables.items():
             path = _file(source, home.folder / f"{table}.parquet")
-            node.add_dataset(path, derive(path, table, person))
+            node.add_dataset(path, self._review(derive(path, table, person)))
         node.approve(PROJECT, self._key.public.hex)
         auth = SignedAuth(node.key, audience=NAME, clock=clock)
         link = HubLink(in_memory_client(self._app, auth, self._loop), site, NAME, self.hub.store.public_key)

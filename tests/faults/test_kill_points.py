@@ -6,6 +6,7 @@ import ast
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from sojourn.errors import SojournError
 from sojourn.hub import program as hub_program
 from sojourn.identity.keys import PrivateKey
 from sojourn.node import program as node_program
+from sojourn.node.config import NodeHome
 from sojourn.study.lifecycle import STUDY
 
 pytestmark = pytest.mark.timeout(300)
@@ -53,16 +55,16 @@ GIVEN_UP, LATE, CANCELLED = around("round.dropped", "study.failed"), around("rou
 HUB_PEOPLE = ("project.added", "project.member", "site.invited", "site.joined", "site.removed")
 NODE_PEOPLE = ("dataset.added", "researcher.approved", "researcher.revoked")
 PUBLISHED, RECOVERED = around("site.published"), around("run.restored", "node.recovered")
-WITHDRAWN = around("release.withdrawn")
 # Swept by `test_review_kill_points`.
 HELD = around("review.opened", "round.held")
 REVIEWED = around("checker.enrolled", "checker.removed", "review.edited", "review.raised", "review.voted")
 REVIEWED += around("review.approved", "review.rejected", "review.closed")
+WITHDRAWN, PRIVATE = around("release.withdrawn"), around("privacy.charged", "privacy.drawn")
 
 
 def test_the_sweeps_come_past_every_kind_of_entry_that_the_programs_write() -> None:
     swept = [*HUB, *NODE, *REFUSING_HUB, *REFUSING_NODE, *GIVEN_UP, *LATE, *CANCELLED]
-    swept += [*around(*HUB_PEOPLE, *NODE_PEOPLE), *PUBLISHED, *RECOVERED, *WITHDRAWN, *HELD, *REVIEWED]
+    swept += [*around(*HUB_PEOPLE, *NODE_PEOPLE), *PUBLISHED, *RECOVERED, *WITHDRAWN, *HELD, *REVIEWED, *PRIVATE]
     kinds = {point for _, point, _ in swept if point[0].islower()}
     assert kinds == kinds_in_code()
 
@@ -183,6 +185,24 @@ def test_c06_a_node_killed_around_what_it_withdraws(mortals: Mortals) -> None:
         (entry["facts"].get("site"), entry["kind"]) for entry in mortals.log("hub", run.study)
     ]
     assert len(mortals.deaths) == 1 + len(WITHDRAWN)
+
+
+def test_c06_a_node_killed_around_what_it_charges_and_draws(mortals: Mortals) -> None:
+    """One charge and one draw, however often it dies about them."""
+    home = NodeHome.load(mortals.home / "Cam")
+    replace(home, privacy={"patients": {"epsilon": 4.0, "release": 0.5}}).save()
+    try:
+        mortals.armed(Cam=PRIVATE)
+        run = mortals.submit(mortals.project(), counting())
+        assert mortals.finish(run) == "completed"
+    finally:
+        home.save()
+        mortals.armed(Cam=[])
+    assert [death.point for death in mortals.deaths] == PRIVATE
+    settled(mortals, run)
+    kinds = [entry["kind"] for entry in mortals.log("Cam", run.study)]
+    assert [kinds.count(kind) for kind in ("privacy.charged", "privacy.drawn", "release.sealed")] == [1, 1, 1]
+    assert mortals.rows("Cam", "SELECT count(*) FROM privacy_loss NATURAL JOIN noisy_answer") == [(1,)]
 
 
 def test_c06_killed_around_giving_up_a_site_and_what_it_says_too_late(mortals: Mortals) -> None:

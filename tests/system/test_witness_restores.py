@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from pyroaring import BitMap
@@ -189,6 +190,26 @@ def test_without_its_snapshot_a_restored_node_charges_everyone(one):
     assert kept["digest"] == row["digest"] and len(BitMap.deserialize(kept["persons"])) == 2**32
     with pytest.raises(SojournError):  # nobody can say what the next answer would tell together with the lost one
         _ = one.run(plan())["n"].table
+
+
+def test_a_restored_node_charges_what_it_gave_away_under_formal_privacy(monkeypatch):
+    """Its noisy numbers are gone, so that an equal question costs again; the budget knows of both."""
+    monkeypatch.setattr(polling, "LONGEST_POLL", 0.3)
+    budget = {"amber": {"patients": {"epsilon": 2.0, "release": 0.5}}}
+    sites = {site: {"patients": frame(site)} for site in SITES}
+    with Restorable(sites, privacy=budget, review=lambda one: replace(one, rows_per_person=1)) as one:
+        old = one.backup(one.nodes["amber"])
+        one.run(plan())
+        assert one.nodes["amber"].show()["privacy"][0]["spent"] == 0.25
+        node = one.restore_node("amber", old)
+        assert node.show()["privacy"][0]["spent"] == 0
+        until("the node knows", lambda: node.witnessing.behind(NAME))
+        node.recover()
+        assert node.show()["privacy"][0]["spent"] == 0.25
+        one.hub.accept_log("amber", "restored")
+        until("the node works", lambda: not node.witnessing.behind(NAME))
+        one.run(plan())
+        assert node.show()["privacy"][0]["spent"] == 0.5
 
 
 def test_what_the_hub_recalls_is_not_believed_but_verified(one):

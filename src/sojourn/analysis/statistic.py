@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from sojourn.analysis.noise import Noise
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.support import Support, Working
@@ -57,12 +58,14 @@ class Gathered:
     """What comes back from a round: the sum over the sites and, in clear plans, each site's part in name order.
 
     hidden: for each site T - 1, the most persons that a cell hidden for being small may hold there. A cell that is
-    hidden to protect another may hold more, under the same mark.
+    hidden to protect another may hold more, under the same mark. noise: what was drawn into the parts of some sites:
+    such a count may be negative, and squares may be less than zero.
     """
 
     total: Partial
     by_site: Mapping[str, Partial]
     hidden: Mapping[str, int] = field(default_factory=dict)
+    noise: Mapping[str, Noise] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

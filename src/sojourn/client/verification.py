@@ -13,6 +13,7 @@ from sojourn.analysis.statistic import Estimate, Statistic
 from sojourn.analysis.variable import Variables, with_site
 from sojourn.audit import checkpoint as checkpoints
 from sojourn.audit.receipt import Receipt
+from sojourn.disclosure.formal_privacy import NOT_CERTIFIED, OVERSPENT
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import RULES
 from sojourn.errors import REASONS, AuditError, IdentityError, SojournError
@@ -34,7 +35,8 @@ from sojourn.study.plan import Plan
 from sojourn.study.transcript import Round, coherent, replay
 
 RELATIVE = 1e-9
-DISCLOSURE = frozenset(rule(Parameters()).family for rule in RULES.values()) | {"review"}
+_FAMILIES = (rule(Parameters()).family for rule in RULES.values())
+DISCLOSURE = frozenset({NOT_CERTIFIED, OVERSPENT, "review", *_FAMILIES})
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 import rfc8785
 from numpy.typing import NDArray
 
+from sojourn.analysis.noise import Noise
 from sojourn.analysis.partial import MOST_NUMBERS, Partial, canonical
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.perturbation import Perturbation
@@ -49,6 +50,7 @@ class Header:
     software: str
     watermark: str
     treatment: str = ""  # what was done to the numbers before they were judged; left out where it is nothing
+    noise: str = ""  # what was drawn into the numbers (`analysis.noise`); empty where nothing was
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, a word a field."""
@@ -67,6 +69,8 @@ class Header:
             raise ValueError("a header's word has the wrong type")
         if document["round"] < 0 or document["hidden_max"] < 0:
             raise ValueError("a header's number is negative")
+        if document["noise"]:
+            Noise.read(document["noise"])
         return cls(**document)
 
 

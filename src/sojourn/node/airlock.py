@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,10 +17,11 @@ from sqlalchemy.engine import RowMapping
 
 from sojourn import __version__
 from sojourn.analysis.partial import Partial
-from sojourn.analysis.statistic import Step, most_numbers
+from sojourn.analysis.statistic import Ask, Step, most_numbers
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.differencing import Judgement, kept
+from sojourn.disclosure.formal_privacy import Formal, Noised
 from sojourn.disclosure.gate import (
     Decided,
     Header,
@@ -33,7 +34,7 @@ from sojourn.disclosure.gate import (
     release,
 )
 from sojourn.disclosure.ledger import Charge, charges, hidden_cells
-from sojourn.disclosure.output import Finding, Output, Verdict, strictness
+from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.policy import for_dataset
 from sojourn.disclosure.review import REVIEW, bench, enough, finding_from_dict, finding_to_dict, no_riskier
 from sojourn.disclosure.risk import LEAST, Model, features, train
@@ -44,6 +45,7 @@ from sojourn.messages import Answer, Delivery
 from sojourn.node.admission import Run
 from sojourn.node.evidence import support_from_dict, support_to_dict
 from sojourn.node.ledgers import Ledgers
+from sojourn.node.privacy import FormalPrivacy, Measure
 from sojourn.node.review_store import ReviewStore
 from sojourn.node.store import NodeStore
 from sojourn.wire.seal import release_info, seal
@@ -69,6 +71,7 @@ class Airlock:
     site: str
     key: PrivateKey
     ledgers: Ledgers
+    privacy: FormalPrivacy | None = None
     _learnt: dict[int, Model | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -76,7 +79,20 @@ class Airlock:
         """What waits here for a checker."""
         return ReviewStore(self.store)
 
-    def pass_out(self, place: Place, step: Step, partial: Partial, support: Support, now: float) -> None:
+    def private(self, place: Place, ask: Ask, measure: Measure, now: float) -> Noised | None:
+        """The noisy answer where the dataset is under formal privacy, else None; DisclosureRefused, noted inside."""
+        if self.privacy is None:
+            return None
+        attended = Formal(self.policy_of(place), Tier.MEDIUM).leaves
+        try:
+            return self.privacy.answer(place.run, place.analysis, ask, measure, attended, now)
+        except DisclosureRefused as refused:
+            self.refuse(place, refused.family, "", now)
+            raise
+
+    def pass_out(
+        self, place: Place, step: Step, partial: Partial, support: Support, now: float, noised: Noised | None = None
+    ) -> None:
         """Store the sealed answer for this ask, or hold it for a checker; DisclosureRefused where the gate refuses,
         the reason noted inside.
 
@@ -86,6 +102,9 @@ class Airlock:
         statistic = place.run.plan.analyses[place.analysis]
         output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
         policy = self.policy_of(place)
+        if noised is not None:
+            self._noisy(place, output, noised, now)
+            return
         finding, bounds = judge(output, policy), policy.differencing()
         charged = self.store.charged(place.run.request.study, place.analysis)
         if finding.verdict is Verdict.REFUSE or bounds is None or charged:
@@ -97,6 +116,18 @@ class Airlock:
             return self._decide(place, output, (judged.finding,), now, judged.charges, newest)
 
         self.ledgers.release(place.run, place.analysis, output, finding, bounds, decide)
+
+    def _noisy(self, place: Place, output: Output, noised: Noised, now: float) -> None:
+        """No rule looks at what a noisy answer rests on; no exact set is told (`disclosure/formal_privacy.py`)."""
+        output, policy = noised.apply(output), Formal(self.policy_of(place), noised.tier)
+        header = replace(self._header(place), noise=noised.noise.text())
+        finding = judge(output, policy)
+        try:
+            cleared = release(output, policy, header)
+        except DisclosureRefused as error:
+            self.refuse(place, error.family, finding.note, now)
+            raise
+        self.leave(place, cleared, output, finding, now, sets=())
 
     def policy_of(self, place: Place) -> Policy:
         """The rules for what leaves from the dataset of a run."""
@@ -172,8 +203,9 @@ class Airlock:
         written = [*entries, self._entry("release.sealed", place, facts)]
         if self.store.charged(request.study, place.analysis):
             sets = ()
-        else:
-            sets = self._charges(place, output, finding) if sets is None else sets
+        elif sets is None:
+            sets = self._charges(place, output, finding)
+        if sets:
             statistic = place.run.plan.analyses[place.analysis]
             most = most_numbers(statistic, place.run.variables)
             told = {"analysis": place.analysis, "sets": len(sets), "most_numbers": most}

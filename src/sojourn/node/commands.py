@@ -194,6 +194,7 @@ def show(home: Home = HERE, as_json: AsJson = False) -> None:
             print(f"{found['reviews']} held outputs wait for a checker: see `sojourn airlock list`.")
         witnesses(found["log"])
         rows("Datasets", ("table", "snapshot", "rows", "persons"), found["datasets"])
+        rows("Formal privacy", ("table", "epsilon", "delta", "release", "answers", "spent"), found["privacy"])
         rows("Approvals", ("project", "key", "name", "tables", "approved", "revoked"), found["approvals"])
         rows("Checkers", ("name", "key", "added", "removed"), found["checkers"])
         rows("Runs", ("study", "project", "plan", "key", "ended"), found["runs"])

@@ -55,6 +55,11 @@ class NodeHome:
         example={"registry": {"threshold": 20, "rounding": "midpoint 6"}},
         default=dict,
     )
+    privacy: Mapping[str, Any] = setting(
+        "Datasets that answer under formal privacy only, each with its budget: see the page on formal privacy.",
+        example={"patients": {"epsilon": 4.0, "release": 0.25}},
+        default=dict,
+    )
     database: str = setting(
         "The node's database: the URL of a PostgreSQL database of its own; empty for the SQLite file in this folder.",
         example="postgresql://sojourn@db.example.org:5432/node?sslmode=verify-full",

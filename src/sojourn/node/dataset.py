@@ -196,6 +196,8 @@ def _check(read: Source, dictionary: Dictionary) -> None:
     faults: list[str] = []
     if dictionary.person is not None:
         faults += _fault(read, dictionary.person, "{c} IS NULL", "name no person")
+        if dictionary.rows_per_person is not None:
+            faults += _too_many(read, dictionary.person, dictionary.rows_per_person)
     for name, variable in dictionary.columns.items():
         faults += _faults(read, name, variable)
     if faults:
@@ -203,6 +205,13 @@ def _check(read: Source, dictionary: Dictionary) -> None:
             "The file holds what the dictionary does not declare: " + "; ".join(faults) + ".",
             remedy="Mend the file, or review levels, bounds and kinds in the dictionary. Nothing was imported.",
         )
+
+
+def _too_many(read: Source, person: str, most: int) -> list[str]:
+    """Whether a person has more rows than declared, which formal privacy rests on."""
+    query = f"SELECT 1 FROM source GROUP BY {quote(person)} HAVING count(*) > $1 LIMIT 1"
+    found = read.connection.execute(query, [most]).fetchone()
+    return [f"column `{person}`: a person has more than `rows_per_person` rows"] if found else []
 
 
 def _faults(read: Source, name: str, variable: Variable) -> list[str]:

@@ -16,7 +16,7 @@ from sojourn.analysis.declaration import variable_from_dict, variable_to_dict
 from sojourn.analysis.variable import SITE, Variable
 from sojourn.errors import DatasetError, PlanError
 
-_WORDS = {"table", "person", "row_is_person", "columns", "excluded"}
+_WORDS = {"table", "person", "row_is_person", "rows_per_person", "columns", "excluded"}
 _HEAD = """\
 # The dictionary of one table. Review every line: only what stands under `columns` can ever be analysed, and only
 # kinds, levels, bounds and units are published to the federation. An empty field and `NA` are missing.
@@ -29,6 +29,8 @@ class Dictionary:
 
     table: its name in plans. person: the column that names a person, or None where row_is_person. columns: approved
     columns. excluded: columns that never leave the source file. notes: remarks of a draft by column, without values.
+    rows_per_person: the most rows of one person, which every import enforces; formal privacy needs it where persons
+    have several.
     """
 
     table: str
@@ -37,12 +39,18 @@ class Dictionary:
     columns: Mapping[str, Variable]
     excluded: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict, compare=False)
+    rows_per_person: int | None = None
 
     def __post_init__(self) -> None:
         if (self.person is None) != self.row_is_person:
             raise DatasetError(
                 "A table needs a person column, or each row is a person; not both.",
                 remedy="Set `person: COLUMN`, or `row_is_person: true`.",
+            )
+        if self.rows_per_person is not None and (self.row_is_person or self.rows_per_person < 1):
+            raise DatasetError(
+                "`rows_per_person` is the most rows of one person, from 1, where a column names persons.",
+                remedy="Correct it, or leave it out.",
             )
         names = [name.casefold() for name in (*self.columns, *self.excluded, *((self.person,) if self.person else ()))]
         if len(set(names)) != len(names):
@@ -56,6 +64,7 @@ class Dictionary:
             "table": self.table,
             "person": self.person,
             "row_is_person": self.row_is_person,
+            **({} if self.rows_per_person is None else {"rows_per_person": self.rows_per_person}),
             "columns": {name: variable_to_dict(variable) for name, variable in self.columns.items()},
             "excluded": list(self.excluded),
         }
@@ -71,6 +80,9 @@ class Dictionary:
         columns, excluded = document["columns"], document.get("excluded") or []
         if not isinstance(table, str) or not isinstance(person, str | None) or not isinstance(row_is_person, bool):
             raise DatasetError("`table` or `person` is not a name.", remedy="Write names as text.")
+        rows = document.get("rows_per_person")
+        if rows is not None and type(rows) is not int:
+            raise DatasetError("`rows_per_person` is not a whole number.", remedy="Write e.g. `rows_per_person: 4`.")
         if not isinstance(columns, Mapping) or not all(isinstance(name, str) and name for name in columns):
             raise DatasetError("`columns` is not a mapping of names.", remedy="Put quotation marks around names.")
         if not isinstance(excluded, list) or not all(isinstance(name, str) and name for name in excluded):
@@ -79,7 +91,7 @@ class Dictionary:
             variables = {name: variable_from_dict(words, f"columns.{name}") for name, words in columns.items()}
         except PlanError as error:
             raise DatasetError(str(error.args[0]), remedy=error.remedy) from None
-        return cls(table, person, row_is_person, variables, tuple(excluded))
+        return cls(table, person, row_is_person, variables, tuple(excluded), rows_per_person=rows)
 
     @classmethod
     def load(cls, path: Path) -> Dictionary:
@@ -101,7 +113,8 @@ class Dictionary:
     def save(self, path: Path) -> None:
         """Write readable YAML, with the draft's notes as comments."""
         document = self.to_dict()
-        head = {word: document[word] for word in ("table", "person", "row_is_person") if document[word] is not None}
+        words = ("table", "person", "row_is_person", "rows_per_person")
+        head = {word: document[word] for word in words if document.get(word) is not None}
         parts = [_HEAD, _yaml(head), "columns:\n" if self.columns else "columns: {}\n"]
         for name, words in document["columns"].items():
             if note := self.notes.get(name):

@@ -24,6 +24,8 @@ FAMILIES = (
     "events",
     "parameters to observations",
     "histogram",
+    "formal privacy",
+    "privacy budget",
     "output schema",
     "check failed",
     "review",

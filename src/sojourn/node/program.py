@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sojourn import __version__
+from sojourn.disclosure.budget import Budget
 from sojourn.disclosure.gate import Policy
+from sojourn.disclosure.mechanisms import demand
 from sojourn.disclosure.parameters import Parameters, layer
 from sojourn.disclosure.policy import StandardPolicy
 from sojourn.errors import ConfigurationError
@@ -115,10 +117,13 @@ def open_node(
     policy: only the testbed gives one as an object; a node's own rules are data in its settings.
     """
     policy = policy or _policy(home)
+    budgets = {table: Budget.from_dict(document) for table, document in home.privacy.items()}
+    if budgets:
+        demand()
     engine = open_migrated(home.database or home.database_file, home.password_file, MIGRATIONS)
     key = PrivateKey.load(home.log_key)
     store = NodeStore(engine, metadata, key, log_of(home.site), lambda: datetime.fromtimestamp(clock(), UTC))
-    node = Node(home, store, PrivateKey.load(home.key), policy, openings or Openings(home), clock)
+    node = Node(home, store, PrivateKey.load(home.key), policy, openings or Openings(home), clock, budgets=budgets)
     if home.hub:
         node.hub = Peer(home.federation, hub_log_key(home))
     return node

@@ -20,6 +20,7 @@ from pyroaring import BitMap
 from sojourn.analysis.partial import Partial
 from sojourn.audit.entry import Entry
 from sojourn.audit.receipt import Receipt
+from sojourn.disclosure.budget import Loss
 from sojourn.disclosure.ledger import Charge, charges, hidden_cells
 from sojourn.errors import AuditError, SojournError
 from sojourn.identity.envelope import Envelope, Request
@@ -46,6 +47,7 @@ class Recovery:
     folder: Path
     opener: Callable[[Run], Computation]
     clock: Callable[[], float]
+    losses: Callable[[str, str, str, list[str]], list[Loss]] = lambda study, dataset, project, analyses: []
 
     def run(self) -> dict[str, int]:
         """Recall everything; how many studies, answers and refusals the store did not know, and sets charged.
@@ -90,7 +92,8 @@ class Recovery:
         counts = {"studies": 1, "answers": len(unknown) - refusals, "refusals": refusals, "sets": len(sets)}
         facts = {"answers": counts["answers"], "refusals": refusals, "sets": len(sets), "snapshot": snapshot}
         entry = Entry("run.restored", f"node:{self.link.site}", study=past.study, dataset=table, facts=facts)
-        self.store.restore(run, [self._decision(past.study, task) for task in unknown], sets, entry)
+        private = self.losses(past.study, table, request.project, sorted(left))
+        self.store.restore(run, [self._decision(past.study, task) for task in unknown], sets, entry, private)
         return counts
 
     def _request(self, past: PastStudy) -> tuple[Request, str]:

@@ -209,15 +209,18 @@ class Runner:
         with self._turns:
             try:
                 computation = self._computation(run)
+                noised = self.airlock.private(
+                    place, ask, lambda inner: computation.round(task.analysis, inner)[0], self._clock()
+                )
                 support = self._support(computation, run, task.analysis)
-                partial, working = computation.round(task.analysis, ask)
+                partial, working = (noised.partial, None) if noised else computation.round(task.analysis, ask)
             finally:
                 with self._lock:
                     self._computing.discard(task.study)
         if support.design is not None:
             support = replace(support, design=replace(support.design, working=working))
         step = next(step for step in statistic.steps(run.variables) if step.name == ask.step)
-        self.airlock.pass_out(place, step, partial, support, self._clock())
+        self.airlock.pass_out(place, step, partial, support, self._clock(), noised)
 
     def _support(self, computation: Computation, run: Run, analysis: str) -> Support:
         """The evidence behind every round of an analysis, computed once a run."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import select
@@ -14,6 +15,7 @@ from sqlalchemy.engine import RowMapping
 
 from sojourn import __version__
 from sojourn.audit.entry import Entry
+from sojourn.disclosure.budget import Budget
 from sojourn.disclosure.gate import Policy
 from sojourn.errors import ConfigurationError
 from sojourn.identity.envelope import Envelope, Request
@@ -32,6 +34,7 @@ from sojourn.node.line import Line
 from sojourn.node.metrics import BEGINS, ENDS, NodeMetrics
 from sojourn.node.opening import Openings
 from sojourn.node.polling import Polling
+from sojourn.node.privacy import FormalPrivacy
 from sojourn.node.recovery import Recovery
 from sojourn.node.reviewing import Desk
 from sojourn.node.runner import Lines, Runner
@@ -42,6 +45,8 @@ from sojourn.operations.readiness import Readiness
 from sojourn.operations.watch import Watch
 from sojourn.storage.witnessing import Peer, Witnessing
 from sojourn.versions import advice
+
+NO_BUDGETS: Mapping[str, Budget] = MappingProxyType({})
 
 
 class Node:
@@ -56,6 +61,7 @@ class Node:
         openings: Openings,
         clock: Callable[[], float] = time.time,
         lines: Lines = Line,
+        budgets: Mapping[str, Budget] = NO_BUDGETS,
     ) -> None:
         self.home = home
         self.store = store
@@ -69,7 +75,8 @@ class Node:
         self.witnessing = Witnessing(store, metadata, f"node:{home.site}", recovers=True)
         self.hub: Peer | None = None  # as the owner of a log
         admission = Admission(store, home.site, key.public, policy.version, home.least_sites)
-        airlock = Airlock(store, policy, home.site, key, Ledgers(store, home.folder))
+        self.privacy = FormalPrivacy(store, home.folder, home.site, budgets)
+        airlock = Airlock(store, policy, home.site, key, Ledgers(store, home.folder), self.privacy)
         self.runner = Runner(
             store, admission, airlock, openings.open, self._send, Forward(clock), self.journal.write, lines
         )
@@ -161,7 +168,8 @@ class Node:
                 "The hub's own log is under suspicion.", remedy="Decide on `node accept-log` first."
             )
         link = self._polling.link
-        counts = Recovery(self.store, link, self.key.public, self.home.folder, self._openings.open, self.clock).run()
+        opener, losses = self._openings.open, self.privacy.restored
+        counts = Recovery(self.store, link, self.key.public, self.home.folder, opener, self.clock, losses).run()
         entry = Entry("node.recovered", "custodian", facts=counts)
         self.store.write(entry, lambda connection: self.witnessing.recovered(connection, hub.origin))
         self._polling.again()
@@ -177,24 +185,27 @@ class Node:
     def publication(self) -> Publish:
         """All that this site tells of its data and rules without being asked."""
         documents = [json.loads(row["dictionary"]) for row in self.store.rows(select(datasets))]
-        rules = {
+        rules: dict[str, Any] = {
             "name": self.policy.name,
             "version": self.policy.version,
             "threshold": self.policy.hidden_max() + 1,
             "least_sites": self.home.least_sites,
             "watermark": self.policy.watermark,
         }
+        if declared := {name: one.public() for name, one in self.privacy.budgets.items() if one.publish}:
+            rules["privacy"] = declared
         return Publish(datasets=documents, rules=rules, sandbox=self._openings.name, software=__version__)
 
     def show(self) -> dict[str, Any]:
         """The node at a glance: settings, datasets, approvals, runs."""
         polling = self._polling
         hub = polling.hub_software if polling else ""
+        troubles = (self.runner.trouble, polling.trouble if polling else "", self.privacy.trouble())
         return {
             "site": self.home.site,
             "hub": self.home.hub,
             "connected": self.reaches_hub(),
-            "trouble": " ".join(filter(None, (self.runner.trouble, polling.trouble if polling else ""))),
+            "trouble": " ".join(filter(None, troubles)),
             "software": __version__,
             "hub_software": hub,
             "advice": advice("the hub", hub, "this node") if hub else "",
@@ -203,6 +214,7 @@ class Node:
             "datasets": self.datasets(),
             "checkers": [_checker(row) for row in self.desk.airlock.reviews.checkers()],
             "reviews": len(self.desk.airlock.reviews.waiting()),
+            "privacy": self.privacy.left(),
             "approvals": [_approval(row) for row in self.store.rows(select(approvals))],
             "runs": [_run(row) for row in self.store.rows(select(runs).order_by(runs.c.admitted))],
             "log": self.witnessing.facts(),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from pyroaring import BitMap
@@ -12,9 +14,21 @@ from sqlalchemy import Connection, Update, bindparam, func, insert, select, unio
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
+from sojourn.disclosure.budget import Account, Loss
 from sojourn.disclosure.ledger import Charge
-from sojourn.errors import ConfigurationError, EnvelopeRefused, SiteRefused
-from sojourn.node.tables import approvals, datasets, ledger, person_sets, refused, releases, reviews, runs
+from sojourn.errors import ConfigurationError, DisclosureRefused, EnvelopeRefused, SiteRefused
+from sojourn.node.tables import (
+    approvals,
+    datasets,
+    ledger,
+    losses,
+    noisy,
+    person_sets,
+    refused,
+    releases,
+    reviews,
+    runs,
+)
 from sojourn.storage.store import Store
 
 Document = Mapping[str, Any]
@@ -53,6 +67,10 @@ _SETS = select(person_sets).join(ledger, ledger.c.digest == person_sets.c.digest
 
 class LedgerGrew(Exception):
     """Something was added to the ledger after a release was judged: it is judged again."""
+
+
+class DoneBefore(Exception):
+    """Rolls the savepoint back: nothing is to be done, and nothing is logged."""
 
 
 class NodeStore(Store):
@@ -154,6 +172,56 @@ class NodeStore(Store):
 
         return self.write(entry, action)
 
+    # ---- formal privacy
+
+    def charge(self, dataset: str, account: Account, loss: Loss, most: Fraction, now: float, entry: Entry) -> float:
+        """Charge an answer to a project, once. The share of its nearer limit that was spent when it was charged.
+
+        DisclosureRefused("privacy budget"), and nothing is charged, where that would be more than `most`, or than all.
+        """
+
+        def action(connection: Connection) -> float:
+            before = _losses(connection, dataset)
+            for one in before:
+                if (one.key, one.project) == (loss.key, loss.project):
+                    raise DoneBefore(one.share)
+            after = account.after(before, loss)
+            if after is None or after > most:
+                raise DisclosureRefused("privacy budget")
+            connection.execute(insert(losses).values(_loss_row(dataset, replace(loss, share=float(after)), now)))
+            return float(after)
+
+        try:
+            return self.write(entry, action)
+        except DoneBefore as before:
+            return float(before.args[0])
+
+    def keep_noisy(self, key: str, numbers: str, now: float, entry: Entry) -> str:
+        """Store the noisy numbers of a charged answer; the stored ones, which are older ones where there are such."""
+
+        def action(connection: Connection) -> str:
+            known = connection.execute(select(noisy.c.numbers).where(noisy.c.answer == key)).first()
+            if known is not None:
+                raise DoneBefore(known[0])
+            if not connection.execute(select(losses.c.answer).where(losses.c.answer == key)).first():
+                raise DisclosureRefused("privacy budget")  # nothing is kept that was not charged
+            connection.execute(insert(noisy).values(answer=key, numbers=numbers, drawn=now))
+            return numbers
+
+        try:
+            return self.write(entry, action)
+        except DoneBefore as before:
+            return str(before.args[0])
+
+    def noisy_numbers(self, key: str) -> str | None:
+        """The noisy numbers of an answer, if they were drawn."""
+        row = self.row(select(noisy.c.numbers).where(noisy.c.answer == key))
+        return None if row is None else str(row["numbers"])
+
+    def losses(self, dataset: str) -> list[Loss]:
+        """What was charged on a dataset, over all projects."""
+        return self.read(lambda connection: _losses(connection, dataset))
+
     def withdraw(self, key: Place, reason: str, entry: Entry) -> None:
         """From now on nothing is handed over for this ask but the reason; a decision that is settled stays."""
         self._once(entry, _WITHDRAW, of_study=key[0], of_analysis=key[1], of_ask=key[2], reason=reason)
@@ -166,8 +234,18 @@ class NodeStore(Store):
         settled = _ARRIVED if arrived else _ACKNOWLEDGE
         self._once(entry, settled, of_study=key[0], of_analysis=key[1], of_ask=key[2], receipt=receipt)
 
-    def restore(self, run: Document, decided: Sequence[Document], sets: Sequence[Charge], entry: Entry) -> None:
-        """A run that the store does not know, or not to its end: it is over, its decisions and charges stand."""
+    def restore(
+        self,
+        run: Document,
+        decided: Sequence[Document],
+        sets: Sequence[Charge],
+        entry: Entry,
+        private: Sequence[Loss] = (),
+    ) -> None:
+        """A run that the store does not know, or not to its end: it is over, its decisions and charges stand.
+
+        private: losses of formal privacy, which stand whatever the budget holds: they were given away.
+        """
 
         def action(connection: Connection) -> None:
             known = update(runs).where(runs.c.study == run["study"], runs.c.ended == "").values(ended=run["ended"])
@@ -176,6 +254,8 @@ class NodeStore(Store):
             connection.execute(known)
             connection.execute(insert(releases), [dict(row) for row in decided])
             _charge(connection, run, sets)
+            for loss in private:
+                connection.execute(insert(losses).values(_loss_row(run["dataset"], loss, run["admitted"])))
 
         self.write(entry, action)
 
@@ -185,9 +265,6 @@ class NodeStore(Store):
 
     def _once(self, entry: Entry, change: Update, **values: str) -> None:
         """Make a change with its entry, where it changes anything."""
-
-        class DoneBefore(Exception):
-            """Rolls the savepoint back."""
 
         def action(connection: Connection) -> None:
             if connection.execute(change, values).rowcount == 0:
@@ -319,6 +396,23 @@ def _charge(connection: Connection, row: Document, charges: Sequence[Charge]) ->
 def _read_charge(row: RowMapping, persons: bytes) -> Charge:
     measure = tuple(json.loads(row["measure"]))
     return Charge(row["snapshot"], row["analysis"], measure, row["label"], BitMap.deserialize(persons))
+
+
+def _losses(connection: Connection, dataset: str) -> list[Loss]:
+    found = connection.execute(select(losses).where(losses.c.dataset == dataset)).mappings()
+    return [Loss(row["answer"], row["project"], row["cost"], row["unit"], row["share"]) for row in found]
+
+
+def _loss_row(dataset: str, loss: Loss, now: float) -> Document:
+    return {
+        "project": loss.project,
+        "answer": loss.key,
+        "dataset": dataset,
+        "cost": loss.cost,
+        "unit": loss.unit,
+        "share": loss.share,
+        "charged": now,
+    }
 
 
 def _ledger_row(row: Document, charge: Charge) -> Document:

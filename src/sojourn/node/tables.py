@@ -71,6 +71,26 @@ releases = Table(
     Column("receipt", Text),  # JSON of the hub's receipt
 )
 
+losses = Table(
+    "privacy_loss",
+    metadata,
+    Column("project", String(200), primary_key=True),
+    Column("answer", String(80), primary_key=True),  # what is answered; equal questions are equal here
+    Column("dataset", String(80), nullable=False, index=True),
+    Column("cost", Float, nullable=False),
+    Column("unit", String(10), nullable=False),
+    Column("share", Float, nullable=False),  # of the nearer limit, spent with this charge
+    Column("charged", Float, nullable=False),
+)
+
+noisy = Table(
+    "noisy_answer",
+    metadata,
+    Column("answer", String(80), primary_key=True),
+    Column("numbers", Text, nullable=False),  # JSON: the noisy vectors, drawn once
+    Column("drawn", Float, nullable=False),
+)
+
 ledger = Table(  # over all snapshots, projects and people of a dataset, for as long as it lives
     "ledger",
     metadata,

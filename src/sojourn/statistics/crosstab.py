@@ -21,6 +21,7 @@ from sojourn.statistics.cells import counts
 from sojourn.statistics.count import cells_of, count_persons, counting
 
 _SUPPRESSED = "A site suppressed a cell, so margins and tests, which would reveal it, are not computed."
+_NOISY = "A site's counts hold noise, which these tests do not know of, so margins and tests are not computed."
 _EMPTY = "A dimension has fewer than two levels with persons, so there is nothing to test."
 
 
@@ -81,11 +82,13 @@ class Crosstab:
         gathered = yield Ask("count")
         table = Table.of(self.columns, variables)
         rows = tuple((*labels, n) for labels, n in zip(table.index(), counts(gathered), strict=True))
-        facts, warning = (
-            ({}, _SUPPRESSED)
-            if gathered.total.hidden("count").any()
-            else _tests(gathered.total["count"].astype(np.int64), table)
-        )
+        facts: dict[str, Any] = {}
+        if gathered.total.hidden("count").any():
+            warning = _SUPPRESSED
+        elif gathered.noise:
+            warning = _NOISY
+        else:
+            facts, warning = _tests(gathered.total["count"].astype(np.int64), table)
         return Estimate(self.columns, ("n",), rows, facts, warnings=(warning,) if warning else ())
 
 

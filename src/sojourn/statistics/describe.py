@@ -24,6 +24,7 @@ from sojourn.statistics.cells import counts, remainders
 
 MOST_COLUMNS = 100
 EVERYONE = "all"  # label of the overall row
+_NOISY = "Where no mean or deviation is shown, noise may have left fewer than two rows, or a variance below zero."
 _SUMS = ("sum", "squares", "drift")
 
 
@@ -158,7 +159,8 @@ class Describe:
                 moments = _moments(sums, squares, prefix, column, centres[prefix][position])
                 for labels, n, (mean, sd) in zip(index, numbers, moments, strict=True):
                     rows.append((column, *labels, n, missing[position] if everyone else None, mean, sd))
-        return Estimate(("variable", *self.by), ("n", "missing", "mean", "sd"), tuple(rows), _size(sums))
+        told = (_NOISY,) if any(isinstance(row[-1], Suppressed) for row in rows) and sums.noise else ()
+        return Estimate(("variable", *self.by), ("n", "missing", "mean", "sd"), tuple(rows), _size(sums), warnings=told)
 
     def _sets(self, variables: Variables) -> dict[str, Table]:
         """The overall row and, where asked for, the groups."""
@@ -172,7 +174,7 @@ class Describe:
 
 def _size(sums: Gathered) -> dict[str, Any]:
     """The rows of the population, in all and, where the sites' parts are known, by site."""
-    parts = {site: Gathered(part, {site: part}, sums.hidden) for site, part in sums.by_site.items()}
+    parts = {site: Gathered(part, {site: part}, sums.hidden, sums.noise) for site, part in sums.by_site.items()}
     by_site = {site: counts(part, "all_n", table=False)[0] for site, part in parts.items()}
     return {"n": counts(sums, "all_n", table=False)[0], **({"n_by_site": by_site} if by_site else {})}
 
@@ -254,11 +256,18 @@ def _moments(
     number = sums.total[f"{prefix}_n"].ravel()
     square, drift = (squares.total[name].ravel() for name in names[1:])
     moments: list[tuple[Cell, Cell]] = []
+    noisy = bool(sums.noise or squares.noise)
     for place, n in enumerate(number.tolist()):
         if hidden[place]:
             moments.append((Suppressed(), Suppressed()))
         else:
+            if noisy and n < 2:
+                moments.append((Suppressed(), Suppressed()))
+                continue
             mean = float(centre.ravel()[place] + drift[place] / n) if n else None
             variance = (square[place] - drift[place] ** 2 / n) / (n - 1) if n > 1 else None
+            if noisy and variance is not None and variance < 0:
+                moments.append((mean, Suppressed()))
+                continue
             moments.append((mean, None if variance is None else math.sqrt(max(variance, 0.0))))
     return moments

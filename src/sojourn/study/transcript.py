@@ -9,10 +9,11 @@ computes only what it can derive"). Sums alone would not bind a hub that may for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sojourn.analysis.noise import Noise
 from sojourn.analysis.partial import total
 from sojourn.analysis.statistic import Ask, Estimate, Gathered, Statistic, fits
 from sojourn.analysis.variable import Variables
@@ -35,7 +36,20 @@ def gather(releases: Mapping[str, ReceivedRelease]) -> Gathered:
     names = sorted(releases)
     parts = {name: releases[name].partial for name in names}
     hidden = {name: releases[name].header.hidden_max for name in names}
-    return Gathered(total(parts.values()), parts, hidden)
+    noise = {name: Noise.read(release.header.noise) for name, release in releases.items() if release.header.noise}
+    return Gathered(total(parts.values()), parts, hidden, noise)
+
+
+def marked(estimate: Estimate, noise: Mapping[str, Noise]) -> Estimate:
+    """The estimate that says which sites' numbers hold noise, and how much."""
+    if not noise:
+        return estimate
+    said = {f"epsilon {one.epsilon:g}, delta {one.delta:g}" for one in noise.values()}
+    why = f"differentially private ({'; '.join(sorted(said))}) at {', '.join(sorted(noise))}"
+    before = estimate.exactness.removeprefix("approximate: ")
+    exactness = f"approximate: {why}" if before == "pooled" else f"approximate: {before}; {why}"
+    told = tuple(f"{site}: {one.sentence()}" for site, one in sorted(noise.items()))
+    return replace(estimate, exactness=exactness, warnings=(*estimate.warnings, *told))
 
 
 class Replay:
@@ -44,6 +58,7 @@ class Replay:
     def __init__(self, statistic: Statistic, variables: Variables) -> None:
         self._steps = {step.name: step for step in statistic.steps(variables)}
         self._coordinator = statistic.coordinator(variables)
+        self._noise: dict[str, Noise] = {}
         self.state: Ask | Estimate = self._declared(next(self._coordinator))
 
     def tell(self, past: Round) -> None:
@@ -53,10 +68,12 @@ class Replay:
         if not same(self.state, past.ask):
             raise ValueError("a broadcast does not follow from the releases before it")
         try:
-            self.state = self._declared(self._coordinator.send(gather(past.releases)))
+            gathered = gather(past.releases)
+            self._noise |= gathered.noise
+            self.state = self._declared(self._coordinator.send(gathered))
         except StopIteration as end:
             estimate: Estimate = end.value
-            self.state = estimate
+            self.state = marked(estimate, self._noise)
 
     def _declared(self, ask: Ask) -> Ask:
         if ask.step not in self._steps or not fits(ask, self._steps[ask.step]):
