@@ -17,6 +17,7 @@ from sojourn.hub.program import ask as ask_hub
 from sojourn.node import commands as node
 from sojourn.node.config import SETTINGS
 from sojourn.node.program import ask as ask_node
+from sojourn.node.scan_command import scan
 from sojourn.report.printing import answer
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+airlock = typer.Typer(help="What may leave a site, for its custodian and checkers.", no_args_is_help=True)
 audit = typer.Typer(help="The tamper-evident logs.", no_args_is_help=True)
 
 app.command("demo")(demo)
@@ -34,6 +36,8 @@ app.add_typer(hub.projects, name="project")
 app.add_typer(node.app, name="node")
 app.add_typer(node.datasets, name="dataset")
 app.add_typer(client.app, name="study")
+airlock.command("scan")(scan)
+app.add_typer(airlock, name="airlock")
 app.add_typer(audit, name="audit")
 app.command("login")(client.login)
 app.command("logout")(client.logout)

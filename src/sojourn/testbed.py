@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,8 @@ class Federation:
     rules: a disclosure policy for every site, or by site; default: the product's own. person: the column that names a
     person; where a table lacks it each row is one person. sandbox: where nodes compute; default: in this process.
     clock: UTC seconds; of everyone, or by site and "hub", while those not named have this machine's.
-    databases: the URL of a PostgreSQL database for each site and "hub"; default: SQLite files.
+    databases: the URL of a PostgreSQL database for each site and "hub"; default: SQLite files. most_refusals: as the
+    setting of a node; default: no bound, since a tester's asks of her own data tell her nothing.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Federation:
         sandbox: Callable[[], Sandbox] = InProcess,
         clock: Clock | Mapping[str, Clock] = time.time,
         databases: Callable[[str], str] = lambda party: "",
+        most_refusals: int = 0,
     ) -> None:
+        self._most_refusals = most_refusals
         self.notes = ["Dictionaries were derived from the data, and every site approved this process's key."]
         self.folder = Path(tempfile.mkdtemp(prefix="sojourn-testbed-"))
         self._key = PrivateKey.generate()
@@ -111,6 +115,7 @@ class Federation:
     ) -> Node:
         folder = self.folder / "nodes" / site
         home = node_program.create(folder, site, least_sites=1, database=self._databases(site))
+        home = replace(home, most_refusals=self._most_refusals)
         node = node_program.open_node(home, clock, policy=policy, openings=Openings(home, sandbox()))
         for table, source in tables.items():
             path = _file(source, home.folder / f"{table}.parquet")

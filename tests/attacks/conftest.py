@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +19,13 @@ def heart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileHub]:
     folder = tmp_path_factory.mktemp("heart")
     with HostileHub(folder, {site: (path, heart_dictionary()) for site, path in HEART.items()}) as hub:
         yield hub
+
+
+@pytest.fixture
+def figures() -> Callable[..., None]:
+    """Keep one attack's figure; the page of the attacks is made from them."""
+
+    def keep(id: str, what: str, *, without: str, with_defence: str, mark: str, benign: str) -> None:
+        assert all((id, what, without, with_defence, mark, benign))
+
+    return keep

@@ -15,13 +15,14 @@ from typing import Any, Final, Never, Protocol
 import numpy as np
 import rfc8785
 
-from sojourn.analysis.partial import MOST_NUMBERS, Partial, canonical
+from sojourn.analysis.partial import MOST_NUMBERS, Array, Partial, canonical
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict
 from sojourn.disclosure.policy import RULES
 from sojourn.disclosure.rules import CHECK_FAILED, refuse
 from sojourn.errors import REASONS, DisclosureRefused
 
 OUTPUT_SCHEMA = "output schema"
+_EXACT = 2.0**53  # whole numbers below it are the same in both types
 
 
 class Policy(Protocol):
@@ -224,12 +225,21 @@ def _cleared(partial: Partial, finding: Finding) -> Partial:
     arrays, suppressed = {}, {}
     for name in sorted(partial.arrays):
         hidden = partial.hidden(name) | finding.cells.get(name, False)
-        numbers = canonical(np.where(hidden, 0, partial.arrays[name]))
+        numbers = _of_one_type(canonical(np.where(hidden, 0, partial.arrays[name])))
         numbers.flags.writeable = hidden.flags.writeable = False
         arrays[name] = numbers
         if hidden.any():
             suppressed[name] = hidden
     return Partial(MappingProxyType(arrays), MappingProxyType(suppressed))
+
+
+def _of_one_type(numbers: Array) -> Array:
+    """Whole numbers as int64, others as float64, whatever they came as: the type of an array says nothing of its own."""
+    if numbers.dtype == "<f8" and (np.abs(numbers) < _EXACT).all() and (numbers == np.trunc(numbers)).all():
+        return canonical(numbers.astype("<i8"))
+    if numbers.dtype == "<i8" and (np.abs(numbers.astype("<f8")) >= _EXACT).any():
+        return canonical(numbers.astype("<f8"))
+    return numbers
 
 
 def _document(release: Release | ReceivedRelease) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sojourn.analysis.declaration import variable_from_dict, variable_to_dict
 from sojourn.analysis.variable import SITE, Variable
 from sojourn.errors import DatasetError, PlanError
 
-_WORDS = {"table", "person", "row_is_person", "columns", "excluded"}
+_WORDS = {"table", "person", "row_is_person", "columns", "excluded", "quasi_identifiers"}
 _HEAD = """\
 # The dictionary of one table. Review every line: only what stands under `columns` can ever be analysed, and only
 # kinds, levels, bounds and units are published to the federation. An empty field and `NA` are missing.
@@ -29,6 +29,7 @@ class Dictionary:
 
     table: its name in plans. person: the column that names a person, or None where row_is_person. columns: approved
     columns. excluded: columns that never leave the source file. notes: remarks of a draft by column, without values.
+    quasi_identifiers: columns, excluded ones too, whose rare combinations get fingerprints; none: chosen by their names.
     """
 
     table: str
@@ -37,6 +38,7 @@ class Dictionary:
     columns: Mapping[str, Variable]
     excluded: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict, compare=False)
+    quasi_identifiers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.person is None) != self.row_is_person:
@@ -49,6 +51,11 @@ class Dictionary:
             raise DatasetError("A column is there twice.", remedy="Keep each column in one place of the dictionary.")
         if SITE in (name.casefold() for name in (*self.columns, self.person or "")):
             raise DatasetError("The column name `site` is reserved.", remedy="Exclude the column, or rename it.")
+        if not set(self.quasi_identifiers) <= {*self.columns, *self.excluded}:
+            raise DatasetError(
+                "`quasi_identifiers` names a column that is neither approved nor excluded.",
+                remedy="Check its name, capitals included.",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The whole dictionary as a document."""
@@ -58,6 +65,7 @@ class Dictionary:
             "row_is_person": self.row_is_person,
             "columns": {name: variable_to_dict(variable) for name, variable in self.columns.items()},
             "excluded": list(self.excluded),
+            **({"quasi_identifiers": list(self.quasi_identifiers)} if self.quasi_identifiers else {}),
         }
 
     @classmethod
@@ -79,7 +87,10 @@ class Dictionary:
             variables = {name: variable_from_dict(words, f"columns.{name}") for name, words in columns.items()}
         except PlanError as error:
             raise DatasetError(str(error.args[0]), remedy=error.remedy) from None
-        return cls(table, person, row_is_person, variables, tuple(excluded))
+        quasi = document.get("quasi_identifiers") or []
+        if not isinstance(quasi, list) or not all(isinstance(name, str) and name for name in quasi):
+            raise DatasetError("`quasi_identifiers` is not a list of names.", remedy="Put quotation marks around names.")
+        return cls(table, person, row_is_person, variables, tuple(excluded), quasi_identifiers=tuple(quasi))
 
     @classmethod
     def load(cls, path: Path) -> Dictionary:
@@ -111,6 +122,8 @@ class Dictionary:
         for name in self.excluded:
             note = f"  # {self.notes[name]}" if name in self.notes else ""
             parts.append(f"- {_yaml([name])[2:].rstrip()}{note}\n")
+        if self.quasi_identifiers:
+            parts.append(_yaml({"quasi_identifiers": list(self.quasi_identifiers)}))
         path.write_text("".join(parts), encoding="utf-8")
 
     def public(self) -> dict[str, Any]:

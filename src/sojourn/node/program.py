@@ -193,6 +193,7 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "datasets": node.datasets,
         "released": node.released,
         "accept_log": node.accept_log,
+        "scanned": node.scanned,
         "recover": node.recover,
         "verify": verify,
         "checkpoint": node.store.checkpoint,

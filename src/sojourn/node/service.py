@@ -22,7 +22,7 @@ from sojourn.messages import Publish
 from sojourn.node.admission import Admission
 from sojourn.node.airlock import Airlock
 from sojourn.node.config import NodeHome
-from sojourn.node.dataset import import_dataset, load_snapshot
+from sojourn.node.dataset import RARE_BELOW, import_dataset, load_snapshot
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.forward import Forward
 from sojourn.node.hub_link import HubLink
@@ -69,7 +69,15 @@ class Node:
         admission = Admission(store, home.site, key.public, policy.version, home.least_sites)
         airlock = Airlock(store, policy, home.site, key)
         self.runner = Runner(
-            store, admission, airlock, openings.open, self._send, Forward(clock), self.journal.write, lines
+            store,
+            admission,
+            airlock,
+            openings.open,
+            self._send,
+            Forward(clock),
+            self.journal.write,
+            lines,
+            home.most_refusals,
         )
         self._closing = False
         self.ready = Readiness(store.prove, lambda: self._closing, {"hub": self.reaches_hub})
@@ -91,7 +99,8 @@ class Node:
 
     def add_dataset(self, source: Path, dictionary: Dictionary) -> dict[str, Any]:
         """Import a file under an approved dictionary as the current snapshot of its table."""
-        snapshot = import_dataset(self.home.folder, dictionary.table, source, dictionary)
+        rare = max(RARE_BELOW, self.policy.hidden_max() + 1)
+        snapshot = import_dataset(self.home.folder, dictionary.table, source, dictionary, rare)
         row = {
             "name": dictionary.table,
             "snapshot": snapshot.id,
@@ -125,6 +134,12 @@ class Node:
         pinned = PublicKey.from_hex(key)
         facts = {"project": project, "key": pinned.id}
         self.store.revoke(project, pinned.hex, self.clock(), Entry("researcher.revoked", "custodian", facts=facts))
+        return facts
+
+    def scanned(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Keep that a file was examined by hand (see `scanning`): its digest, and whether anything was found."""
+        entry = Entry("artifact.scanned", "custodian", facts=facts)
+        self.store.write(entry, lambda connection: None)
         return facts
 
     def accept_log(self, reason: str) -> dict[str, Any]:
