@@ -46,10 +46,14 @@ def _first_float(answer: Answer, bits: int) -> Answer:
 def _key_order(answer: Answer, secret: int) -> Answer:
     arrays = list(answer["partial"]["arrays"].items())
     turned = arrays[secret % len(arrays) :] + arrays[: secret % len(arrays)]
-    return {"working": answer["working"], "partial": {"suppressed": {}, "arrays": dict(turned)}} if secret & 1 else {
-        "partial": {"arrays": dict(turned), "suppressed": {}},
-        "working": answer["working"],
-    }
+    return (
+        {"working": answer["working"], "partial": {"suppressed": {}, "arrays": dict(turned)}}
+        if secret & 1
+        else {
+            "partial": {"arrays": dict(turned), "suppressed": {}},
+            "working": answer["working"],
+        }
+    )
 
 
 def _renamed(answer: Answer, secret: int) -> Answer:

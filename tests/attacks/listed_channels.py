@@ -1,4 +1,4 @@
-"""Every way out of a site that is not a declared number: closed, or open with its bits. The page of channels says why."""
+"""Every way out of a site that is not a declared number: closed, or open with its bits. as on the page of channels."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ SITE = "Cleveland"
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "channels.md"
 PLAN = Plan(
     table="patients",
-    analyses={"table": sj.crosstab("sex", "disease"), "sums": sj.describe("age", "thalach")},
+    analyses={"table": sj.crosstab("sex", "disease"), "sums": sj.describe("age", "thalch")},
     min_sites=1,
 )
 
@@ -121,10 +121,11 @@ def test_no_bit_leaves_by_what_a_worker_does(
 
 def test_the_encoders_would_be_read_without_the_border(spied: tuple[HostileHub, Spy]) -> None:
     """Each really carries two bits up to where the node takes the answer; and the honest answer is released."""
-    hub, spy = spied
+    hub, _ = spied
     honest = observed(hub, "table")
     assert "refused" not in honest
-    answer = {"partial": Partial({"a": np.array([1.0, 0.0]), "b": np.array([3])}).to_dict(), "working": {"effective": 9.0}}
+    arrays = {name: np.array([number, 0.0]) for number, name in enumerate("abcd")}
+    answer = {"partial": Partial(arrays).to_dict(), "working": {"effective": 9.0}}
     for channel, encoder in IN_ANSWERS.items():
         pairs = [(secret, json.dumps(encoder(json.loads(json.dumps(answer)), secret))) for secret in SECRETS]
         assert bits(pairs) == 2.0, channel
@@ -132,10 +133,11 @@ def test_the_encoders_would_be_read_without_the_border(spied: tuple[HostileHub, 
 
 def test_a_refusal_is_one_of_few_words(spied: tuple[HostileHub, Spy]) -> None:
     """The open channel of failing: what a worker may choose is one of three words, or to answer."""
+    hub, spy = spied
     said = set()
-    for word in REASONS:
-        spied[1].encoder = lambda answer, secret, word=word: {"refused": word}
-        said |= measured(spied, "table")[1]
+    for word in (*WORDS, *list(REASONS)[:3], "", "no word"):
+        spy.encoder = lambda answer, secret, word=word: {"refused": word}
+        said.add(observed(hub, "table"))
     assert said == {f"refused: {word}" for word in WORDS}
     assert OPEN["refusal of one ask, chosen by a worker"] == f"{math.log2(len(WORDS) + 1):.1f} bits an ask"
 
@@ -163,7 +165,7 @@ def test_nothing_of_a_worker_s_output_is_in_messages_or_backups(spied: tuple[Hos
 
 
 def test_answers_of_one_ask_have_one_length(spied: tuple[HostileHub, Spy], figures: Callable[..., None]) -> None:
-    """A26: the numbers do not show in the length; what is left is which cells are hidden, and that is a declared bit."""
+    """A26: the numbers do not show in the length; which cells are hidden may, and is declared."""
     lengths = {padded_length(size) for size in (10, 11)}
     assert len(lengths) == 1
     hub, spy = spied
@@ -190,7 +192,7 @@ def _scaled(answer: dict[str, Any], scale: float) -> dict[str, Any]:
 
 
 def test_no_message_tells_how_long_anything_took(figures: Callable[..., None]) -> None:
-    """A25: what a node reports of time takes one value at the most: nothing. When a message comes is an open channel."""
+    """A25: what a node reports of time is nothing. When a message comes is an open channel."""
     fields = {name for kind in (Delivery, Join, Poll, Publish) for name in kind.model_fields}
     assert not [name for name in fields if re.search(r"second|duration|elapsed|took|began|started|ended|time", name)]
     header = set(Header.__dataclass_fields__)

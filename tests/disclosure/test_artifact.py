@@ -74,7 +74,9 @@ def pdf(title: str = "x", note: str = "", text: str = "", after: bytes = b"") ->
     if text:
         stream = DecodedStreamObject()
         stream.set_data(f"BT /F1 12 Tf ({text}) Tj ET".encode())
-        font = DictionaryObject({NameObject("/Type"): NameObject("/Font"), NameObject("/Subtype"): NameObject("/Type1")})
+        font = DictionaryObject(
+            {NameObject("/Type"): NameObject("/Font"), NameObject("/Subtype"): NameObject("/Type1")}
+        )
         font[NameObject("/BaseFont")] = NameObject("/Helvetica")
         fonts = DictionaryObject({NameObject("/F1"): font})
         page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
@@ -197,7 +199,10 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "zip in a zip": (lambda: zipped({"b.zip": zipped({"a": b"x"})}), "archive inside another"),
     "gzip": (lambda: b"\x1f\x8b\x08\0\0", "of a kind that is not read"),
     "gzip in a zip": (lambda: zipped({"a.gz": b"\x1f\x8b\x08\0"}), "archive inside another"),
-    "zip in JSON": (lambda: json.dumps([base64.b64encode(zipped({"a": b"x" * 50})).decode()]).encode(), "inside another"),
+    "zip in JSON": (
+        lambda: json.dumps([base64.b64encode(zipped({"a": b"x" * 50})).decode()]).encode(),
+        "inside another",
+    ),
     "PDF cut": (lambda: pdf()[:-20], "damaged"),
     "PDF of nothing": (lambda: b"%PDF-1.7 nothing %%EOF", "damaged"),
     "Latin-1 text": (lambda: ("Größe und Maß " * 5).encode("latin-1"), "not UTF-8"),

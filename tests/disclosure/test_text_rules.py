@@ -69,7 +69,11 @@ def test_places_are_inside_the_text_and_nothing_else_is_told(text: str) -> None:
         assert {field.name for field in dataclasses.fields(spot)} == {"kind", "start", "end"}
 
 
-@given(st.text(alphabet=st.characters(codec="utf-8", categories=("Cf", "Co", "Cc")), min_size=1).map(lambda t: t.strip("\n\r\t")))
+@given(
+    st.text(alphabet=st.characters(codec="utf-8", categories=("Cf", "Co", "Cc")), min_size=1).map(
+        lambda t: t.strip("\n\r\t")
+    )
+)
 def test_no_format_character_passes(hidden: str) -> None:
     assert not hidden or HIDDEN in {spot.kind for spot in character_spots("plain" + hidden)}
 

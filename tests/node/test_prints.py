@@ -19,7 +19,10 @@ from sojourn.node.dictionary import Dictionary
 from sojourn.node.prints import load_prints, prints_key
 from sojourn.node.scanning import fingerprints, scan_file
 
-COLUMNS = {"sex": Variable(Kind.CATEGORY, levels=("F", "M", "Hermaphrodite")), "chol": Variable(Kind.NUMBER, low=0, high=1e6)}
+COLUMNS = {
+    "sex": Variable(Kind.CATEGORY, levels=("F", "M", "Hermaphrodite")),
+    "chol": Variable(Kind.NUMBER, low=0, high=1e6),
+}
 EXCLUDED = ("name", "born", "zip", "note")
 DICTIONARY = Dictionary("patients", "nhs", False, COLUMNS, EXCLUDED)
 
@@ -34,7 +37,9 @@ def table(rows: int = 60, name: str = "Wilhelmina") -> str:
         sex = "Hermaphrodite" if row == 3 else "F" if row % 2 else "M"
         born = f"19{40 + row % 50}-0{1 + row % 9}-{10 + row % 19}"
         note = "seen by Dr Brzezinski" if row == 5 else "seen again today"
-        lines.append(f"{number(row)},{name}{row % 3} Own{row:03d}name,{born},{2138 + row:05d},{sex},{200 + row}.25,{note}")
+        lines.append(
+            f"{number(row)},{name}{row % 3} Own{row:03d}name,{born},{2138 + row:05d},{sex},{200 + row}.25,{note}"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -82,7 +82,9 @@ def judge_artifact(data: bytes, find: Callable[[str], tuple[Match, ...]]) -> Jud
     except FileRefused as error:
         return Judgement(sha256, len(data), kind, Verdict.REFUSE, why=str(error))
     except Exception as error:  # a check that fails is a refusal; its text may quote the file
-        return Judgement(sha256, len(data), kind, Verdict.REFUSE, why=f"The examination failed ({type(error).__name__}).")
+        return Judgement(
+            sha256, len(data), kind, Verdict.REFUSE, why=f"The examination failed ({type(error).__name__})."
+        )
     picture = kind in _PICTURES
     why = "Images never pass: figures are drawn from cleared tables after their release." if picture else ""
     numbers = sum(len(_LITERAL.findall(piece.text)) for piece in contents.pieces)
@@ -117,7 +119,7 @@ def _read(data: bytes, depth: int) -> Contents:
     if not data:
         return Contents(EMPTY)
     if data.startswith((*OTHER, *ZIP)) and (depth or data.startswith(OTHER)):
-        raise refused("The file is an archive inside another, or of a kind that is not read.", "Give the files unpacked.")
+        raise refused("The file is an archive inside another, or of a kind that is not read.", "Unpack it.")
     if data.startswith(ZIP):
         return read_archive(data, lambda member: read(member, depth + 1))
     if data.startswith(tuple(KINDS)) or data[:4] in (b"RIFF", b"II*\0", b"MM\0*"):
@@ -179,7 +181,7 @@ def _characters(text: str) -> list[Spot]:
 
 
 def canonical_json(data: bytes) -> bytes:
-    """The same document with sorted names, no space, numbers of six digits. The order of lists is content, and stays."""
+    """The same document with sorted names, no space, numbers of six digits. The order of lists is content; it stays."""
     text = _text(data)
     if text is None or (found := read_json(text, lambda raw: read(raw, 1))) is None or found.hides:
         raise refused("The file is no JSON document, or holds another file.", "Give one object or list of JSON.")

@@ -1,4 +1,4 @@
-"""The readings of a text: as it stands, backwards, and what is encoded in it. Each is searched as if it were written out.
+"""The readings of a text: as it stands, backwards, and what is encoded in it. Each is searched as if it stood there.
 
 Known here: percent signs, character references, `\\u` escapes, quoted-printable, hexadecimal, base 32, base 64 (both
 alphabets), reversal, and any two of them over one another. A cipher, a code book or a rearrangement is not: see the
@@ -39,7 +39,7 @@ def readings(text: str, depth: int = 2) -> Iterator[tuple[str, str]]:
 
 
 def decoded(text: str) -> Iterator[tuple[str, str]]:
-    """What is encoded in a text, one step deep: the whole, or all parts of one encoding, a line each and run together."""
+    """What is encoded in a text, one step deep: the whole, or all parts of an encoding, as lines and run together."""
     for name, whole in (
         ("percent", _percent(text)),
         ("character references", html.unescape(text)),
@@ -48,7 +48,8 @@ def decoded(text: str) -> Iterator[tuple[str, str]]:
     ):
         if whole != text:
             yield name, whole
-    for name, shape, reader in (("hexadecimal", _HEX, _hex), ("base 32", _BASE32, _base32), ("base 64", _BASE64, _base64)):
+    encodings = (("hexadecimal", _HEX, _hex), ("base 32", _BASE32, _base32), ("base 64", _BASE64, _base64))
+    for name, shape, reader in encodings:
         parts: dict[int, list[str]] = {}
         for found in shape.finditer(text):
             for offset, inner in reader(found[0]):

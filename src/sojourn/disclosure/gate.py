@@ -234,7 +234,7 @@ def _cleared(partial: Partial, finding: Finding) -> Partial:
 
 
 def _of_one_type(numbers: Array) -> Array:
-    """Whole numbers as int64, others as float64, whatever they came as: the type of an array says nothing of its own."""
+    """Whole numbers as int64, others as float64, whatever they came as: an array's type says nothing of its own."""
     if numbers.dtype == "<f8" and (np.abs(numbers) < _EXACT).all() and (numbers == np.trunc(numbers)).all():
         return canonical(numbers.astype("<i8"))
     if numbers.dtype == "<i8" and (np.abs(numbers.astype("<f8")) >= _EXACT).any():

@@ -1,7 +1,7 @@
 """What identifiers look like: national numbers with their check digits, accounts, addresses, dates, record numbers.
 
-Each pattern is a shape and, where the issuer made one public, its check. A shape without a check is a hint: findings are
-for a reviewer's eyes, and a text that has none is not thereby safe. Sources stand at each check.
+Each pattern is a shape and, where the issuer made one public, its check. A shape without a check is a hint: findings
+are for a reviewer's eyes, and a text that has none is not thereby safe. Sources stand at each check.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sojourn.disclosure.text import Spot
 
 @dataclass(frozen=True)
 class Pattern:
-    """A kind of identifier. check: of the match without its separators, in capitals; always True where none is known."""
+    """A kind of identifier. check: of the match without its separators, in capitals; True where none is known."""
 
     kind: str
     shape: re.Pattern[str]
@@ -150,7 +150,7 @@ def _month(two: str) -> bool:
     return 1 <= int(two) <= 12
 
 
-MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = f"(?:{'|'.join(MONTHS)})[a-z]{{0,6}}"
 _EDGE, _END = r"(?<![\w])", r"(?![\w])"
 
@@ -159,13 +159,18 @@ def _shape(inner: str, flags: int = re.IGNORECASE) -> re.Pattern[str]:
     return re.compile(f"{_EDGE}(?:{inner}){_END}", flags | re.ASCII)
 
 
+_DIGITS_OF_A_DAY = r"\d{4}([-./ ]?)\d{2}\1\d{2}|\d{2}([-./ ]?)\d{2}\2\d{4}|\d{2}([-./])\d{2}\3\d{2}"
+_NAMED_DAY = rf"\d{{1,2}}[ .-]{{0,2}}{_MONTH}[ .,-]{{0,2}}\d{{4}}|{_MONTH}[ .]{{0,2}}\d{{1,2}},? ?\d{{4}}"
+_RECORD = r"(?:MRN|PID|(?:record|hospital|patient|case|chart)[ _-]?(?:no|nr|number|id))\W{0,3}[A-Z]{0,4}-?\d{4,12}"
+_ADDRESS_V6 = r"(?:[0-9A-F]{1,4}:){7}[0-9A-F]{1,4}|(?:[0-9A-F]{1,4}:){1,6}(?::[0-9A-F]{1,4}){1,6}"
+_WEB = r"(?:https?|ftp|file|s3|data)://?[^\s\"'<>]{1,400}|(?<!\w)www\.[^\s\"'<>]{1,400}"
+_NIR = r"[1278] ?\d{2} ?(?:0[1-9]|[1-9]\d) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}"
+
 PATTERNS = (
     Pattern("NHS number", _shape(r"\d{3}[ -]?\d{3}[ -]?\d{4}"), nhs_number),
     Pattern("US social security number", _shape(r"\d{3}[- ]\d{2}[- ]\d{4}"), us_ssn),
     Pattern("Spanish DNI or NIE", _shape(r"(?:\d{8}|[XYZ]-?\d{7})[ -]?[A-Z]"), dni),
-    Pattern(
-        "French NIR", _shape(r"[1278] ?\d{2} ?(?:0[1-9]|[1-9]\d) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}"), nir
-    ),
+    Pattern("French NIR", _shape(_NIR), nir),
     Pattern("German KVNR", _shape(r"[A-Z]\d{9}"), kvnr),
     Pattern("Swedish personal number", _shape(r"(?:\d{2})?\d{6}[-+]?\d{4}"), personnummer),
     Pattern("Danish CPR number", _shape(r"\d{6}-\d{4}"), cpr),
@@ -177,15 +182,15 @@ PATTERNS = (
     Pattern("e-mail address", _shape(r"[\w.+%-]{1,64}@[A-Z0-9-]{1,63}(?:\.[A-Z0-9-]{1,63}){1,5}")),
     Pattern("telephone number", re.compile(r"(?<![\w+])(?:\+|00)\d(?:[ ()./-]{0,2}\d){7,14}(?!\w)", re.ASCII)),
     Pattern("telephone number", _shape(r"\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}|0\d{2,4}[ /-]\d{3,4}[ -]?\d{3,4}")),
-    Pattern("date", _shape(r"\d{4}([-./ ]?)\d{2}\1\d{2}|\d{2}([-./ ]?)\d{2}\2\d{4}|\d{2}([-./])\d{2}\3\d{2}"), full_date),
-    Pattern("date", _shape(rf"\d{{1,2}}[ .-]{{0,2}}{_MONTH}[ .,-]{{0,2}}\d{{4}}|{_MONTH}[ .]{{0,2}}\d{{1,2}},? ?\d{{4}}")),
+    Pattern("date", _shape(_DIGITS_OF_A_DAY), full_date),
+    Pattern("date", _shape(_NAMED_DAY)),
     Pattern("postcode", _shape(r"[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}", 0)),
     Pattern("postcode", _shape(r"[A-Z]\d[A-Z] ?\d[A-Z]\d|[1-9]\d{3} ?[A-Z]{2}|\d{5}-\d{4}|[A-Z]{2} \d{5}", 0)),
-    Pattern("record number", _shape(r"(?:MRN|PID|(?:record|hospital|patient|case|chart)[ _-]?(?:no|nr|number|id))\W{0,3}[A-Z]{0,4}-?\d{4,12}")),
+    Pattern("record number", _shape(_RECORD)),
     Pattern("network address", _shape(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)")),
-    Pattern("network address", _shape(r"(?:[0-9A-F]{1,4}:){7}[0-9A-F]{1,4}|(?:[0-9A-F]{1,4}:){1,6}(?::[0-9A-F]{1,4}){1,6}")),
+    Pattern("network address", _shape(_ADDRESS_V6)),
     Pattern("network address", _shape(r"(?:[0-9A-F]{2}[:-]){5}[0-9A-F]{2}")),
-    Pattern("web address", re.compile(r"(?:https?|ftp|file|s3|data)://?[^\s\"'<>]{1,400}|(?<!\w)www\.[^\s\"'<>]{1,400}", re.IGNORECASE)),
+    Pattern("web address", re.compile(_WEB, re.IGNORECASE)),
     Pattern("GUID", _shape(r"[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12}|[0-9A-F]{32}")),
     Pattern("position", _shape(r"-?\d{1,2}\.\d{4,}[,; ]{1,2}-?\d{1,3}\.\d{4,}")),
-)  # fmt: skip
+)

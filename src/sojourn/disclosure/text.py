@@ -1,4 +1,4 @@
-"""Text that would leave: what its characters hide, whether its words are registered, whether it looks like an identifier.
+"""Text that would leave: what its characters hide, and whether its words are registered.
 
 A finding is a kind and a place, never the text. Nothing here lets a text out: free text is for people to review; these
 findings tell them where to look. The rule and its default (80 characters) are in disclosure-rules, "text and logs".
@@ -27,13 +27,12 @@ _VARIATIONS = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
 _TAGS = range(0xE0000, 0xE0080)
 _MOST_MARKS = 2  # combining signs on one letter; no living language needs more
 # What a release's own documents say, beside the plan's names and levels.
-PRODUCT: Final = frozenset(
-    (
-        "sojourn site study plan analysis round ask snapshot policy policy_version hidden_max software watermark header "
-        "tier partial arrays suppressed dtype shape data low medium high default contributed released missing n mean sd "
-        "term estimate std_error statistic p_value ci_low ci_high count total sum numbers rows persons true false null"
-    ).split()
+_PRODUCT = (
+    "sojourn site study plan analysis round ask snapshot policy policy_version hidden_max software watermark header "
+    "tier partial arrays suppressed dtype shape data low medium high default contributed released missing n mean sd "
+    "term estimate std_error statistic p_value ci_low ci_high count total sum numbers rows persons true false null"
 )
+PRODUCT: Final = frozenset(_PRODUCT.split())
 
 
 @dataclass(frozen=True)

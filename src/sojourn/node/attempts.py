@@ -1,7 +1,7 @@
 """Asks that are refused or fail tell a bit each; how many a researcher may have of a dataset is bounded here.
 
-Two bounds within `WINDOW`: of refused and failed asks (the site's setting `most_refusals`), and of asks that are alike but
-for their literals once one of them was refused: a search that halves an interval asks the same with another number.
+Two bounds within `WINDOW`: of refused and failed asks (the site's setting `most_refusals`), and of asks that are alike
+but for their literals once one of them was refused: a search that halves an interval asks the same with another number.
 Asks that were released are not counted by the first: what they tell is the ledger's matter.
 """
 
@@ -20,9 +20,10 @@ from sojourn.node.admission import Run
 from sojourn.node.store import NodeStore
 
 WINDOW = 7 * 86_400.0  # seconds
-ALIKE = 9  # asks that differ in literals alone, where one was refused; fewer than ten bits
+ALIKE = 6  # asks that differ in literals alone, where one was refused: so many bits of one value at the most
 # Refusals that no record decides.
-_WITHOUT_DATA = frozenset(("attempts", "cancelled", "revoked", "rounds", "broadcast", "no sandbox", "no space", "no table"))
+_OTHERS = ("attempts", "cancelled", "revoked", "rounds", "broadcast", "no sandbox", "no space", "no table")
+_WITHOUT_DATA = frozenset(_OTHERS)
 _LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
@@ -42,10 +43,10 @@ def exhausted(store: NodeStore, run: Run, most: int, now: float) -> bool:
 
 
 def shape_of(plan: Mapping[str, Any]) -> str:
-    """What is left of a plan without its literals: condition and analyses with every number and text as the same sign."""
+    """What is left of a plan without its literals: condition and analyses, every number and text as the same sign."""
     asked = {
         "where": _LITERAL.sub("?", str(plan.get("where", ""))),
-        "analyses": _LITERAL.sub("?", json.dumps(plan.get("analyses", {}), sort_keys=True).replace("\"", "`")),
+        "analyses": _LITERAL.sub("?", json.dumps(plan.get("analyses", {}), sort_keys=True).replace('"', "`")),
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 

@@ -80,7 +80,8 @@ def import_dataset(
     # Keyed: the id leaves with every release, and must not confirm a guess of the file.
     named = (source_digest + dictionary.digest()).encode("ascii")
     snapshot = hmac.digest(_snapshot_key(home), named, "sha256").hex()[:16]
-    if not all((folder / f"{snapshot}{end}").exists() for end in (".json", ".duckdb", ENDING)):  # a restore may lack the data
+    ends = (".json", ".duckdb", ENDING)  # a restore may lack the data
+    if missing := [end for end in ends if not (folder / f"{snapshot}{end}").exists()]:
         work = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))
         try:
             rows, persons = _build(home, source, work / "file.duckdb", dictionary, threshold)
@@ -89,8 +90,9 @@ def import_dataset(
             path, file_digest = folder / f"{snapshot}.duckdb", digest_of(work / "file.duckdb")
             made = Snapshot(snapshot, name, source_digest, dictionary, rows, persons, path, file_digest)
             keep_whole(work / f"file{ENDING}", folder / f"{snapshot}{ENDING}")
-            keep_whole(work / "file.duckdb", made.path)
-            write_whole(folder / f"{snapshot}.json", json.dumps(made.record(), indent=1, ensure_ascii=False) + "\n")
+            if missing != [ENDING]:  # of an earlier version: runs in hand keep the file that they know
+                keep_whole(work / "file.duckdb", made.path)
+                write_whole(folder / f"{snapshot}.json", json.dumps(made.record(), indent=1, ensure_ascii=False) + "\n")
         finally:
             shutil.rmtree(work, ignore_errors=True)
     write_whole(folder / "current", snapshot + "\n")

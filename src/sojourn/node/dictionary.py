@@ -29,7 +29,7 @@ class Dictionary:
 
     table: its name in plans. person: the column that names a person, or None where row_is_person. columns: approved
     columns. excluded: columns that never leave the source file. notes: remarks of a draft by column, without values.
-    quasi_identifiers: columns, excluded ones too, whose rare combinations get fingerprints; none: chosen by their names.
+    quasi_identifiers: columns, excluded ones too, whose rare combinations get fingerprints; none: chosen by names.
     """
 
     table: str
@@ -89,7 +89,7 @@ class Dictionary:
             raise DatasetError(str(error.args[0]), remedy=error.remedy) from None
         quasi = document.get("quasi_identifiers") or []
         if not isinstance(quasi, list) or not all(isinstance(name, str) and name for name in quasi):
-            raise DatasetError("`quasi_identifiers` is not a list of names.", remedy="Put quotation marks around names.")
+            raise DatasetError("`quasi_identifiers` is no list of names.", remedy="Put quotation marks around names.")
         return cls(table, person, row_is_person, variables, tuple(excluded), quasi_identifiers=tuple(quasi))
 
     @classmethod

@@ -21,12 +21,11 @@ _NAMES_OF_PERSONS = (
     "telephone mobile fax mail email address street postcode zip zipcode ip url iban passport licence license"
 )
 _IDENTIFYING = frozenset(_NAMES_OF_PERSONS.split())
-_QUASI = frozenset(
-    (
-        "age sex gender birth birthdate dob birthday year postcode zip zipcode region district county ethnicity race "
-        "nationality country religion marital occupation profession admission admitted discharge discharged death died"
-    ).split()
+_NAMES_OF_QUASI = (
+    "age sex gender birth birthdate dob birthday year postcode zip zipcode region district county ethnicity race "
+    "nationality country religion marital occupation profession admission admitted discharge discharged death died"
 )
+_QUASI = frozenset(_NAMES_OF_QUASI.split())
 _NEAR_UNIQUE = 0.9
 _ENOUGH_ROWS = 50  # below this, uniqueness says little
 _MOST_LEVELS = 1000

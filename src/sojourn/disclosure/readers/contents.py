@@ -1,4 +1,4 @@
-"""What a reader finds in a file: pieces of text, each with the kind of place it stands in, and remarks of fixed words."""
+"""What a reader finds in a file: pieces of text, each with the kind of place where it stands, and fixed words."""
 
 from __future__ import annotations
 

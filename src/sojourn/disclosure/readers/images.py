@@ -57,7 +57,7 @@ def _chunk(kind: str, body: bytes) -> Iterator[Piece]:
         yield Piece(place, keyword.decode("latin-1"))
         yield from _pieces(place, inflate(rest[1:], "PNG image"))
     elif kind == "iTXt":
-        packed, (language, translated, text) = rest[:1], (rest[2:].split(b"\0", 2) + [b"", b""])[:3]
+        packed, (language, translated, text) = rest[:1], [*rest[2:].split(b"\0", 2), b"", b""][:3]
         text = inflate(text, "PNG image") if packed == b"\1" else text
         yield Piece(place, b" ".join((keyword, language, translated, text)).decode("utf-8", "replace"))
     else:
