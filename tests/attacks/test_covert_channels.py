@@ -28,10 +28,11 @@ from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask
 from sojourn.disclosure.artifact import BITS_A_NUMBER, canonical_csv, canonical_json
 from sojourn.disclosure.gate import Header, _of_one_type
-from sojourn.errors import REASONS
+from sojourn.errors import REASONS, SiteRefused
 from sojourn.messages import Delivery, Join, Poll, Publish
 from sojourn.node.backup import _files
 from sojourn.node.computing import WORDS
+from sojourn.node.sandbox import PlainProcess
 from sojourn.study.plan import Plan
 from sojourn.wire.seal import padded_length
 
@@ -162,6 +163,20 @@ def test_nothing_of_a_worker_s_output_is_in_messages_or_backups(spied: tuple[Hos
     observed(hub, "table")
     kept = [path.name for path in _files(hub.sites[SITE].node.home, data=True)]
     assert kept and not [name for name in kept if "secret" in name or "worker" in name or "journal" in name]
+
+
+def test_a_real_process_says_no_more_by_how_it_ends(tmp_path: Path) -> None:
+    """Exit code, signal, output: the node's word is the same for all, and so is the error's text."""
+    ends = [f"print('secret {secret}' * {secret}); sys.exit({secret})" for secret in SECRETS]
+    ends += ["os.kill(os.getpid(), 9)", "raise ValueError('secret')", "sys.stderr.write('secret'); os._exit(77)"]
+    said = set()
+    for place, end in enumerate(ends):
+        session = PlainProcess(program=("-c", f"import os, sys; {end}")).start(tmp_path / str(place))
+        with pytest.raises(SiteRefused) as error:
+            session.ask({"hello": None}, 30.0)
+        session.close()
+        said.add((error.value.reason, str(error.value)))
+    assert len(said) == 1
 
 
 def test_answers_of_one_ask_have_one_length(spied: tuple[HostileHub, Spy], figures: Callable[..., None]) -> None:

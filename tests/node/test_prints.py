@@ -116,6 +116,17 @@ def test_a_dataset_of_an_earlier_version_says_what_to_do(snapshot: Snapshot, tmp
     assert path.read_bytes() == whole
 
 
+def test_a_level_that_names_a_person_is_not_published(tmp_path: Path) -> None:
+    source = tmp_path / "file.csv"
+    source.write_text("nhs,referred\n" + "".join(f"{number(row)},{number(row // 20 * 20)}\n" for row in range(60)))
+    levels = tuple(number(row) for row in (0, 20, 40))
+    dictionary = Dictionary("patients", "nhs", False, {"referred": Variable(Kind.CATEGORY, levels=levels)})
+    with pytest.raises(DatasetError, match="levels of column `referred`") as error:
+        import_dataset(tmp_path / "home", "patients", source, dictionary)
+    assert number(0) not in str(error.value)
+    assert not list((tmp_path / "home").rglob("*.duckdb"))
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     folder = tmp_path / "node"

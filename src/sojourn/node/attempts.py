@@ -13,8 +13,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy.engine import RowMapping
-
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.node.admission import Run
 from sojourn.node.store import NodeStore
@@ -27,19 +25,35 @@ _WITHOUT_DATA = frozenset(_OTHERS)
 _LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
-def exhausted(store: NodeStore, run: Run, most: int, now: float) -> bool:
-    """Whether a further first round of this run's researcher on its dataset would be one too many."""
-    if not most:
-        return False
-    known = store.run(run.request.study)
-    researcher = "" if known is None else str(known["researcher"])
-    asks = store.first_asks(researcher, run.dataset, now - WINDOW)
-    failed = [ask for ask in asks if ask["reason"] and ask["reason"] not in _WITHOUT_DATA]
-    if len(failed) >= most:
-        return True
-    own = shape_of(run.request.plan)
-    alike = [ask for ask in asks if ask["reason"] not in _WITHOUT_DATA and _shape(ask) == own]
-    return len(alike) >= ALIKE and any(ask["reason"] for ask in alike)
+class Attempts:
+    """The count of one node. most: refused and failed asks of a researcher on a dataset; 0: no bound."""
+
+    def __init__(self, store: NodeStore, most: int) -> None:
+        self._store = store
+        self._most = most
+        self._shapes: dict[str, str] = {}  # study → what its plan is without literals
+
+    def exhausted(self, run: Run, now: float) -> bool:
+        """Whether a further first round of this run's researcher on its dataset would be one too many."""
+        known = self._store.run(run.request.study) if self._most else None
+        if known is None:
+            return False
+        asks = self._store.first_asks(known["researcher"], run.dataset, now - WINDOW)
+        counted = [(ask["study"], ask["reason"]) for ask in asks if ask["reason"] not in _WITHOUT_DATA]
+        failed = [study for study, reason in counted if reason]
+        if len(failed) >= self._most:
+            return True
+        own = shape_of(run.request.plan)
+        if own not in {self._shape(study) for study in failed}:
+            return False
+        return sum(self._shape(study) == own for study, _ in counted) >= ALIKE
+
+    def _shape(self, study: str) -> str:
+        if study not in self._shapes:
+            run = self._store.run(study)
+            assert run is not None
+            self._shapes[study] = shape_of(Request.read(Envelope.from_dict(json.loads(run["request"]))).plan)
+        return self._shapes[study]
 
 
 def shape_of(plan: Mapping[str, Any]) -> str:
@@ -49,7 +63,3 @@ def shape_of(plan: Mapping[str, Any]) -> str:
         "analyses": _LITERAL.sub("?", json.dumps(plan.get("analyses", {}), sort_keys=True).replace('"', "`")),
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-
-
-def _shape(ask: RowMapping) -> str:
-    return shape_of(Request.read(Envelope.from_dict(json.loads(ask["request"]))).plan)

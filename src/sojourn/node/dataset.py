@@ -22,7 +22,7 @@ from sojourn.analysis.variable import Kind, Variable
 from sojourn.errors import DatasetError
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.persons import person_numbers
-from sojourn.node.prints import ENDING, prints_key, write_prints
+from sojourn.node.prints import ENDING, load_prints, prints_key, refuse_published, write_prints
 from sojourn.node.source import Source, digest_of, open_source
 from sojourn.node.warehouse import quote
 from sojourn.node.whole import keep_whole, write_whole
@@ -87,6 +87,7 @@ def import_dataset(
             rows, persons = _build(home, source, work / "file.duckdb", dictionary, threshold)
             if digest_of(source) != source_digest:
                 raise DatasetError("The file changed during the import.", remedy="Import it again when it is complete.")
+            refuse_published(load_prints(work / f"file{ENDING}", prints_key(home)), dictionary)
             path, file_digest = folder / f"{snapshot}.duckdb", digest_of(work / "file.duckdb")
             made = Snapshot(snapshot, name, source_digest, dictionary, rows, persons, path, file_digest)
             keep_whole(work / f"file{ENDING}", folder / f"{snapshot}{ENDING}")

@@ -43,6 +43,7 @@ ENDING = ".prints"
 MOST_COMBINATIONS = 5_000_000  # of one pair or triple of columns; the record says where there were more
 MOST_QUASI = 6  # columns that are combined
 _FETCH = 100_000
+_TELLING = 6  # signs of a level that is no chance meeting of short words
 _ALIGNED = 64
 _SEPARATORS = r"[^\pL\pN]+"
 _SEVERAL = r"\pL.*[^\pL\pN]|[^\pL\pN].*\pL"  # letters and something between words
@@ -130,6 +131,17 @@ def load_prints(path: Path, key: bytes) -> Prints:
         raise DatasetError(
             "The fingerprints of a dataset are damaged.", remedy="Restore the home folder from your backup."
         ) from None
+
+
+def refuse_published(prints: Prints, dictionary: Dictionary) -> None:
+    """DatasetError where a level that the dictionary would publish is the identifier of a person."""
+    for name, variable in dictionary.columns.items():
+        told = {form for level in variable.levels for form in forms(level, IDENTIFIER) if len(form) >= _TELLING}
+        if any((IDENTIFIER, dictionary.person) in sources for sources in prints.find(told).values()):
+            raise DatasetError(
+                f"The dictionary would publish identifiers of persons as levels of column `{name}`.",
+                remedy="Exclude the column, or take these levels out of the file. Nothing was imported.",
+            )
 
 
 def quasi_of(dictionary: Dictionary, columns: Iterable[str]) -> tuple[str, ...]:

@@ -231,9 +231,9 @@ class NodeStore(Store):
         return len(self.rows(_ASKED, {"of_study": study, "of_analysis": analysis}))
 
     def first_asks(self, researcher: str, dataset: str, since: float) -> list[RowMapping]:
-        """The first rounds that were decided of a researcher's runs on a dataset: study, request, analysis, reason."""
+        """The first rounds that were decided of a researcher's runs on a dataset: study and reason."""
         query = (
-            select(runs.c.study, runs.c.request, releases.c.analysis, releases.c.reason)
+            select(runs.c.study, releases.c.reason)
             .join_from(runs, releases, runs.c.study == releases.c.study)
             .where(runs.c.researcher == researcher, runs.c.dataset == dataset)
             .where(releases.c.round == 1, releases.c.made >= since)
