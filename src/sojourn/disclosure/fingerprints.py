@@ -30,7 +30,7 @@ PART, COMBINATION = "part of a combination", "rare combination"  # a part alone 
 LONGEST = 48  # signs of a form; longer values are known by their beginning
 _SHORTEST = {IDENTIFIER: (4, 4), RARE: (5, 4), WORD: (5, 4)}  # digits, letters
 _COMBINATION_SIGNS = 5  # a combination that says less is found everywhere: M, 57
-_ANYWHERE_DIGITS, _ANYWHERE = 6, 8  # so long a form is found inside a longer run of signs as well
+_ANYWHERE_DIGITS, _ANYWHERE = 6, 8  # so long a form is found inside a longer run, or with one end in one
 _PIECE = 1 << 16
 _WINDOW, _STEP = 160, 80  # words in which the parts of a combination must stand together
 _MOST_PARTS = 48  # of combinations, of one window
@@ -66,8 +66,10 @@ class Prints:
     def find(self, forms: Iterable[str]) -> dict[str, set[tuple[str, str]]]:
         """Which of these forms are known, and as what."""
         asked = list(forms)
-        hashed = np.array([keyed(self.key, form) for form in asked], dtype=np.uint64)
-        places = np.searchsorted(self.hashes, hashed)
+        hashed = np.array(all_keyed(self.key, asked), dtype=np.uint64)
+        places = np.empty(len(hashed), dtype=np.int64)
+        order = hashed.argsort()  # in order, so that near memory is read together
+        places[order] = np.searchsorted(self.hashes, hashed[order])
         known: dict[str, set[tuple[str, str]]] = {}
         inside = places < len(self.hashes)
         hit = np.flatnonzero(inside)[self.hashes[places[inside]] == hashed[inside]]
@@ -79,9 +81,15 @@ class Prints:
         return known
 
 
-def keyed(key: bytes, form: str) -> int:
-    """The fingerprint of a form: keyed BLAKE2b (RFC 7693), 64 bits."""
-    return int.from_bytes(hashlib.blake2b(form.encode(), digest_size=8, key=key, person=b"sojourn print").digest())
+def all_keyed(key: bytes, all_forms: Iterable[str]) -> NDArray[np.uint64]:
+    """The fingerprints of these forms: keyed BLAKE2b (RFC 7693), 64 bits each."""
+    start = hashlib.blake2b(digest_size=8, key=key, person=b"sojourn print")
+    digests = bytearray()
+    for form in all_forms:
+        hashing = start.copy()
+        hashing.update(form.encode())
+        digests += hashing.digest()
+    return np.frombuffer(bytes(digests), dtype=">u8").astype(np.uint64)
 
 
 # ---- forms of values
@@ -98,7 +106,11 @@ def forms(value: str, kind: str) -> set[str]:
     """The forms by which a value is known; empty where it is too short to say anything."""
     digits, letters = _SHORTEST[kind]
     whole = compact(value)
-    found = {whole, *([whole.lstrip("0")] if whole.isdigit() else []), *numbers(value), *days(value)}
+    found = {whole}
+    if value.isascii() and value.isdigit():  # most identifiers: nothing more to be read in them
+        found.add(whole.lstrip("0"))
+    elif any(sign.isdigit() for sign in whole):
+        found |= numbers(value) | days(value)
     long_enough = {form for form in found if len(form) >= (digits if form.isdigit() else letters)}
     return {form[:LONGEST] for form in long_enough}
 
@@ -189,39 +201,37 @@ def _scanned(text: str, prints: Prints, known: Vocabulary | None) -> set[tuple[s
 
 def _candidates(text: str, lengths: frozenset[int]) -> Iterator[set[str]]:
     yield {form[:LONGEST] for form in numbers(text) | days(text)}
-    signs, edges = _stream(text)
-    for start in range(0, max(1, len(signs)), _PIECE):
-        end = min(len(signs), start + _PIECE)
-        yield set(_parts(signs, edges, range(start, end), lengths))
+    signs, edges, runs = _stream(text)
+    digits = np.concatenate(([0], np.cumsum([sign.isdigit() for sign in signs], dtype=np.int64)))
+    for length in sorted(lengths):
+        for first in range(0, len(signs) - length + 1, _PIECE):
+            starts = np.arange(first, min(first + _PIECE, len(signs) - length + 1))
+            begins, ends = edges[starts], edges[starts + length]
+            whole = digits[starts + length] - digits[starts] == length
+            long_enough = length >= np.where(whole, _ANYWHERE_DIGITS, _ANYWHERE)
+            together = runs[starts] == runs[starts + length - 1]
+            told = (begins & ends) | (long_enough & (together | begins | ends))
+            yield {signs[start : start + length] for start in starts[told].tolist()}
 
 
-def _stream(text: str) -> tuple[str, list[bool]]:
-    """A text's letters and digits without what is between them, and before which of them a word may begin."""
+def _stream(text: str) -> tuple[str, NDArray[np.bool_], NDArray[np.int64]]:
+    """A text's letters and digits without what is between them; where a word may begin; to which run each belongs."""
     signs: list[str] = []
     edges: list[bool] = []
-    edge, digit = True, False
+    runs: list[int] = []
+    edge, digit, run = True, False, 0
     for sign in text:
-        plain = compact(sign)
+        plain = sign if sign.isascii() and sign.isalnum() and not sign.isupper() else compact(sign)
         if not plain:
-            edge = edge or not unicodedata.combining(sign)
+            if not edge and not unicodedata.combining(sign):
+                edge, run = True, run + 1
             continue
         for one in plain:
             edges.append(edge or one.isdigit() != digit)
             edge, digit = False, one.isdigit()
+            runs.append(run)
             signs.append(one)
-    return "".join(signs), [*edges, True]
-
-
-def _parts(signs: str, edges: list[bool], starts: range, lengths: frozenset[int]) -> Iterator[str]:
-    for start in starts:
-        begins = edges[start]
-        for length in lengths:
-            end = start + length
-            if end > len(signs):
-                continue
-            form = signs[start:end]
-            if (begins and edges[end]) or length >= (_ANYWHERE_DIGITS if form.isdigit() else _ANYWHERE):
-                yield form
+    return "".join(signs), np.array([*edges, True]), np.array(runs, dtype=np.int64)
 
 
 def _combinations(text: str, prints: Prints, columns: list[str]) -> set[tuple[str, str]]:

@@ -27,9 +27,9 @@ from sojourn.disclosure.fingerprints import (
     RARE,
     WORD,
     Prints,
+    all_keyed,
     combination,
     forms,
-    keyed,
     part,
 )
 from sojourn.errors import DatasetError
@@ -76,11 +76,11 @@ class _Making:
 
     def add(self, owner: int, made: Iterable[str], counted: bool = True) -> None:
         """Keep the fingerprints of these forms; counted: as forms that are looked for by their length."""
-        for form in made:
-            self.hashes.append(keyed(self.key, form))
-            self.owners.append(owner)
-            if counted:
-                self.lengths.add(len(form))
+        forms_made = list(made)
+        self.hashes.frombytes(all_keyed(self.key, forms_made).tobytes())
+        self.owners.extend([owner] * len(forms_made))
+        if counted:
+            self.lengths |= {len(form) for form in forms_made}
 
 
 def write_prints(path: Path, read: Source, dictionary: Dictionary, key: bytes, threshold: int) -> dict[str, Any]:
@@ -161,21 +161,20 @@ def _values(making: _Making, read: Source, dictionary: Dictionary, name: str, wh
     rare = f"SELECT {column} FROM source WHERE {column} IS NOT NULL GROUP BY 1 HAVING count(DISTINCT {who}) < $1"
     if name == dictionary.person:
         rare = f"SELECT DISTINCT {column} FROM source WHERE $1 > 1"
-    for value in _each(read, rare, threshold):
-        if value in public:
-            continue
-        found = forms(value, kind)
-        making.add(owner, found)
-        if not found:
-            making.short[name] = making.short.get(name, 0) + 1
+    for values in _batches(value for value in _each(read, rare, threshold) if value not in public):
+        found = [forms(value, kind) for value in values]
+        making.add(owner, itertools.chain.from_iterable(found))
+        if short := sum(not made for made in found):
+            making.short[name] = making.short.get(name, 0) + short
     words = (
         f"SELECT word FROM (SELECT unnest(string_split_regex(lower({column}), '{_SEPARATORS}')) AS word, {who} AS who "
         f"FROM source WHERE regexp_matches({column}, '{_SEVERAL}')) "
         "WHERE length(word) > 3 GROUP BY word HAVING count(DISTINCT who) < $1"
     )
     owner = making.owner(IDENTIFIER if identifying else WORD, name)
-    for word in _each(read, words, threshold):
-        making.add(owner, forms(word, IDENTIFIER if identifying else WORD))
+    for batch in _batches(_each(read, words, threshold)):
+        found = [forms(word, IDENTIFIER if identifying else WORD) for word in batch]
+        making.add(owner, itertools.chain.from_iterable(found))
 
 
 def _combined(making: _Making, read: Source, columns: tuple[str, ...], who: str, threshold: int) -> None:
@@ -196,6 +195,11 @@ def _combined(making: _Making, read: Source, columns: tuple[str, ...], who: str,
         making.add(owner, (form for form in made if form), counted=False)
         if len(making.hashes) - before > MOST_COMBINATIONS:
             making.cut.append(label)
+
+
+def _batches(values: Iterator[str]) -> Iterator[list[str]]:
+    while batch := list(itertools.islice(values, _FETCH)):
+        yield batch
 
 
 def _each(read: Source, query: str, threshold: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sojourn.errors import FileRefused
 
 MOST_BYTES = 64 << 20  # of a file
-MOST_TEXT = 8 << 20  # signs, of all pieces together
+MOST_TEXT = 2 << 20  # signs, of all pieces together; searching them takes minutes
 MOST_UNPACKED = 64 << 20
 MOST_RATIO = 200  # unpacked to packed; what is larger is no document
 _ASCII = re.compile(rb"[\x20-\x7e\t]{4,}")
