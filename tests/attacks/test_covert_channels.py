@@ -125,7 +125,7 @@ def test_the_encoders_would_be_read_without_the_border(spied: tuple[HostileHub, 
     hub, _ = spied
     honest = observed(hub, "table")
     assert "refused" not in honest
-    arrays = {name: np.array([number, 0.0]) for number, name in enumerate("abcd")}
+    arrays = {name: np.array([number, 0.0, 1.0, 2.5]) for number, name in enumerate("abcd")}
     answer = {"partial": Partial(arrays).to_dict(), "working": {"effective": 9.0}}
     for channel, encoder in IN_ANSWERS.items():
         pairs = [(secret, json.dumps(encoder(json.loads(json.dumps(answer)), secret))) for secret in SECRETS]

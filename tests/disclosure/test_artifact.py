@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sojourn.disclosure.artifact import Judgement, canonical_csv, canonical_json, judge_artifact, read
@@ -233,12 +233,14 @@ def test_a_check_that_fails_is_a_refusal_without_its_text() -> None:
     assert found.verdict is Verdict.REFUSE and SECRET not in repr(found)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_examination_fail(data: bytes) -> None:
     found = judged(data)
     assert found.tier is Tier.HIGH and "examination failed" not in found.why
 
 
+@settings(deadline=None)
 @given(st.sampled_from([png(), jpeg(), zipped({"a.txt": b"hello"}), pdf(), svg("<g/>")]), st.data())
 def test_no_changed_byte_makes_the_examination_fail(data: bytes, draw: st.DataObject) -> None:
     place = draw.draw(st.integers(0, len(data) - 1))
@@ -272,6 +274,7 @@ class TestCanonical:
     def test_json(self, one: bytes, other: bytes) -> None:
         assert canonical_json(one) == canonical_json(other)
 
+    @settings(deadline=None)
     @given(st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False), max_size=5))
     def test_twice_is_once(self, document: dict[str, float]) -> None:
         once = canonical_json(json.dumps(document).encode())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sojourn.disclosure.disguises import readings
@@ -155,11 +155,13 @@ def test_a_reading_that_stands_plainly_is_told_plainly() -> None:
     assert [(match.column, match.reading) for match in found] == [("number", "plain")]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_no_text_makes_the_search_fail(text: str) -> None:
     scan(text, OWN)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=40), st.sampled_from([IDENTIFIER, RARE]))
 def test_what_has_a_form_is_found_where_it_stands(value: str, kind: str) -> None:
     if any(len(form) >= 6 for form in forms(value, kind)):

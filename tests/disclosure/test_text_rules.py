@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sojourn.analysis.variable import Kind, Variable
@@ -62,6 +62,7 @@ def test_what_a_label_may_not_be(label: str, kind: str) -> None:
     assert kind in seen(label)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_places_are_inside_the_text_and_nothing_else_is_told(text: str) -> None:
     for spot in (*label_spots(text, KNOWN), *identifier_spots(text)):
@@ -69,6 +70,7 @@ def test_places_are_inside_the_text_and_nothing_else_is_told(text: str) -> None:
         assert {field.name for field in dataclasses.fields(spot)} == {"kind", "start", "end"}
 
 
+@settings(deadline=None)
 @given(
     st.text(alphabet=st.characters(codec="utf-8", categories=("Cf", "Co", "Cc")), min_size=1).map(
         lambda t: t.strip("\n\r\t")
@@ -78,6 +80,7 @@ def test_no_format_character_passes(hidden: str) -> None:
     assert not hidden or HIDDEN in {spot.kind for spot in character_spots("plain" + hidden)}
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=100))
 def test_only_registered_words_pass(text: str) -> None:
     assert bool(label_spots(text, Vocabulary(frozenset({"yes"})))) or text.strip().casefold() == "yes"
@@ -136,6 +139,7 @@ def test_the_place_is_where_it_stands() -> None:
     assert spot == Spot("e-mail address", 9, 24) and text[spot.start : spot.end] == "ada@example.org"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="0123456789-. /@abcXYZ:+()", max_size=400))
 def test_no_text_makes_the_patterns_fail(text: str) -> None:
     list(identifier_spots(text))
