@@ -132,6 +132,29 @@ def test_the_encoders_would_be_read_without_the_border(spied: tuple[HostileHub, 
         assert bits(pairs) == 2.0, channel
 
 
+@pytest.mark.parametrize(
+    ("channel", "analysis", "opens"),
+    [
+        ("type of whole numbers", "sums", ("sojourn.disclosure.gate._of_one_type", lambda numbers: numbers)),
+        ("word of a refusal", "table", ("sojourn.node.computing.WORDS", tuple(REASONS))),
+        ("minus zero", "sums", ("sojourn.analysis.partial.canonical", np.ascontiguousarray)),
+    ],
+)
+def test_where_a_closing_is_taken_out_the_bits_are_read(
+    spied: tuple[HostileHub, Spy], channel: str, analysis: str, opens: tuple[str, Any]
+) -> None:
+    """A planted defect each: the measure sees it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*opens)
+        if channel == "minus zero":
+            patch.setattr("sojourn.disclosure.gate.canonical", np.ascontiguousarray)
+            patch.setattr("sojourn.disclosure.gate._of_one_type", lambda numbers: numbers)
+        spied[1].encoder = IN_ANSWERS[channel]
+        assert measured(spied, analysis)[0] >= 1.0
+    spied[1].encoder = IN_ANSWERS[channel]
+    assert measured(spied, analysis)[0] == 0.0
+
+
 def test_a_refusal_is_one_of_few_words(spied: tuple[HostileHub, Spy]) -> None:
     """The open channel of failing: what a worker may choose is one of three words, or to answer."""
     hub, spy = spied

@@ -79,6 +79,7 @@ DRESSES: dict[str, Callable[[str], str]] = {
     "accents": lambda text: text.replace("i", "í").replace("e", "ë"),
     "zero width": "\u200b".join,
     "full width": lambda text: "".join(chr(ord(sign) + 0xFEE0) if "!" <= sign <= "~" else sign for sign in text),
+    "digits of another script": lambda text: text.translate({ord(str(digit)): 0x0660 + digit for digit in range(10)}),
     "backwards": lambda text: text[::-1],
     "hexadecimal": lambda text: text.encode().hex(),
     "hexadecimal, spaced": lambda text: text.encode().hex(" "),
@@ -120,7 +121,9 @@ def test_days_are_found_in_every_order(text: str) -> None:
     assert Match(IDENTIFIER, "born") in scan(f"x {text} y", OWN) or text in ("born 430702", "02071943")
 
 
-@pytest.mark.parametrize("text", ["8,675,309.25", "8.67530925e6", "0008675309.2500", "86753092512", "-8675309.25"])
+@pytest.mark.parametrize(
+    "text", ["8,675,309.25", "8.67530925e6", "0008675309.2500", "86753092512", "-8675309.25", "7,8675309.250"]
+)
 def test_numbers_are_found_in_every_form(text: str) -> None:
     assert Match(RARE, "chol") in scan(f"x={text};", OWN)
 

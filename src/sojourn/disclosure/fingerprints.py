@@ -36,6 +36,7 @@ _WINDOW, _STEP = 160, 80  # words in which the parts of a combination must stand
 _MOST_PARTS = 48  # of combinations, of one window
 
 _NUMBER = re.compile(r"[-+]?\d[\d,' ]{0,30}(?:\.\d{1,30})?(?:[eE][-+]?\d{1,3})?", re.ASCII)
+_SIMPLE = re.compile(r"\d+\.\d+", re.ASCII)  # also where a comma stands between two numbers
 _MONTH = "|".join(MONTHS)
 _NAMED_DAY = re.compile(
     rf"(\d{{1,2}})[\s.-]{{0,2}}({_MONTH})[a-z]*[\s.,-]{{0,2}}(\d{{4}})|({_MONTH})[a-z]*[\s.]{{0,2}}(\d{{1,2}}),?\s?(\d{{4}})",
@@ -99,7 +100,8 @@ def compact(text: str) -> str:
     """Letters and digits alone, without accents and capitals, in their plain Unicode form."""
     if text.isascii():
         return "".join(filter(str.isalnum, text.casefold()))
-    return "".join(sign for sign in unicodedata.normalize("NFKD", text.casefold()) if sign.isalnum())
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(str(unicodedata.decimal(sign, sign)) for sign in plain if sign.isalnum())  # digits of every script
 
 
 def forms(value: str, kind: str) -> set[str]:
@@ -118,7 +120,7 @@ def forms(value: str, kind: str) -> set[str]:
 def numbers(text: str) -> set[str]:
     """The significant digits of each number in a text: `0012.50` and `1.25e1` are both 125."""
     found = set()
-    for literal in _NUMBER.findall(text):
+    for literal in {*_NUMBER.findall(text), *_SIMPLE.findall(text)}:
         mantissa = re.split("[eE]", literal)[0]
         whole, _, fraction = mantissa.partition(".")
         digits = re.sub(r"\D", "", whole).lstrip("0") + fraction
