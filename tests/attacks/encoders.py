@@ -19,9 +19,14 @@ Encoder = Callable[[Answer, int], Answer]
 SECRETS = (0, 1, 2, 3)
 
 
-def _array(answer: Answer, name: str = "") -> dict[str, Any]:
+def _largest(answer: Answer) -> str:
+    """The array with most numbers: room for two bits."""
     arrays = answer["partial"]["arrays"]
-    return arrays[name or sorted(arrays)[0]]
+    return max(sorted(arrays), key=lambda name: len(arrays[name]["data"]))
+
+
+def _array(answer: Answer, name: str = "") -> dict[str, Any]:
+    return answer["partial"]["arrays"][name or _largest(answer)]
 
 
 def _numbers(array: dict[str, Any]) -> np.ndarray[Any, Any]:
@@ -58,7 +63,7 @@ def _key_order(answer: Answer, secret: int) -> Answer:
 
 def _renamed(answer: Answer, secret: int) -> Answer:
     arrays = answer["partial"]["arrays"]
-    arrays[f"name{secret}"] = arrays.pop(sorted(arrays)[0])
+    arrays[f"name{secret}"] = arrays.pop(_largest(answer))
     return answer
 
 
@@ -95,14 +100,12 @@ def _shape(answer: Answer, secret: int) -> Answer:
 
 
 def _marks(answer: Answer, secret: int) -> Answer:
-    name = sorted(answer["partial"]["arrays"])[0]
-    answer["partial"]["suppressed"] = {name: [secret % _numbers(_array(answer)).size]}
+    answer["partial"]["suppressed"] = {_largest(answer): [secret % _numbers(_array(answer)).size]}
     return answer
 
 
 def _under_a_mark(answer: Answer, secret: int) -> Answer:
-    name = sorted(answer["partial"]["arrays"])[0]
-    answer["partial"]["suppressed"] = {name: [0]}
+    answer["partial"]["suppressed"] = {_largest(answer): [0]}
     return _first_float(answer, np.float64(secret).view("<u8"))
 
 
@@ -187,7 +190,7 @@ IN_ANSWERS: Mapping[str, Encoder] = {
     "loose ends of base 64": _loose_base64,
     "further words beside the answer": _more_words,
     "further words in the partial": _more_in_the_partial,
-    "word of a refusal": _word,
+    "words that are not a worker's to say": _word,
     "text of a refusal": _text,
     "an answer that is none": _no_answer,
     "evidence that the gate reads": _evidence,
@@ -208,6 +211,7 @@ class Spy(InProcess):
         self.encoder: Encoder = lambda answer, secret: answer
         self.deed: Callable[[Path, int], None] = lambda folder, secret: None
         self.secret = 0
+        self.failed: list[str] = []
 
     def start(self, job: Path) -> Session:
         return _SpySession(super().start(job), self)
@@ -231,7 +235,11 @@ class _SpySession:
             from sojourn.node.worker import _word as word_of
 
             return {"refused": word_of(error)}
-        return self._spy.encoder(answer, self._spy.secret)
+        try:
+            return self._spy.encoder(answer, self._spy.secret)
+        except Exception as error:  # an encoder that fails encodes nothing: the tests look here
+            self._spy.failed.append(repr(error))
+            raise
 
     def alive(self) -> bool:
         return self._session.alive()
