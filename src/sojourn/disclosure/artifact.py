@@ -31,7 +31,6 @@ DIGITS = 6  # significant, of numbers that no certified statistic computed
 BITS_A_NUMBER = DIGITS * math.log2(10)  # what one such number can carry at the most
 TEXT, BINARY, EMPTY = "text", "binary file", "empty file"
 _PICTURES = frozenset((*KINDS.values(), "image", "SVG image"))
-_MOST_SPOTS = 200  # told of one kind; the count is told of all
 _TEXT_SHARE = 0.85
 
 
@@ -77,7 +76,8 @@ def judge_artifact(data: bytes, find: Callable[[str], tuple[Match, ...]]) -> Jud
     try:
         contents = read(data)
         kind = contents.kind
-        matches = {match for piece in _merged(contents.pieces) for match in find(piece.text)}
+        whole = "\n".join(piece.text for piece in contents.pieces)  # what is spread over several is found too
+        matches = set(find(whole)) if whole else set()
         seen = _seen(contents.pieces)
     except FileRefused as error:
         return Judgement(sha256, len(data), kind, Verdict.REFUSE, why=str(error))
@@ -154,12 +154,6 @@ def _text(data: bytes) -> str | None:
         if readable >= _TEXT_SHARE * len(data):
             raise refused("The text is not UTF-8.", "Export it as UTF-8.") from None
         return None
-
-
-def _merged(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
-    """The pieces, and all of them in one: what is spread over several is found too."""
-    whole = "\n".join(piece.text for piece in pieces)
-    return (Piece("all", whole),) if pieces else ()
 
 
 def _seen(pieces: tuple[Piece, ...]) -> tuple[Seen, ...]:

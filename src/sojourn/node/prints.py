@@ -189,11 +189,12 @@ def _combined(making: _Making, read: Source, columns: tuple[str, ...], who: str,
         query = f"SELECT {listed} FROM source WHERE {there} GROUP BY ALL HAVING count(DISTINCT {who}) < $1"
         label = " + ".join(names)
         owner = making.owner(COMBINATION, label)
-        rows = itertools.islice(_rows(read, query, threshold), MOST_COMBINATIONS + 1)
-        made = (combination(dict(zip(names, map(str, row), strict=True))) for row in rows)
-        before = len(making.hashes)
-        making.add(owner, (form for form in made if form), counted=False)
-        if len(making.hashes) - before > MOST_COMBINATIONS:
+        rows = _rows(read, query, threshold)
+        kept = itertools.islice(rows, MOST_COMBINATIONS)
+        made = (combination(dict(zip(names, map(str, row), strict=True))) for row in kept)
+        for batch in _batches(form for form in made if form):
+            making.add(owner, batch, counted=False)
+        if next(rows, None) is not None:
             making.cut.append(label)
 
 
