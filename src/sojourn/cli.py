@@ -18,6 +18,7 @@ from sojourn.node import airlock_commands as airlock
 from sojourn.node import commands as node
 from sojourn.node.config import SETTINGS
 from sojourn.node.program import ask as ask_node
+from sojourn.node.scan_command import scan
 from sojourn.report.printing import answer
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+airlock = typer.Typer(help="What may leave a site, for its custodian and checkers.", no_args_is_help=True)
 audit = typer.Typer(help="The tamper-evident logs.", no_args_is_help=True)
 
 app.command("demo")(demo)
@@ -37,6 +39,8 @@ app.add_typer(node.app, name="node")
 app.add_typer(airlock.app, name="airlock")
 app.add_typer(node.datasets, name="dataset")
 app.add_typer(client.app, name="study")
+airlock.command("scan")(scan)
+app.add_typer(airlock, name="airlock")
 app.add_typer(audit, name="audit")
 app.command("login")(client.login)
 app.command("logout")(client.logout)

@@ -78,6 +78,10 @@ class DatasetError(SojournError):
     """A dataset, dictionary or file at a site that cannot be used."""
 
 
+class FileRefused(SojournError):
+    """A file that cannot be examined, so may not leave: damaged, encrypted, too large, of a kind that never leaves."""
+
+
 class SandboxUnavailable(SojournError):
     """No sealed environment can be had, and the custodian did not configure to go without."""
 
@@ -189,6 +193,14 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "output schema": Reason(
             "The output is not of the declared form.",
             "Report this to the people who run the federation: a site's software and the plan disagree.",
+        ),
+        "file": Reason(
+            "The file is damaged, hides something or is of a kind that never leaves.",
+            "Give tables as CSV or JSON; figures are drawn from cleared tables after their release.",
+        ),
+        "attempts": Reason(
+            "Too many asks of this dataset were refused or failed, so that more would tell by failing.",
+            "Wait, or ask the custodian, who sees what was refused; mend the plans before they are asked again.",
         ),
         "check failed": Reason(
             "A disclosure check could not be completed, which is a refusal.",

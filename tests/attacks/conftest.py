@@ -23,9 +23,9 @@ def heart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileHub]:
 
 @pytest.fixture
 def figures() -> Callable[..., None]:
-    """Where an attack's figures go; the table of `make attack` takes them from here."""
+    """Keep one attack's figure; the page of the attacks is made from them."""
 
-    def figures(id: str, what: str, *, without: str, with_defence: str, mark: str, benign: str) -> None:
-        print(f"{id}: {what}: without {without}; with {with_defence}; mark {mark}; benign {benign}")
+    def keep(id: str, what: str, *, without: str, with_defence: str, mark: str, benign: str) -> None:
+        assert all((id, what, without, with_defence, mark, benign))
 
-    return figures
+    return keep

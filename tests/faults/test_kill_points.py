@@ -53,7 +53,7 @@ NODE += around("run.ended")
 REFUSING_HUB, REFUSING_NODE = around("round.refused"), around("run.refused", "release.refused")
 GIVEN_UP, LATE, CANCELLED = around("round.dropped", "study.failed"), around("round.late"), around("study.cancelled")
 HUB_PEOPLE = ("project.added", "project.member", "site.invited", "site.joined", "site.removed")
-NODE_PEOPLE = ("dataset.added", "researcher.approved", "researcher.revoked")
+NODE_PEOPLE = ("dataset.added", "researcher.approved", "researcher.revoked", "artifact.scanned")
 PUBLISHED, RECOVERED = around("site.published"), around("run.restored", "node.recovered")
 # Swept by `test_review_kill_points`.
 HELD = around("review.opened", "round.held")
@@ -294,13 +294,14 @@ def test_c06_killed_around_every_decision_of_a_custodian(mortals: Mortals) -> No
     key = PrivateKey.generate().public.hex
     source, words = (str(mortals.home / f"Cam-patients.{end}") for end in ("parquet", "yaml"))
 
-    def ask(name: str, /, **words: str) -> Callable[[], object]:
+    def ask(name: str, /, **words: object) -> Callable[[], object]:
         return lambda: node_program.ask(mortals.home / "Cam", name, **words)
 
     asks = {
         "dataset.added": ask("add_dataset", source=source, dictionary=words),
         "researcher.approved": ask("approve", project="wards", key=key),
         "researcher.revoked": ask("revoke", project="wards", key=key),
+        "artifact.scanned": ask("scanned", facts={"sha256": "0" * 64, "bytes": 1, "clean": True}),
     }
     assert tuple(asks) == NODE_PEOPLE
     for kind, act in asks.items():

@@ -20,7 +20,7 @@ import rfc8785
 from numpy.typing import NDArray
 
 from sojourn.analysis.noise import Noise
-from sojourn.analysis.partial import MOST_NUMBERS, Partial, canonical
+from sojourn.analysis.partial import MOST_NUMBERS, Array, Partial, canonical
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.perturbation import Perturbation
 from sojourn.disclosure.policy import RULES
@@ -31,6 +31,7 @@ from sojourn.disclosure.suppression import union
 from sojourn.errors import REASONS, DisclosureRefused, ReviewError
 
 OUTPUT_SCHEMA = "output schema"
+_EXACT = 2.0**53  # whole numbers below it are the same in both types
 
 
 @dataclass(frozen=True)
@@ -320,12 +321,21 @@ def _cleared(partial: Partial, finding: Finding) -> Partial:
     arrays, suppressed = {}, {}
     for name in sorted(partial.arrays):
         hidden = partial.hidden(name) | finding.cells.get(name, False)
-        numbers = canonical(np.where(hidden, 0, partial.arrays[name]))
+        numbers = _of_one_type(canonical(np.where(hidden, 0, partial.arrays[name])))
         numbers.flags.writeable = hidden.flags.writeable = False
         arrays[name] = numbers
         if hidden.any():
             suppressed[name] = hidden
     return Partial(MappingProxyType(arrays), MappingProxyType(suppressed))
+
+
+def _of_one_type(numbers: Array) -> Array:
+    """Whole numbers as int64, others as float64, whatever they came as: an array's type says nothing of its own."""
+    if numbers.dtype == "<f8" and (np.abs(numbers) < _EXACT).all() and (numbers == np.trunc(numbers)).all():
+        return canonical(numbers.astype("<i8"))
+    if numbers.dtype == "<i8" and (np.abs(numbers.astype("<f8")) >= _EXACT).any():
+        return canonical(numbers.astype("<f8"))
+    return numbers
 
 
 def _document(release: Release | ReceivedRelease) -> dict[str, Any]:

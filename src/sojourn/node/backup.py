@@ -25,10 +25,10 @@ from sojourn.wire.administration import administer, listens
 
 FILES = (SETTINGS, "node.key", "node.key.pub", "log.key", "log.key.pub")
 PINNED = ("hub-ca.pem", "hub-log.pub")  # once the node has joined
-SECRETS = ("datasets/person.key", "datasets/snapshot.key")  # once it has a dataset
+SECRETS = ("datasets/person.key", "datasets/snapshot.key", "datasets/prints.key")  # once it has a dataset
 REGISTER = "datasets/persons.sqlite"
 DICTIONARIES = ("datasets/*/*.json", "datasets/*/current")
-SNAPSHOTS = "datasets/*/*.duckdb"
+SNAPSHOTS = ("datasets/*/*.duckdb", "datasets/*/*.prints")
 
 
 def party(home: NodeHome) -> Party:
@@ -73,7 +73,7 @@ def _files(home: NodeHome, data: bool) -> Iterator[Path]:
     yield from (folder / name for name in (*PINNED, *SECRETS) if (folder / name).exists())
     if secret is not None and secret.parent == folder and secret.is_file():
         yield secret
-    for pattern in (*DICTIONARIES, *([SNAPSHOTS] if data else [])):
+    for pattern in (*DICTIONARIES, *(SNAPSHOTS if data else [])):
         yield from sorted(folder.glob(pattern))
 
 

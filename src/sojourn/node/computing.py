@@ -12,13 +12,14 @@ from sojourn.analysis.partial import Partial, encode
 from sojourn.analysis.population import Population
 from sojourn.analysis.statistic import Ask, Statistic
 from sojourn.analysis.support import Support, Working
-from sojourn.errors import REASONS, SandboxUnavailable, SiteRefused
+from sojourn.errors import SandboxUnavailable, SiteRefused
 from sojourn.node.evidence import support_from_dict, working_from_dict
 from sojourn.node.prepared import write_population
 from sojourn.node.sandbox import Pool, end
 from sojourn.node.session import Session
 
 _TABLE = "population.npz"
+WORDS = ("worker", "plan", "dictionary")  # all that a worker may say of a failure; fewer words are fewer bits
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,12 @@ class Computation:
         """The site's part of one round, and the evidence that depends on its broadcast; SiteRefused without."""
         answer = self._ask({"round": _asked(analysis, ask)})
         try:
-            return Partial.from_dict(answer["partial"]), working_from_dict(answer["working"])
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+            partial, working = Partial.from_dict(answer["partial"]), working_from_dict(answer["working"])
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError):
             raise SiteRefused("worker") from None
+        if partial.suppressed:  # which cells are hidden is the gate's word alone: a worker's own marks could carry bits
+            raise SiteRefused("worker")
+        return partial, working
 
     def cancel(self) -> None:
         """End the worker at once, whatever it is doing, and remove the table."""
@@ -110,8 +114,8 @@ def _asked(analysis: str, ask: Ask) -> dict[str, Any]:
 
 
 def _answered(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer, or the refusal that it is: of what a worker says only words of the fixed list are passed on."""
+    """The answer, or the refusal that it is: of what a worker says one of three words is passed on."""
     if "refused" in answer:
         word = answer["refused"]
-        raise SiteRefused(word if isinstance(word, str) and word in REASONS else "worker")
+        raise SiteRefused(word if word in WORDS else "worker")
     return answer

@@ -60,6 +60,12 @@ class NodeHome:
         example={"patients": {"epsilon": 4.0, "release": 0.25}},
         default=dict,
     )
+    most_refusals: Annotated[int, Field(ge=0)] = setting(
+        "How many asks of one researcher on one dataset may be refused or fail within seven days, before no more are "
+        "computed: each refusal is a bit. 0: no bound.",
+        example=20,
+        default=20,
+    )
     database: str = setting(
         "The node's database: the URL of a PostgreSQL database of its own; empty for the SQLite file in this folder.",
         example="postgresql://sojourn@db.example.org:5432/node?sslmode=verify-full",

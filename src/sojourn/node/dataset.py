@@ -2,6 +2,7 @@
 
 home/datasets/person.key, persons.sqlite      keyed person numbers of the node
 home/datasets/NAME/SNAPSHOT.duckdb, .json     one import: the approved columns, and its record
+home/datasets/NAME/SNAPSHOT.prints            its fingerprints (see `prints`)
 home/datasets/NAME/current                    the snapshot that new runs take
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import re
 import secrets
 import shutil
@@ -22,11 +22,14 @@ from sojourn.analysis.variable import Kind, Variable
 from sojourn.errors import DatasetError
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.persons import person_numbers
+from sojourn.node.prints import ENDING, load_prints, prints_key, refuse_published, write_prints
 from sojourn.node.source import Source, digest_of, open_source
 from sojourn.node.warehouse import quote
+from sojourn.node.whole import keep_whole, write_whole
 
 TABLE = "records"
 PERSON = "_person"
+RARE_BELOW = 10  # persons
 _TRUE = "('true', '1', '1.0', 'yes')"
 _FALSE = "('false', '0', '0.0', 'no')"
 
@@ -58,11 +61,14 @@ class Snapshot:
         }
 
 
-def import_dataset(home: Path, name: str, source: Path, dictionary: Dictionary) -> Snapshot:
+def import_dataset(
+    home: Path, name: str, source: Path, dictionary: Dictionary, threshold: int = RARE_BELOW
+) -> Snapshot:
     """Freeze the dictionary's columns of a CSV or Parquet file as a snapshot, and make it the current one.
 
     The same file under the same dictionary gives the same snapshot. DatasetError, and nothing imported, where the file
     is not sound or holds what the dictionary does not declare: the error names columns and numbers of rows, no value.
+    threshold: what fewer persons hold is rare, and gets a fingerprint (see `prints`).
     """
     folder = _folder(home, name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -74,19 +80,23 @@ def import_dataset(home: Path, name: str, source: Path, dictionary: Dictionary) 
     # Keyed: the id leaves with every release, and must not confirm a guess of the file.
     named = (source_digest + dictionary.digest()).encode("ascii")
     snapshot = hmac.digest(_snapshot_key(home), named, "sha256").hex()[:16]
-    if not all((folder / f"{snapshot}{end}").exists() for end in (".json", ".duckdb")):  # a restore may lack the data
+    ends = (".json", ".duckdb", ENDING)  # a restore may lack the data
+    if missing := [end for end in ends if not (folder / f"{snapshot}{end}").exists()]:
         work = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))
         try:
-            rows, persons = _build(home, source, work / "file.duckdb", dictionary)
+            rows, persons = _build(home, source, work / "file.duckdb", dictionary, threshold)
             if digest_of(source) != source_digest:
                 raise DatasetError("The file changed during the import.", remedy="Import it again when it is complete.")
+            refuse_published(load_prints(work / f"file{ENDING}", prints_key(home)), dictionary)
             path, file_digest = folder / f"{snapshot}.duckdb", digest_of(work / "file.duckdb")
             made = Snapshot(snapshot, name, source_digest, dictionary, rows, persons, path, file_digest)
-            _keep(work / "file.duckdb", made.path)
-            _write(folder / f"{snapshot}.json", json.dumps(made.record(), indent=1, ensure_ascii=False) + "\n")
+            keep_whole(work / f"file{ENDING}", folder / f"{snapshot}{ENDING}")
+            if missing != [ENDING]:  # of an earlier version: runs in hand keep the file that they know
+                keep_whole(work / "file.duckdb", made.path)
+                write_whole(folder / f"{snapshot}.json", json.dumps(made.record(), indent=1, ensure_ascii=False) + "\n")
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    _write(folder / "current", snapshot + "\n")
+    write_whole(folder / "current", snapshot + "\n")
     return load_snapshot(home, name, snapshot)
 
 
@@ -94,7 +104,7 @@ def _snapshot_key(home: Path) -> bytes:
     """The node's secret (`datasets/snapshot.key`, 0600) that names snapshots; made at the first import."""
     path = home / "datasets" / "snapshot.key"
     if not path.exists():
-        _write(path, secrets.token_hex(32) + "\n")
+        write_whole(path, secrets.token_hex(32) + "\n")
     return bytes.fromhex(path.read_text(encoding="ascii").strip())
 
 
@@ -137,13 +147,14 @@ def dataset_names(home: Path) -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in (home / "datasets").glob("*/current")))
 
 
-def _build(home: Path, source: Path, target: Path, dictionary: Dictionary) -> tuple[int, int]:
-    """Write the approved columns and the person numbers; how many rows and persons there are."""
+def _build(home: Path, source: Path, target: Path, dictionary: Dictionary, threshold: int) -> tuple[int, int]:
+    """Write the approved columns, the person numbers and the fingerprints; how many rows and persons there are."""
     import duckdb  # loads with the first import or study, not with an idle node
 
     with open_source(source, target) as read:
         try:
             _check(read, dictionary)
+            write_prints(target.with_suffix(ENDING), read, dictionary, prints_key(home), threshold)
             if dictionary.person is None:
                 _create(read, dictionary, "_row", "")
                 return read.rows, read.rows
@@ -251,33 +262,6 @@ def _folder(home: Path, name: str) -> Path:
             "A dataset's name has letters, digits, `_` and `-`, at most 64.", remedy="Choose a name such as `patients`."
         )
     return home / "datasets" / name
-
-
-def _keep(made: Path, path: Path) -> None:
-    made.chmod(0o600)
-    with made.open("rb") as file:
-        os.fsync(file.fileno())
-    made.replace(path)
-    _sync_folder(path.parent)
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file whole, or not at all."""
-    descriptor, name = tempfile.mkstemp(prefix=".write-", dir=path.parent)  # 0600
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _damaged() -> DatasetError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import textwrap
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from sojourn.analysis.declaration import variable_from_dict, variable_to_dict
 from sojourn.analysis.variable import SITE, Variable
 from sojourn.errors import DatasetError, PlanError
 
-_WORDS = {"table", "person", "row_is_person", "rows_per_person", "columns", "excluded"}
+_WORDS = {"table", "person", "row_is_person", "rows_per_person", "columns", "excluded", "quasi_identifiers"}
 _HEAD = """\
 # The dictionary of one table. Review every line: only what stands under `columns` can ever be analysed, and only
 # kinds, levels, bounds and units are published to the federation. An empty field and `NA` are missing.
@@ -31,6 +31,7 @@ class Dictionary:
     columns. excluded: columns that never leave the source file. notes: remarks of a draft by column, without values.
     rows_per_person: the most rows of one person, which every import enforces; formal privacy needs it where persons
     have several.
+    quasi_identifiers: columns, excluded ones too, whose rare combinations get fingerprints; none: chosen by names.
     """
 
     table: str
@@ -40,6 +41,7 @@ class Dictionary:
     excluded: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict, compare=False)
     rows_per_person: int | None = None
+    quasi_identifiers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.person is None) != self.row_is_person:
@@ -57,6 +59,11 @@ class Dictionary:
             raise DatasetError("A column is there twice.", remedy="Keep each column in one place of the dictionary.")
         if SITE in (name.casefold() for name in (*self.columns, self.person or "")):
             raise DatasetError("The column name `site` is reserved.", remedy="Exclude the column, or rename it.")
+        if not set(self.quasi_identifiers) <= {*self.columns, *self.excluded}:
+            raise DatasetError(
+                "`quasi_identifiers` names a column that is neither approved nor excluded.",
+                remedy="Check its name, capitals included.",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The whole dictionary as a document."""
@@ -67,6 +74,7 @@ class Dictionary:
             **({} if self.rows_per_person is None else {"rows_per_person": self.rows_per_person}),
             "columns": {name: variable_to_dict(variable) for name, variable in self.columns.items()},
             "excluded": list(self.excluded),
+            **({"quasi_identifiers": list(self.quasi_identifiers)} if self.quasi_identifiers else {}),
         }
 
     @classmethod
@@ -91,7 +99,11 @@ class Dictionary:
             variables = {name: variable_from_dict(words, f"columns.{name}") for name, words in columns.items()}
         except PlanError as error:
             raise DatasetError(str(error.args[0]), remedy=error.remedy) from None
-        return cls(table, person, row_is_person, variables, tuple(excluded), rows_per_person=rows)
+        quasi = document.get("quasi_identifiers") or []
+        if not isinstance(quasi, list) or not all(isinstance(name, str) and name for name in quasi):
+            raise DatasetError("`quasi_identifiers` is no list of names.", remedy="Put quotation marks around names.")
+        found = cls(table, person, row_is_person, variables, tuple(excluded), rows_per_person=rows)
+        return replace(found, quasi_identifiers=tuple(quasi))
 
     @classmethod
     def load(cls, path: Path) -> Dictionary:
@@ -124,6 +136,8 @@ class Dictionary:
         for name in self.excluded:
             note = f"  # {self.notes[name]}" if name in self.notes else ""
             parts.append(f"- {_yaml([name])[2:].rstrip()}{note}\n")
+        if self.quasi_identifiers:
+            parts.append(_yaml({"quasi_identifiers": list(self.quasi_identifiers)}))
         path.write_text("".join(parts), encoding="utf-8")
 
     def public(self) -> dict[str, Any]:

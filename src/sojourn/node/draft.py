@@ -21,6 +21,11 @@ _NAMES_OF_PERSONS = (
     "telephone mobile fax mail email address street postcode zip zipcode ip url iban passport licence license"
 )
 _IDENTIFYING = frozenset(_NAMES_OF_PERSONS.split())
+_NAMES_OF_QUASI = (
+    "age sex gender birth birthdate dob birthday year postcode zip zipcode region district county ethnicity race "
+    "nationality country religion marital occupation profession admission admitted discharge discharged death died"
+)
+_QUASI = frozenset(_NAMES_OF_QUASI.split())
 _NEAR_UNIQUE = 0.9
 _ENOUGH_ROWS = 50  # below this, uniqueness says little
 _MOST_LEVELS = 1000
@@ -74,7 +79,7 @@ class _Column:
     def draft(self) -> _Draft:
         if self.name.casefold() == SITE:
             return _Draft(None, "the name `site` is reserved: rename the column to use it")
-        if _looks_identifying(self.name):
+        if looks_identifying(self.name):
             return _Draft(None, "likely an identifier, by its name")
         if re.match(r"(DATE|TIME|BLOB|STRUCT|MAP|UNION|INTERVAL|UUID|BIT)|.*\[", self.type):
             return _Draft(None, "neither a number, a yes or no, nor a category")
@@ -131,9 +136,18 @@ class _Column:
         return row
 
 
-def _looks_identifying(name: str) -> bool:
-    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
-    return any(word in _IDENTIFYING for word in words)
+def looks_identifying(name: str) -> bool:
+    """Whether a column's name is that of an identifier."""
+    return any(word in _IDENTIFYING for word in _words(name))
+
+
+def quasi_identifying(name: str) -> bool:
+    """Whether a column's name is that of what others may know of a person too."""
+    return any(word in _QUASI for word in _words(name))
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
 
 
 def outward(low: float, high: float) -> tuple[float, float]:

@@ -216,6 +216,7 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "review": lambda name: shown(node.desk, name),
         "vote": node.desk.vote,
         "close_review": node.desk.close,
+        "scanned": node.scanned,
         "recover": node.recover,
         "verify": verify,
         "checkpoint": node.store.checkpoint,

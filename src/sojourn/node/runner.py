@@ -16,6 +16,7 @@ from sojourn.errors import AuditError, DisclosureRefused, EnvelopeRefused, SiteR
 from sojourn.messages import Task
 from sojourn.node.admission import Admission, Run, reason_of
 from sojourn.node.airlock import Airlock, Place, decision
+from sojourn.node.attempts import Attempts
 from sojourn.node.computing import Computation
 from sojourn.node.derivation import derive
 from sojourn.node.line import Line
@@ -46,7 +47,9 @@ class Runner:
         clock: Callable[[], float],
         journal: Journal,
         lines: Lines = Line,
+        most_refusals: int = 0,
     ) -> None:
+        self._attempts = Attempts(store, most_refusals)
         self.store = store
         self.admission = admission
         self.airlock = airlock
@@ -206,6 +209,8 @@ class Runner:
             raise SiteRefused("broadcast")  # a site that dropped out may not return: each set of sites is another fit
         if self.store.asked(task.study, task.analysis) >= statistic.rounds():
             raise SiteRefused("rounds")
+        if not place.sites and self._attempts.exhausted(run, self._clock()):
+            raise SiteRefused("attempts")
         with self._turns:
             try:
                 computation = self._computation(run)

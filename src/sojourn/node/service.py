@@ -24,7 +24,7 @@ from sojourn.messages import Publish
 from sojourn.node.admission import Admission
 from sojourn.node.airlock import Airlock
 from sojourn.node.config import NodeHome
-from sojourn.node.dataset import import_dataset, load_snapshot
+from sojourn.node.dataset import RARE_BELOW, import_dataset, load_snapshot
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.forward import Forward
 from sojourn.node.hub_link import HubLink
@@ -78,7 +78,15 @@ class Node:
         self.privacy = FormalPrivacy(store, home.folder, home.site, budgets)
         airlock = Airlock(store, policy, home.site, key, Ledgers(store, home.folder), self.privacy)
         self.runner = Runner(
-            store, admission, airlock, openings.open, self._send, Forward(clock), self.journal.write, lines
+            store,
+            admission,
+            airlock,
+            openings.open,
+            self._send,
+            Forward(clock),
+            self.journal.write,
+            lines,
+            home.most_refusals,
         )
         self.desk = Desk(airlock, clock, self._hand_over)
         self.runner.sweep = self.desk.sweep
@@ -103,7 +111,8 @@ class Node:
 
     def add_dataset(self, source: Path, dictionary: Dictionary) -> dict[str, Any]:
         """Import a file under an approved dictionary as the current snapshot of its table."""
-        snapshot = import_dataset(self.home.folder, dictionary.table, source, dictionary)
+        rare = max(RARE_BELOW, self.policy.hidden_max() + 1)
+        snapshot = import_dataset(self.home.folder, dictionary.table, source, dictionary, rare)
         row = {
             "name": dictionary.table,
             "snapshot": snapshot.id,
@@ -142,6 +151,12 @@ class Node:
         facts = {"project": project, "key": pinned.id}
         self.store.revoke(project, pinned.hex, self.clock(), Entry("researcher.revoked", "custodian", facts=facts))
         self.desk.sweep()
+        return facts
+
+    def scanned(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Keep that a file was examined by hand (see `scanning`): its digest, and whether anything was found."""
+        entry = Entry("artifact.scanned", "custodian", facts=facts)
+        self.store.write(entry, lambda connection: None)
         return facts
 
     def accept_log(self, reason: str) -> dict[str, Any]:

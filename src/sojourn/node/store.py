@@ -332,6 +332,16 @@ class NodeStore(Store):
         """How many different asks of an analysis were decided, or wait for a checker."""
         return len(self.rows(_ASKED, {"of_study": study, "of_analysis": analysis}))
 
+    def first_asks(self, researcher: str, dataset: str, since: float) -> list[RowMapping]:
+        """The first rounds that were decided of a researcher's runs on a dataset: study and reason."""
+        query = (
+            select(runs.c.study, releases.c.reason)
+            .join_from(runs, releases, runs.c.study == releases.c.study)
+            .where(runs.c.researcher == researcher, runs.c.dataset == dataset)
+            .where(releases.c.round == 1, releases.c.made >= since)
+        )
+        return self.rows(query)
+
     def sites_before(self, study: str, analysis: str) -> set[str] | None:
         """The sites that were in every transcript of an analysis so far; None before its second round."""
         found = self.rows(_SITES, {"of_study": study, "of_analysis": analysis})
