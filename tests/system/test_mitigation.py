@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import sojourn as sj
 from sojourn.analysis.statistic import Suppressed
+from sojourn.client import commands
 from sojourn.client.results import Results
 from sojourn.disclosure.change import Drop, LeaveOut, Merge, Offer
 from sojourn.errors import DisclosureRefused, PlanError, StudyFailed
@@ -175,3 +178,37 @@ def test_where_still_names_the_declared_levels(federation: Federation) -> None:
     document = {"table": "patients", "variables": {"ward": merge}, "where": "ward in ('a', 'c', 'd')"}
     results = federation.run(sj.Plan.from_dict({**document, "analyses": {"t": {"count": {"by": "ward"}}}}))
     assert results["t"].table["n"]["rest"] == 96
+
+
+def spoken(federation: Federation, monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
+    """What `sojourn study …` prints; it is connected to this federation."""
+    monkeypatch.setattr(commands, "connect", federation.connection)
+    done = CliRunner().invoke(commands.app, list(words), env={"COLUMNS": "200"}, catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
+
+
+def test_the_command_line_lists_offers_by_number_and_accepts_one(
+    federation: Federation, results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = spoken(federation, monkeypatch, "show", results.study.study)
+    for number, offer in enumerate(results.offers, start=1):
+        assert f"{number:>3}  {offer.analysis}: {offer.words}" in listed
+    number = results.offers.index(results["wards"].offers[0]) + 1
+    said = spoken(federation, monkeypatch, "mitigate", results.study.study, "--offer", str(number))
+    assert "Changed so that it may pass: The levels" in said
+    document = json.loads(
+        spoken(federation, monkeypatch, "mitigate", results.study.study, "--offer", "1", "--no-watch", "--json")
+    )
+    assert document["change"]["words"] == results.offers[0].words
+    federation.connection().study(document["study"]).wait(60)
+    with pytest.raises(PlanError, match="no offer 99"):
+        spoken(federation, monkeypatch, "mitigate", results.study.study, "--offer", "99")
+
+
+def test_the_command_line_rehearses(federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = sj.Plan(table="patients", purpose="HMB", analyses={"wards": sj.count(by="ward")}, min_sites=1)
+    plan.save(tmp_path / "plan.yaml")
+    said = spoken(federation, monkeypatch, "rehearse", str(tmp_path / "plan.yaml"), "--project", "testbed")
+    assert "rehearsal on synthetic stand-ins: numbers mean nothing" in said
+    assert "would be released" in said
