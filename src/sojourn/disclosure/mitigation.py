@@ -149,25 +149,32 @@ def _of_histogram(asked: Asked) -> Iterator[Change]:
     edges = tuple(float(edge) for edge in asked.arguments["edges"])
     bins = len(edges) + 1  # with the open one at either end
     hidden = [place for place in range(bins) if any(mask[place] for mask in asked.hidden.values())]
-    grids = [_paired(hidden, bins), _paired(hidden[:1] + hidden[-1:], bins), _halved(bins)]
+    grids = [_grouped(_runs(hidden), bins), _grouped(_pairs(hidden), bins), _halved(bins)]
     for groups in grids:
         kept = tuple(edges[group[-1]] for group in groups[:-1])
         if 2 <= len(kept) < len(edges) and keeps_hidden(asked.hidden, 0, groups):
             yield Coarsen(kept)
 
 
-def _paired(hidden: Sequence[int], bins: int) -> list[list[int]]:
-    """Runs of bins, each from one hidden bin to the next; a third one that would be left over joins the last run."""
-    ends = [(hidden[i], hidden[i + 1]) for i in range(0, len(hidden) - 1, 2)]
-    if len(hidden) % 2 and ends:
-        ends[-1] = (ends[-1][0], hidden[-1])
-    groups: list[list[int]] = []
-    place = 0
-    while place < bins:
-        last = next((high for low, high in ends if low == place), place)
-        groups.append(list(range(place, last + 1)))
-        place = last + 1
-    return groups
+def _runs(hidden: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of each run of hidden bins that lie beside each other; one alone stays as it is."""
+    starts = [place for place in hidden if place - 1 not in hidden]
+    ends = [place for place in hidden if place + 1 not in hidden]
+    return [(low, high) for low, high in zip(starts, ends, strict=True) if low < high]
+
+
+def _pairs(hidden: Sequence[int]) -> list[tuple[int, int]]:
+    """From one hidden bin to the next, and so on; one that is left over stays as it is."""
+    return [(hidden[place], hidden[place + 1]) for place in range(0, len(hidden) - 1, 2)]
+
+
+def _grouped(spans: Sequence[tuple[int, int]], bins: int) -> list[list[int]]:
+    """All bins, with those of each span joined."""
+    inside = {place: low for low, high in spans for place in range(low, high + 1)}
+    groups: dict[int, list[int]] = {}
+    for place in range(bins):
+        groups.setdefault(inside.get(place, place), []).append(place)
+    return list(groups.values())
 
 
 def _halved(bins: int) -> list[list[int]]:
