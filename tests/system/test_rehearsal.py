@@ -24,7 +24,7 @@ from sojourn.hub.studies import request_of
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import Delivery
 from sojourn.node import extract, opening
-from sojourn.node.stand_in import StandIns
+from sojourn.node.stand_in import StandIn, StandIns
 from sojourn.report.html import render
 from sojourn.study.transcript import Round, coherent
 from sojourn.testbed import Federation
@@ -37,7 +37,7 @@ PLAN = sj.Plan(
     title="Wards",
     analyses={
         "people": sj.count(),
-        "wards": sj.count(by=["ward", "sex"]),
+        "wards": sj.count(by=["ward", "sex", "ill"]),
         "model": sj.glm("ill ~ age + C(sex)", family="binomial"),
         "saturated": sj.glm("ill ~ C(ward)*C(sex)", family="binomial"),
     },
@@ -142,12 +142,12 @@ def test_a_node_that_took_the_real_snapshot_would_be_noticed(
 ) -> None:
     """The planted defect needs two mistakes at once: the snapshot's name, and the folder that it is looked for in."""
 
-    def real(self: StandIns, table: str) -> str:
+    def real(self: StandIns, table: str) -> StandIn:
         row = self._store.dataset(table)
         assert row is not None
-        return str(row["snapshot"])
+        return StandIn(row["snapshot"], PEOPLE, True)
 
-    monkeypatch.setattr(StandIns, "snapshot", real)
+    monkeypatch.setattr(StandIns, "current", real)
     assert opened(federation, monkeypatch) == set()  # one mistake: no such snapshot in the folder of stand-ins
     taken = opening.extract
     monkeypatch.setattr(opening, "extract", lambda folder, *rest: taken(folder.parent, *rest))
@@ -232,8 +232,10 @@ def test_a_custodian_supplies_a_stand_in(federation: Federation, tmp_path: Path)
 
 
 def test_offers_of_a_rehearsal_are_rehearsed(rehearsed: Results) -> None:
-    [offer, *_] = rehearsed["saturated"].offers
+    offers = {offer.change.done: offer for offer in rehearsed["saturated"].offers}
+    offer = offers["`C(ward)` and `C(ward):C(sex)` were left out of the model."]
     again = rehearsed["saturated"].accept(offer).wait(60)
     assert again.rehearsal is not None
     assert again.rehearsal["saturated"] == dict.fromkeys(SITES, "would be released")
+    assert is_rehearsal(again.watermark)
     assert again.mitigation == [offer.change.done]

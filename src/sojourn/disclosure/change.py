@@ -191,8 +191,9 @@ def schema() -> dict[str, Any]:
 
 
 def _texts(value: object, least: int) -> bool:
-    given = isinstance(value, list | tuple) and len(value) >= least and all(isinstance(text, str) for text in value)
-    return given and len(set(value)) == len(value)  # type: ignore[arg-type]
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        return False
+    return len(value) >= least and len(set(value)) == len(value)
 
 
 def _edges(value: object) -> bool:

@@ -152,7 +152,8 @@ def _of_histogram(asked: Asked) -> Iterator[Change]:
     grids = [_grouped(_runs(hidden), bins), _grouped(_pairs(hidden), bins), _halved(bins)]
     for groups in grids:
         kept = tuple(edges[group[-1]] for group in groups[:-1])
-        if 2 <= len(kept) < len(edges) and keeps_hidden(asked.hidden, 0, groups):
+        helps = not hidden or any(len(group) > 1 and set(group) & set(hidden) for group in groups)
+        if helps and 2 <= len(kept) < len(edges) and keeps_hidden(asked.hidden, 0, groups):
             yield Coarsen(kept)
 
 
