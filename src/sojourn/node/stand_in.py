@@ -152,4 +152,4 @@ def _bounds(variable: Variable) -> tuple[float, float]:
     low, high = variable.low, variable.high
     if low is None:
         low = 0.0 if high is None else high - WIDTH
-    return low, low + WIDTH if high is None else high
+    return float(low), float(low + WIDTH if high is None else high)
