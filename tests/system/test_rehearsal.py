@@ -107,6 +107,7 @@ def test_it_charges_a_ledger_of_its_own(federation: Federation, rehearsed: Resul
     charged = node.store.ledger_of(rehearsed.study.study)
     assert charged
     assert real["snapshot"] not in {row["snapshot"] for row in charged}
+    assert {row["rehearsal"] for row in node.released(rehearsed.study.study)} == {True}
     assert [row["rehearsal"] for row in node.show()["runs"] if row["study"] == rehearsed.study.study] == [True]
 
 

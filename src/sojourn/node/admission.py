@@ -20,6 +20,8 @@ from sojourn.node.store import NodeStore
 from sojourn.study.catalogue import check
 from sojourn.study.plan import Plan
 
+REHEARSED = "~"  # begins what a rehearsal stands under; a dataset's name begins with a letter
+
 
 @dataclass(frozen=True)
 class Run:
@@ -163,7 +165,7 @@ def _variables(request: Request, plan: Plan) -> Variables:
 
 def rehearsed(request: Request) -> str:
     """What a rehearsal stands under in the store and its ledger: never the name of a dataset."""
-    return f"~{request.study}"
+    return f"{REHEARSED}{request.study}"
 
 
 def request_digest(document: dict[str, Any]) -> str:

@@ -230,7 +230,8 @@ def released(
     found = program.ask(home, "released", study=study)
     answer(found, as_json)
     if not as_json:
-        rows("What left, and what did not", ("study", "analysis", "round", "bytes", "tier", "reason", "note"), found)
+        columns = ("study", "rehearsal", "analysis", "round", "bytes", "tier", "reason", "note")
+        rows("What left, and what did not", columns, found)
 
 
 @app.command()

@@ -19,7 +19,7 @@ from sojourn.errors import ConfigurationError, DatasetError
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.messages import Publish
-from sojourn.node.admission import Admission
+from sojourn.node.admission import REHEARSED, Admission
 from sojourn.node.airlock import Airlock
 from sojourn.node.config import NodeHome
 from sojourn.node.dataset import import_dataset, load_snapshot
@@ -238,9 +238,12 @@ class Node:
         query = select(releases).order_by(releases.c.made)
         if study is not None:
             query = query.where(releases.c.study == study)
+        own = select(runs.c.study).where(runs.c.dataset.startswith(REHEARSED, autoescape=True))
+        rehearsals = {row["study"] for row in self.store.rows(own)}
         return [
             {
                 "study": row["study"],
+                "rehearsal": row["study"] in rehearsals,
                 "analysis": row["analysis"],
                 "round": row["round"],
                 "reason": row["reason"],
