@@ -125,7 +125,7 @@ class Admission:
             "admitted": now,
             "ended": "",
         }
-        facts = {
+        facts: dict[str, Any] = {
             "project": run.request.project,
             "researcher": researcher.id,
             "plan": run.request.plan_hash,
