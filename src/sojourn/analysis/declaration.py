@@ -55,7 +55,7 @@ def variable_from_dict(document: object, field: str) -> Variable:
             "Declare it in `levels`, or remove it.",
             field,
         )
-    return Variable(kind, levels, low, high, unit, harmless, sensitive, merge)
+    return Variable(kind, levels, low, high, unit, harmless, sensitive, merge=merge)
 
 
 def _kind(word: object, field: str) -> Kind:
