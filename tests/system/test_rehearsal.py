@@ -155,6 +155,16 @@ def test_a_node_that_took_the_real_snapshot_would_be_noticed(
     assert not all(is_stand_in(path, federation) for path in opened(federation, monkeypatch))
 
 
+def test_other_people_change_no_digit_of_it(rehearsed: Results) -> None:
+    """Whatever an analyst reads off rehearsals, it is not about the data: other data, the same answers."""
+    others = {site: {"patients": patients(seed)} for seed, site in enumerate(SITES, start=90)}
+    with Federation(others) as elsewhere:
+        again = elsewhere.project().rehearse(PLAN).wait(60)
+    assert again.rehearsal == rehearsed.rehearsal
+    for name in ("people", "wards", "model"):
+        assert again.study.analyses[name].estimate == rehearsed.study.analyses[name].estimate
+
+
 # ---- neither passes for the other
 
 
