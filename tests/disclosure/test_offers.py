@@ -256,6 +256,23 @@ def test_a_model_is_offered_fewer_terms_and_merged_levels() -> None:
     assert not any("Merge" in said for said in words(model, alone))  # the model's counts would tell e
 
 
+@given(st.lists(st.booleans(), min_size=24, max_size=24), st.sampled_from(["ward", "sex", "ill", "site", "age"]))
+def test_offers_are_made_whatever_is_hidden(hidden: list[bool], column: str) -> None:
+    """Booleans, `site` and numbers have no levels to merge; every other kind of factor beside every kind of table."""
+    tables = [
+        Asked("t", "crosstab", {"columns": ["ward", "ill", "sex"]}, {"x": np.array(hidden).reshape(6, 2, 2)}),
+        Asked("i", "count", {"by": "ill"}, {"x": np.array(hidden[:2])}),
+        Asked("s", "crosstab", {"columns": ["site", "sex"]}, {"x": np.array(hidden[:4]).reshape(2, 2)}),
+        Asked("n", "count", {}, {"x": np.array(hidden[:1])}),
+    ]
+    formula = f"bmi ~ {column} + C(ward):{column}" if column != "ward" else "bmi ~ C(ward, Treatment('f'))*ill"
+    model = Asked("m", "glm", {"formula": formula}, refused={"x": "design support"})
+    declared = {**VARIABLES, "age": Variable(Kind.NUMBER), "bmi": Variable(Kind.NUMBER)}
+    for asked in (*tables, model):
+        for offer in offers(asked, declared, [*tables, model]):
+            assert change_from_dict(offer.change.to_dict(), "mitigation") == offer.change
+
+
 def test_no_form_of_the_question_helps_a_small_population_or_a_broken_site() -> None:
     for family in ("minimum frequency", "check failed", "output schema"):
         assert offers(Asked("m", "glm", {"formula": "ill ~ age + sex"}, refused={"x": family}), VARIABLES) == ()

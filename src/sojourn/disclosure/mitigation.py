@@ -211,6 +211,8 @@ def _merged_factors(formula: Formula, variables: Variables, study: Sequence[Aske
         if not isinstance(factor, Category | Column):
             continue
         levels = _levels(factor.name, variables)
+        if not levels:
+            continue
         reference = (factor.reference if isinstance(factor, Category) else None) or next(iter(levels), "")
         rare = _rare(factor.name, variables, tables)
         rest = tuple(level for level in levels if level != reference)
