@@ -28,7 +28,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-airlock = typer.Typer(help="What may leave a site, for its custodian and checkers.", no_args_is_help=True)
 audit = typer.Typer(help="The tamper-evident logs.", no_args_is_help=True)
 
 app.command("demo")(demo)
@@ -36,11 +35,10 @@ app.add_typer(hub.app, name="hub")
 app.add_typer(hub.projects, name="project")
 node.app.add_typer(airlock.checkers, name="checker")
 app.add_typer(node.app, name="node")
+airlock.app.command("scan")(scan)
 app.add_typer(airlock.app, name="airlock")
 app.add_typer(node.datasets, name="dataset")
 app.add_typer(client.app, name="study")
-airlock.command("scan")(scan)
-app.add_typer(airlock, name="airlock")
 app.add_typer(audit, name="audit")
 app.command("login")(client.login)
 app.command("logout")(client.logout)

@@ -53,7 +53,7 @@ NODE += around("run.ended")
 REFUSING_HUB, REFUSING_NODE = around("round.refused"), around("run.refused", "release.refused")
 GIVEN_UP, LATE, CANCELLED = around("round.dropped", "study.failed"), around("round.late"), around("study.cancelled")
 HUB_PEOPLE = ("project.added", "project.member", "site.invited", "site.joined", "site.removed")
-NODE_PEOPLE = ("dataset.added", "researcher.approved", "researcher.revoked", "artifact.scanned")
+NODE_PEOPLE = ("dataset.added", "rehearsal.supplied", "researcher.approved", "researcher.revoked", "artifact.scanned")
 PUBLISHED, RECOVERED = around("site.published"), around("run.restored", "node.recovered")
 # Swept by `test_review_kill_points`.
 HELD = around("review.opened", "round.held")
@@ -299,6 +299,7 @@ def test_c06_killed_around_every_decision_of_a_custodian(mortals: Mortals) -> No
 
     asks = {
         "dataset.added": ask("add_dataset", source=source, dictionary=words),
+        "rehearsal.supplied": ask("add_stand_in", source=source, table="patients"),
         "researcher.approved": ask("approve", project="wards", key=key),
         "researcher.revoked": ask("revoke", project="wards", key=key),
         "artifact.scanned": ask("scanned", facts={"sha256": "0" * 64, "bytes": 1, "clean": True}),

@@ -9,8 +9,8 @@ from typing import Any
 from sojourn.analysis.variable import AREAS, Kind, Variable
 from sojourn.errors import PlanError
 
-_WORDS = ("kind", "levels", "low", "high", "unit", "harmless", "sensitive", "never", "area", "populations")
-_OF_LEVELS = ("levels", "harmless", "sensitive", "never", "area", "populations")
+_WORDS = ("kind", "levels", "low", "high", "unit", "harmless", "sensitive", "never", "area", "populations", "merge")
+_OF_LEVELS = ("levels", "harmless", "sensitive", "never", "area", "populations", "merge")
 LONGEST_LABEL = 80
 
 
@@ -23,6 +23,8 @@ def variable_to_dict(variable: Variable) -> dict[str, Any]:
     for word in ("low", "high"):
         if (bound := getattr(variable, word)) is not None:
             document[word] = float(bound)
+    if variable.merge:
+        document["merge"] = {level: list(parts) for level, parts in variable.merge}
     for word in ("unit", "area"):
         if text := getattr(variable, word):
             document[word] = text
@@ -48,6 +50,7 @@ def variable_from_dict(document: object, field: str) -> Variable:
     harmless, sensitive = _labels(document, "harmless", field), _labels(document, "sensitive", field)
     if kind is not Kind.NUMBER and (low is not None or high is not None or unit):
         raise _error("Only a number has bounds and a unit.", "Remove `low`, `high` and `unit`.", field)
+    merge = _merge(document.get("merge", {}), levels, f"{field}.merge")
     if kind is not Kind.CATEGORY and any(document.get(word) for word in _OF_LEVELS):
         raise _error("Only a category has levels.", f"Remove {', '.join(_OF_LEVELS)}.", field)
     if low is not None and high is not None and low > high:
@@ -59,7 +62,7 @@ def variable_from_dict(document: object, field: str) -> Variable:
             field,
         )
     never, (area, populations) = _never(document, levels, field), _area(document, levels, field)
-    return Variable(kind, levels, low, high, unit, harmless, sensitive, never, area, populations)
+    return Variable(kind, levels, low, high, unit, harmless, sensitive, never, area, populations, merge)
 
 
 def _kind(word: object, field: str) -> Kind:
@@ -108,6 +111,27 @@ def _area(document: Mapping[Any, Any], levels: tuple[str, ...], field: str) -> t
         remedy = "Give a whole number for each level, in the order of `levels`."
         raise _error("An area needs its population.", remedy, f"{field}.populations")
     return str(area), tuple(populations)
+
+
+def _merge(document: object, levels: tuple[str, ...], field: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """New levels with their parts, in the order of the declared levels, where they are declared already."""
+    if not isinstance(document, Mapping) or not all(isinstance(level, str) for level in document):
+        raise _error("`merge` is a mapping of new levels.", "Write e.g. `merge: {other: [c, d]}`.", field)
+    places = {level: place for place, level in enumerate(levels)}
+    new: list[tuple[str, tuple[str, ...]]] = []
+    for level in _labels({"merge": list(document)}, "merge", field):
+        parts = _labels(document, level, field)
+        if len(parts) < 2:
+            raise _error("A merge takes two levels or more.", "Name at least two, or leave it out.", f"{field}.{level}")
+        new.append((level, tuple(sorted(parts, key=lambda part: (places.get(part, 0), part)))))
+    taken = [part for _, parts in new for part in parts]
+    if len(set(taken)) != len(taken):
+        raise _error("A level is merged twice.", "Name each level in one merge only.", field)
+    if levels and not set(taken) <= set(levels):
+        raise _error("`merge` names a level that is not declared.", "Name levels of `levels`.", field)
+    if set(document) & (set(levels) - set(taken)):
+        raise _error("A merged level has the name of another level.", "Choose another name for it.", field)
+    return tuple(sorted(new, key=lambda pair: (places.get(pair[1][0], 0), pair)))
 
 
 def _bound(document: Mapping[Any, Any], word: str, field: str) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 SITE = "site"  # reserved: always there, its levels are the roster
@@ -26,7 +26,8 @@ class Variable:
     low, high: inclusive bounds of a number, None where not declared. harmless: levels whose disclosure for a whole
     group harms nobody; sensitive: levels whose near-certainty for a group does. never: (own level, other variable, its
     level) that cannot occur together, structural zeros. area: of levels that are areas, their kind, one of `AREAS`;
-    populations: how many people live in each, in the order of the levels.
+    populations: how many people live in each, in the order of the levels. merge: in a plan only, new levels, each with
+    the declared ones that it takes the place of; `where` still names the declared ones.
     """
 
     kind: Kind
@@ -39,11 +40,56 @@ class Variable:
     never: tuple[tuple[str, str, str], ...] = ()
     area: str = ""
     populations: tuple[int, ...] = ()
+    merge: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def level_of(self, declared: str) -> str:
+        """The level that analyses see in the place of a declared one."""
+        return next((level for level, parts in self.merge if declared in parts), declared)
 
 
 Variables = Mapping[str, Variable]
 
 
 def with_site(variables: Variables, roster: tuple[str, ...]) -> dict[str, Variable]:
-    """The variables and the reserved `site` column, whose levels are the sorted roster."""
-    return {**variables, SITE: Variable(Kind.CATEGORY, levels=tuple(sorted(roster)), harmless=tuple(sorted(roster)))}
+    """The variables as analyses see them, and the reserved `site` column, whose levels are the sorted roster."""
+    seen = {name: merged(variable) for name, variable in variables.items()}
+    for name, variable in seen.items():
+        if variable.never:
+            seen[name] = replace(variable, never=tuple(pair for pair in variable.never if _there(pair, variable, seen)))
+    return {**seen, SITE: Variable(Kind.CATEGORY, levels=tuple(sorted(roster)), harmless=tuple(sorted(roster)))}
+
+
+def merged(variable: Variable) -> Variable:
+    """The variable with its merged levels in the place of the first of their parts.
+
+    A merged level is harmless only if all its parts are, and sensitive if any of them is; a merged area has the people
+    of all its parts; of what cannot occur together nothing is said of merged levels.
+    """
+    if not variable.merge:
+        return variable
+    levels = tuple(dict.fromkeys(map(variable.level_of, variable.levels)))
+    harmful = {variable.level_of(level) for level in variable.levels if level not in variable.harmless}
+    sensitive = {variable.level_of(level) for level in variable.sensitive}
+    return replace(
+        variable,
+        levels=levels,
+        harmless=tuple(level for level in levels if level not in harmful),
+        sensitive=tuple(level for level in levels if level in sensitive),
+        populations=_populations(variable, levels),
+        merge=(),
+    )
+
+
+def _populations(variable: Variable, levels: tuple[str, ...]) -> tuple[int, ...]:
+    if not variable.populations:
+        return ()
+    people = dict.fromkeys(levels, 0)
+    for level, count in zip(variable.levels, variable.populations, strict=True):
+        people[variable.level_of(level)] += count
+    return tuple(people.values())
+
+
+def _there(pair: tuple[str, str, str], variable: Variable, variables: Variables) -> bool:
+    """Whether both levels of a structural zero are there, unmerged."""
+    level, other, of_other = pair
+    return level in variable.levels and (other not in variables or of_other in variables[other].levels)

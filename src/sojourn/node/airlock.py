@@ -36,9 +36,10 @@ from sojourn.disclosure.gate import (
 from sojourn.disclosure.ledger import Charge, charges, hidden_cells
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.policy import for_dataset
+from sojourn.disclosure.rehearsal import HELD, Rehearsed
 from sojourn.disclosure.review import REVIEW, bench, enough, finding_from_dict, finding_to_dict, no_riskier
 from sojourn.disclosure.risk import LEAST, Model, features, train
-from sojourn.disclosure.rules import joined
+from sojourn.disclosure.rules import by_itself, joined
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import Answer, Delivery
@@ -102,6 +103,9 @@ class Airlock:
         statistic = place.run.plan.analyses[place.analysis]
         output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
         policy = self.policy_of(place)
+        if place.run.request.rehearsal:
+            self._rehearse(place, output, now)
+            return
         if noised is not None:
             self._noisy(place, output, noised, now)
             return
@@ -117,6 +121,18 @@ class Airlock:
 
         self.ledgers.release(place.run, place.analysis, output, finding, bounds, decide)
 
+    def _rehearse(self, place: Place, output: Output, now: float) -> None:
+        """On a stand-in: the same rules, no ledger, and nobody is asked to look at it."""
+        policy = Rehearsed(self.policy_of(place))
+        finding = judge(output, policy)
+        family = finding.family
+        if finding.verdict is not Verdict.REFUSE and strictness(finding.tier) > strictness(automatic_of(policy)):
+            finding, family = by_itself(finding, automatic_of(policy)), HELD
+        if finding.verdict is Verdict.REFUSE:
+            self.refuse(place, family, finding.note, now)
+            raise DisclosureRefused(family)
+        self.leave(place, release(output, policy, self._header(place)), output, finding, now, sets=())
+
     def _noisy(self, place: Place, output: Output, noised: Noised, now: float) -> None:
         """No rule looks at what a noisy answer rests on; no exact set is told (`disclosure/formal_privacy.py`)."""
         output, policy = noised.apply(output), Formal(self.policy_of(place), noised.tier)
@@ -131,7 +147,7 @@ class Airlock:
 
     def policy_of(self, place: Place) -> Policy:
         """The rules for what leaves from the dataset of a run."""
-        return for_dataset(self.policy, place.run.dataset)
+        return for_dataset(self.policy, place.run.plan.table)
 
     def _decide(
         self,

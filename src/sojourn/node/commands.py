@@ -197,7 +197,7 @@ def show(home: Home = HERE, as_json: AsJson = False) -> None:
         rows("Formal privacy", ("table", "epsilon", "delta", "release", "answers", "spent"), found["privacy"])
         rows("Approvals", ("project", "key", "name", "tables", "approved", "revoked"), found["approvals"])
         rows("Checkers", ("name", "key", "added", "removed"), found["checkers"])
-        rows("Runs", ("study", "project", "plan", "key", "ended"), found["runs"])
+        rows("Runs", ("study", "project", "plan", "key", "rehearsal", "ended"), found["runs"])
 
 
 @app.command()
@@ -235,7 +235,8 @@ def released(
     found = program.ask(home, "released", study=study)
     answer(found, as_json)
     if not as_json:
-        rows("What left, and what did not", ("study", "analysis", "round", "bytes", "tier", "reason", "note"), found)
+        columns = ("study", "rehearsal", "analysis", "round", "bytes", "tier", "reason", "note")
+        rows("What left, and what did not", columns, found)
 
 
 @app.command()
@@ -334,6 +335,23 @@ def add_dataset(
         f"Then: sojourn dataset add {source} --dictionary {path} --home {home}",
     ]
     answer({"draft": str(path)}, as_json, lines)
+
+
+@datasets.command("stand-in")
+def add_stand_in(
+    source: Annotated[Path, typer.Argument(help="A CSV or Parquet file of synthetic persons, of the same columns.")],
+    table: Annotated[str, typer.Option(help="The table that it stands in for.")],
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Supply the synthetic stand-in that a table's rehearsals run on, under the table's approved dictionary.
+
+    The file must hold no real person: rehearsals tell of it what a study would tell of the table.
+    Example: sojourn dataset stand-in synthetic.csv --table patients
+    """
+    done = program.ask(home, "add_stand_in", source=str(source.resolve()), table=table)
+    words = f"Rehearsals of {done['table']} run on {done['persons']} synthetic persons, snapshot {done['snapshot']}."
+    answer(done, as_json, [words])
 
 
 @datasets.command("list")

@@ -16,7 +16,8 @@ from sojourn.analysis.declaration import variable_from_dict, variable_to_dict
 from sojourn.analysis.variable import SITE, Variable
 from sojourn.errors import DatasetError, PlanError
 
-_WORDS = {"table", "person", "row_is_person", "rows_per_person", "columns", "excluded", "quasi_identifiers"}
+_WORDS = {"table", "person", "row_is_person", "rows_per_person", "persons", "columns", "excluded", "quasi_identifiers"}
+MOST_PERSONS = 100_000
 _HEAD = """\
 # The dictionary of one table. Review every line: only what stands under `columns` can ever be analysed, and only
 # kinds, levels, bounds and units are published to the federation. An empty field and `NA` are missing.
@@ -32,6 +33,7 @@ class Dictionary:
     rows_per_person: the most rows of one person, which every import enforces; formal privacy needs it where persons
     have several.
     quasi_identifiers: columns, excluded ones too, whose rare combinations get fingerprints; none: chosen by names.
+    persons: how many persons a synthetic stand-in has, as the custodian says; it is published.
     """
 
     table: str
@@ -42,6 +44,7 @@ class Dictionary:
     notes: Mapping[str, str] = field(default_factory=dict, compare=False)
     rows_per_person: int | None = None
     quasi_identifiers: tuple[str, ...] = ()
+    persons: int | None = None
 
     def __post_init__(self) -> None:
         if (self.person is None) != self.row_is_person:
@@ -57,6 +60,8 @@ class Dictionary:
         names = [name.casefold() for name in (*self.columns, *self.excluded, *((self.person,) if self.person else ()))]
         if len(set(names)) != len(names):
             raise DatasetError("A column is there twice.", remedy="Keep each column in one place of the dictionary.")
+        if self.persons is not None and not (type(self.persons) is int and 1 <= self.persons <= MOST_PERSONS):
+            raise DatasetError("`persons` is out of range.", remedy=f"Give a whole number from 1 to {MOST_PERSONS}.")
         if SITE in (name.casefold() for name in (*self.columns, self.person or "")):
             raise DatasetError("The column name `site` is reserved.", remedy="Exclude the column, or rename it.")
         if not set(self.quasi_identifiers) <= {*self.columns, *self.excluded}:
@@ -75,6 +80,7 @@ class Dictionary:
             "columns": {name: variable_to_dict(variable) for name, variable in self.columns.items()},
             "excluded": list(self.excluded),
             **({"quasi_identifiers": list(self.quasi_identifiers)} if self.quasi_identifiers else {}),
+            **({} if self.persons is None else {"persons": self.persons}),
         }
 
     @classmethod
@@ -99,11 +105,13 @@ class Dictionary:
             variables = {name: variable_from_dict(words, f"columns.{name}") for name, words in columns.items()}
         except PlanError as error:
             raise DatasetError(str(error.args[0]), remedy=error.remedy) from None
+        if any(variable.merge for variable in variables.values()):
+            raise DatasetError("A dictionary merges no levels.", remedy="Remove `merge`: it is a word of plans.")
         quasi = document.get("quasi_identifiers") or []
         if not isinstance(quasi, list) or not all(isinstance(name, str) and name for name in quasi):
             raise DatasetError("`quasi_identifiers` is no list of names.", remedy="Put quotation marks around names.")
         found = cls(table, person, row_is_person, variables, tuple(excluded), rows_per_person=rows)
-        return replace(found, quasi_identifiers=tuple(quasi))
+        return replace(found, quasi_identifiers=tuple(quasi), persons=document.get("persons"))
 
     @classmethod
     def load(cls, path: Path) -> Dictionary:
@@ -125,7 +133,7 @@ class Dictionary:
     def save(self, path: Path) -> None:
         """Write readable YAML, with the draft's notes as comments."""
         document = self.to_dict()
-        words = ("table", "person", "row_is_person", "rows_per_person")
+        words = ("table", "person", "row_is_person", "rows_per_person", "persons")
         head = {word: document[word] for word in words if document.get(word) is not None}
         parts = [_HEAD, _yaml(head), "columns:\n" if self.columns else "columns: {}\n"]
         for name, words in document["columns"].items():

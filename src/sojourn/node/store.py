@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from pyroaring import BitMap
-from sqlalchemy import Connection, Update, bindparam, func, insert, select, union, update
+from sqlalchemy import Connection, Update, bindparam, delete, func, insert, select, union, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
@@ -28,6 +28,7 @@ from sojourn.node.tables import (
     releases,
     reviews,
     runs,
+    stand_ins,
 )
 from sojourn.storage.store import Store
 
@@ -87,6 +88,15 @@ class NodeStore(Store):
                 connection.execute(update(datasets).where(same).values(dict(row)))
             else:
                 connection.execute(insert(datasets).values(dict(row)))
+
+        self.write(entry, action)
+
+    def add_stand_in(self, row: Document, entry: Entry) -> None:
+        """A custodian's stand-in of a dataset, or another one; rehearsals in hand keep theirs."""
+
+        def action(connection: Connection) -> None:
+            connection.execute(delete(stand_ins).where(stand_ins.c.name == row["name"]))
+            connection.execute(insert(stand_ins).values(dict(row)))
 
         self.write(entry, action)
 
@@ -299,6 +309,10 @@ class NodeStore(Store):
     def dataset(self, name: str) -> RowMapping | None:
         """One dataset."""
         return self.row(select(datasets).where(datasets.c.name == name))
+
+    def stand_in(self, name: str) -> RowMapping | None:
+        """The stand-in of a dataset that its custodian supplied."""
+        return self.row(select(stand_ins).where(stand_ins.c.name == name))
 
     def run(self, study: str) -> RowMapping | None:
         """One admitted run."""

@@ -7,6 +7,7 @@ from typing import Any
 from sojourn.analysis.declaration import LONGEST_LABEL
 from sojourn.analysis.variable import AREAS, SITE, Kind
 from sojourn.cohort.where import MOST_CHARACTERS
+from sojourn.disclosure import change as changes
 from sojourn.statistics import catalogue
 from sojourn.study import plan as plans
 from sojourn.study.purpose import WORDS
@@ -40,6 +41,7 @@ def plan_schema() -> dict[str, Any]:
             },
             "missing": {"enum": list(plans.MISSING)},
             "aggregation": {"enum": list(plans.AGGREGATION)},
+            "mitigation": {"type": "array", "items": changes.schema(), "maxItems": changes.MOST_CHANGES},
         },
         "required": ["table", "analyses"],
         "additionalProperties": False,
@@ -61,6 +63,8 @@ def _variables() -> dict[str, Any]:
         "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_LABEL},
         "uniqueItems": True,
     }
+    parts = {**labels, "minItems": 2}
+    merge = {"type": "object", "propertyNames": labels["items"], "additionalProperties": parts}
     words: dict[Kind, dict[str, Any]] = {
         Kind.NUMBER: {
             "low": {"type": ["number", "null"]},
@@ -74,6 +78,7 @@ def _variables() -> dict[str, Any]:
             "sensitive": labels,
             "never": {"type": "array", "items": {**labels, "uniqueItems": False, "minItems": 3, "maxItems": 3}},
             "area": {"enum": list(AREAS)},
+            "merge": merge,
             "populations": {"type": "array", "items": {"type": "integer", "minimum": 0}},
         },
     }
