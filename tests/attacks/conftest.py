@@ -11,6 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # `hostile` and `peeling` are modules of these tests
 
 from hostile import HEART, HostileHub, heart_dictionary
+from recorded import figures, pytest_addoption, pytest_runtest_logreport, pytest_sessionfinish
+
+__all__ = ["figures", "pytest_addoption", "pytest_runtest_logreport", "pytest_sessionfinish"]
 
 
 @pytest.fixture(scope="module")
