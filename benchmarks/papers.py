@@ -28,13 +28,17 @@ EDGES: dict[str, list[float]] = {
 GROUPS = (
     "",
     "age >= 65",
-    "",
     "sex = 'female'",
+    "",
     "diabetes = true",
     "age between 40 and 74",
     "hypertension = true",
+    "bmi >= 30",
+    "",
     "sex = 'male' and age >= 40",
+    "age < 60",
     "smoking = 'current'",
+    "bmi between 18.5 and 40",
     "ckd = true",
     "cancer = false",
 )

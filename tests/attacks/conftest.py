@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # `hostile` and `peeling` are modules of these tests
+sys.path.append(str(Path(__file__).parents[1] / "system"))  # `restorable`
 
 from hostile import HEART, HostileHub, heart_dictionary
 from recorded import figures, pytest_addoption, pytest_runtest_logreport, pytest_sessionfinish
