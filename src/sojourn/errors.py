@@ -145,6 +145,10 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "A disclosure check could not be completed, which is a refusal.",
             "Ask the custodian, whose log holds the details.",
         ),
+        "would be held": Reason(
+            "In a study, a checker of the site would have to see this output before it may leave.",
+            "Submit it and wait for the checker, or ask for fewer dimensions.",
+        ),
         # data
         "dictionary": Reason(
             "The data hold values that the approved dictionary does not declare, or the plan and dictionary disagree.",
@@ -153,6 +157,10 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "no table": Reason(
             "The site has no dataset of that name for this project.",
             "Choose the sites that publish this table, or ask the custodian to add and approve it.",
+        ),
+        "no stand-in": Reason(
+            "The site has no synthetic stand-in of this dataset to rehearse on.",
+            "Ask the custodian, whose journal holds the details.",
         ),
         # admission
         "not approved": Reason(

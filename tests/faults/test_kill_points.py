@@ -51,7 +51,7 @@ NODE += around("run.ended")
 REFUSING_HUB, REFUSING_NODE = around("round.refused"), around("run.refused", "release.refused")
 GIVEN_UP, LATE, CANCELLED = around("round.dropped", "study.failed"), around("round.late"), around("study.cancelled")
 HUB_PEOPLE = ("project.added", "project.member", "site.invited", "site.joined", "site.removed")
-NODE_PEOPLE = ("dataset.added", "researcher.approved", "researcher.revoked")
+NODE_PEOPLE = ("dataset.added", "rehearsal.supplied", "researcher.approved", "researcher.revoked")
 PUBLISHED, RECOVERED = around("site.published"), around("run.restored", "node.recovered")
 WITHDRAWN = around("release.withdrawn")
 
@@ -275,6 +275,7 @@ def test_c06_killed_around_every_decision_of_a_custodian(mortals: Mortals) -> No
 
     asks = {
         "dataset.added": ask("add_dataset", source=source, dictionary=words),
+        "rehearsal.supplied": ask("add_stand_in", source=source, table="patients"),
         "researcher.approved": ask("approve", project="wards", key=key),
         "researcher.revoked": ask("revoke", project="wards", key=key),
     }

@@ -9,7 +9,7 @@ from typing import Any
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.errors import PlanError
 
-_WORDS = ("kind", "levels", "low", "high", "unit", "harmless", "sensitive")
+_WORDS = ("kind", "levels", "low", "high", "unit", "harmless", "sensitive", "merge")
 LONGEST_LABEL = 80
 
 
@@ -22,6 +22,8 @@ def variable_to_dict(variable: Variable) -> dict[str, Any]:
     for word in ("low", "high"):
         if (bound := getattr(variable, word)) is not None:
             document[word] = float(bound)
+    if variable.merge:
+        document["merge"] = {level: list(parts) for level, parts in variable.merge}
     if variable.unit:
         document["unit"] = variable.unit
     return document
@@ -42,8 +44,9 @@ def variable_from_dict(document: object, field: str) -> Variable:
     harmless, sensitive = _labels(document, "harmless", field), _labels(document, "sensitive", field)
     if kind is not Kind.NUMBER and (low is not None or high is not None or unit):
         raise _error("Only a number has bounds and a unit.", "Remove `low`, `high` and `unit`.", field)
-    if kind is not Kind.CATEGORY and (levels or harmless or sensitive):
-        raise _error("Only a category has levels.", "Remove `levels`, `harmless` and `sensitive`.", field)
+    merge = _merge(document.get("merge", {}), levels, f"{field}.merge")
+    if kind is not Kind.CATEGORY and (levels or harmless or sensitive or merge):
+        raise _error("Only a category has levels.", "Remove `levels`, `harmless`, `sensitive` and `merge`.", field)
     if low is not None and high is not None and low > high:
         raise _error("The lower bound is above the upper.", "Exchange `low` and `high`.", field)
     if not set(harmless) | set(sensitive) <= set(levels):
@@ -52,7 +55,7 @@ def variable_from_dict(document: object, field: str) -> Variable:
             "Declare it in `levels`, or remove it.",
             field,
         )
-    return Variable(kind, levels, low, high, unit, harmless, sensitive)
+    return Variable(kind, levels, low, high, unit, harmless, sensitive, merge)
 
 
 def _kind(word: object, field: str) -> Kind:
@@ -73,6 +76,27 @@ def _labels(document: Mapping[Any, Any], word: str, field: str) -> tuple[str, ..
     if len(set(labels)) != len(labels):
         raise _error("A level is there twice.", "Remove the second one.", place)
     return tuple(labels)
+
+
+def _merge(document: object, levels: tuple[str, ...], field: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """New levels with their parts, in the order of the declared levels, where they are declared already."""
+    if not isinstance(document, Mapping) or not all(isinstance(level, str) for level in document):
+        raise _error("`merge` is a mapping of new levels.", "Write e.g. `merge: {other: [c, d]}`.", field)
+    places = {level: place for place, level in enumerate(levels)}
+    new: list[tuple[str, tuple[str, ...]]] = []
+    for level in _labels({"merge": list(document)}, "merge", field):
+        parts = _labels(document, level, field)
+        if len(parts) < 2:
+            raise _error("A merge takes two levels or more.", "Name at least two, or leave it out.", f"{field}.{level}")
+        new.append((level, tuple(sorted(parts, key=lambda part: (places.get(part, 0), part)))))
+    taken = [part for _, parts in new for part in parts]
+    if len(set(taken)) != len(taken):
+        raise _error("A level is merged twice.", "Name each level in one merge only.", field)
+    if levels and not set(taken) <= set(levels):
+        raise _error("`merge` names a level that is not declared.", "Name levels of `levels`.", field)
+    if set(document) & (set(levels) - set(taken)):
+        raise _error("A merged level has the name of another level.", "Choose another name for it.", field)
+    return tuple(sorted(new, key=lambda pair: (places.get(pair[1][0], 0), pair)))
 
 
 def _bound(document: Mapping[Any, Any], word: str, field: str) -> float | None:

@@ -12,8 +12,9 @@ from rich.console import Console
 from sojourn.client.login import forget_login, load_login, save_login
 from sojourn.client.results import Results, error_of
 from sojourn.client.studies import Run, connect
+from sojourn.errors import PlanError
 from sojourn.report.printing import answer
-from sojourn.report.terminal import Progress, result, sites
+from sojourn.report.terminal import Progress, offered, rehearsed, result, sites
 from sojourn.study.plan import Plan
 from sojourn.wire.address import Address
 
@@ -121,6 +122,25 @@ def submit(
 
 
 @app.command()
+def rehearse(
+    plan: PlanFile,
+    project: ProjectName,
+    site: Annotated[list[str] | None, typer.Option(help="Only these; default: all that publish the table.")] = None,
+    report: ReportFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a plan through the sites' airlocks on synthetic stand-ins and see what they would let out.
+
+    The numbers mean nothing. Example: sojourn study rehearse plan.yaml --project heart
+    """
+    read = Plan.load(plan)
+    with connect() as federation:
+        run = federation.project(project).rehearse(read, sites=site or "all")
+        answer(None, False, () if as_json else [f"Rehearsal {run.study}. Ctrl-C leaves it running."])
+        _show(run, report, as_json)
+
+
+@app.command()
 def watch(study: StudyId, report: ReportFile = None, as_json: AsJson = False) -> None:
     """Follow a study to its end. Ctrl-C leaves it running.
 
@@ -145,6 +165,34 @@ def show(study: StudyId, report: ReportFile = None, as_json: AsJson = False) -> 
         answer(document, as_json, [f"{seen.title}: {seen.state}", *(_line(event) for event in seen.events)])
         return
     _print(results, report, as_json)
+
+
+@app.command()
+def mitigate(
+    study: StudyId,
+    offer: Annotated[int, typer.Option(min=1, help="The offer's number, as `study show` lists it.")],
+    watch: Annotated[bool, typer.Option(help="Wait for the results.")] = True,
+    report: ReportFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Accept an offer: submit a study's plan again, changed so that it may pass, in one step.
+
+    Example: sojourn study mitigate 3f2a… --offer 2
+    """
+    with connect() as federation:
+        results = federation.study(study).results()
+        if offer > len(results.offers):
+            remedy = f"See what is offered: `sojourn study show {study}`."
+            raise PlanError(f"There is no offer {offer}: the study has {len(results.offers)}.", remedy=remedy)
+        chosen = results.offers[offer - 1]
+        run = results[chosen.analysis].accept(chosen)
+        said = [f"{chosen.analysis}: {chosen.words}", f"Submitted as {run.study}."]
+        if watch:
+            answer(None, False, () if as_json else said)
+            _show(run, report, as_json)
+            return
+    said.append(f"Next: sojourn study watch {run.study}")
+    answer({"study": run.study, "change": chosen.to_dict()}, as_json, said)
 
 
 @app.command()
@@ -176,7 +224,9 @@ def _print(results: Results, report: Path | None, as_json: bool) -> None:
         console = Console()
         for name, analysis in results.study.analyses.items():
             console.print(result(name, analysis, results.watermark))
-        console.print(sites(results.study))
+        console.print(rehearsed(results.study) if results.study.rehearsal else sites(results.study))
+        if results.offers or results.mitigation:
+            console.print(offered(results.study))
         if report is not None:
             print(f"Report: {report}")
     refused = [error_of(name, found.refused) for name, found in results.study.analyses.items() if found.refused]

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sojourn import errors
 from sojourn.analysis.statistic import Cell, Estimate, Suppressed
+from sojourn.disclosure.change import Offer
 from sojourn.report.ratios import exponentiated
 from sojourn.report.record import Refusal, StudyRecord, analysis_to_dict
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sojourn.client.studies import Run
     from sojourn.report.figures import Figure
+
+Accept = Callable[[Offer], "Run"]
+
+
+def _nowhere(offer: Offer) -> Run:
+    raise errors.StudyFailed(
+        "These results were read from a file, so that there is nowhere to submit to.",
+        remedy="Fetch them: `federation.study(STUDY).results()`, or `sojourn study mitigate STUDY --offer N`.",
+    )
 
 
 class Result:
     """The answer of one analysis. A refused one raises its error where a number is read; the rest stays readable."""
 
-    def __init__(self, name: str, record: StudyRecord) -> None:
+    def __init__(self, name: str, record: StudyRecord, accept: Accept = _nowhere) -> None:
         self.name = name
         self._record = record
+        self._accept = accept
         self._analysis = record.analyses[name]
 
     @property
@@ -74,6 +86,29 @@ class Result:
     def warnings(self) -> list[str]:
         """Sentences for the reader; empty for a refused analysis."""
         return list(self._analysis.estimate.warnings) if self._analysis.estimate else []
+
+    @property
+    def offers(self) -> list[Offer]:
+        """What may pass instead, where something was suppressed or refused; each says what would be done.
+
+        An offer is made of the plan, the dictionaries and what you see here, so that it tells nothing more of the data.
+        Each site judges it anew.
+        """
+        return list(self._analysis.offers)
+
+    def accept(self, offer: Offer) -> Run:
+        """Submit the plan of this analysis with the offer in it, to the same sites and project; returns at once.
+
+        PlanError where the offer is not of this analysis.
+        """
+        if offer not in self._analysis.offers:
+            raise errors.PlanError(f"This is no offer for `{self.name}`.", remedy="Use one of its `offers`.")
+        return self._accept(offer)
+
+    @property
+    def mitigation(self) -> list[str]:
+        """What was changed in the plan so that this may pass; empty where nothing was."""
+        return list(self._record.mitigation)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -130,9 +165,9 @@ class Result:
 class Results(Mapping[str, Result]):
     """The answers of a study by the names of the plan, and its record."""
 
-    def __init__(self, record: StudyRecord) -> None:
+    def __init__(self, record: StudyRecord, accept: Accept = _nowhere) -> None:
         self.study = record
-        self._results = {name: Result(name, record) for name in record.analyses}
+        self._results = {name: Result(name, record, accept) for name in record.analyses}
 
     def __getitem__(self, name: str) -> Result:
         return self._results[name]
@@ -145,13 +180,31 @@ class Results(Mapping[str, Result]):
 
     @property
     def watermark(self) -> str:
-        """Not empty where a site's rules were not the product's: such results are for tests only."""
+        """Not empty where these are no results: of a rehearsal, or of a site whose rules were not the product's."""
         return self.study.watermark
 
     @property
     def sites(self) -> dict[str, dict[str, str]]:
         """For each site what it did for each analysis."""
         return {site: {name: result.sites[site] for name, result in self.items()} for site in self.study.sites}
+
+    @property
+    def rehearsal(self) -> dict[str, dict[str, str]] | None:
+        """For each analysis what each site would do, e.g. "would be released, 2 cells suppressed", "would be held".
+
+        It is said of synthetic stand-ins, so that it is a guide to a plan and no forecast. None for a study.
+        """
+        return {name: self.study.would(name) for name in self} if self.study.rehearsal else None
+
+    @property
+    def offers(self) -> list[Offer]:
+        """What may pass instead, over all analyses, in the order in which `sojourn study show` numbers them."""
+        return list(self.study.offers)
+
+    @property
+    def mitigation(self) -> list[str]:
+        """What was changed in the plan so that it may pass; empty where nothing was."""
+        return list(self.study.mitigation)
 
     @property
     def trusted(self) -> bool:

@@ -16,12 +16,15 @@ from sojourn.analysis.suggestion import did_you_mean
 from sojourn.client.login import Login, load_login
 from sojourn.client.results import Results
 from sojourn.client.verification import LogIdentity, record_of
+from sojourn.disclosure.change import Offer, Restrict
 from sojourn.errors import PlanError, SojournError, StudyFailed, TransportError
 from sojourn.identity.envelope import REQUEST_TYPE, Request, sign
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import PROTOCOL, ResultsView, SiteView, StudyView, Submitted
 from sojourn.messages import Federation as FederationView
+from sojourn.report.record import StudyRecord
 from sojourn.study.catalogue import Dataset, complete
+from sojourn.study.mitigated import mitigated
 from sojourn.study.plan import Plan
 from sojourn.versions import demand_near, demand_same
 from sojourn.wire.requests import SignedAuth
@@ -101,10 +104,20 @@ class Project:
         """
         return self.send(self.request(plan, sites))
 
-    def request(self, plan: Plan, sites: str | Sequence[str] = "all") -> Request:
+    def rehearse(self, plan: Plan, sites: str | Sequence[str] = "all") -> Run:
+        """Run a plan through the same airlocks on the sites' synthetic stand-ins; returns at once.
+
+        Its results are watermarked and mean nothing; `Results.rehearsal` says what a study's sites would have let
+        out of such data. Raises as `submit`; StudyFailed where a site does not rehearse.
+        """
+        return self.send(self.request(plan, sites, rehearsal=True))
+
+    def request(self, plan: Plan, sites: str | Sequence[str] = "all", rehearsal: bool = False) -> Request:
         """The request for a plan, complete and ready to be signed; PlanError where the plan does not fit."""
         view = self.prepare()
         chosen = _chosen(view, plan, sites)
+        if rehearsal:
+            demand_stand_ins(chosen, plan.table)
         if plan.min_sites is None and self.federation.least_sites is not None:
             plan = plan.replace(min_sites=self.federation.least_sites)
         plan = complete(plan, datasets_of(chosen))
@@ -124,6 +137,7 @@ class Project:
             issued=now,
             expires=now + LIFETIME,
             nonce=secrets.token_hex(16),
+            rehearsal=rehearsal,
         )
 
     def send(self, request: Request) -> Run:
@@ -183,7 +197,18 @@ class Run:
             raise StudyFailed("The study has not ended yet.", remedy="Wait for it: `sojourn study watch STUDY`.")
         if view.study.state == "cancelled":
             raise StudyFailed("The study was cancelled.", remedy="Submit the plan again if it is still needed.")
-        return Results(record_of(view, self.federation.log, self.federation.key.public))
+        record = record_of(view, self.federation.log, self.federation.key.public)
+        return Results(record, partial(self._changed, view.study.project, record))
+
+    def accept(self, offer: Offer) -> Run:
+        """Submit the study's plan with an offer of its results in it, to the same sites; returns at once."""
+        return self.results()[offer.analysis].accept(offer)
+
+    def _changed(self, project: str, record: StudyRecord, offer: Offer) -> Run:
+        plan = mitigated(Plan.from_dict(dict(record.plan)), offer.analysis, offer.change)
+        sites = offer.change.sites if isinstance(offer.change, Restrict) else tuple(record.sites)
+        again = self.federation.project(project)
+        return again.rehearse(plan, sites) if record.rehearsal else again.submit(plan, sites)
 
     def _patiently(self, look: Callable[[], T], until: float | None = None) -> T:
         """Look, which changes nothing, again and again while a hub that was met before is away."""
@@ -276,6 +301,16 @@ def _chosen(view: FederationView, plan: Plan, sites: str | Sequence[str]) -> lis
 def datasets_of(sites: Sequence[SiteView]) -> list[Dataset]:
     """What the sites publish, as `study.catalogue` reads it."""
     return [Dataset.from_dict(site.site, document) for site in sites for document in site.datasets]
+
+
+def demand_stand_ins(sites: Sequence[SiteView], table: str) -> None:
+    """StudyFailed where a site says nothing of a stand-in of this table: its software is older, say."""
+    lacking = sorted(site.site for site in sites if not site.rules.get("stand_ins", {}).get(table))
+    if lacking:
+        raise StudyFailed(
+            f"{', '.join(lacking)} cannot rehearse on `{table}`.",
+            remedy="Rehearse at the other sites, or ask the custodian to upgrade the node.",
+        )
 
 
 def _policy_version(sites: Sequence[SiteView]) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sojourn.analysis.statistic import Estimate, Statistic
 from sojourn.analysis.variable import Variables, with_site
 from sojourn.audit import checkpoint as checkpoints
 from sojourn.audit.receipt import Receipt
+from sojourn.disclosure.mitigation import Asked, offers
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import RULES
+from sojourn.disclosure.rehearsal import HELD, WATERMARK
 from sojourn.errors import REASONS, AuditError, IdentityError, SojournError
 from sojourn.forms import Document
 from sojourn.identity.envelope import Envelope, Request
@@ -34,7 +37,7 @@ from sojourn.study.plan import Plan
 from sojourn.study.transcript import Round, coherent, replay
 
 RELATIVE = 1e-9
-DISCLOSURE = frozenset(rule(Parameters()).family for rule in RULES.values())
+DISCLOSURE = frozenset(rule(Parameters()).family for rule in RULES.values()) | {HELD}
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
     variables = with_site(plan.variables, tuple(request.roster))
     analyses: dict[str, AnalysisRecord] = {}
     sites: dict[str, dict[str, SiteOutcome]] = {site: {} for site in request.roster}
-    watermarks: set[str] = set()
+    watermarks: set[str] = {WATERMARK} if request.rehearsal else set()
+    asked: list[Asked] = []
     replayed = True
     for name, statistic in plan.analyses.items():
         if name not in view.analyses:
@@ -73,9 +77,13 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
             rounds=len(rounds),
             refused=None if estimate is not None else _refusal(seen),
             bytes_left={site: outcome.bytes for site, outcome in seen.outcomes.items()},
+            hidden=_hidden_cells(rounds),
         )
         for site, outcome in seen.outcomes.items():
             sites[site][name] = _outcome(outcome)
+        asked.append(_asked(name, plan, rounds, seen))
+    for one in asked:
+        analyses[one.name] = replace(analyses[one.name], offers=offers(one, variables, asked))
     proofs, sound = _proofs(view, log)
     return StudyRecord(
         title=plan.title,
@@ -91,7 +99,8 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
         checks=_checks(replayed, sound),
         proofs=proofs,
         hashes={"plan": plan.hash},
-        watermark="; ".join(sorted(watermarks - {""})),
+        watermark="; ".join(dict.fromkeys("; ".join(sorted(watermarks - {""})).split("; "))),
+        rehearsal=request.rehearsal,
     )
 
 
@@ -136,7 +145,8 @@ def _replayed(
     if seen.estimate is None:
         return None, True
     own = min(rounds[0].releases) if rounds and rounds[0].releases else ""
-    if not coherent(rounds, request.study, request.plan_hash, name, own, request.min_sites):
+    of = (request.study, request.plan_hash, name, own, request.min_sites, request.rehearsal)
+    if not coherent(rounds, *of):
         return None, False
     try:
         mine = replay(statistic, variables, rounds)
@@ -158,6 +168,44 @@ def _same(ours: object, other: object) -> bool:
     if isinstance(ours, float) and isinstance(other, int | float):
         return bool(np.isclose(ours, other, rtol=RELATIVE, atol=0.0))
     return ours == other
+
+
+def _asked(name: str, plan: Plan, rounds: list[Round], seen: AnalysisView) -> Asked:
+    """What is known here of an analysis that may not have passed: of each site's table, which cells it hid."""
+    statistic = plan.analyses[name]
+    said = {site: outcome for site, outcome in seen.outcomes.items() if outcome.status == "not released"}
+    return Asked(
+        name=name,
+        kind=statistic.name,
+        arguments=statistic.arguments(),
+        hidden=_hidden(rounds),
+        refused={site: outcome.reason for site, outcome in said.items() if outcome.reason in DISCLOSURE},
+        contributed=tuple(sorted(site for site, it in seen.outcomes.items() if it.status == "contributed")),
+        enough=plan.least_sites,
+    )
+
+
+def _hidden(rounds: list[Round]) -> dict[str, NDArray[np.bool_]]:
+    """For each site and array of its table which cells it hid: those of a table of counts, or of groups."""
+    return {
+        f"{site}: {array}": release.partial.hidden(array)
+        for past in rounds
+        for site, release in past.releases.items()
+        for array in release.partial.arrays
+        if array == "count" or array.startswith("group_")
+    }
+
+
+def _hidden_cells(rounds: list[Round]) -> dict[str, int]:
+    """How many cells of its tables each site hid, a cell of several arrays once; sites that hid none are left out."""
+    tables: dict[str, dict[tuple[str, tuple[int, ...]], NDArray[np.bool_]]] = {}
+    for past in rounds:
+        for site, release in past.releases.items():
+            for array, mask in release.partial.suppressed.items():
+                table = (array.split("_")[0], mask.shape)
+                known = tables.setdefault(site, {})
+                known[table] = known[table] | mask if table in known else mask
+    return {site: sum(int(mask.sum()) for mask in masks.values()) for site, masks in sorted(tables.items())}
 
 
 def _refusal(seen: AnalysisView) -> Refusal:

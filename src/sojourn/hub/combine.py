@@ -7,6 +7,7 @@ import json
 from sqlalchemy import select
 
 from sojourn.disclosure.gate import ReceivedRelease
+from sojourn.disclosure.rehearsal import is_rehearsal
 from sojourn.errors import IdentityError
 from sojourn.forms import Document
 from sojourn.hub.store import HubStore
@@ -32,6 +33,8 @@ def open_delivery(store: HubStore, request: Request, site: str, message: Deliver
     place = (header.study, header.plan, header.analysis, header.ask, header.site)
     if place != (message.study, request.plan_hash, message.analysis, message.ask, site):
         raise _refuse("The answer belongs to another question.")
+    if is_rehearsal(header.watermark) != request.rehearsal:
+        raise _refuse("A rehearsal was answered for a study, or a study for a rehearsal.")
     return answer.document, answer.release.digest()
 
 

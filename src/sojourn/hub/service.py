@@ -362,6 +362,7 @@ class Hub:
             "expires": float(request.expires),
         }
         facts = {"project": request.project, "plan": plan.hash, "sites": sorted(request.roster)}
+        facts |= {"rehearsal": True} if request.rehearsal else {}
         entry = Entry("study.submitted", f"researcher:{key.id}", study=request.study, facts=facts)
         index = self.store.submit(row, request.seal_key, {"state": STUDY.initial, "time": now}, entry)
         self.studies.advance(request.study)

@@ -98,7 +98,8 @@ class Request:
     study, nonce: 128 random bits, 32 hex digits. plan_hash: SHA-256 of the plan's canonical encoding, hex. roster: site
     → public key of its node, hex, each key once. min_sites: the plan's smallest number of sites. seal_key: the hub's
     X25519 key for this run, hex. software: the client's version. policy_version: the policy the plan was written for.
-    issued, expires: UTC, seconds since 1970.
+    issued, expires: UTC, seconds since 1970. rehearsal: to be run on synthetic stand-ins, never on records; the word is
+    in the signed bytes only where it is true, so that a program that does not know it refuses it as malformed.
     """
 
     study: str
@@ -114,12 +115,14 @@ class Request:
     expires: int
     nonce: str
     version: int = VERSION
+    rehearsal: bool = False
 
     def __post_init__(self) -> None:
         """Refuse (`malformed`) any field of another form."""
         well_formed = (
             type(self.version) is int
             and self.version == VERSION
+            and type(self.rehearsal) is bool
             and _matches(_HEX_128, self.study, self.nonce)
             and _matches(_HEX_256, self.plan_hash, self.seal_key)
             and all(_is_name(text) for text in (self.project, self.software, self.policy_version))
@@ -152,7 +155,8 @@ class Request:
             document = json.loads(envelope.payload, parse_int=_integer)
         except (ValueError, RecursionError) as error:
             raise EnvelopeRefused("malformed") from error
-        if not isinstance(document, dict) or document.keys() != {field.name for field in fields(cls)}:
+        names = {field.name for field in fields(cls)}
+        if not isinstance(document, dict) or document.keys() | {"rehearsal"} != names:
             raise EnvelopeRefused("malformed")
         request = cls(**document)
         if request.encode() != envelope.payload:
@@ -234,7 +238,10 @@ def _integer(text: str) -> int | float:
 
 
 def _as_dict(request: Request) -> dict[str, Any]:
-    return {field.name: getattr(request, field.name) for field in fields(request)}
+    document = {field.name: getattr(request, field.name) for field in fields(request)}
+    if not request.rehearsal:
+        del document["rehearsal"]
+    return document
 
 
 def _matches(pattern: re.Pattern[str], *texts: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,7 +23,11 @@ from sojourn.study.plan import Plan
 
 @dataclass(frozen=True)
 class Run:
-    """An admitted study at this node, with the one snapshot that it uses to its end."""
+    """An admitted study at this node, with the one snapshot that it uses to its end.
+
+    dataset: what its ledger is of. A rehearsal's is its own (`~` and the study), which no dataset can be called; its
+    snapshot is a stand-in's.
+    """
 
     request: Request
     plan: Plan
@@ -31,15 +36,21 @@ class Run:
     snapshot: str
 
 
+def no_stand_in(table: str) -> str:
+    """A site that does not rehearse."""
+    raise SiteRefused("no stand-in")
+
+
 @dataclass(frozen=True)
 class Admission:
-    """The site's own facts that decide over requests."""
+    """The site's own facts that decide over requests. stand_in: the snapshot of a table's stand-in, for rehearsals."""
 
     store: NodeStore
     site: str
     key: PublicKey
     policy_version: str
     least_sites: int
+    stand_in: Callable[[str], str] = no_stand_in
 
     def run(self, task: Task, now: float) -> Run:
         """The admitted run that a task belongs to; SiteRefused or EnvelopeRefused with the reason otherwise.
@@ -91,6 +102,8 @@ class Admission:
         dataset = self.store.dataset(plan.table)
         if dataset is None:
             raise SiteRefused("no table")
+        if request.rehearsal:
+            return Run(request, plan, _variables(request, plan), rehearsed(request), self.stand_in(plan.table))
         return Run(request, plan, _variables(request, plan), dataset["name"], dataset["snapshot"])
 
     def expired(self, now: float) -> list[str]:
@@ -119,6 +132,7 @@ class Admission:
             "fields": list(run.plan.names),
             "analyses": {name: statistic.name for name, statistic in run.plan.analyses.items()},
         }
+        facts |= {"rehearsal": True} if run.request.rehearsal else {}
         entry = Entry("run.admitted", f"node:{self.site}", study=run.request.study, dataset=run.dataset, facts=facts)
         self.store.admit(row, entry)
 
@@ -145,6 +159,11 @@ def _plan(request: Request) -> Plan:
 
 def _variables(request: Request, plan: Plan) -> Variables:
     return with_site(plan.variables, tuple(request.roster))
+
+
+def rehearsed(request: Request) -> str:
+    """What a rehearsal stands under in the store and its ledger: never the name of a dataset."""
+    return f"~{request.study}"
 
 
 def request_digest(document: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ SECRETS = ("datasets/person.key", "datasets/snapshot.key")  # once it has a data
 REGISTER = "datasets/persons.sqlite"
 DICTIONARIES = ("datasets/*/*.json", "datasets/*/current")
 SNAPSHOTS = "datasets/*/*.duckdb"
+STAND_INS = ("rehearsal/datasets/*.key", "rehearsal/datasets/*/*")  # synthetic, and small
 
 
 def party(home: NodeHome) -> Party:
@@ -73,7 +74,7 @@ def _files(home: NodeHome, data: bool) -> Iterator[Path]:
     yield from (folder / name for name in (*PINNED, *SECRETS) if (folder / name).exists())
     if secret is not None and secret.parent == folder and secret.is_file():
         yield secret
-    for pattern in (*DICTIONARIES, *([SNAPSHOTS] if data else [])):
+    for pattern in (*DICTIONARIES, *STAND_INS, *([SNAPSHOTS] if data else [])):
         yield from sorted(folder.glob(pattern))
 
 

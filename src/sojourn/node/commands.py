@@ -331,6 +331,23 @@ def add_dataset(
     answer({"draft": str(path)}, as_json, lines)
 
 
+@datasets.command("stand-in")
+def add_stand_in(
+    source: Annotated[Path, typer.Argument(help="A CSV or Parquet file of synthetic persons, of the same columns.")],
+    table: Annotated[str, typer.Option(help="The table that it stands in for.")],
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Supply the synthetic stand-in that a table's rehearsals run on, under the table's approved dictionary.
+
+    The file must hold no real person: rehearsals tell of it what a study would tell of the table.
+    Example: sojourn dataset stand-in synthetic.csv --table patients
+    """
+    done = program.ask(home, "add_stand_in", source=str(source.resolve()), table=table)
+    words = f"Rehearsals of {done['table']} run on {done['persons']} synthetic persons, snapshot {done['snapshot']}."
+    answer(done, as_json, [words])
+
+
 @datasets.command("list")
 def list_datasets(home: Home = HERE, as_json: AsJson = False) -> None:
     """The datasets of this node.

@@ -109,6 +109,11 @@ class NodeHome:
         """Analysis tables of runs in hand, removed at each run's end."""
         return self.folder / "jobs"
 
+    @property
+    def stand_ins(self) -> Path:
+        """Synthetic stand-ins for rehearsals, laid out as the datasets of a home are."""
+        return self.folder / "rehearsal"
+
     def save(self) -> None:
         """Write `node.yaml`."""
         settings.save(self, self.folder / SETTINGS)

@@ -58,18 +58,19 @@ class Snapshot:
         }
 
 
-def import_dataset(home: Path, name: str, source: Path, dictionary: Dictionary) -> Snapshot:
+def import_dataset(home: Path, name: str, source: Path, dictionary: Dictionary, *, another: bool = False) -> Snapshot:
     """Freeze the dictionary's columns of a CSV or Parquet file as a snapshot, and make it the current one.
 
     The same file under the same dictionary gives the same snapshot. DatasetError, and nothing imported, where the file
     is not sound or holds what the dictionary does not declare: the error names columns and numbers of rows, no value.
+    another: another file may follow where each row is a person, as its numbers mean nobody (a stand-in).
     """
     folder = _folder(home, name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not source.is_file():
         raise DatasetError("There is no such file.", remedy="Give the path of a CSV or Parquet file.")
     source_digest = digest_of(source)
-    if dictionary.row_is_person:
+    if dictionary.row_is_person and not another:
         _check_frozen(home, name, source_digest)
     # Keyed: the id leaves with every release, and must not confirm a guess of the file.
     named = (source_digest + dictionary.digest()).encode("ascii")

@@ -34,7 +34,8 @@ def _derived(run: Run, task: Task, statistic: Statistic, site: str) -> Ask:
     """What the coordinator asks after the transcript; ValueError where the transcript or the ask is another."""
     asked, request = task.ask.ask(), run.request
     rounds = [_read(run, task, document) for document in task.transcript]
-    if not coherent(rounds, request.study, request.plan_hash, task.analysis, site, request.min_sites):
+    of = (request.study, request.plan_hash, task.analysis, site, request.min_sites, request.rehearsal)
+    if not coherent(rounds, *of):
         raise ValueError("the transcript is not one of this study")
     derived = replay(statistic, run.variables, rounds)
     if isinstance(derived, Estimate) or not same(derived, asked):

@@ -16,7 +16,8 @@ from sojourn.analysis.declaration import variable_from_dict, variable_to_dict
 from sojourn.analysis.variable import SITE, Variable
 from sojourn.errors import DatasetError, PlanError
 
-_WORDS = {"table", "person", "row_is_person", "columns", "excluded"}
+_WORDS = {"table", "person", "row_is_person", "columns", "excluded", "persons"}
+MOST_PERSONS = 100_000
 _HEAD = """\
 # The dictionary of one table. Review every line: only what stands under `columns` can ever be analysed, and only
 # kinds, levels, bounds and units are published to the federation. An empty field and `NA` are missing.
@@ -29,6 +30,7 @@ class Dictionary:
 
     table: its name in plans. person: the column that names a person, or None where row_is_person. columns: approved
     columns. excluded: columns that never leave the source file. notes: remarks of a draft by column, without values.
+    persons: how many persons a synthetic stand-in has, as the custodian says; it is published.
     """
 
     table: str
@@ -37,6 +39,7 @@ class Dictionary:
     columns: Mapping[str, Variable]
     excluded: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict, compare=False)
+    persons: int | None = None
 
     def __post_init__(self) -> None:
         if (self.person is None) != self.row_is_person:
@@ -47,6 +50,8 @@ class Dictionary:
         names = [name.casefold() for name in (*self.columns, *self.excluded, *((self.person,) if self.person else ()))]
         if len(set(names)) != len(names):
             raise DatasetError("A column is there twice.", remedy="Keep each column in one place of the dictionary.")
+        if self.persons is not None and not (type(self.persons) is int and 1 <= self.persons <= MOST_PERSONS):
+            raise DatasetError("`persons` is out of range.", remedy=f"Give a whole number from 1 to {MOST_PERSONS}.")
         if SITE in (name.casefold() for name in (*self.columns, self.person or "")):
             raise DatasetError("The column name `site` is reserved.", remedy="Exclude the column, or rename it.")
 
@@ -58,6 +63,7 @@ class Dictionary:
             "row_is_person": self.row_is_person,
             "columns": {name: variable_to_dict(variable) for name, variable in self.columns.items()},
             "excluded": list(self.excluded),
+            **({} if self.persons is None else {"persons": self.persons}),
         }
 
     @classmethod
@@ -79,7 +85,9 @@ class Dictionary:
             variables = {name: variable_from_dict(words, f"columns.{name}") for name, words in columns.items()}
         except PlanError as error:
             raise DatasetError(str(error.args[0]), remedy=error.remedy) from None
-        return cls(table, person, row_is_person, variables, tuple(excluded))
+        if any(variable.merge for variable in variables.values()):
+            raise DatasetError("A dictionary merges no levels.", remedy="Remove `merge`: it is a word of plans.")
+        return cls(table, person, row_is_person, variables, tuple(excluded), persons=document.get("persons"))
 
     @classmethod
     def load(cls, path: Path) -> Dictionary:
@@ -101,7 +109,7 @@ class Dictionary:
     def save(self, path: Path) -> None:
         """Write readable YAML, with the draft's notes as comments."""
         document = self.to_dict()
-        head = {word: document[word] for word in ("table", "person", "row_is_person") if document[word] is not None}
+        head = {word: document[word] for word in ("table", "person", "row_is_person", "persons") if document.get(word)}
         parts = [_HEAD, _yaml(head), "columns:\n" if self.columns else "columns: {}\n"]
         for name, words in document["columns"].items():
             if note := self.notes.get(name):

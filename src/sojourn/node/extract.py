@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from sojourn.analysis.population import Population
-from sojourn.analysis.variable import SITE, Kind, Variable, Variables, with_site
+from sojourn.analysis.variable import SITE, Kind, Variable, Variables, merged, with_site
 from sojourn.cohort.sql import condition
 from sojourn.cohort.where import check
 from sojourn.errors import DatasetError, SiteRefused, WhereError
@@ -123,7 +123,7 @@ def _snapshot(home: Path, dataset: str, snapshot: str) -> Snapshot:
 
 
 def _statement(names: tuple[str, ...], plan: Plan, declared: Variables) -> str:
-    """The SQL of the one query; categories become positions in the plan's levels, -1 where undeclared."""
+    """The SQL of the one query; categories become positions in the plan's (merged) levels, -1 where undeclared."""
     import ibis  # with the first study: a tenth of an idle node's memory
 
     schema = {name: _TYPES[variable.kind] for name, variable in declared.items()}
@@ -140,7 +140,8 @@ def _coded(column: Any, variable: Variable) -> Any:
 
     if variable.kind is not Kind.CATEGORY:
         return column
-    places = [(level, place) for place, level in enumerate(variable.levels)]
+    codes = {level: code for code, level in enumerate(merged(variable).levels)}
+    places = [(level, codes[variable.level_of(level)]) for level in variable.levels]
     return column.isnull().ifelse(ibis.null("int32"), column.cases(*places, else_=-1).cast("int32"))
 
 

@@ -42,9 +42,10 @@ class Openings:
         except SandboxUnavailable as error:
             raise SiteRefused("no sandbox") from error
         assert self._pool is not None
-        extracted = extract(
-            self._home.folder, run.dataset, run.snapshot, run.plan, self._home.site, tuple(run.request.roster)
-        )
+        # Another folder, in which no record ever was: a rehearsal that asks for a real snapshot finds none.
+        folder = self._home.stand_ins if run.request.rehearsal else self._home.folder
+        roster = tuple(run.request.roster)
+        extracted = extract(folder, run.plan.table, run.snapshot, run.plan, self._home.site, roster)
         return Computation(self._pool, extracted.population, run.plan.analyses)
 
     def close(self) -> None:

@@ -190,6 +190,7 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "approve": node.approve,
         "revoke": node.revoke,
         "add_dataset": add_dataset,
+        "add_stand_in": lambda source, table: node.add_stand_in(Path(source), table),
         "datasets": node.datasets,
         "released": node.released,
         "accept_log": node.accept_log,

@@ -23,7 +23,7 @@ from sojourn.errors import AuditError, SojournError
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import PastStudy, PastTask, ReceivedAnswer
-from sojourn.node.admission import Run, opened
+from sojourn.node.admission import Run, opened, rehearsed
 from sojourn.node.airlock import decision
 from sojourn.node.computing import Computation
 from sojourn.node.extract import everyone
@@ -69,7 +69,8 @@ class Recovery:
         answers = {(task.analysis, task.ask): self._proven(request, task) for task in unknown}
         table = str(request.plan.get("table", ""))
         snapshot = self._snapshot(past.study, table, answers.values())
-        left = {task.analysis for task in unknown if task.reason is None}
+        # A rehearsal told of nobody: it charges nothing.
+        left = {task.analysis for task in unknown if task.reason is None and not request.rehearsal}
         sets: list[Charge] = []
         for analysis in sorted(name for name in left if not self.store.charged(past.study, name)):
             sets += self._charges(past, table, snapshot, analysis)
@@ -79,7 +80,7 @@ class Recovery:
             "project": request.project,
             "researcher": researcher,
             "request": json.dumps(past.request),
-            "dataset": table,
+            "dataset": rehearsed(request) if request.rehearsal else table,
             "snapshot": snapshot,
             "admitted": float(request.issued),
             "ended": RESTORED,

@@ -15,7 +15,7 @@ from sqlalchemy.engine import RowMapping
 from sojourn import __version__
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import Policy
-from sojourn.errors import ConfigurationError
+from sojourn.errors import ConfigurationError, DatasetError
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.messages import Publish
@@ -33,6 +33,7 @@ from sojourn.node.opening import Openings
 from sojourn.node.polling import Polling
 from sojourn.node.recovery import Recovery
 from sojourn.node.runner import Lines, Runner
+from sojourn.node.stand_in import StandIns
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import approvals, datasets, metadata, releases, runs
 from sojourn.operations.logs import SILENT, Log
@@ -66,7 +67,8 @@ class Node:
         self._polling: Polling | None = None
         self.witnessing = Witnessing(store, metadata, f"node:{home.site}", recovers=True)
         self.hub: Peer | None = None  # as the owner of a log
-        admission = Admission(store, home.site, key.public, policy.version, home.least_sites)
+        self.stand_ins = StandIns(home, store, self.journal.write)
+        admission = Admission(store, home.site, key.public, policy.version, home.least_sites, self.stand_ins.snapshot)
         airlock = Airlock(store, policy, home.site, key)
         self.runner = Runner(
             store, admission, airlock, openings.open, self._send, Forward(clock), self.journal.write, lines
@@ -104,6 +106,24 @@ class Node:
         if self._polling is not None:
             self._polling.publish()
         return {"table": dictionary.table, "snapshot": snapshot.id, "rows": snapshot.rows, "persons": snapshot.persons}
+
+    def add_stand_in(self, source: Path, table: str) -> dict[str, Any]:
+        """Import a synthetic file as the stand-in of a table, under its approved dictionary, for rehearsals."""
+        if self.store.dataset(table) is None:
+            raise DatasetError("There is no such table.", remedy="Add the dataset first: `sojourn dataset add`.")
+        made = self.stand_ins.supply(source, table)
+        row = {
+            "name": table,
+            "snapshot": made.id,
+            "dictionary": made.dictionary.digest(),
+            "persons": made.persons,
+            "added": self.clock(),
+        }
+        facts = {"snapshot": made.id, "dictionary": made.dictionary.digest(), "source": made.source_digest}
+        self.store.add_stand_in(row, Entry("rehearsal.supplied", "custodian", dataset=table, facts=facts))
+        if self._polling is not None:
+            self._polling.publish()
+        return {"table": table, "snapshot": made.id, "rows": made.rows, "persons": made.persons}
 
     def approve(self, project: str, key: str, tables: list[str] | None = None) -> dict[str, Any]:
         """Pin a researcher's key for a project and these datasets (all present ones where none is named)."""
@@ -173,6 +193,7 @@ class Node:
             "threshold": self.policy.hidden_max() + 1,
             "least_sites": self.home.least_sites,
             "watermark": self.policy.watermark,
+            "stand_ins": {row["name"]: self.stand_ins.told(row["name"]) for row in self.store.rows(select(datasets))},
         }
         return Publish(datasets=documents, rules=rules, sandbox=self._openings.name, software=__version__)
 
@@ -304,6 +325,7 @@ def _run(row: RowMapping) -> dict[str, Any]:
         "project": row["project"],
         "plan": request.plan_hash,
         "key": PublicKey.from_hex(row["researcher"]).id,
+        "rehearsal": request.rehearsal,
         "admitted": _time(row["admitted"]),
         "ended": row["ended"] or "running",
     }

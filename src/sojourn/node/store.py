@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, delete, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.ledger import Charge
 from sojourn.errors import ConfigurationError, EnvelopeRefused, SiteRefused
-from sojourn.node.tables import approvals, datasets, ledger, refused, releases, runs
+from sojourn.node.tables import approvals, datasets, ledger, refused, releases, runs, stand_ins
 from sojourn.storage.store import Store
 
 Document = Mapping[str, Any]
@@ -57,6 +57,15 @@ class NodeStore(Store):
                 connection.execute(update(datasets).where(same).values(dict(row)))
             else:
                 connection.execute(insert(datasets).values(dict(row)))
+
+        self.write(entry, action)
+
+    def add_stand_in(self, row: Document, entry: Entry) -> None:
+        """A custodian's stand-in of a dataset, or another one; rehearsals in hand keep theirs."""
+
+        def action(connection: Connection) -> None:
+            connection.execute(delete(stand_ins).where(stand_ins.c.name == row["name"]))
+            connection.execute(insert(stand_ins).values(dict(row)))
 
         self.write(entry, action)
 
@@ -197,6 +206,10 @@ class NodeStore(Store):
     def dataset(self, name: str) -> RowMapping | None:
         """One dataset."""
         return self.row(select(datasets).where(datasets.c.name == name))
+
+    def stand_in(self, name: str) -> RowMapping | None:
+        """The stand-in of a dataset that its custodian supplied."""
+        return self.row(select(stand_ins).where(stand_ins.c.name == name))
 
     def run(self, study: str) -> RowMapping | None:
         """One admitted run."""

@@ -20,6 +20,16 @@ datasets = Table(
     Column("added", Float, nullable=False),
 )
 
+stand_ins = Table(
+    "stand_in",
+    metadata,
+    Column("name", String(80), primary_key=True),  # the dataset whose stand-in a custodian supplied
+    Column("snapshot", String(64), nullable=False),
+    Column("dictionary", String(64), nullable=False),  # digest of the one that it was imported under
+    Column("persons", Integer, nullable=False),
+    Column("added", Float, nullable=False),
+)
+
 approvals = Table(
     "approval",
     metadata,

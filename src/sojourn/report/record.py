@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from sojourn.analysis.statistic import Cell, Estimate, Suppressed
-from sojourn.errors import REASONS
+from sojourn.disclosure.change import Offer, change_from_dict
+from sojourn.disclosure.rehearsal import HELD
+from sojourn.errors import REASONS, PlanError
 
 Status = Literal["contributed", "not released", "no answer"]
 Failure = Literal["DisclosureRefused", "TooFewSites", "ConvergenceError", "StudyFailed"]
@@ -51,6 +53,7 @@ class AnalysisRecord:
     """One analysis of the plan: what was asked and either its estimate or its refusal.
 
     kind, arguments: as in the plan. rounds: trips taken. bytes_left: bytes of released numbers that left each site.
+    offers: what may pass instead, where something did not. hidden: how many cells each site hid, where it hid any.
     """
 
     kind: str
@@ -59,6 +62,8 @@ class AnalysisRecord:
     rounds: int
     refused: Refusal | None = None
     bytes_left: Mapping[str, int] = field(default_factory=dict)
+    offers: tuple[Offer, ...] = ()
+    hidden: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.estimate is None) == (self.refused is None):
@@ -89,7 +94,8 @@ class StudyRecord:
     """A finished study, from releases only.
 
     study: its identifier. submitted, finished: UTC, ISO 8601. sites: {site: {analysis: outcome}}. watermark: not empty
-    where a site's rules were not the product's. hashes: {what: sha256 hex}.
+    where a site's rules were not the product's, or nothing real was asked. hashes: {what: sha256 hex}. rehearsal: on
+    synthetic stand-ins.
     """
 
     title: str
@@ -106,6 +112,22 @@ class StudyRecord:
     proofs: tuple[Proof, ...] = ()
     hashes: Mapping[str, str] = field(default_factory=dict)
     watermark: str = ""
+    rehearsal: bool = False
+
+    def would(self, analysis: str) -> dict[str, str]:
+        """What each site did of one analysis as a rehearsal says it, e.g. "would be released, 2 cells suppressed"."""
+        hidden = self.analyses[analysis].hidden
+        return {site: _would(done, hidden.get(site, 0)) for site, done in self.outcomes(analysis).items()}
+
+    @property
+    def mitigation(self) -> tuple[str, ...]:
+        """What was changed so that the analysis may pass, in words; from the plan as it was signed."""
+        return tuple(change_from_dict(change, "mitigation").done for change in self.plan.get("mitigation", ()))
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """What may pass instead, over all analyses, in the order in which they are numbered."""
+        return tuple(offer for analysis in self.analyses.values() for offer in analysis.offers)
 
     def outcomes(self, analysis: str) -> dict[str, SiteOutcome]:
         """What each site did for one analysis; a site that says nothing of it gave no answer."""
@@ -156,6 +178,8 @@ def analysis_to_dict(analysis: AnalysisRecord) -> dict[str, Any]:
         "rounds": analysis.rounds,
         "refused": None if analysis.refused is None else _flat(analysis.refused),
         "bytes_left": dict(analysis.bytes_left),
+        "offers": [offer.to_dict() for offer in analysis.offers],
+        "hidden": dict(analysis.hidden),
     }
 
 
@@ -168,8 +192,19 @@ def analysis_from_dict(document: Mapping[str, Any]) -> AnalysisRecord:
             **document,
             "estimate": None if estimate is None else estimate_from_dict(estimate),
             "refused": None if refused is None else _build(Refusal, refused),
+            "offers": tuple(map(_offer, document["offers"])),
         },
     )
+
+
+def _offer(document: Mapping[str, Any]) -> Offer:
+    try:
+        offer = Offer(str(document["analysis"]), change_from_dict(document["change"], "offers"))
+    except PlanError as error:
+        raise ValueError("not an offer") from error
+    if offer.to_dict() != document:
+        raise ValueError("not an offer")
+    return offer
 
 
 def estimate_to_dict(estimate: Estimate) -> dict[str, Any]:
@@ -235,6 +270,15 @@ def _decode(value: Any) -> Any:
 def _is_bound(value: object) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return value is None or (number and math.isfinite(cast(float, value)))
+
+
+def _would(outcome: SiteOutcome, hidden: int) -> str:
+    if outcome.status == "no answer":
+        return str(outcome)
+    if outcome.status == "not released":
+        return outcome.family if outcome.family == HELD else f"would be refused: {outcome.family}"
+    cells = f", {hidden} {'cell' if hidden == 1 else 'cells'} suppressed" if hidden else ""
+    return f"would be released{cells}"
 
 
 def _flat(value: Any) -> dict[str, Any]:

@@ -65,6 +65,30 @@ def sites(record: StudyRecord) -> RenderableType:
     return Group(*banner, drawn, *(_text(line, "yellow") for line in sorted(remedies)))
 
 
+def rehearsed(record: StudyRecord) -> RenderableType:
+    """What each site would do in a study, as far as its stand-in tells."""
+    drawn = Grid(title="What each site would do", title_justify="left", title_style="bold")
+    drawn.add_column("Site")
+    for name in record.analyses:
+        drawn.add_column(_text(name))
+    would = {name: record.would(name) for name in record.analyses}
+    for site in record.sites:
+        drawn.add_row(_text(site), *(_text(would[name][site]) for name in record.analyses))
+    note = "Stand-ins are synthetic: they show whether a plan runs and how fine it is, not what the data will do."
+    return Group(_text(record.watermark, _ALARM), drawn, _text(note, "dim"))
+
+
+def offered(record: StudyRecord) -> RenderableType:
+    """What was changed so that the plan may pass, and what may pass instead of what did not, by number."""
+    parts = [_text(f"Changed so that it may pass: {done}", "yellow") for done in record.mitigation]
+    if record.offers:
+        parts.append(_text("What may pass instead (each site judges it anew)", "bold"))
+        numbered = enumerate(record.offers, start=1)
+        parts += [_text(f"{number:>3}  {offer.analysis}: {offer.words}") for number, offer in numbered]
+        parts.append(_text(f"Accept one: sojourn study mitigate {record.study} --offer N", "dim"))
+    return Group(*parts)
+
+
 @dataclass(frozen=True)
 class Sent:
     """One released array: its analysis and round, name, shape, size in bytes and its first numbers."""

@@ -40,6 +40,7 @@ def plan_in_words(record: StudyRecord) -> tuple[tuple[str, str], ...]:
     """The plan as pairs of a term and what it says, in a fixed order; what the plan leaves out is left out."""
     plan = record.plan
     said = {
+        "Rehearsal": "on synthetic stand-ins; no record was touched, and the numbers mean nothing" * record.rehearsal,
         "Purpose": purpose(record.purpose),
         "Data": f"the table {plan['table']} of every site" if plan.get("table") else "",
         "Who is studied": _population(plan),
@@ -47,6 +48,7 @@ def plan_in_words(record: StudyRecord) -> tuple[tuple[str, str], ...]:
         "Fewest sites": str(plan.get("min_sites") or ""),
         "Late sites": _stragglers(plan.get("stragglers")),
         "Aggregation": _say(_AGGREGATION, record.aggregation),
+        "Changed so that it may pass": " ".join(record.mitigation),
     }
     return tuple((term, plain(words)) for term, words in said.items() if words)
 

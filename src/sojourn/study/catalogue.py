@@ -44,6 +44,8 @@ class Dataset:
                 remedy="Ask its custodian which version of Sojourn runs there.",
             )
         variables = {name: variable_from_dict(words, f"{site}.{table}.{name}") for name, words in columns.items()}
+        if any(variable.merge for variable in variables.values()):
+            raise PlanError(f"What `{site}` publishes cannot be read.", remedy="Only a plan merges levels.")
         return cls(site, table, variables, row_is_person)
 
 
@@ -61,8 +63,8 @@ def complete(plan: Plan, datasets: Sequence[Dataset]) -> Plan:
         published = {dataset.site: dataset.variables[name] for dataset in chosen}
         own = plan.variables.get(name)
         _agree(name, "kind", {**published, "the plan": own} if own else published, lambda variable: variable.kind.value)
-        if own is None:
-            declared[name] = _union(name, published)
+        if own is None or (own.merge and not own.levels):
+            declared[name] = _merging(name, own, _union(name, published))
     return check(plan.replace(variables=declared), tuple(dataset.site for dataset in chosen))
 
 
@@ -145,6 +147,14 @@ def _union(name: str, published: Mapping[str, Variable]) -> Variable:
         harmless=tuple(level for level in levels if level in harmless),
         sensitive=tuple(level for level in levels if level in sensitive),
     )
+
+
+def _merging(name: str, own: Variable | None, published: Variable) -> Variable:
+    """The sites' declaration, with the levels merged that a draft merges."""
+    if own is None:
+        return published
+    document = {**variable_to_dict(published), "merge": {level: list(parts) for level, parts in own.merge}}
+    return variable_from_dict(document, f"variables.{name}")
 
 
 def _agree(name: str, word: str, published: Mapping[str, Variable], of: Callable[[Variable], str]) -> None:

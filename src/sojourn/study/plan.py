@@ -19,6 +19,7 @@ from sojourn.analysis.suggestion import did_you_mean
 from sojourn.analysis.variable import SITE, Variable
 from sojourn.cohort.where import Where
 from sojourn.cohort.where import parse as parse_where
+from sojourn.disclosure.change import MOST_CHANGES, Change, change_from_dict
 from sojourn.errors import REASONS, PlanError
 from sojourn.statistics import catalogue
 from sojourn.study import document as documents
@@ -47,6 +48,7 @@ class Plan:
     declarations by column, completed from the sites' dictionaries at submit. min_sites: how many sites must answer,
     None for the default of 3. stragglers: "wait", "abort", or seconds after which a silent site is dropped. missing:
     "complete" (rows complete in every column named) or "by analysis". aggregation: "clear", "masked" or "auto".
+    mitigation: changes that were made so that the analysis may pass; written when an offer is accepted.
     """
 
     table: str
@@ -59,6 +61,7 @@ class Plan:
     stragglers: str | int = "wait"
     missing: str = "complete"
     aggregation: str = "auto"
+    mitigation: tuple[Change, ...] = ()
 
     def __post_init__(self) -> None:
         clean: dict[str, Any] = {
@@ -72,6 +75,7 @@ class Plan:
             "stragglers": _stragglers(self.stragglers),
             "missing": _choice(self.missing, MISSING, "missing"),
             "aggregation": _choice(self.aggregation, AGGREGATION, "aggregation"),
+            "mitigation": _mitigation(self.mitigation),
         }
         for name, value in clean.items():
             object.__setattr__(self, name, value)
@@ -120,6 +124,7 @@ class Plan:
         document["analyses"] = {name: {value.name: value.arguments()} for name, value in self.analyses.items()}
         for word in ("min_sites", "stragglers", "missing", "aggregation"):
             document[word] = getattr(self, word)
+        document["mitigation"] = [change.to_dict() for change in self.mitigation]
         return {word: value for word, value in document.items() if word not in _DEFAULTS or value != _DEFAULTS[word]}
 
     @classmethod
@@ -136,6 +141,7 @@ class Plan:
                 raise PlanError("A mapping of names is expected.", remedy="Write `name: …` lines.", field=word)
         words["variables"] = {name: variable_from_dict(value, f"variables.{name}") for name, value in declared.items()}
         words["analyses"] = {name: _statistic(value, f"analyses.{name}") for name, value in analyses.items()}
+        words["mitigation"] = _changes(words.get("mitigation", []))
         return cls(**words)
 
     @classmethod
@@ -186,7 +192,7 @@ class Plan:
 
 _DEFAULTS: dict[str, Any] = {
     entry.name: entry.default for entry in dataclasses.fields(Plan) if entry.default is not dataclasses.MISSING
-} | {"variables": {}}
+} | {"variables": {}, "mitigation": []}
 
 
 def _table(name: object) -> str:
@@ -232,7 +238,7 @@ def _variables(variables: Mapping[str, Variable]) -> dict[str, Variable]:
             raise PlanError("`site` is reserved and always there.", remedy="Leave it out.", field=place)
         if not isinstance(variable, Variable):
             raise PlanError("This is no variable.", remedy="Use a `Variable`.", field=place)
-        for label in (*variable.levels, variable.unit):
+        for label in (*variable.levels, *(level for level, _ in variable.merge), variable.unit):
             if documents.clean(label, place, LONGEST_NAME) != label:
                 raise PlanError(
                     "A label is not in Unicode's NFC form.", remedy="Ask the custodian to mend it.", field=place
@@ -241,6 +247,21 @@ def _variables(variables: Mapping[str, Variable]) -> dict[str, Variable]:
         name: variable_from_dict(variable_to_dict(variable), f"variables.{name}")
         for name, variable in variables.items()
     }
+
+
+def _changes(documents: object) -> tuple[Change, ...]:
+    if not isinstance(documents, list | tuple):
+        raise PlanError("A list of changes is expected.", remedy="Leave `mitigation` out.", field="mitigation")
+    return tuple(change_from_dict(document, f"mitigation[{i}]") for i, document in enumerate(documents))
+
+
+def _mitigation(changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """The changes as they are read again from their documents; every text in them is clean."""
+    if len(changes) > MOST_CHANGES:
+        raise PlanError(f"A plan has at most {MOST_CHANGES} changes.", remedy="Write a new plan.", field="mitigation")
+    for change in changes:
+        documents.clean(change.done.replace("`", ""), "mitigation", 10_000)
+    return _changes([change.to_dict() for change in changes])
 
 
 def _count(number: object, field: str, most: int) -> int:

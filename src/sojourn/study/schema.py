@@ -7,6 +7,7 @@ from typing import Any
 from sojourn.analysis.declaration import LONGEST_LABEL
 from sojourn.analysis.variable import SITE, Kind
 from sojourn.cohort.where import MOST_CHARACTERS
+from sojourn.disclosure import change as changes
 from sojourn.statistics import catalogue
 from sojourn.study import plan as plans
 from sojourn.study.purpose import WORDS
@@ -40,6 +41,7 @@ def plan_schema() -> dict[str, Any]:
             },
             "missing": {"enum": list(plans.MISSING)},
             "aggregation": {"enum": list(plans.AGGREGATION)},
+            "mitigation": {"type": "array", "items": changes.schema(), "maxItems": changes.MOST_CHANGES},
         },
         "required": ["table", "analyses"],
         "additionalProperties": False,
@@ -61,6 +63,8 @@ def _variables() -> dict[str, Any]:
         "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_LABEL},
         "uniqueItems": True,
     }
+    parts = {**labels, "minItems": 2}
+    merge = {"type": "object", "propertyNames": labels["items"], "additionalProperties": parts}
     words: dict[Kind, dict[str, Any]] = {
         Kind.NUMBER: {
             "low": {"type": ["number", "null"]},
@@ -68,7 +72,7 @@ def _variables() -> dict[str, Any]:
             "unit": {"type": "string", "maxLength": LONGEST_LABEL},
         },
         Kind.BOOLEAN: {},
-        Kind.CATEGORY: {"levels": labels, "harmless": labels, "sensitive": labels},
+        Kind.CATEGORY: {"levels": labels, "harmless": labels, "sensitive": labels, "merge": merge},
     }
     return {
         "type": "object",

@@ -17,6 +17,7 @@ from sojourn.analysis.partial import total
 from sojourn.analysis.statistic import Ask, Estimate, Gathered, Statistic, fits
 from sojourn.analysis.variable import Variables
 from sojourn.disclosure.gate import ReceivedRelease
+from sojourn.disclosure.rehearsal import is_rehearsal
 
 TOLERANCE = 1e-6
 
@@ -87,10 +88,19 @@ def same(derived: Ask, broadcast: Ask) -> bool:
     return True
 
 
-def coherent(rounds: Sequence[Round], study: str, plan_hash: str, analysis: str, own: str, least: int) -> bool:
+def coherent(
+    rounds: Sequence[Round],
+    study: str,
+    plan_hash: str,
+    analysis: str,
+    own: str,
+    least: int,
+    rehearsal: bool = False,
+) -> bool:
     """Whether the rounds are one analysis of one study: each release answers its round, of one snapshot and policy.
 
-    All rounds have the same sites, `own` among them, and at least `least`.
+    All rounds have the same sites, `own` among them, and at least `least`. rehearsal: whether every release must say
+    that it is of a rehearsal; else none may.
     """
     sites = {frozenset(past.releases) for past in rounds}
     if len(sites) > 1 or any(own not in names or len(names) < least for names in sites):
@@ -102,6 +112,8 @@ def coherent(rounds: Sequence[Round], study: str, plan_hash: str, analysis: str,
             if (header.site, header.study, header.plan) != (site, study, plan_hash):
                 return False
             if (header.analysis, header.ask, header.round) != (analysis, past.digest, number):
+                return False
+            if is_rehearsal(header.watermark) != rehearsal:
                 return False
             ground = (header.snapshot, header.policy, header.policy_version, header.hidden_max)
             grounds.setdefault(site, set()).add(ground)

@@ -1,0 +1,59 @@
+"""Rehearsals: the same rules over synthetic stand-ins, and a mark by which no answer of one passes for a real one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sojourn.disclosure.gate import Policy
+from sojourn.disclosure.output import Finding, Output, Tier, Verdict
+
+WATERMARK = "rehearsal on synthetic stand-ins: numbers mean nothing"
+HELD = "would be held"  # a word of `errors.REASONS`
+
+
+class Rehearsed:
+    """A site's policy as it judges a rehearsal: nothing is different but the mark in every release's header."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    @property
+    def name(self) -> str:
+        """See `Policy`."""
+        return self._policy.name
+
+    @property
+    def version(self) -> str:
+        """See `Policy`."""
+        return self._policy.version
+
+    @property
+    def watermark(self) -> str:
+        """The mark of rehearsals first, then the policy's own."""
+        return "; ".join(filter(None, (WATERMARK, self._policy.watermark)))
+
+    def hidden_max(self) -> int:
+        """See `Policy`."""
+        return self._policy.hidden_max()
+
+    def judge(self, output: Output) -> Finding:
+        """See `Policy`."""
+        return self._policy.judge(output)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the policy has."""
+        return getattr(self._policy, name)
+
+
+def is_rehearsal(watermark: str) -> bool:
+    """Whether a release's header says that it is of a rehearsal."""
+    return WATERMARK in watermark
+
+
+def reason(finding: Finding) -> str:
+    """Why an output of a rehearsal does not leave, a word of `errors.REASONS`: a checker would see it, or the family.
+
+    What a rule refuses by itself is high risk; a refusal of medium risk is one for want of a checker.
+    """
+    held = finding.verdict is Verdict.REFUSE and finding.tier is Tier.MEDIUM
+    return HELD if held else finding.family
