@@ -22,9 +22,9 @@ def section(size: str, figures: dict[str, Any]) -> str:
     reasons = [f"| {words.replace('|', '/')} | {count} |" for words, count in figures["reasons"].items()]
     before, after = figures["ledger_before"].values(), figures["ledger_after"].values()
     sentence = (
-        f"{figures['leaves_percent']:.1f} % leave, {figures['whole_or_changed_percent']:.1f} % of them with every number "
-        f"(whole, changed or without a site). A ledger has {min(before):,} to {max(before):,} entries when the first paper "
-        f"comes and {min(after):,} to {max(after):,} after the last."
+        f"{figures['leaves_percent']:.1f} % leave; {figures['whole_or_changed_percent']:.1f} % leave with every number "
+        f"(whole, changed or without a site). A ledger has {min(before):,} to {max(before):,} entries when the first "
+        f"paper comes and {min(after):,} to {max(after):,} after the last."
     )
     parts = [TITLES[size], "", sentence, "", f"| Kind | {' | '.join(WORDS)} |", "|---|" + "---|" * len(WORDS), *rows]
     parts += ["", "Why, before any mitigation; a site counts once an output:", "", "| Reason | Outputs |", "|---|---|"]
@@ -42,8 +42,8 @@ def _precision(figures: dict[str, Any]) -> list[str]:
     words = f"Of {lost['models']} models that can be fitted on such data at all, {lost['not_released']} do not leave."
     if ratio["median"] is not None:
         words += (
-            f" In those that leave, standard errors are {ratio['median']:.2f} times those without any control (median of "
-            f"{ratio['terms']} coefficients; at most {ratio['largest']:.2f}): the price of a site that refused."
+            f" In those that leave, standard errors are {ratio['median']:.2f} times those without any control (median "
+            f"of {ratio['terms']} coefficients; at most {ratio['largest']:.2f}): the price of a site that refused."
         )
     return [words, ""]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from outputs import category, disjoint
-from outputs import output as made
+from pyroaring import BitMap
 
+from sojourn.analysis.partial import Partial
+from sojourn.analysis.statistic import Step
 from sojourn.analysis.support import Cells, Support
 from sojourn.analysis.variable import SITE, Kind, Variable, with_site
 from sojourn.disclosure import mitigation
 from sojourn.disclosure.change import Change, Coarsen, Drop, LeaveOut, Merge, Restrict, change_from_dict
 from sojourn.disclosure.mitigation import Asked, offers
-from sojourn.disclosure.output import Verdict
+from sojourn.disclosure.output import Output, Verdict
 from sojourn.disclosure.policy import StandardPolicy
 from sojourn.errors import PlanError
 
 T = 10
+
+
+def category(levels: Sequence[str]) -> Variable:
+    return Variable(Kind.CATEGORY, levels=tuple(levels))
+
+
 WARDS = {"ward": category(list("abcdef")), "sex": category(["F", "M"]), "ill": Variable(Kind.BOOLEAN)}
 VARIABLES = with_site(WARDS, ("x", "y"))
 Counts = NDArray[np.int64]
@@ -36,14 +44,17 @@ def numbered(dimensions: tuple[str, ...], counts: Counts) -> dict[str, Variable]
 
 def hidden_of(counts: Counts, dimensions: tuple[str, ...]) -> NDArray[np.bool_] | None:
     """What a site's default rules hide of a table; None where it refuses."""
-    persons = disjoint(counts)
+    ends = np.cumsum([0, *np.ravel(counts)])
+    persons = tuple(BitMap(range(low, high)) for low, high in pairwise(ends))
     cells = Cells(("count",), counts.shape, persons, dimensions)
     everyone = persons[0].union(*persons)
     rules = ("minimum frequency", "class disclosure")
     declared = {
         name: category([f"{name}{i}" for i in range(n)]) for name, n in zip(dimensions, counts.shape, strict=True)
     }
-    finding = StandardPolicy().judge(made({"count": counts}, Support(everyone, (), (cells,)), rules, declared))
+    step, partial = Step("count", {}, {"count": counts.shape}), Partial({"count": counts})
+    output = Output("count", step, partial, Support(everyone, (), (cells,)), declared, rules)
+    finding = StandardPolicy().judge(output)
     if finding.verdict is Verdict.REFUSE:
         return None
     return finding.cells.get("count", np.zeros(counts.shape, dtype=bool))

@@ -15,7 +15,12 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("tutorials/first-study.md", "how-to/connect-a-hospital.md", "how-to/operate.md")
+PAGES = (
+    "tutorials/first-study.md",
+    "how-to/connect-a-hospital.md",
+    "how-to/operate.md",
+    "how-to/get-through-the-airlock.md",
+)
 BLOCK = re.compile(r"^```(?P<kind>\{ \.sh \.background \}|sh|python)\n(?P<text>.*?)^```$", re.M | re.S)
 READY = re.compile(r"(The federation runs|The hub answers|asks https://)")
 PATIENCE = 120

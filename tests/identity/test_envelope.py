@@ -394,3 +394,36 @@ def test_field_of_another_form_is_malformed(change):
     assert refusal(signed_bytes(rfc8785.dumps(document))) == "malformed"
     with pytest.raises(EnvelopeRefused):
         replace(REQUEST, **change)
+
+
+# ---- rehearsals
+
+
+BEFORE_REHEARSALS = (
+    "study project plan plan_hash roster min_sites seal_key software policy_version issued expires nonce version"
+)
+
+
+def test_a_rehearsal_says_so_in_the_signed_bytes():
+    rehearsal = replace(REQUEST, rehearsal=True)
+    assert b'"rehearsal":true' in signed(rehearsal).payload
+    assert judge(signed(rehearsal)) == rehearsal != REQUEST
+
+
+def test_a_program_that_does_not_know_rehearsals_refuses_them_and_takes_studies():
+    """What is read has exactly the known words, else it is malformed: the law of `Request.read` since version 0.1."""
+    studied, rehearsed = (json.loads(signed(replace(REQUEST, rehearsal=is_one)).payload) for is_one in (False, True))
+    assert studied.keys() == set(BEFORE_REHEARSALS.split())
+    assert rehearsed.keys() != set(BEFORE_REHEARSALS.split())
+
+
+def test_the_word_cannot_be_added_or_taken_away():
+    study, rehearsal = signed(), signed(replace(REQUEST, rehearsal=True))
+    assert refusal(replace(study, payload=rehearsal.payload)) == "signature"
+    assert refusal(replace(rehearsal, payload=study.payload)) == "signature"
+
+
+@pytest.mark.parametrize("word", [False, None, 1, "true", []], ids=str)
+def test_the_word_is_true_or_not_there(word):
+    document = {**json.loads(REQUEST.encode()), "rehearsal": word}
+    assert refusal(signed_bytes(rfc8785.dumps(document))) == "malformed"

@@ -25,6 +25,10 @@ VALID: list[dict[str, Any]] = [
     {"variables": {"ill": {"kind": "boolean"}}},
     {"min_sites": 5, "stragglers": 60, "missing": "by analysis", "aggregation": "masked"},
     {"stragglers": "abort"},
+    {"variables": {"sex": {"kind": "category", "levels": ["F", "M", "X"], "merge": {"other": ["M", "X"]}}}},
+    {"variables": {"sex": {"kind": "category", "merge": {"other": ["M", "X"]}}}},
+    {"mitigation": [{"drop": "sex"}, {"merge": ["M", "X"], "of": "sex", "into": "other"}, {"edges": [0, 1.5]}]},
+    {"mitigation": [{"leave_out": ["age"]}, {"sites": ["x"]}]},
 ]
 INVALID: list[dict[str, Any]] = [
     {"cohort": {}},
@@ -56,6 +60,12 @@ INVALID: list[dict[str, Any]] = [
     {"stragglers": 0},
     {"missing": "drop"},
     {"aggregation": "open"},
+    {"variables": {"sex": {"kind": "category", "levels": ["F", "M"], "merge": {"other": ["M"]}}}},
+    {"variables": {"sex": {"kind": "boolean", "merge": {"other": ["M", "X"]}}}},
+    {"mitigation": "dropped"},
+    {"mitigation": [{"dropped": "sex"}]},
+    {"mitigation": [{"drop": "sex", "into": "x"}]},
+    {"mitigation": [{"drop": "sex"}] * 21},
 ]
 
 

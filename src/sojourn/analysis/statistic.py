@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Never, Protocol
 
 import numpy as np
 
@@ -46,6 +46,13 @@ class Suppressed:
             return "suppressed"
         ends = ("?" if end is None else format(end, ".15g") for end in (self.low, self.high))
         return f"suppressed [{', '.join(ends)}]"
+
+    def _refuse(self, *_: object) -> Never:
+        raise TypeError("a suppressed cell is no number: leave it out by hand, or accept one of the offers")
+
+    # A sum that left it out would pass for a total, so that no arithmetic takes it.
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __neg__ = __pow__ = __rpow__ = __abs__ = __float__ = __int__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
 
 
 Cell = float | int | str | bool | None | Suppressed

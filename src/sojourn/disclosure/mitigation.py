@@ -26,11 +26,14 @@ from sojourn.analysis.formula import parse
 from sojourn.analysis.terms import Category, Column, Formula, Term
 from sojourn.analysis.variable import SITE, Kind, Variables
 from sojourn.disclosure.change import Change, Coarsen, Drop, LeaveOut, Merge, Offer, Restrict
+from sojourn.disclosure.rehearsal import HELD
 
 Mask = NDArray[np.bool_]
 MOST_OFFERS = 8  # of one analysis
 LONGEST_LEVEL = 80
 _NOT_BY_FORM = ("output schema", "check failed")  # families that no change of the question helps
+_NOT_OF_MODELS = {"minimum frequency", "differencing"}  # it is the population, whatever the model's form
+_OF_DESIGN = {"design support", "class disclosure", "parameters to observations", "residual freedom", "events", HELD}
 
 
 @dataclass(frozen=True)
@@ -178,13 +181,13 @@ def _halved(bins: int) -> list[list[int]]:
 
 def _of_model(asked: Asked, variables: Variables, study: Sequence[Asked]) -> Iterator[Change]:
     families = set(asked.refused.values())
-    if families == {"minimum frequency"}:
-        return  # the population itself is too small: no form of the model helps
+    if families <= _NOT_OF_MODELS:
+        return
     formula = parse(str(asked.arguments["formula"]))
     interactions = tuple(term.render() for term in formula.terms if len(term.factors) > 1)
     if interactions:
         yield LeaveOut(interactions)
-    if families & {"design support", "class disclosure", "parameters to observations", "residual freedom", "events"}:
+    if families & _OF_DESIGN:
         yield from _merged_factors(formula, variables, study)
     mains = [term for term in formula.terms if len(term.factors) == 1]
     for term in sorted(mains, key=lambda term: not _is_category(term, variables)):
@@ -210,12 +213,13 @@ def _merged_factors(formula: Formula, variables: Variables, study: Sequence[Aske
 
 def _rare(column: str, variables: Variables, tables: Sequence[Asked]) -> tuple[str, ...]:
     """The levels of a column of which the study's tables hid a cell."""
+    levels = _levels(column, variables)
     hidden: set[str] = set()
-    for axis, asked in ((asked.dimensions.index(column), asked) for asked in tables if column in asked.dimensions):
+    for axis, asked in ((asked.dimensions.index(column), asked) for asked in tables if levels and column in asked.dimensions):
         for mask in asked.hidden.values():
             others = tuple(other for other in range(mask.ndim) if other != axis)
-            hidden |= {variables[column].levels[place] for place in np.flatnonzero(mask.any(axis=others))}
-    return tuple(level for level in _levels(column, variables) if level in hidden)
+            hidden |= {levels[place] for place in np.flatnonzero(mask.any(axis=others))}
+    return tuple(level for level in levels if level in hidden)
 
 
 def _agrees(column: str, group: Sequence[str], variables: Variables, tables: Sequence[Asked]) -> bool:

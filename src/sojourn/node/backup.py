@@ -29,7 +29,7 @@ SECRETS = ("datasets/person.key", "datasets/snapshot.key")  # once it has a data
 REGISTER = "datasets/persons.sqlite"
 DICTIONARIES = ("datasets/*/*.json", "datasets/*/current")
 SNAPSHOTS = "datasets/*/*.duckdb"
-STAND_INS = ("rehearsal/datasets/*.key", "rehearsal/datasets/*/*")  # synthetic, and small
+STAND_INS = tuple(f"rehearsal/{pattern}" for pattern in (*SECRETS, *DICTIONARIES, SNAPSHOTS))  # synthetic, and small
 
 
 def party(home: NodeHome) -> Party:

@@ -192,7 +192,7 @@ def show(home: Home = HERE, as_json: AsJson = False) -> None:
         witnesses(found["log"])
         rows("Datasets", ("table", "snapshot", "rows", "persons"), found["datasets"])
         rows("Approvals", ("project", "key", "tables", "approved", "revoked"), found["approvals"])
-        rows("Runs", ("study", "project", "plan", "key", "ended"), found["runs"])
+        rows("Runs", ("study", "project", "plan", "key", "rehearsal", "ended"), found["runs"])
 
 
 @app.command()
