@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import re
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -174,7 +175,11 @@ def measured(sizes: dict[str, int], least: int, wanted: list[Paper]) -> tuple[di
         began = time.perf_counter()
         studies = fill(federation, least) if least else 0
         filled, before = time.perf_counter() - began, entries(federation)
-        outcomes = [asked(federation, paper) for paper in wanted]
+        outcomes = []
+        for paper in wanted:
+            outcomes.append(asked(federation, paper))
+            words = ", ".join(outcome.last for outcome in outcomes[-1].values())
+            print(f"{time.perf_counter() - began:.0f} s {paper.title}: {words}", file=sys.stderr, flush=True)
         after = entries(federation)
     seconds = time.perf_counter() - began - filled
     return summary(outcomes) | {
