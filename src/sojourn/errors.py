@@ -109,6 +109,10 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Too few persons stand behind a number.",
             "Merge categories, widen the population or drop a dimension, and submit again.",
         ),
+        "differencing": Reason(
+            "The answer, together with others that may be known, could tell about few persons.",
+            "Keep to one population in all plans, or ask about sets that differ by many persons.",
+        ),
         "class disclosure": Reason(
             "All persons of a group share one category or value.",
             "Merge the groups, or leave the variable that splits them out.",

@@ -27,6 +27,7 @@ from sojourn.node import program
 from sojourn.node.admission import Admission
 from sojourn.node.airlock import Airlock
 from sojourn.node.dictionary import Dictionary
+from sojourn.node.ledgers import Ledgers
 from sojourn.node.opening import Openings
 from sojourn.node.runner import Runner
 from sojourn.node.sandbox import InProcess
@@ -65,7 +66,7 @@ class Hospital:
         self.runner = Runner(
             store,
             Admission(store, site, self.key.public, policy.version, home.least_sites),
-            Airlock(store, policy, site, self.key),
+            Airlock(store, policy, site, self.key, Ledgers(store, home.folder)),
             self._openings.open,
             lambda *place: self._sent.put(place),
             time.time,

@@ -179,6 +179,9 @@ class PrimaryOnly:
     def hidden_max(self):
         return 9
 
+    def differencing(self):
+        return None
+
     def judge(self, output):
         (cells,) = output.support.cells
         return suppress("minimum frequency", over(output, cells.output, small(cells, 10, False)))

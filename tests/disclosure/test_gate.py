@@ -34,6 +34,9 @@ class Says:
     def hidden_max(self):
         return self.hidden
 
+    def differencing(self):
+        return None
+
     def judge(self, output):
         if isinstance(self.finding, Exception):
             raise self.finding

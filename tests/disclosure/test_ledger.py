@@ -21,6 +21,10 @@ def test_the_complete_cases_and_every_cell_are_charged(outputs):
         ("count[0,0]", ("age", "sex", "stage"), 20),
         ("count[1,0]", ("age", "sex", "stage"), 30),
         ("count[1,1]", ("age", "sex", "stage"), 40),
+        ("margin of count[0,·]", ("age", "sex", "stage"), 20),
+        ("margin of count[1,·]", ("age", "sex", "stage"), 70),
+        ("margin of count[·,0]", ("age", "sex", "stage"), 50),
+        ("margin of count[·,1]", ("age", "sex", "stage"), 40),
     ]
     assert {(charge.snapshot, charge.analysis) for charge in found} == {("2026-01", "table1")}
 

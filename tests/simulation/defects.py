@@ -20,7 +20,7 @@ from sojourn.messages import Task
 from sojourn.node import store as node_store
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
-from sojourn.node.tables import ledger, releases, runs
+from sojourn.node.tables import releases, runs
 from sojourn.study.lifecycle import SITE
 
 BUFFERED = 2.0  # simulated seconds that a commit which is not one stays in memory
@@ -58,22 +58,22 @@ def run_and_charge_twice() -> Iterator[None]:
             self._journal(task.study, str(error))
         self.forget(place[2])
 
-    def seal(self: NodeStore, row: Any, entry: Any, charges: Any = ()) -> None:
+    def seal(self: NodeStore, row: Any, entry: Any, charges: Any = (), dataset: str = "", after: Any = None) -> int:
         key = (row["study"], row["analysis"], row["ask"])
 
-        def action(connection: Any) -> None:
+        def action(connection: Any) -> int:
             if row["sealed"] is not None and (reason := node_store._objection(connection, row["study"])):
                 raise SiteRefused(reason)
             place = zip((releases.c.study, releases.c.analysis, releases.c.ask), key, strict=True)
             connection.execute(delete(releases).where(*(column == value for column, value in place)))
             connection.execute(insert(releases).values(dict(row)))
-            for charge in charges:
-                connection.execute(insert(ledger).values(node_store._ledger_row(row, charge)))
+            node_store._charge(connection, {**row, "dataset": dataset}, charges)
+            return node_store._newest(connection, dataset)
 
-        self.write(entry, action)
+        return self.write(entry, action)
 
-    def charged(self: NodeStore, study: str, analysis: str) -> bool:
-        return not getattr(self, "again", False) and charged_before(self, study, analysis)
+    def charged(self: NodeStore, study: str, analysis: str) -> frozenset[str]:
+        return frozenset() if getattr(self, "again", False) else charged_before(self, study, analysis)
 
     def unacknowledged(self: NodeStore) -> list[Any]:
         live = {row["study"] for row in self.rows(select(runs.c.study).where(runs.c.ended == ""))}

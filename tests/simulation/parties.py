@@ -418,6 +418,8 @@ class NodeProcess(Process):
         runner._journal = polling._journal = self._note
         runner._closing, polling._closing, polling._turned = (Flag(self.world) for _ in range(3))
         polling._sending = Waiting(self.world)
+        locks: dict[str, Waiting] = {}
+        runner.airlock.ledgers.lock = lambda dataset: locks.setdefault(dataset, Waiting(self.world))
         polling._run()
 
     def buried(self) -> None:

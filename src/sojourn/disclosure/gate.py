@@ -7,7 +7,7 @@ refused; what a rule hides is zeroed and marked before the Release is made; an e
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Final, Never, Protocol
@@ -16,9 +16,10 @@ import numpy as np
 import rfc8785
 
 from sojourn.analysis.partial import MOST_NUMBERS, Partial, canonical
+from sojourn.disclosure.differencing import Bounds
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict
 from sojourn.disclosure.policy import RULES
-from sojourn.disclosure.rules import CHECK_FAILED, refuse
+from sojourn.disclosure.rules import CHECK_FAILED, joined, refuse
 from sojourn.errors import REASONS, DisclosureRefused
 
 OUTPUT_SCHEMA = "output schema"
@@ -36,6 +37,9 @@ class Policy(Protocol):
 
     def hidden_max(self) -> int:
         """The largest number of persons that a suppressed cell may hold (T - 1); published."""
+
+    def differencing(self) -> Bounds | None:
+        """How answers are compared with all that was released before; None: not at all."""
 
     def judge(self, output: Output) -> Finding:
         """The strictest word of all rules that apply; an empty policy refuses."""
@@ -168,12 +172,14 @@ def judge(output: Output, policy: Policy) -> Finding:
     return refuse(OUTPUT_SCHEMA, fault) if fault else finding
 
 
-def release(output: Output, policy: Policy, header: Header) -> Release:
+def release(output: Output, policy: Policy, header: Header, further: Sequence[Finding] = ()) -> Release:
     """The raising form: a Release, or DisclosureRefused with the rule's family.
+
+    further: what others than the policy's rules say of it; they can only hide more, or refuse.
 
     The gate itself writes into the header which policy judged, so that no caller can leave out a watermark.
     """
-    finding = judge(output, policy)
+    finding = _checked(output, joined([judge(output, policy), *further]))
     if finding.verdict is Verdict.REFUSE:
         raise DisclosureRefused(finding.family)
     header = replace(

@@ -1,28 +1,55 @@
 """The ledger's entries: which sets of persons an analysis makes known, and about which measures.
 
-A run is charged once, before its first round: the complete cases and every set of persons behind a number of it, its
-design's levels too. This module only derives the charges; a site stores them with its releases.
-
-The seam: what a ledger may refuse comes later. It will compare the charges of a new run with all those stored for the
-same dataset, over all projects and people, and refuse where a set of 0 < n < T persons follows from entries that share
-a measure, at the least A \\ B and B \\ A of every pair. It needs nothing but these values, so it will stand beside
-`charges` as a pure function of (stored charges, new charges, threshold).
+A run is charged once, at its first release: the complete cases, every cell that is really shown, what follows from
+those at once (margins, the shown cells together, the hidden cells together), and the levels of a design. A cell that is
+hidden is no entry: its number is not known. The number of persons is known of every entry, whatever else it tells.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from sojourn.analysis.partial import Partial
 from sojourn.analysis.support import Cells, Support
 
+Mask = NDArray[np.bool_]
+
 _WORDS = {"snapshot", "analysis", "measure", "label", "persons"}
+NUMBER = "n"  # what every entry tells: how many persons it holds
+SUMS = "sums"
+RESTORED = "restored"
+
+# What the numbers of each kind of entry tell. Two kinds are compared on the words that both have: on the number of
+# persons always, on sums only over columns that both measure. The manual's table is made from this.
+TELLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "population": (NUMBER, SUMS),
+        "cell": (NUMBER, SUMS),
+        "margin": (NUMBER, SUMS),
+        "shown": (NUMBER, SUMS),
+        "hidden": (NUMBER, SUMS),
+        "level": (NUMBER, SUMS),
+        "missing": (NUMBER,),
+        "everybody": (NUMBER,),
+    }
+)
+
+
+def comparable(one: str, other: str) -> tuple[str, ...]:
+    """On which words two kinds of entries are compared."""
+    return tuple(word for word in TELLS[one] if word in TELLS[other])
 
 
 @dataclass(frozen=True)
@@ -39,6 +66,19 @@ class Charge:
     measure: tuple[str, ...]
     label: str
     persons: BitMap
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 (hex) of the set itself, however its bitmap is laid out."""
+        return digest(self.persons)
+
+    @property
+    def kind(self) -> str:
+        """A word of `TELLS`; `restored` for what a recovery could not compute again."""
+        word = self.label.partition(" ")[0].partition(":")[0]
+        if word.startswith("missing["):
+            return "missing"
+        return word if word in TELLS or word == RESTORED else "cell"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; the set as base64 of a portable Roaring bitmap."""
@@ -66,19 +106,78 @@ class Charge:
         return cls(texts[0], texts[1], tuple(document["measure"]), texts[2], persons)
 
 
-def charges(snapshot: str, analysis: str, support: Support) -> tuple[Charge, ...]:
-    """The complete cases, every cell, every level of the design; a set without persons is left out."""
+def digest(persons: BitMap) -> str:
+    """sha256 (hex) of a set in its smallest form, which is one whatever made the set."""
+    smallest = persons.copy()
+    smallest.run_optimize()
+    return hashlib.sha256(smallest.serialize()).hexdigest()
+
+
+def charges(
+    snapshot: str, analysis: str, support: Support, hidden: Sequence[Mask | None] | None = None
+) -> tuple[Charge, ...]:
+    """The entries of an analysis; a set without persons is left out.
+
+    hidden: for each table of the support, which of its cells are not shown; None: all are.
+    """
     everything = tuple(sorted(support.measures))
     sets = [("population", everything, support.population)]
-    for cells in support.cells:
-        sets += _cells(cells)
+    for cells, mask in zip(support.cells, hidden or [None] * len(support.cells), strict=True):
+        sets += _cells(cells, np.zeros(cells.shape, dtype=bool) if mask is None else mask)
     if support.design is not None:
         sets += [(f"level {label}", everything, persons) for label, persons in support.design.levels.items()]
     return tuple(Charge(snapshot, analysis, measure, label, persons) for label, measure, persons in sets if persons)
 
 
-def _cells(cells: Cells) -> Iterator[tuple[str, tuple[str, ...], BitMap]]:
+def hidden_cells(partial: Partial, cells: Cells, masks: Mapping[str, Mask]) -> Mask:
+    """The cells of which this round shows nothing: hidden in all of their arrays. Without an array here, none."""
+    present = [name for name in cells.output if name in partial.arrays]
+    hidden = np.full(cells.shape, bool(present))
+    for name in present:
+        hidden &= _of_cells(partial.hidden(name) | masks.get(name, np.False_), cells.shape)
+    return hidden
+
+
+def _of_cells(mask: Mask, shape: tuple[int, ...]) -> Mask:
+    """A mask of an array as one of the cells that are its first or last axes: hidden where all of a cell is."""
+    if mask.shape == shape:
+        return mask
+    hidden = np.ones(shape, dtype=bool)
+    if mask.shape[: len(shape)] == shape:
+        hidden &= mask.reshape(*shape, -1).all(axis=-1)
+    if mask.shape[len(mask.shape) - len(shape) :] == shape:
+        hidden &= mask.reshape(-1, *shape).all(axis=0)
+    return hidden
+
+
+def _cells(cells: Cells, hidden: Mask) -> Iterator[tuple[str, tuple[str, ...], BitMap]]:
     measure = tuple(sorted({*cells.measures, *cells.dimensions}))
     arrays = "+".join(cells.output)
-    for place, persons in zip(np.ndindex(cells.shape), cells.persons, strict=True):
-        yield f"{arrays}[{','.join(map(str, place))}]", measure, persons
+    for place, persons, gone in zip(np.ndindex(cells.shape), cells.persons, hidden.flat, strict=True):
+        if not gone:
+            yield f"{arrays}[{','.join(map(str, place))}]", measure, persons
+    if not cells.dimensions:
+        return  # numbers beside one another, not parts of a whole
+    for label, persons in _margins(cells, hidden):
+        yield f"margin of {arrays}[{label}]", measure, persons
+    if hidden.any():
+        for word, mask in (("shown", ~hidden), ("hidden", hidden)):
+            yield f"{word} of {arrays}", measure, _together(cells, np.flatnonzero(mask))
+
+
+def _margins(cells: Cells, hidden: Mask) -> Iterator[tuple[str, BitMap]]:
+    """The cells of every line, plane, … of which none is hidden, together."""
+    axes = range(len(cells.shape))
+    places = np.arange(hidden.size).reshape(cells.shape)
+    for kept in (kept for size in range(1, len(cells.shape)) for kept in combinations(axes, size)):
+        for index in np.ndindex(*(cells.shape[axis] for axis in kept)):
+            at: list[Any] = [slice(None)] * len(cells.shape)
+            for axis, place in zip(kept, index, strict=True):
+                at[axis] = place
+            if not hidden[tuple(at)].any():
+                named = dict(zip(kept, index, strict=True))
+                yield ",".join(str(named.get(axis, "·")) for axis in axes), _together(cells, places[tuple(at)].ravel())
+
+
+def _together(cells: Cells, places: NDArray[np.intp]) -> BitMap:
+    return BitMap.union(BitMap(), *(cells.persons[place] for place in places))

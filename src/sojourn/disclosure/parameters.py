@@ -21,7 +21,10 @@ class Parameters:
     p_percent: how closely the second largest may estimate the largest; confidential, since it tells an intruder the
     width of the protection: it is in no repr, header, error or public form. residual: least residual degrees of
     freedom. observations: largest parameters / persons. leverage: largest leverage of a person. automatic: the
-    highest risk that leaves without a checker.
+    highest risk that leaves without a checker. ledger_hit: `hold` an answer that tells of few persons together with
+    earlier ones, for checkers where there are any, or `refuse` it. ledger_beyond: `hold` what the search of the ledger
+    does not reach, or go by `pairs` and trackers alone. ledger_bound: how far it reaches, in independent sets × groups
+    of persons. ledger_share: the most independent numbers about a group of persons, as a share of their number.
     """
 
     threshold: int = 10
@@ -35,6 +38,10 @@ class Parameters:
     observations: float = 0.33
     leverage: float = 1 / 3
     automatic: Tier = Tier.LOW
+    ledger_hit: str = "hold"
+    ledger_beyond: str = "hold"
+    ledger_bound: int = 50_000_000
+    ledger_share: float = 0.25
 
     def __post_init__(self) -> None:
         for name, (holds, words) in _RANGES.items():
@@ -72,6 +79,10 @@ def strictest(a: Parameters, b: Parameters) -> Parameters:
         observations=min(a.observations, b.observations),
         leverage=min(a.leverage, b.leverage),
         automatic=min(a.automatic, b.automatic, key=strictness),
+        ledger_hit="refuse" if "refuse" in (a.ledger_hit, b.ledger_hit) else "hold",
+        ledger_beyond="hold" if "hold" in (a.ledger_beyond, b.ledger_beyond) else "pairs",
+        ledger_bound=max(a.ledger_bound, b.ledger_bound),
+        ledger_share=min(a.ledger_share, b.ledger_share),
     )
 
 
@@ -104,5 +115,9 @@ _RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "residual": (_whole(1, 1_000_000), "a whole number from 1"),
     "observations": (_number(0, 1), "a fraction above 0 and at most 1"),
     "leverage": (_number(0, 1), "a fraction above 0 and at most 1"),
+    "ledger_hit": (lambda value: value in ("hold", "refuse"), "hold or refuse"),
+    "ledger_beyond": (lambda value: value in ("hold", "pairs"), "hold or pairs"),
+    "ledger_bound": (_whole(0, 1_000_000_000), "a whole number to a thousand million"),
+    "ledger_share": (_number(0, 1), "a fraction above 0 and at most 1"),
     "automatic": (lambda value: value in (Tier.LOW, Tier.MEDIUM), "low or medium"),
 }

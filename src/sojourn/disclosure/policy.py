@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
+from sojourn.disclosure.differencing import Bounds
 from sojourn.disclosure.families.class_disclosure import ClassDisclosure
 from sojourn.disclosure.families.design_support import DesignSupport
 from sojourn.disclosure.families.dominance import Dominance, PPercent
@@ -56,6 +57,17 @@ class StandardPolicy:
         A cell that is hidden to protect another may hold more, and nobody can tell the two apart.
         """
         return self.parameters.threshold - 1
+
+    def differencing(self) -> Bounds:
+        """How answers are compared with all that was released before."""
+        chosen = self.parameters
+        return Bounds(
+            chosen.threshold,
+            span=chosen.ledger_bound,
+            share=chosen.ledger_share,
+            beyond=chosen.ledger_beyond,
+            hit=chosen.ledger_hit,
+        )
 
     def judge(self, output: Output) -> Finding:
         """The strictest word of all rules; no rule, or one that is not known, refuses."""

@@ -6,7 +6,7 @@ with `AllOf` takes the strictest word and hides whatever any rule hides, so that
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -43,6 +43,14 @@ def ask(rule: Rule, output: Output) -> Finding:
         return refuse(CHECK_FAILED, f"{rule.name}: {type(error).__name__}")
 
 
+def joined(findings: Sequence[Finding]) -> Finding:
+    """The strictest verdict and tier, and every cell that any hides; the family is that of the first strictest."""
+    strictest = max(findings, key=lambda finding: strictness(finding.verdict))
+    tier = max((finding.tier for finding in findings), key=strictness)
+    cells = {} if strictest.verdict is Verdict.REFUSE else union(finding.cells for finding in findings)
+    return Finding(strictest.verdict, strictest.family, cells, tier, _notes(findings))
+
+
 @dataclass(frozen=True)
 class AllOf:
     """Every rule must agree: the strictest verdict and tier, and every cell that any of them hides."""
@@ -56,11 +64,7 @@ class AllOf:
         """The joined word; the family is that of the first among the strictest."""
         if not self.rules:
             return refuse(CHECK_FAILED, "no rule was asked")
-        findings = [ask(rule, output) for rule in self.rules]
-        strictest = max(findings, key=lambda finding: strictness(finding.verdict))
-        tier = max((finding.tier for finding in findings), key=strictness)
-        cells = {} if strictest.verdict is Verdict.REFUSE else union(finding.cells for finding in findings)
-        return Finding(strictest.verdict, strictest.family, cells, tier, _notes(findings))
+        return joined([ask(rule, output) for rule in self.rules])
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,9 @@ class UnsafeReleaseAll:
     def hidden_max(self) -> int:
         """Nothing is hidden."""
         return 0
+
+    def differencing(self) -> None:
+        """Nothing is compared."""
 
     def judge(self, output: Output) -> Finding:
         """Release."""

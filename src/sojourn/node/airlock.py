@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Never
 
 from sojourn import __version__
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Step
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
+from sojourn.disclosure.differencing import FAMILY, kept
 from sojourn.disclosure.gate import Header, Policy, judge, release
-from sojourn.disclosure.ledger import Charge, charges
-from sojourn.disclosure.output import Output, Verdict
+from sojourn.disclosure.ledger import Charge, charges, hidden_cells
+from sojourn.disclosure.output import Finding, Output, Tier, Verdict
 from sojourn.disclosure.rehearsal import Rehearsed, reason
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import Answer, Delivery
 from sojourn.node.admission import Run
+from sojourn.node.ledgers import Ledgers
 from sojourn.node.store import NodeStore
 from sojourn.wire.seal import release_info, seal
 
@@ -41,22 +44,70 @@ class Airlock:
     policy: Policy
     site: str
     key: PrivateKey
+    ledgers: Ledgers
 
     def pass_out(self, place: Place, step: Step, partial: Partial, support: Support, now: float) -> None:
         """Store the sealed answer for this ask; DisclosureRefused where the gate refuses, the reason noted inside.
 
-        The first release of an analysis charges the ledger, once for all its rounds, in the release's own transaction.
+        The first release of an analysis is compared with the ledger and charges it, once for all its rounds, in the
+        release's own transaction. Later rounds show what was charged and no more.
         """
         statistic = place.run.plan.analyses[place.analysis]
         output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
-        rehearsal = place.run.request.rehearsal
-        policy = Rehearsed(self.policy) if rehearsal else self.policy
-        finding = judge(output, policy)
+        if place.run.request.rehearsal:
+            self._rehearse(place, output, now)
+            return
+        finding, bounds = judge(output, self.policy), self.policy.differencing()
+        charged = self.store.charged(place.run.request.study, place.analysis)
         if finding.verdict is Verdict.REFUSE:
-            family = reason(finding) if rehearsal else finding.family
-            self.refuse(place, family, finding.note, now)
-            raise DisclosureRefused(family)
-        cleared = release(output, policy, self._header(place))
+            self._refused(place, finding, now)
+        elif charged:
+            finding = finding if bounds is None else kept(output, finding, charged)
+            self._decide(place, output, finding, now, None, 0)
+        elif bounds is None:
+            hidden = [hidden_cells(partial, cells, finding.cells) for cells in support.cells]
+            self._decide(
+                place, output, finding, now, charges(place.run.snapshot, place.analysis, support, hidden), None
+            )
+        else:
+            self.ledgers.release(
+                place.run,
+                place.analysis,
+                output,
+                finding,
+                bounds,
+                lambda judged, newest: self._decide(place, output, judged.finding, now, judged.charges, newest),
+            )
+
+    def _rehearse(self, place: Place, output: Output, now: float) -> None:
+        """On a stand-in: the same rules, no ledger."""
+        finding = judge(output, Rehearsed(self.policy))
+        if finding.verdict is Verdict.REFUSE:
+            self._refused(place, replace(finding, family=reason(finding)), now)
+        self._decide(place, output, finding, now, (), None, Rehearsed(self.policy))
+
+    def _refused(self, place: Place, finding: Finding, now: float) -> Never:
+        self.refuse(place, finding.family, finding.note, now)
+        raise DisclosureRefused(finding.family)
+
+    def _decide(
+        self,
+        place: Place,
+        output: Output,
+        finding: Finding,
+        now: float,
+        sets: tuple[Charge, ...] | None,
+        newest: int | None,
+        policy: Policy | None = None,
+    ) -> int:
+        """Release or refuse. sets: what it adds to the ledger, None for a later round; the ledger's newest entry then.
+
+        newest: the newest entry that the finding knows of; None: it does not matter.
+        """
+        if finding.verdict is Verdict.REFUSE or (finding.family == FAMILY and finding.tier is Tier.HIGH):
+            self._refused(place, finding, now)  # without checkers what is high risk does not leave
+        statistic = place.run.plan.analyses[place.analysis]
+        cleared = release(output, policy or self.policy, self._header(place), [finding])
         document = Answer(cleared, self.key).to_dict()
         request = place.run.request
         info = release_info(study=request.study, analysis=place.analysis, round=place.ask, site=self.site)
@@ -76,11 +127,9 @@ class Airlock:
             "fields": list(statistic.variables()),
         }
         entries = [self._entry("release.sealed", place, facts)]
-        sets: tuple[Charge, ...] = ()
-        if not self.store.charged(request.study, place.analysis):
-            sets = charges(place.run.snapshot, place.analysis, support)
+        if sets is not None:
             entries.insert(0, self._entry("ledger.charged", place, {"analysis": place.analysis, "sets": len(sets)}))
-        self.store.seal(row, entries, sets)
+        return self.store.seal(row, entries, sets or (), place.run.dataset, newest if sets is not None else None)
 
     def refuse(self, place: Place, reason: str, note: str, now: float) -> None:
         """Store that nothing leaves for this ask, and why; the note stays here."""

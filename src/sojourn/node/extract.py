@@ -20,7 +20,7 @@ from sojourn.cohort.where import check
 from sojourn.errors import DatasetError, SiteRefused, WhereError
 from sojourn.node.dataset import PERSON, TABLE, Snapshot, current_snapshot, load_snapshot
 from sojourn.node.dictionary import Dictionary
-from sojourn.node.warehouse import open_snapshot
+from sojourn.node.warehouse import open_snapshot, quote
 from sojourn.study.plan import Plan
 
 _TYPES = {Kind.NUMBER: "float64", Kind.BOOLEAN: "boolean", Kind.CATEGORY: "string"}
@@ -82,6 +82,22 @@ def everyone(home: Path, dataset: str, snapshot: str) -> BitMap:
     """The numbers of all persons of a snapshot; SiteRefused("no table") where it is not there."""
     frozen = _snapshot(home, dataset, snapshot)
     return BitMap(_query(home, frozen, f"SELECT DISTINCT {PERSON} FROM {TABLE}")[PERSON])
+
+
+def changed_persons(home: Path, dataset: str, one: str, other: str) -> BitMap:
+    """The persons of two snapshots whose records differ in the columns that both have; order does not count."""
+    before, after = _snapshot(home, dataset, one), _snapshot(home, dataset, other)
+    shared = sorted(set(before.dictionary.columns) & set(after.dictionary.columns))
+    columns = ", ".join(quote(name) for name in shared) or "NULL"
+    # A sum, so that equal rows do not cancel.
+    statement = (
+        f"SELECT {PERSON}, CAST(sum(hash({columns})) % 9223372036854775783 AS BIGINT) AS held"
+        f" FROM {TABLE} GROUP BY {PERSON} ORDER BY {PERSON}"
+    )
+    old, new = (_query(home, frozen, statement) for frozen in (before, after))
+    persons, first, second = np.intersect1d(old[PERSON], new[PERSON], assume_unique=True, return_indices=True)
+    differ = np.asarray(old["held"])[first] != np.asarray(new["held"])[second]
+    return BitMap(persons[differ].astype(np.uint32))
 
 
 def _check_condition(plan: Plan, dictionary: Dictionary) -> None:

@@ -2,7 +2,8 @@
 
 Laws: a recalled study carries its researcher's signature, each answer this node's own, each word the hub's receipt;
 what does not verify stops the recovery. Afterwards no nonce of a recalled study admits again, and everything that left
-is in the ledger: computed again where its snapshot is still there, else charged with more persons, never with fewer.
+is in the ledger: computed again where its snapshot is still there, else as something of which nobody knows the sets,
+after which nothing new of that dataset leaves by itself.
 What the hub keeps back cannot be recalled.
 """
 
@@ -16,9 +17,10 @@ from typing import Any
 
 from pyroaring import BitMap
 
+from sojourn.analysis.partial import Partial
 from sojourn.audit.entry import Entry
 from sojourn.audit.receipt import Receipt
-from sojourn.disclosure.ledger import Charge, charges
+from sojourn.disclosure.ledger import Charge, charges, hidden_cells
 from sojourn.errors import AuditError, SojournError
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
@@ -132,12 +134,15 @@ class Recovery:
         return "" if row is None else str(row["snapshot"])
 
     def _charges(self, past: PastStudy, table: str, snapshot: str, analysis: str) -> tuple[Charge, ...]:
-        """What an analysis made known: computed again; else all persons of its snapshot; else all that there can be."""
+        """What an analysis made known: computed again, but for the cells that its answer hid; else all persons of its
+        snapshot; else all that there can be."""
         try:
             run = opened(json.dumps(past.request, sort_keys=True), table, snapshot)
             computation = self.opener(run)
             try:
-                return charges(snapshot, analysis, computation.support(analysis))
+                support, first = computation.support(analysis), self._first(past, analysis)
+                hidden = [hidden_cells(first, cells, {}) for cells in support.cells]
+                return charges(snapshot, analysis, support, hidden)
             finally:
                 computation.cancel()
         except SojournError:
@@ -151,6 +156,13 @@ class Recovery:
             persons.add_range(0, 2**32)
             persons.run_optimize()
             return (Charge(snapshot, analysis, measure, "restored: everyone, as the snapshot is gone", persons),)
+
+    def _first(self, past: PastStudy, analysis: str) -> Partial:
+        """What an analysis's earliest recalled answer showed."""
+        answered = [task for task in past.tasks if task.analysis == analysis and task.answer is not None]
+        earliest = min(answered, key=lambda task: task.round)
+        assert earliest.answer is not None
+        return ReceivedAnswer.read(earliest.answer, self.key).release.partial
 
     def _decision(self, study: str, task: PastTask) -> dict[str, Any]:
         row = decision(study, task.analysis, task.ask, task.round, self.clock())

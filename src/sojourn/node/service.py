@@ -27,6 +27,7 @@ from sojourn.node.dictionary import Dictionary
 from sojourn.node.forward import Forward
 from sojourn.node.hub_link import HubLink
 from sojourn.node.journal import Journal
+from sojourn.node.ledgers import Ledgers
 from sojourn.node.line import Line
 from sojourn.node.metrics import BEGINS, ENDS, NodeMetrics
 from sojourn.node.opening import Openings
@@ -69,7 +70,7 @@ class Node:
         self.hub: Peer | None = None  # as the owner of a log
         self.stand_ins = StandIns(home, store, self.journal.write)
         admission = Admission(store, home.site, key.public, policy.version, home.least_sites, self.stand_ins.snapshot)
-        airlock = Airlock(store, policy, home.site, key)
+        airlock = Airlock(store, policy, home.site, key, Ledgers(store, home.folder))
         self.runner = Runner(
             store, admission, airlock, openings.open, self._send, Forward(clock), self.journal.write, lines
         )

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, delete, insert, select, update
+from pyroaring import BitMap
+from sqlalchemy import Connection, Update, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.ledger import Charge
 from sojourn.errors import ConfigurationError, EnvelopeRefused, SiteRefused
-from sojourn.node.tables import approvals, datasets, ledger, refused, releases, runs, stand_ins
+from sojourn.node.tables import approvals, datasets, ledger, person_sets, refused, releases, runs, stand_ins
 from sojourn.storage.store import Store
 
 Document = Mapping[str, Any]
@@ -37,10 +38,16 @@ _ACKNOWLEDGE = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(Fals
 _ARRIVED = _ACKNOWLEDGE.values(reason="")
 _WITHDRAW = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(False), releases.c.reason == "")
 _ADD_CHARGE = insert(ledger)
-_CHARGED = select(ledger.c.id).where(
+_CHARGED = select(ledger.c.digest).where(
     ledger.c.study == bindparam("of_study"), ledger.c.analysis == bindparam("of_analysis")
 )
-_CHARGED = _CHARGED.limit(1)
+_NEWEST = select(func.max(ledger.c.id)).where(ledger.c.dataset == bindparam("of_dataset"))
+_ENTRIES = select(ledger).where(ledger.c.dataset == bindparam("of_dataset"), ledger.c.id > bindparam("after"))
+_SETS = select(person_sets).join(ledger, ledger.c.digest == person_sets.c.digest)
+
+
+class LedgerGrew(Exception):
+    """Something was added to the ledger after a release was judged: it is judged again."""
 
 
 class NodeStore(Store):
@@ -122,20 +129,30 @@ class NodeStore(Store):
 
         self.write(entry, action)
 
-    def seal(self, row: Document, entry: Entry | Sequence[Entry], charges: Sequence[Charge] = ()) -> None:
-        """Store what will be sent, once, with what it adds to the ledger.
+    def seal(
+        self,
+        row: Document,
+        entry: Entry | Sequence[Entry],
+        charges: Sequence[Charge] = (),
+        dataset: str = "",
+        after: int | None = None,
+    ) -> int:
+        """Store what will be sent, once, with what it adds to the ledger of a dataset; the ledger's newest entry then.
 
-        A withdrawn approval stops it here, in the same transaction. A refusal adds nothing to the ledger.
+        A withdrawn approval stops it here, in the same transaction. A refusal adds nothing to the ledger. after: the
+        newest entry that the judgement knew of; LedgerGrew, and nothing stored, where there is a newer one.
         """
 
-        def action(connection: Connection) -> None:
+        def action(connection: Connection) -> int:
             if row["sealed"] is not None and (reason := _objection(connection, row["study"])):
                 raise SiteRefused(reason)
+            if after is not None and _newest(connection, dataset) != after:
+                raise LedgerGrew
             connection.execute(_ADD_RELEASE, dict(row))
-            if charges:
-                connection.execute(_ADD_CHARGE, [_ledger_row(row, charge) for charge in charges])
+            _charge(connection, row | {"dataset": dataset}, charges)
+            return _newest(connection, dataset) if charges else 0
 
-        self.write(entry, action)
+        return self.write(entry, action)
 
     def withdraw(self, key: Place, reason: str, entry: Entry) -> None:
         """From now on nothing is handed over for this ask but the reason; a decision that is settled stays."""
@@ -158,8 +175,7 @@ class NodeStore(Store):
                 connection.execute(insert(runs).values(dict(run)))
             connection.execute(known)
             connection.execute(insert(releases), [dict(row) for row in decided])
-            for charge in sets:
-                connection.execute(insert(ledger).values(_ledger_row({**run, "analysis": charge.analysis}, charge)))
+            _charge(connection, run, sets)
 
         self.write(entry, action)
 
@@ -257,9 +273,22 @@ class NodeStore(Store):
         """What a study added to the ledger."""
         return self.rows(select(ledger).where(ledger.c.study == study).order_by(ledger.c.id))
 
-    def charged(self, study: str, analysis: str) -> bool:
-        """Whether an analysis stands in the ledger."""
-        return self.row(_CHARGED, {"of_study": study, "of_analysis": analysis}) is not None
+    def charged(self, study: str, analysis: str) -> frozenset[str]:
+        """The digests of the sets by which an analysis stands in the ledger; none where it does not."""
+        found = self.rows(_CHARGED, {"of_study": study, "of_analysis": analysis})
+        return frozenset(row["digest"] for row in found)
+
+    def ledger_after(self, dataset: str, after: int) -> tuple[int, list[Charge]]:
+        """The entries of a dataset that are newer than one, oldest first, and the newest one's number, of one state."""
+
+        def query(connection: Connection) -> tuple[int, list[Charge]]:
+            asked = {"of_dataset": dataset, "after": after}
+            rows = connection.execute(_ENTRIES.order_by(ledger.c.id), asked).mappings().all()
+            newer = _SETS.where(ledger.c.dataset == dataset, ledger.c.id > after).distinct()
+            sets = {digest: bytes(persons) for digest, persons in connection.execute(newer)} if rows else {}
+            return (rows[-1]["id"] if rows else after), [_read_charge(row, sets[row["digest"]]) for row in rows]
+
+        return self.read(query)
 
 
 def _objection(connection: Connection, study: str) -> str:
@@ -272,12 +301,36 @@ def _objection(connection: Connection, study: str) -> str:
     return "cancelled" if run["ended"] else ""
 
 
+def _newest(connection: Connection, dataset: str) -> int:
+    return connection.execute(_NEWEST, {"of_dataset": dataset}).scalar() or 0
+
+
+def _charge(connection: Connection, row: Document, charges: Sequence[Charge]) -> None:
+    """Add entries to the ledger; a set that is there already is not stored again. row: dataset and study."""
+    if not charges:
+        return
+    sets = {charge.digest: charge.persons for charge in charges}
+    known = select(person_sets.c.digest).where(person_sets.c.digest.in_(sets))
+    for digest in connection.execute(known).scalars().all():
+        del sets[digest]
+    if sets:
+        added = [{"digest": digest, "persons": persons.serialize()} for digest, persons in sets.items()]
+        connection.execute(insert(person_sets), added)
+    connection.execute(_ADD_CHARGE, [_ledger_row(row, charge) for charge in charges])
+
+
+def _read_charge(row: RowMapping, persons: bytes) -> Charge:
+    measure = tuple(json.loads(row["measure"]))
+    return Charge(row["snapshot"], row["analysis"], measure, row["label"], BitMap.deserialize(persons))
+
+
 def _ledger_row(row: Document, charge: Charge) -> Document:
     return {
+        "dataset": row["dataset"],
         "study": row["study"],
-        "analysis": row["analysis"],
+        "analysis": charge.analysis,
         "snapshot": charge.snapshot,
         "measure": json.dumps(list(charge.measure)),
         "label": charge.label,
-        "persons": charge.persons.serialize(),
+        "digest": charge.digest,
     }

@@ -80,14 +80,22 @@ releases = Table(
     Column("receipt", Text),  # JSON of the hub's receipt
 )
 
-ledger = Table(
+ledger = Table(  # over all snapshots, projects and people of a dataset, for as long as it lives
     "ledger",
     metadata,
     Column("id", Integer, primary_key=True),
+    Column("dataset", String(80), nullable=False, index=True),
     Column("study", String(32), nullable=False, index=True),
     Column("analysis", String(40), nullable=False),
     Column("snapshot", String(64), nullable=False, index=True),
     Column("measure", Text, nullable=False),  # JSON: the columns measured
     Column("label", Text, nullable=False),
+    Column("digest", String(64), nullable=False),  # of the set
+)
+
+person_sets = Table(  # each set once, however often it was told of
+    "person_set",
+    metadata,
+    Column("digest", String(64), primary_key=True),
     Column("persons", LargeBinary, nullable=False),  # serialised bitmap
 )

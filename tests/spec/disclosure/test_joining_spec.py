@@ -51,6 +51,9 @@ class Rules:
     def hidden_max(self):
         return 9
 
+    def differencing(self):
+        return None
+
     def judge(self, output):
         return self.rule.judge(output)
 

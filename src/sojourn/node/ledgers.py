@@ -1,0 +1,96 @@
+"""The ledgers of a node in memory, one a dataset: read from the store at first use, and grown by each release.
+
+Law: from the judgement of a first release to its commit one lock is held for its dataset, and the commit itself
+verifies that the stored ledger has not grown since; so of two releases that tell of few persons together the second is
+judged knowing the first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from pathlib import Path
+
+from pyroaring import BitMap
+
+from sojourn.disclosure.differencing import Bounds, Judgement, Surroundings, control
+from sojourn.disclosure.known import Known
+from sojourn.disclosure.output import Finding, Output
+from sojourn.disclosure.span import Span
+from sojourn.errors import SojournError
+from sojourn.node.admission import Run
+from sojourn.node.extract import changed_persons, everyone
+from sojourn.node.store import LedgerGrew, NodeStore
+
+_MOST_TURNS = 5
+_KEPT = 8  # snapshots whose persons are remembered
+
+Seal = Callable[[Judgement, int], int]  # judgement, newest entry that it knew of → newest entry now
+
+
+class Ledgers:
+    """What was released of each dataset. folder: the node's home, where the snapshots are."""
+
+    def __init__(self, store: NodeStore, folder: Path) -> None:
+        self._store = store
+        self._known: dict[str, tuple[Known, int]] = {}
+        self._locks: dict[str, threading.RLock] = {}
+        self._making = threading.Lock()
+        self._everyone = lru_cache(_KEPT)(lambda dataset, snapshot: everyone(folder, dataset, snapshot))
+        self._changed = lru_cache(_KEPT)(lambda dataset, one, other: changed_persons(folder, dataset, one, other))
+
+    def lock(self, dataset: str) -> AbstractContextManager[object]:
+        """Held from a judgement to its commit."""
+        with self._making:
+            return self._locks.setdefault(dataset, threading.RLock())
+
+    def release(self, run: Run, analysis: str, output: Output, finding: Finding, bounds: Bounds, seal: Seal) -> None:
+        """Judge an analysis's first release and let `seal` store what is decided, with its entries."""
+        with self.lock(run.dataset):
+            for _ in range(_MOST_TURNS):
+                known, newest = self.known(run.dataset, bounds)
+                around = self._around(run, known, bounds.threshold)
+                judgement = control(output, finding, known, (run.snapshot, analysis), bounds, around)
+                try:
+                    after = seal(judgement, newest)
+                except LedgerGrew:
+                    continue
+                if judgement.charges:
+                    self._known[run.dataset] = (judgement.known, after)
+                return
+        raise LedgerGrew
+
+    def known(self, dataset: str, bounds: Bounds) -> tuple[Known, int]:
+        """All that is known of a dataset, and the newest entry of its ledger."""
+        known, newest = self._known.get(dataset) or (Known(span=Span(bounds.threshold)), 0)
+        newest, entries = self._store.ledger_after(dataset, newest)
+        known = known.plus(entries).followed(bounds.span)
+        self._known[dataset] = (known, newest)
+        return known, newest
+
+    def _around(self, run: Run, known: Known, threshold: int) -> Surroundings:
+        """Everybody counts as known where the plan selects among them. A snapshot that is gone tells nothing."""
+        earlier = frozenset().union(*known.snapshots) - {run.snapshot}
+        everybody = self._persons(run.dataset, run.snapshot) if earlier or run.plan.where else None
+        changed, unripe = {}, False
+        for snapshot in earlier:
+            changed[snapshot] = self._changes(run.dataset, snapshot, run.snapshot)
+            before = self._persons(run.dataset, snapshot)
+            if before is not None and everybody is not None:
+                apart = (before.difference_cardinality(everybody), everybody.difference_cardinality(before))
+                unripe |= any(0 < size < threshold for size in apart)
+        return Surroundings(everybody if run.plan.where else None, changed, unripe)
+
+    def _persons(self, dataset: str, snapshot: str) -> BitMap | None:
+        try:
+            return self._everyone(dataset, snapshot)
+        except SojournError:
+            return None
+
+    def _changes(self, dataset: str, one: str, other: str) -> BitMap | None:
+        try:
+            return self._changed(dataset, one, other)
+        except SojournError:
+            return None
