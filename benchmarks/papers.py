@@ -237,13 +237,14 @@ _TOPICS = (
 )
 
 
-def papers() -> list[Paper]:
-    """All forty: each topic in two populations."""
-    return [_paper(number) for number in range(2 * len(_TOPICS))]
+def papers(first: int = 0, beyond: int = 40) -> list[Paper]:
+    """Papers of these numbers; each topic comes again after twenty, in another population."""
+    return [_paper(number) for number in range(first, beyond)]
 
 
 def _paper(number: int) -> Paper:
-    topic = _TOPICS[number % len(_TOPICS)]
+    turn, place = divmod(number, len(_TOPICS))
+    topic = _TOPICS[place]
     analyses = {
         "table1": sj.describe(*topic.columns.split(), by=topic.exposure),
         "crosstab": sj.crosstab(topic.exposure, *topic.beside.split()),
@@ -251,9 +252,9 @@ def _paper(number: int) -> Paper:
         "crude": topic.crude,
         "adjusted": topic.adjusted,
     }
-    first = number + number // len(_TOPICS)
-    turns = [GROUPS[(first + turn) % len(GROUPS)] for turn in range(len(GROUPS))]
-    where = next(group for group in turns if _asks_something(group, analyses))
+    start = number + turn
+    groups = [GROUPS[(start + further) % len(GROUPS)] for further in range(len(GROUPS))]
+    where = next(group for group in groups if _asks_something(group, analyses))
     return Paper(f"Paper {number + 1}: {topic.exposure}", where, analyses)
 
 

@@ -33,6 +33,7 @@ from sojourn.node.tables import ledger
 from sojourn.testbed import Federation
 
 ENTRIES = 1_000
+MOST_HISTORY = 40  # papers of others before
 MOST_OFFERS = 3  # that an analyst tries, one at a time
 WHOLE, CHANGED, WITHOUT, HIDDEN, REFUSED = "whole", "changed", "without a site", "cells hidden", "refused"
 _LEVEL = re.compile(r"(?<==)[^\s&]+")
@@ -120,16 +121,14 @@ def entries(federation: Federation) -> dict[str, int]:
 
 
 def fill(federation: Federation, least: int) -> int:
-    """Other people's tables, until each ledger has so many entries; how many studies that took."""
-    ways = ("sex", "smoking", "education", "deprivation", "ethnicity", "hypertension", "diabetes", "statin")
-    tables = [sj.crosstab(a, b) for i, a in enumerate(ways) for b in ways[:i]]
-    groups = ("", "age >= 50", "bmi < 30", "sbp >= 120", "age < 75", "admissions = 0")
-    for number, (group, start) in enumerate(((g, s) for s in range(0, len(tables), 4) for g in groups), start=1):
-        four = {f"t{i}": table for i, table in enumerate(tables[start : start + 4])}
-        federation.run(sj.Plan(title="others", table="patients", where=group, analyses=four), 120)
+    """Other people's papers, until each ledger has so many entries; how many that took."""
+    for number, paper in enumerate(papers(40, 40 + MOST_HISTORY), start=1):
+        plan = sj.Plan(title="others", table="patients", where=paper.where, analyses=paper.analyses)
+        federation.run(plan, 120)
+        print(f"history {number}: {entries(federation)}", file=sys.stderr, flush=True)
         if min(entries(federation).values()) >= least:
-            return number
-    return len(tables) // 4 * len(groups)
+            break
+    return number
 
 
 def bare_errors(sizes: dict[str, int], wanted: list[Paper]) -> Iterator[dict[str, dict[str, float]]]:
@@ -223,9 +222,10 @@ def main() -> None:
     """Both sizes, or one; kept under benchmarks/results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=["large", "small"])
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--papers", type=int, default=40)
     given = parser.parse_args()
-    wanted = papers()[: given.papers]
+    wanted = papers(given.first, given.first + given.papers)
     for size, sizes, least in (("large", LARGE, ENTRIES), ("small", SMALL, 0)):
         if given.size not in (None, size):
             continue

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from listed import LISTED, OPEN
+from listed import LISTED, reasons
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "attacks.md"
 WORDS = ("attack", "without", "with_defence", "mark", "benign")
@@ -32,11 +32,11 @@ _ROW = re.compile(r"^\| ([AD]\d\d) \|", re.M)
 def page(records: Iterable[dict[str, str]]) -> str:
     """The page as Markdown; `records` as the fixture `figures` keeps them. ValueError where an attack lacks both."""
     rows = sorted((record["id"], *(record[word] for word in WORDS)) for record in records)
-    missing = sorted(set(LISTED) - {row[0] for row in rows} - set(OPEN))
-    if missing:
+    why = reasons({row[0] for row in rows})
+    if missing := sorted(set(LISTED) - {row[0] for row in rows} - set(why)):
         raise ValueError(f"no test and no reason: {', '.join(missing)}")
     tested = "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in dict.fromkeys(rows))
-    rest = "".join(f"| {name} | {LISTED[name]} | {_cell(OPEN[name])} |\n" for name in sorted(OPEN))
+    rest = "".join(f"| {name} | {LISTED[name]} | {_cell(why[name])} |\n" for name in sorted(why))
     return HEAD + tested + REST + rest
 
 

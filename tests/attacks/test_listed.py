@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from listed import LISTED, OPEN, known
+from listed import LISTED, OPEN, WITHOUT_TEST, known, reasons
 from page import PAGE, named, page
 
 TESTS = Path(__file__).parent
@@ -20,8 +20,8 @@ def having_tests() -> set[str]:
 
 
 def test_every_attack_has_a_test_or_a_reason() -> None:
-    assert set(LISTED) - having_tests() - set(OPEN) == set()
-    assert set(OPEN) <= set(LISTED)
+    assert set(LISTED) - having_tests() - set(reasons(having_tests())) == set()
+    assert set(OPEN) | set(WITHOUT_TEST) <= set(LISTED)
 
 
 def test_the_committed_page_names_every_attack_and_no_other() -> None:
@@ -29,11 +29,11 @@ def test_the_committed_page_names_every_attack_and_no_other() -> None:
     assert named(text) == set(LISTED), "run `make attack`"
     table, _, rest = text.partition("\n## ")
     assert named(table) == having_tests(), "run `make attack`"
-    assert named(rest) == set(OPEN), "run `make attack`"
+    assert named(rest) == set(reasons(having_tests())), "run `make attack`"
 
 
 def test_a_page_without_a_reason_is_not_written() -> None:
-    with pytest.raises(ValueError, match="A01"):
+    with pytest.raises(ValueError, match="A03"):
         page([])
 
 
