@@ -60,8 +60,8 @@ _LATER = "comes with its statistics, which do not exist yet"
 OPEN = {
     "A10": f"Allele frequencies: {_LATER}.",
     "A11": f"A beacon: {_LATER}.",
-    "A35": "No detector of unusual volume exists. Each analysis has at most 64 decisions at a node, every ask is logged "
-    "with its researcher, and the ledger bounds what many asks give together.",
+    "A35": "No detector of unusual volume exists. Each analysis has at most 64 decisions at a node, every ask is "
+    "logged with its researcher, and the ledger bounds what many asks give together.",
     "D09": f"Survival curves and Cox models: {_LATER}.",
     "D11": f"Allele frequencies and learned models: {_LATER}.",
 }
