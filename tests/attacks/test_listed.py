@@ -10,7 +10,7 @@ from listed import LISTED, OPEN, WITHOUT_TEST, known, reasons
 from page import PAGE, named, page
 
 TESTS = Path(__file__).parent
-RECORDED = re.compile(r"\"([AD]\d\d)\"|figures\(\s*\"(\w+)\"")
+RECORDED = re.compile(r"\"([AD]\d\d)\b|figures\(\s*\"(\w+)\"")
 
 
 def having_tests() -> set[str]:

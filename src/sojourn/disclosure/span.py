@@ -227,45 +227,58 @@ def _combinations(
     weights = held @ sizes
     for place in np.flatnonzero(weights < threshold):
         yield rows[place]
-    for one, other, sign in _pairs(rows, held, weights, sizes, threshold, prime):
-        vector = (rows[one] + sign * rows[other]) % prime
+    if len(rows) < 2:
+        return
+    sums = _buckets(rows, prime)
+    candidates = [((a, b), (1, sign)) for a, b, sign in _pairs(held, weights, sums, sizes, threshold, prime)]
+    if len(rows) <= FEW_ROWS:
+        candidates += _triples(sums, threshold, prime)
+    for places, signs in candidates:
+        vector = np.array(signs) @ rows[list(places)] % prime
         if 0 < sizes[vector != 0].sum() < threshold:
             yield vector
-    if len(rows) <= FEW_ROWS:
-        for a, b, c in combinations(range(len(rows)), 3):
-            for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-                vector = (rows[a] + signs[0] * rows[b] + signs[1] * rows[c]) % prime
-                if 0 < sizes[vector != 0].sum() < threshold:
-                    yield vector
+
+
+def _buckets(rows: NDArray[np.int64], prime: int) -> NDArray[np.int64]:
+    """Random sums of each row's atoms in buckets: a combination that is not zero at fewer than T atoms is not zero in
+    fewer than T buckets."""
+    random = np.random.default_rng(secrets.randbits(64))
+    bucket = np.sort(np.arange(rows.shape[1]) % _BUCKETS)
+    mixed = rows[:, random.permutation(rows.shape[1])] * random.integers(1, prime, rows.shape[1]) % prime
+    starts = np.flatnonzero(np.r_[True, bucket[1:] != bucket[:-1]])
+    return np.asarray(np.add.reduceat(mixed, starts, axis=1) % prime)
 
 
 def _pairs(
-    rows: NDArray[np.int64],
     held: NDArray[np.bool_],
     weights: NDArray[np.int64],
+    sums: NDArray[np.int64],
     sizes: NDArray[np.int64],
     threshold: int,
     prime: int,
-) -> Iterator[tuple[int, int, int]]:
-    """Pairs of rows that may cancel but for fewer than T persons: random sums of their atoms in buckets cancel in all
-    but T - 1 buckets, and they have atoms in common, as neither is small alone."""
-    if len(rows) < 2:
-        return
-    random = np.random.default_rng(secrets.randbits(64))
-    bucket = np.sort(np.arange(rows.shape[1]) % _BUCKETS)
-    order = random.permutation(rows.shape[1])
-    mixed = rows[:, order] * random.integers(1, prime, rows.shape[1]) % prime
-    starts = np.flatnonzero(np.r_[True, bucket[1:] != bucket[:-1]])
-    sums = np.add.reduceat(mixed, starts, axis=1) % prime
+) -> list[tuple[int, int, int]]:
+    """Pairs of rows that may cancel but for fewer than T persons; they have atoms in common, as neither is small."""
     least = sums.shape[1] - (threshold - 1)
     candidates: list[tuple[int, int, int]] = []
-    for start in range(0, len(rows), _CHUNK):
+    for start in range(0, len(sums), _CHUNK):
         block = sums[start : start + _CHUNK, None]
         for sign in (1, -1):
             equal = (block == (-sign * sums[None] % prime)).sum(axis=2) >= least
-            equal &= np.arange(len(rows))[None] > np.arange(start, start + len(equal))[:, None]
+            equal &= np.arange(len(sums))[None] > np.arange(start, start + len(equal))[:, None]
             candidates += [(start + int(a), int(b), sign) for a, b in np.argwhere(equal)]
     if len(candidates) > _MANY:
         both = (held * sizes).astype(np.float32) @ held.T.astype(np.float32)
         candidates = [(a, b, sign) for a, b, sign in candidates if weights[a] + weights[b] - 2 * both[a, b] < threshold]
-    yield from candidates
+    return candidates
+
+
+def _triples(sums: NDArray[np.int64], threshold: int, prime: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Three rows that may cancel but for fewer than T persons, and the sign of each."""
+    found: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    for a, b in combinations(range(len(sums)), 2):
+        for second in (1, -1):
+            two = sums[a] + second * sums[b]
+            for third in (1, -1):
+                left = ((two + third * sums[b + 1 :]) % prime != 0).sum(axis=1)
+                found += [((a, b, b + 1 + int(c)), (1, second, third)) for c in np.flatnonzero(left < threshold)]
+    return found
