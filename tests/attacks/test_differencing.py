@@ -70,7 +70,7 @@ def ask(federation: Federation, analysis: Any, where: str = "", **more: Any) -> 
 
 def total(result: Result) -> float:
     """The sum of the incomes behind an overall mean."""
-    row = result.table.locnext(place for place in result.table.index if "income" in str(place))]
+    row = result.table.loc[next(place for place in result.table.index if "income" in str(place))]
     if isinstance(row, pd.DataFrame):
         row = row.iloc[0]
     return float(row["n"] * row["mean"])
