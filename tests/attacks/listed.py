@@ -64,6 +64,8 @@ OPEN = {
     "logged with its researcher, and the ledger bounds what many asks give together.",
     "D09": f"Survival curves and Cox models: {_LATER}.",
     "D11": f"Allele frequencies and learned models: {_LATER}.",
+    "D17": "What may be known of a dataset in all is bounded, a quarter of its persons in independent numbers, so an "
+    "approved analyst can use it up: then others' new asks are held too. The log says who did.",
 }
 # Shown only as long as no test records a figure.
 WITHOUT_TEST = {

@@ -65,7 +65,7 @@ class Analyst:
             document, replies = self.hub.round(study, "ask", step, transcript)
             reply: Reply = replies[SITE]
             partial = reply.partial
-            if partial is None or any(partial.hidden(name).any() for name in partial.arrays):
+            if partial is None or any(partial.hidden(name).any() for name in partial.arrays if name != "missing"):
                 break
             transcript.append(document)
             found.append((step, partial))
@@ -120,7 +120,7 @@ class TestKnots:
         with Analyst(tmp_path / "safe") as safe:
             read = self.read(safe)
             assert read == 0
-            twin = safe.ask(sj.glm("income ~ bs(place, knots=[400], degree=1, low=-10, high=1010)"), rounds=2)
+            twin = safe.ask(sj.glm("income ~ bs(place, knots=[200], degree=1, low=-10, high=1010)"), rounds=2)
             assert twin is not None
         figures(
             "A08",
@@ -135,7 +135,7 @@ class TestKnots:
 class TestRandomHalves:
     """The number of the ill in many random halves; the bits by linear programming (A07)."""
 
-    ASKS = 160
+    ASKS, PATIENCE = 130, 12
 
     @staticmethod
     def half(number: int) -> np.ndarray:
@@ -145,12 +145,15 @@ class TestRandomHalves:
         """The share of bits that are right, and how many halves were answered."""
         from scipy.optimize import linprog
 
-        rows, sums = [np.ones(PERSONS)], [float(ILL.sum())]
+        rows, sums, refused = [np.ones(PERSONS)], [float(ILL.sum())], 0
         for number in range(self.ASKS):
+            if refused == self.PATIENCE:
+                break  # it goes on like this
             chosen = self.half(number)
             where = f"record in ({', '.join(str(int(record)) for record in np.flatnonzero(chosen))})"
             found = analyst.ask(sj.count(by="ill"), where)
-            if found is not None:
+            refused = 0 if found else refused + 1
+            if found:
                 rows.append(chosen.astype(float))
                 sums.append(float(found[0][1]["count"][1]))
         cost = np.random.default_rng(0).normal(size=PERSONS)
@@ -164,16 +167,15 @@ class TestRandomHalves:
         assert open_bits == 1.0 and open_answers == self.ASKS
         with Analyst(tmp_path / "safe") as safe:
             bits, answered = self.bits(safe)
-            assert bits <= 0.70
-            guessed = max(ILL.mean(), 1 - ILL.mean())
-            assert safe.ask(sj.count(by="sex")) is not None
+        assert bits <= 0.70 and 0 < answered < self.ASKS / 2
+        guessed = max(ILL.mean(), 1 - ILL.mean())
         figures(
             "A07",
             f"the number of the ill in {self.ASKS} random halves of {PERSONS} persons, solved as a linear programme",
             without=f"{open_bits:.0%} of the bits from {open_answers} answers",
             with_defence=f"{bits:.0%} of the bits, {answered} answers ({guessed:.0%} by guessing)",
             mark="≤ 70 % of the bits",
-            benign="a table of everybody is released afterwards",
+            benign="the first halves are released like any other subgroup",
         )
 
 
