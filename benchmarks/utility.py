@@ -121,12 +121,12 @@ def entries(federation: Federation) -> dict[str, int]:
 
 
 def fill(federation: Federation, least: int) -> int:
-    """Other people's papers, until each ledger has so many entries; how many that took."""
+    """Other people's papers, until the sites' ledgers have so many entries in the mean; how many that took."""
     for number, paper in enumerate(papers(40, 40 + MOST_HISTORY), start=1):
         plan = sj.Plan(title="others", table="patients", where=paper.where, analyses=paper.analyses)
         federation.run(plan, 120)
         print(f"history {number}: {entries(federation)}", file=sys.stderr, flush=True)
-        if min(entries(federation).values()) >= least:
+        if statistics.mean(entries(federation).values()) >= least:
             break
     return number
 
@@ -167,8 +167,10 @@ def lost(outcomes: list[dict[str, Outcome]], bare: list[dict[str, dict[str, floa
     }
 
 
-def measured(sizes: dict[str, int], least: int, wanted: list[Paper]) -> tuple[dict[str, Any], list[dict[str, Outcome]]]:
-    """All papers through one federation, in order."""
+def measured(
+    sizes: dict[str, int], least: int, wanted: list[Paper], seconds: float
+) -> tuple[dict[str, Any], list[dict[str, Outcome]]]:
+    """All papers through one federation, in order, or as many as so many seconds allow."""
     tables = {site: {"patients": table} for site, table in cohort(sizes).items()}
     with Federation(tables) as federation:
         began = time.perf_counter()
@@ -176,18 +178,20 @@ def measured(sizes: dict[str, int], least: int, wanted: list[Paper]) -> tuple[di
         filled, before = time.perf_counter() - began, entries(federation)
         outcomes = []
         for paper in wanted:
+            if time.perf_counter() - began > seconds:
+                break
             outcomes.append(asked(federation, paper))
             words = ", ".join(outcome.last for outcome in outcomes[-1].values())
             print(f"{time.perf_counter() - began:.0f} s {paper.title}: {words}", file=sys.stderr, flush=True)
         after = entries(federation)
-    seconds = time.perf_counter() - began - filled
+    taken = time.perf_counter() - began - filled
     return summary(outcomes) | {
         "sites": sizes,
         "ledger_before": before,
         "ledger_after": after,
         "studies_before": studies,
         "filling_s": filled,
-        "papers_s": seconds,
+        "papers_s": taken,
     }, outcomes
 
 
@@ -224,14 +228,15 @@ def main() -> None:
     parser.add_argument("--size", choices=["large", "small"])
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--papers", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=3600.0, help="no further paper is begun after so many")
     given = parser.parse_args()
     wanted = papers(given.first, given.first + given.papers)
     for size, sizes, least in (("large", LARGE, ENTRIES), ("small", SMALL, 0)):
         if given.size not in (None, size):
             continue
-        figures, outcomes = measured(sizes, least, wanted)
+        figures, outcomes = measured(sizes, least, wanted, given.seconds)
         if size == "small":
-            figures["precision"] = lost(outcomes, list(bare_errors(sizes, wanted)))
+            figures["precision"] = lost(outcomes, list(bare_errors(sizes, wanted[: len(outcomes)])))
         keep(f"utility_{size}", figures)
 
 
