@@ -31,16 +31,16 @@ _WHOLE = ("sbp", "dbp", "los")
 _TENTHS = ("bmi", "ldl", "hdl", "triglycerides", "crp", "hba1c")
 
 
-def cohort(sizes: dict[str, int], seed: int = 2026) -> dict[str, pd.DataFrame]:
-    """One table a site; sites differ in size, age and who lives there."""
+def cohort(sizes: dict[str, int], seed: int = 2026, complete: bool = False) -> dict[str, pd.DataFrame]:
+    """One table a site; sites differ in size, age and who lives there. complete: as if all that is missing were known."""
     random = np.random.default_rng(seed)
     return {
-        site: _site(random, size, older, diverse)
+        site: _site(random, size, older, diverse, {} if complete else MISSING)
         for (site, size), older, diverse in zip(sizes.items(), (0, 3, -4, 6), (0.3, 0.1, 0.4, 0.05), strict=True)
     }
 
 
-def _site(random: np.random.Generator, n: int, older: float, diverse: float) -> pd.DataFrame:
+def _site(random: np.random.Generator, n: int, older: float, diverse: float, missing: dict[str, float]) -> pd.DataFrame:
     age = np.clip(np.round(95 - 77 * random.beta(1.6, 2.2, n) + older), 18, 99)
     female = random.random(n) < 0.52
     ethnicity = random.choice(
@@ -103,6 +103,6 @@ def _site(random: np.random.Generator, n: int, older: float, diverse: float) -> 
     for name in (*_WHOLE, *_TENTHS):
         digits = 0 if name in _WHOLE else 1
         table[name] = np.maximum(table[name].round(digits), 10.0**-digits)  # the least that the assay reports
-    for name, share in MISSING.items():
+    for name, share in missing.items():
         table.loc[random.random(n) < share, name] = None
     return table

@@ -168,10 +168,10 @@ def lost(outcomes: list[dict[str, Outcome]], bare: list[dict[str, dict[str, floa
 
 
 def measured(
-    sizes: dict[str, int], least: int, wanted: list[Paper], seconds: float
+    sizes: dict[str, int], least: int, wanted: list[Paper], seconds: float, complete: bool = False
 ) -> tuple[dict[str, Any], list[dict[str, Outcome]]]:
     """All papers through one federation, in order, or as many as so many seconds allow."""
-    tables = {site: {"patients": table} for site, table in cohort(sizes).items()}
+    tables = {site: {"patients": table} for site, table in cohort(sizes, complete=complete).items()}
     with Federation(tables) as federation:
         began = time.perf_counter()
         studies = fill(federation, least) if least else 0
@@ -229,15 +229,16 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--papers", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=3600.0, help="no further paper is begun after so many")
+    parser.add_argument("--complete", action="store_true", help="nothing is missing: how much of it is that?")
     given = parser.parse_args()
     wanted = papers(given.first, given.first + given.papers)
     for size, sizes, least in (("large", LARGE, ENTRIES), ("small", SMALL, 0)):
         if given.size not in (None, size):
             continue
-        figures, outcomes = measured(sizes, least, wanted, given.seconds)
+        figures, outcomes = measured(sizes, least, wanted, given.seconds, given.complete)
         if size == "small":
             figures["precision"] = lost(outcomes, list(bare_errors(sizes, wanted[: len(outcomes)])))
-        keep(f"utility_{size}", figures)
+        keep(f"utility_{size}{'_complete' if given.complete else ''}", figures)
 
 
 if __name__ == "__main__":
