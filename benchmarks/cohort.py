@@ -32,7 +32,7 @@ _TENTHS = ("bmi", "ldl", "hdl", "triglycerides", "crp", "hba1c")
 
 
 def cohort(sizes: dict[str, int], seed: int = 2026, complete: bool = False) -> dict[str, pd.DataFrame]:
-    """One table a site; sites differ in size, age and who lives there. complete: as if all that is missing were known."""
+    """One table a site; sites differ in size, age and who lives there. complete: what is missing is known after all."""
     random = np.random.default_rng(seed)
     return {
         site: _site(random, size, older, diverse, {} if complete else MISSING)
