@@ -8,7 +8,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench faults soak soak-federation clean system
+.PHONY: help demo test lint format docs bench attack faults soak soak-federation clean system
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -37,7 +37,11 @@ docs: .venv/.develop  ## the manual, as pages under build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
 
 bench: .venv/.develop system  ## speed, as ratios and medians of one run: benchmarks/results
-	@for topic in rounds logistic sites audit memory suppression differencing; do $(BIN)/python benchmarks/$$topic.py || exit 1; done
+	@for topic in rounds logistic sites audit memory suppression differencing gate utility; do \
+		$(BIN)/python benchmarks/$$topic.py || exit 1; done
+
+attack: .venv/.develop system  ## every attack of the list, and the table of what stops it: docs/explanation/attacks.md
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope tests/attacks --attack-page
 
 faults: .venv/.develop system  ## the long tests of real faults: a kill at every single step
 	$(BIN)/python -m pytest -m faults -rP tests/faults

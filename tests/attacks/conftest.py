@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # `hostile` and `peeling` are modules of these tests
+sys.path.append(str(Path(__file__).parents[1] / "system"))  # `restorable`
 
 from hostile import HEART, HostileHub, heart_dictionary
+from recorded import figures, pytest_addoption, pytest_runtest_logreport, pytest_sessionfinish
+
+__all__ = ["figures", "pytest_addoption", "pytest_runtest_logreport", "pytest_sessionfinish"]
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +23,3 @@ def heart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileHub]:
     folder = tmp_path_factory.mktemp("heart")
     with HostileHub(folder, {site: (path, heart_dictionary()) for site, path in HEART.items()}) as hub:
         yield hub
-
-
-@pytest.fixture
-def figures() -> Callable[..., None]:
-    """Keep one attack's figure; the page of the attacks is made from them."""
-
-    def keep(id: str, what: str, *, without: str, with_defence: str, mark: str, benign: str) -> None:
-        assert all((id, what, without, with_defence, mark, benign))
-
-    return keep

@@ -17,6 +17,7 @@ import pytest
 from hostile import HEART, HostileHub, close_to, forged, heart_dictionary, signed
 from liar import Liar
 from peeling import Reader, total
+from recorded import Figures
 
 import sojourn as sj
 from sojourn.analysis.partial import Partial
@@ -75,7 +76,8 @@ def chosen(reader: Reader, number: int) -> Ask:
 class TestHubThatChoosesCoefficients:
     model = GLM.read({"formula": WIDE, "family": "binomial", "link": "cloglog"}, "model")
 
-    def test_a_naive_node_gives_complete_rows(self, people: Mapping[str, Population]) -> None:
+    def naive(self, people: Mapping[str, Population]) -> int:
+        """How many complete rows a node gives that computes what it is asked."""
         assert sum(population.rows for population in people.values()) == 857
         reader = Reader(self.model, next(iter(people.values())).variables)
         for number in range(ROUNDS):
@@ -83,11 +85,13 @@ class TestHubThatChoosesCoefficients:
             for site, population in people.items():
                 part = self.model.local(ask.step, population, ask.broadcast)
                 reader.read(site, ask.broadcast["coefficients"], part["information"], part["curvature"])
-        assert total(reader, people) >= 70
+        return total(reader, people)
 
     def test_a_real_node_gives_none_even_where_its_gate_lets_all_out(
-        self, tmp_path: Path, people: Mapping[str, Population]
+        self, tmp_path: Path, people: Mapping[str, Population], figures: Figures
     ) -> None:
+        given = self.naive(people)
+        assert given >= 70
         tables = {site: (path, heart_dictionary()) for site, path in HEART.items()}
         with HostileHub(tmp_path, tables, policy=UnsafeReleaseAll()) as hub:
             study = hub.study(plan(WIDE, link="cloglog"))
@@ -103,6 +107,16 @@ class TestHubThatChoosesCoefficients:
                         part = reply.partial
                         reader.read(site, ask.broadcast["coefficients"], part["information"], part["curvature"])
             assert total(reader, people) == 0
+            honest = hub.study(plan(NARROW))
+            assert isinstance(hub.honestly(honest, "model", TWO)[1], Estimate)
+        figures(
+            "D14",
+            f"a hub that chooses the coefficients of {ROUNDS} rounds",
+            without=f"{given} complete rows of 857 patients",
+            with_defence="0 rows: the nodes derive each broadcast themselves",
+            mark="0 rows",
+            benign="a model whose rounds follow from the transcript is fitted",
+        )
 
 
 class TestSiteThatLies:
@@ -135,8 +149,19 @@ class TestSiteThatLies:
             lie = forged(study, "model", ask, len(transcript) + 1, "Liar", liar.key, liar.answer(ask))
             transcript.append(RoundDocument(ask=document.ask, answers=document.answers | {"Liar": lie}))
 
-    def test_steep_coefficients_are_not_answered(self, read: tuple[int, set[str]]) -> None:
+    def test_steep_coefficients_are_not_answered(
+        self, read: tuple[int, set[str]], heart: HostileHub, figures: Figures
+    ) -> None:
         assert read == (0, {"design support"})
+        assert isinstance(heart.honestly(heart.study(plan(NARROW)), "model", TWO)[1], Estimate)
+        figures(
+            "D14",
+            "a site that signs invented numbers, from which the wanted coefficients follow",
+            without="25 complete rows of 447 patients (measured before the rule was made: decision 11)",
+            with_defence="0 rows: refused, design support",
+            mark="0 rows",
+            benign="a model of the honest sites is fitted",
+        )
 
 
 class TestSitesThatTheHubDrops:

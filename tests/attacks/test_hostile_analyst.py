@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from recorded import Figures
 
 import sojourn as sj
 from sojourn.analysis.partial import Partial
@@ -115,6 +116,7 @@ def asked(analysis: Any, where: str = "", table: str = "persons") -> Plan:
 class Attack:
     """An ask, how the secret is read off its answer, and the honest twin."""
 
+    ids: tuple[str, ...]  # in the list of attacks
     name: str
     plan: Plan
     read: Callable[[Result], float]
@@ -148,6 +150,7 @@ def _others(result: Result) -> float:
 
 ATTACKS = [
     Attack(
+        ("D03",),
         "a dummy that is 1 for one person",
         asked(sj.glm("income ~ only")),
         lambda result: _sum_of(result, "Intercept", "only[T.True]"),
@@ -155,6 +158,7 @@ ATTACKS = [
         "design support",
     ),
     Attack(
+        ("D03",),
         "a dummy of nine persons",
         asked(sj.glm("income ~ few + only")),
         lambda result: _sum_of(result, "Intercept", "few[T.True]", "only[T.True]"),
@@ -162,6 +166,7 @@ ATTACKS = [
         "design support",
     ),
     Attack(
+        ("D03",),
         "an interaction that only one person has",
         asked(sj.glm("income ~ x:y:z")),
         lambda result: result.table["estimate"].iloc[0] + result.table["estimate"].iloc[-1],
@@ -169,6 +174,7 @@ ATTACKS = [
         "design support",
     ),
     Attack(
+        ("D15",),
         "weights that leave one person",
         asked(sj.glm("income ~ 1", weights="only_weight")),
         lambda result: _sum_of(result, "Intercept"),
@@ -176,6 +182,7 @@ ATTACKS = [
         "design support",
     ),
     Attack(
+        ("A09",),
         "one person far outside",
         asked(sj.glm("income ~ outlier")),
         lambda result: _sum_of(result, "Intercept") + 1e6 * _sum_of(result, "outlier"),
@@ -183,6 +190,7 @@ ATTACKS = [
         "design support",
     ),
     Attack(
+        ("A03", "D05"),
         "a mean over a mask of one",
         asked(sj.describe("income", by="only")),
         lambda result: float(_cell(result, "income", True)),
@@ -190,6 +198,7 @@ ATTACKS = [
         "",
     ),
     Attack(
+        ("D05",),
         "everybody's sum less that of all but one",
         asked(sj.describe("income", by="but_one")),
         _others,
@@ -197,6 +206,7 @@ ATTACKS = [
         "",
     ),
     Attack(
+        ("D15",),
         "a mean of whom a condition on a near-unique column leaves",
         asked(sj.describe("income"), where=f"record = {int(TABLE['record'][TARGET])}"),
         lambda result: float(result.table["mean"].iloc[0]),
@@ -204,6 +214,7 @@ ATTACKS = [
         "minimum frequency",
     ),
     Attack(
+        ("A13", "D07"),
         "a bin of one",
         asked(sj.histogram("income", edges=[SECRET - 0.5, SECRET + 0.5])),
         lambda result: SECRET if result.table["n"].iloc[1] == int((INCOME == SECRET).sum()) else 0.0,
@@ -214,23 +225,28 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-class TestAttack:
-    def test_it_works_where_nothing_is_controlled(self, attack: Attack, unsafe: Federation) -> None:
-        assert attack.read(unsafe.run(attack.plan)["ask"]) == pytest.approx(SECRET, rel=1e-4)
-
-    def test_it_fails_by_default(self, attack: Attack, safe: Federation) -> None:
-        result = safe.run(attack.plan)["ask"]
-        if attack.family:
-            with pytest.raises(DisclosureRefused) as refusal:
-                attack.read(result)
-            assert refusal.value.family == attack.family
-            assert str(int(SECRET)) not in str(result.to_dict())
-        else:
-            assert _reading(attack, result) != pytest.approx(SECRET, rel=0.1)
-
-    def test_its_honest_twin_is_released(self, attack: Attack, safe: Federation) -> None:
-        table = safe.run(attack.twin)["ask"].table.drop(columns="missing", errors="ignore")
-        assert not table.map(lambda cell: isinstance(cell, Suppressed)).to_numpy().any()
+def test_attack(attack: Attack, safe: Federation, unsafe: Federation, figures: Figures) -> None:
+    """It works where nothing is controlled, fails by default, and its honest twin is released."""
+    assert attack.read(unsafe.run(attack.plan)["ask"]) == pytest.approx(SECRET, rel=1e-4)
+    result = safe.run(attack.plan)["ask"]
+    if attack.family:
+        with pytest.raises(DisclosureRefused) as refusal:
+            attack.read(result)
+        assert refusal.value.family == attack.family
+        assert str(int(SECRET)) not in str(result.to_dict())
+    else:
+        assert _reading(attack, result) != pytest.approx(SECRET, rel=0.1)
+    table = safe.run(attack.twin)["ask"].table.drop(columns="missing", errors="ignore")
+    assert not table.map(lambda cell: isinstance(cell, Suppressed)).to_numpy().any()
+    for listed in attack.ids:
+        figures(
+            listed,
+            attack.name,
+            without="the value, to four digits",
+            with_defence=f"refused: {attack.family}" if attack.family else "hidden, by subtraction too",
+            mark="0 values within 10 %",
+            benign=f"{next(iter(attack.twin.analyses.values())).arguments()} is released whole",
+        )
 
 
 class TestTables:
@@ -243,13 +259,28 @@ class TestTables:
         for index, row in table.iterrows():
             assert isinstance(row["n"], Suppressed) == isinstance(row["sd"], Suppressed) == (index[1] in hidden)
 
-    def test_a_lone_cell_does_not_follow_from_the_margins(self, safe: Federation) -> None:
+    def test_a_lone_cell_does_not_follow_from_the_margins(
+        self, safe: Federation, unsafe: Federation, figures: Figures
+    ) -> None:
         """Each line of a table has no hidden cell, or two."""
-        table = safe.run(asked(sj.crosstab("ward", "wing")))["ask"].table
+        plan = asked(sj.crosstab("ward", "wing"))
+        assert 0 < unsafe.run(plan)["ask"].table["n"].min() < 10
+        table = safe.run(plan)["ask"].table
         hidden = table["n"].map(lambda cell: isinstance(cell, Suppressed)).unstack()
         assert hidden.to_numpy().any()
         for lines in (hidden.sum(axis=0), hidden.sum(axis=1)):
             assert 1 not in set(lines)
+        twin = safe.run(asked(sj.crosstab("many", "wing")))["ask"].table
+        assert not twin["n"].map(lambda cell: isinstance(cell, Suppressed)).any()
+        for listed in ("A14", "D08"):
+            figures(
+                listed,
+                "the one small cell of a table as a margin less the others",
+                without="exact",
+                with_defence="each line hides no cell or at least two",
+                mark="no line with one hidden cell",
+                benign="a table of common cells is released whole",
+            )
 
     def test_thirty_rows_of_one_person_are_one_person(self, safe: Federation, unsafe: Federation) -> None:
         for analysis in (sj.count(by="clinic"), sj.describe("cost", by="clinic")):
@@ -266,7 +297,7 @@ class TestTables:
 
 
 class TestModels:
-    def test_too_many_parameters(self, safe: Federation, unsafe: Federation) -> None:
+    def test_too_many_parameters(self, safe: Federation, unsafe: Federation, figures: Figures) -> None:
         knots = ", ".join(str(knot) for knot in range(32, 79, 4))
         spline = sj.glm(f"income ~ bs(age, knots=[{knots}], low=0, high=120)")
         few = asked(spline, where="record < 40")
@@ -274,6 +305,14 @@ class TestModels:
         with pytest.raises(DisclosureRefused):
             _ = safe.run(few)["ask"].table
         assert len(safe.run(asked(sj.glm("income ~ age"), where="record < 60"))["ask"].table) == 2
+        figures(
+            "A09",
+            "a spline of 16 terms on 40 persons",
+            without="released",
+            with_defence="refused",
+            mark="0 releases above p / n = 0.33",
+            benign="a line on 60 persons is released",
+        )
 
     def test_a_saturated_model(self, safe: Federation) -> None:
         """Every combination has its own mean: released where each has enough persons, refused where one has not."""
@@ -291,10 +330,19 @@ class TestWhatIsNotThere:
     """Asks for which the product has no words."""
 
     @pytest.mark.parametrize("word", ["min", "max", "quantile", "median", "mode", "values", "rows", "sample"])
-    def test_order_statistics_and_rows(self, word: str) -> None:
+    def test_order_statistics_and_rows(self, word: str, safe: Federation, figures: Figures) -> None:
         with pytest.raises(PlanError):
             Plan.from_dict({"table": "persons", "analyses": {"ask": {word: {"columns": ["income"]}}}})
         assert not hasattr(sj, word)
+        assert len(safe.run(asked(sj.describe("income")))["ask"].table) == 1
+        figures(
+            "D06",
+            f"`{word}` of a column",
+            without="not measured: the product has no code for it",
+            with_defence="PlanError: no such statistic",
+            mark="no such word in a plan",
+            benign="the mean of the column is released",
+        )
 
     @pytest.mark.parametrize("edges", ["auto", 10, None, "quantiles", [], [1.0], ["min", "max"]])
     def test_edges_from_the_data(self, edges: object) -> None:
@@ -314,9 +362,18 @@ class TestWhatIsNotThere:
             "income ~ np.where(record, 1, 0)",
         ],
     )
-    def test_formulas_that_run_code_or_pick_a_row(self, formula: str) -> None:
+    def test_formulas_that_run_code_or_pick_a_row(self, formula: str, safe: Federation, figures: Figures) -> None:
         with pytest.raises(PlanError):
             sj.glm(formula)
+        assert len(safe.run(asked(sj.glm("income ~ I(age**2)")))["ask"].table) == 2
+        figures(
+            "D15",
+            f"`{formula}`",
+            without="not measured: formulas are never evaluated as code",
+            with_defence="PlanError: outside the grammar",
+            mark="no plan with it",
+            benign="`income ~ I(age**2)` is released",
+        )
 
     @pytest.mark.parametrize("where", ["rowid = 5", "record in (select 5)", "1 = 1; drop table x", "record = (1"])
     def test_conditions_outside_the_grammar(self, where: str, safe: Federation) -> None:
@@ -340,7 +397,7 @@ class TestNumbersOfTheRounds:
         past = [past for past in view.analyses["ask"].transcript if past.ask.step == step][-1]
         return Partial.from_dict(past.answers[SITE]["release"]["partial"]), past.ask.ask().broadcast["centre"]
 
-    def test_an_offset_that_leaves_one_person(self, safe: Federation, unsafe: Federation) -> None:
+    def test_an_offset_that_leaves_one_person(self, safe: Federation, unsafe: Federation, figures: Figures) -> None:
         """A wide column as the offset of a Poisson model makes the working weight of its largest person e to the 200
         times all others', and X'WX is this person's row.
         """
@@ -351,8 +408,18 @@ class TestNumbersOfTheRounds:
         with pytest.raises(DisclosureRefused):
             _ = safe.run(plan)["ask"].table
         assert len(safe.run(asked(sj.glm("visits ~ income", family="poisson", offset="weight")))["ask"].table) == 2
+        figures(
+            "D04",
+            "an offset under which X'WX of a Poisson round is one person's row",
+            without="the value, to six digits",
+            with_defence="refused: design support",
+            mark="0 values",
+            benign="the same model with an ordinary offset is released",
+        )
 
-    def test_an_outcome_that_is_nearly_all_one_persons(self, safe: Federation, unsafe: Federation) -> None:
+    def test_an_outcome_that_is_nearly_all_one_persons(
+        self, safe: Federation, unsafe: Federation, figures: Figures
+    ) -> None:
         """The sum of the outcomes is a sum like any other."""
         plan = asked(sj.glm("claim ~ age"))
         partial, _ = self.last_round(unsafe, plan, "start")
@@ -360,6 +427,14 @@ class TestNumbersOfTheRounds:
         with pytest.raises(DisclosureRefused):
             _ = safe.run(plan)["ask"].table
         assert len(safe.run(asked(sj.glm("income ~ age")))["ask"].table) == 2
+        figures(
+            "A15",
+            "a regression on an outcome that is nearly all one person's",
+            without="the value, to 1 %",
+            with_defence="refused: dominance",
+            mark="refused",
+            benign="a regression on incomes is released",
+        )
 
 
 def test_differencing_is_refused(unsafe: Federation) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from hostile import HEART
+from recorded import Figures
 from sqlalchemy import select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -192,14 +193,24 @@ def test_a_delivery_is_a_word_of_the_list_or_sealed(studied: Studied) -> None:
     assert len(said) >= 3
 
 
-def test_sealed_answers_have_few_sizes(studied: Studied) -> None:
-    sizes = set()
+def test_sealed_answers_have_few_sizes(studied: Studied, figures: Figures) -> None:
+    sizes, plain = set(), set()
     for _, delivery in deliveries(studied):
         if delivery.sealed is not None:
             size = len(bytes.fromhex(delivery.sealed)) - SEALED_OVERHEAD
             assert size == padded_length(size)
             sizes.add(size)
-    assert sizes
+    for node in studied.federation.nodes.values():
+        plain |= {len(json.dumps(row["answer"])) for row in node.released() if row["answer"] is not None}
+    assert 0 < len(sizes) < len(plain)
+    figures(
+        "A26",
+        "the length of each sealed answer of whole studies",
+        without=f"{len(plain)} lengths of the answers themselves",
+        with_defence=f"{len(sizes)} lengths, all of them steps of the padding",
+        mark="every length is a step of the padding",
+        benign="the same answers are opened and read at the hub",
+    )
 
 
 def test_what_is_sealed_is_the_release_that_the_custodian_sees(studied: Studied) -> None:
@@ -235,7 +246,7 @@ def _with_site(plan: Plan, request: Request) -> Any:
     return with_site(plan.variables, tuple(request.roster))
 
 
-def test_no_value_of_a_record_is_anywhere_outside(studied: Studied) -> None:
+def test_no_value_of_a_record_is_anywhere_outside(studied: Studied, figures: Figures) -> None:
     """The canaries are in no request, and in no file of the hub; the site's own journal may hold them."""
     sent = b"\n".join(
         request.path.encode() + str(request.headers).encode() + request.body for request in studied.tap.sent
@@ -247,6 +258,14 @@ def test_no_value_of_a_record_is_anywhere_outside(studied: Studied) -> None:
         assert canary.encode() not in outside
     site = studied.federation.nodes["Long-Beach"].home.folder
     assert any(b"8675309" in path.read_bytes() or b"Canary" in path.read_bytes() for path in site.rglob("*.parquet"))
+    figures(
+        "D10",
+        "a planted value and planted names, in studies that succeed, are refused and fail",
+        without="both are in the site's own files",
+        with_defence="0 of them in every byte that nodes sent and every file of the hub",
+        mark="0 found",
+        benign="the studies' releases and reasons arrive",
+    )
 
 
 class TestAnswer:

@@ -223,12 +223,14 @@ def _merged_factors(formula: Formula, variables: Variables, study: Sequence[Aske
 
 def _rare(column: str, variables: Variables, tables: Sequence[Asked]) -> tuple[str, ...]:
     """The levels of a column of which the study's tables hid a cell."""
+    if not (levels := _levels(column, variables)):
+        return ()
     hidden: set[str] = set()
     for axis, asked in ((asked.dimensions.index(column), asked) for asked in tables if column in asked.dimensions):
         for mask in asked.hidden.values():
             others = tuple(other for other in range(mask.ndim) if other != axis)
-            hidden |= {variables[column].levels[place] for place in np.flatnonzero(mask.any(axis=others))}
-    return tuple(level for level in _levels(column, variables) if level in hidden)
+            hidden |= {levels[place] for place in np.flatnonzero(mask.any(axis=others))}
+    return tuple(level for level in levels if level in hidden)
 
 
 def _agrees(column: str, group: Sequence[str], variables: Variables, tables: Sequence[Asked]) -> bool:

@@ -1,4 +1,4 @@
-"""Evidence of a regression's design: the persons of each level and pair of levels, leverage, patterns."""
+"""Evidence of a regression's design: persons of each level, pair of levels and part of a spline, leverage, patterns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyroaring import BitMap
 from sojourn.analysis.matrix import Piece, levels_of
 from sojourn.analysis.sets import largest_two, persons_by_place, persons_of
 from sojourn.analysis.support import Cells, Contributions, Design, Working
-from sojourn.analysis.terms import Category, Column
+from sojourn.analysis.terms import Category, Column, Spline
 from sojourn.analysis.variable import SITE, Kind
 from sojourn.statistics.leverage import largest_leverage, largest_under
 from sojourn.statistics.rows import Rows, Weighed
@@ -106,7 +106,18 @@ def _levels(rows: Rows, outcome: str, extra: tuple[str, ...]) -> dict[str, BitMa
         for a, of_a in first.items():
             for b, of_b in second.items():
                 levels[f"{a} & {b}"] = sets.persons_of(of_a & of_b)
-    return levels
+    return levels | {label: sets.persons_of(keys) for label, keys in _between_knots(rows, sets.keys).items()}
+
+
+def _between_knots(rows: Rows, keys: NDArray[np.uint32]) -> dict[str, BitMap]:
+    """Rows between the knots of each spline: sums of two splines differ by the persons between their knots."""
+    splines = {piece.factor for column in rows.layout.columns for piece in column if isinstance(piece.factor, Spline)}
+    found: dict[str, BitMap] = {}
+    for spline in sorted(splines, key=Spline.render):
+        places = np.searchsorted(spline.knots, rows.population.numeric(spline.name), side="right")
+        parts = persons_by_place(keys, places, len(spline.knots) + 1)
+        found |= {f"{spline.render()} part {place}": part for place, part in enumerate(parts)}
+    return found
 
 
 def _factors(

@@ -1,0 +1,60 @@
+"""The table of docs/explanation/utility.md, from the kept figures: `python benchmarks/utility_page.py` writes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "utility.md"
+MARK = "<!-- figures -->\n"
+WORDS = ("outputs", "whole", "changed", "without a site", "cells hidden", "refused")
+TITLES = {
+    "large": "## 50,000 people: sites of 25,000, 14,000, 8,000 and 3,000",
+    "small": "## 400 patients: four sites of 100",
+}
+
+
+def section(size: str, figures: dict[str, Any]) -> str:
+    """One size's tables."""
+    rows = [f"| {kind} | {' | '.join(str(counts[word]) for word in WORDS)} |" for kind, counts in _kinds(figures)]
+    reasons = [f"| {words.replace('|', '/')} | {count} |" for words, count in figures["reasons"].items()]
+    before, after = figures["ledger_before"].values(), figures["ledger_after"].values()
+    sentence = (
+        f"{figures['leaves_percent']:.1f} % leave; {figures['whole_or_changed_percent']:.1f} % leave with every number "
+        f"(whole, changed or without a site). A ledger has {min(before):,} to {max(before):,} entries when the first "
+        f"paper comes and {min(after):,} to {max(after):,} after the last."
+    )
+    parts = [TITLES[size], "", sentence, "", f"| Kind | {' | '.join(WORDS)} |", "|---|" + "---|" * len(WORDS), *rows]
+    parts += ["", "Why, before any mitigation; a site counts once an output:", "", "| Reason | Outputs |", "|---|---|"]
+    return "\n".join([*parts, *reasons, "", *_precision(figures)])
+
+
+def _kinds(figures: dict[str, Any]) -> list[tuple[str, dict[str, int]]]:
+    return [*figures["kinds"].items(), ("**all**", figures["total"])]
+
+
+def _precision(figures: dict[str, Any]) -> list[str]:
+    if (lost := figures.get("precision")) is None:
+        return []
+    ratio = lost["standard_error_ratio"]
+    words = f"Of {lost['models']} models that can be fitted on such data at all, {lost['not_released']} do not leave."
+    if ratio["median"] is not None:
+        words += (
+            f" In those that leave, standard errors are {ratio['median']:.2f} times those without any control (median "
+            f"of {ratio['terms']} coefficients; at most {ratio['largest']:.2f}): the price of a site that refused."
+        )
+    return [words, ""]
+
+
+def main() -> None:
+    """Rewrite everything after the mark."""
+    found = {size: RESULTS / f"utility_{size}.json" for size in TITLES}
+    sections = [section(size, json.loads(path.read_text(encoding="utf-8"))) for size, path in found.items()]
+    head, _, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
+    PAGE.write_text(head + MARK + "\n" + "\n".join(sections), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
