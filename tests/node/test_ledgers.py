@@ -12,7 +12,7 @@ import sojourn as sj
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.ledger import Charge
 from sojourn.errors import SojournError
-from sojourn.node.airlock import decision
+from sojourn.node.decisions import decision
 from sojourn.node.store import LedgerGrew
 from sojourn.node.tables import person_sets
 from sojourn.study.plan import Plan

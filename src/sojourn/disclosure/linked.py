@@ -6,23 +6,29 @@ neither shows: here all their cells and totals are one system, a total that two 
 of it, and the audit of `intervals` runs over all. It is exact for tables that overlap like links of a chain; that three
 tables must come from one table of more dimensions can tell more, and is not asked.
 
-The seam: a node that judges an analysis hands in the tables that the same run has released (`settled`), with the masks
-that they were released under; they stay as they are, and only the new ones lose more cells.
+A node that judges an analysis hands in what the same run has released (`Released`), with its masks: that stays as is,
+and only the new tables lose more cells. Tables are linked where they are of the same persons, share a dimension, and
+each person stands in one cell; elsewhere totals are no sums of cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.analysis.support import Cells
+from sojourn.analysis.partial import Partial
+from sojourn.analysis.support import Cells, Support
 from sojourn.analysis.variable import SITE
 from sojourn.disclosure.complement import Counts, Mask, margins, relations, with_sums
 from sojourn.disclosure.intervals import Audit, System, Unprotected
+from sojourn.disclosure.ledger import hidden_cells
+from sojourn.disclosure.output import Finding, Output
+from sojourn.disclosure.suppression import over, suppress, union
 
+FAMILY = "minimum frequency"
 Key = frozenset[tuple[str, int]]  # the level of each dimension that a number is broken down by
 
 
@@ -61,6 +67,41 @@ def linked(tables: Sequence[Table], threshold: int, zero_shown: bool = False) ->
         table.hidden if table.settled else table.hidden | hidden[place].reshape(table.counts.shape)
         for table, place in zip(tables, numbers.places, strict=True)
     )
+
+
+@dataclass(frozen=True)
+class Released:
+    """What an analysis of the same run showed first: its evidence, and the numbers as they left."""
+
+    support: Support
+    partial: Partial
+
+
+def beside(
+    output: Output, finding: Finding, earlier: Iterable[Released], threshold: int, zero_shown: bool
+) -> Finding | None:
+    """What else must be hidden of this output beside what the run released; None where no table is linked."""
+    persons = output.support.population
+    settled = [
+        (Table.of(cells, hidden_cells(one.partial, cells, {}), settled=True))
+        for one in earlier
+        if one.support.population == persons
+        for cells in one.support.cells
+        if _is_table(cells, len(persons))
+    ]
+    own = [cells for cells in output.support.cells if _is_table(cells, len(persons))]
+    tables = [Table.of(cells, hidden_cells(output.partial, cells, finding.cells)) for cells in own]
+    settled = [table for table in settled if any(set(table.dimensions) & set(new.dimensions) for new in tables)]
+    if not settled or not any(table.hidden.any() for table in (*settled, *tables)):
+        return None
+    masks = linked((*settled, *tables), threshold, zero_shown)[len(settled) :]
+    more = union(over(output, cells.output, mask) for cells, mask in zip(own, masks, strict=True))
+    return suppress(FAMILY, more, note="beside another table of the run" if more else "")
+
+
+def _is_table(cells: Cells, persons: int) -> bool:
+    named = bool(cells.dimensions) and len(cells.dimensions) == len(cells.shape)
+    return named and SITE not in cells.dimensions and int(cells.counts().sum()) == persons
 
 
 @dataclass(eq=False)

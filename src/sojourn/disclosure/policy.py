@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -32,6 +32,7 @@ from sojourn.disclosure.families.risk_sets import RiskSets
 from sojourn.disclosure.families.rounding import Rounded
 from sojourn.disclosure.families.survival_steps import SurvivalSteps
 from sojourn.disclosure.families.text import Text
+from sojourn.disclosure.linked import Released, beside
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.parameters import Parameters, strictest
 from sojourn.disclosure.perturbation import OFF, Perturbation, Rounding
@@ -151,6 +152,13 @@ class StandardPolicy:
 def for_dataset(policy: Policy, dataset: str) -> Policy:
     """The policy for one dataset; that of a testbed, which is an object, is the same for all."""
     return policy.of(dataset) if isinstance(policy, StandardPolicy) else policy
+
+
+def linked_with(policy: Policy, output: Output, finding: Finding, earlier: Sequence[Released]) -> Finding | None:
+    """What else must be hidden beside what the same run released; nothing where the policy is a testbed's object."""
+    if not isinstance(policy, StandardPolicy) or finding.verdict is Verdict.REFUSE:
+        return None
+    return beside(output, finding, earlier, policy.parameters.threshold, policy.parameters.zero_shown)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,12 @@ it is refused, leaves at once, leaves under an approval for its run, waits for a
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.engine import RowMapping
 
 from sojourn import __version__
 from sojourn.analysis.partial import Partial
@@ -34,33 +32,24 @@ from sojourn.disclosure.gate import (
     release,
 )
 from sojourn.disclosure.ledger import Charge, charges, hidden_cells
+from sojourn.disclosure.linked import Released
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
-from sojourn.disclosure.policy import for_dataset
+from sojourn.disclosure.policy import for_dataset, linked_with
 from sojourn.disclosure.rehearsal import HELD, Rehearsed
-from sojourn.disclosure.review import REVIEW, bench, enough, finding_from_dict, finding_to_dict, no_riskier
+from sojourn.disclosure.review import REVIEW, bench, enough, finding_to_dict, no_riskier
 from sojourn.disclosure.risk import LEAST, Model, features, train
 from sojourn.disclosure.rules import by_itself, joined
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import Answer, Delivery
 from sojourn.node.admission import Run
-from sojourn.node.evidence import support_from_dict, support_to_dict
+from sojourn.node.decisions import Place, decided, decision, review_id
+from sojourn.node.evidence import support_to_dict
 from sojourn.node.ledgers import Ledgers
 from sojourn.node.privacy import FormalPrivacy, Measure
 from sojourn.node.review_store import ReviewStore
 from sojourn.node.store import NodeStore
 from sojourn.wire.seal import release_info, seal
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which question an output answers."""
-
-    run: Run
-    analysis: str
-    ask: str
-    sites: tuple[str, ...]  # whose releases the ask rests on; none in the first round
-    round: int
 
 
 @dataclass(frozen=True)
@@ -92,13 +81,21 @@ class Airlock:
             raise
 
     def pass_out(
-        self, place: Place, step: Step, partial: Partial, support: Support, now: float, noised: Noised | None = None
+        self,
+        place: Place,
+        step: Step,
+        partial: Partial,
+        support: Support,
+        now: float,
+        noised: Noised | None = None,
+        earlier: Sequence[Released] = (),
     ) -> None:
         """Store the sealed answer for this ask, or hold it for a checker; DisclosureRefused where the gate refuses,
         the reason noted inside.
 
         The first release of an analysis is compared with the ledger and charges it, once for all its rounds, in the
-        release's own transaction. Later rounds show what was charged and no more.
+        release's own transaction. Later rounds show what was charged and no more. earlier: what other analyses of the
+        run showed first.
         """
         statistic = place.run.plan.analyses[place.analysis]
         output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
@@ -110,10 +107,13 @@ class Airlock:
             self._noisy(place, output, noised, now)
             return
         finding, bounds = judge(output, policy), policy.differencing()
+        tables = linked_with(policy, output, finding, earlier)
+        linked = () if tables is None else (tables,)
+        finding = joined([finding, *linked])
         charged = self.store.charged(place.run.request.study, place.analysis)
         if finding.verdict is Verdict.REFUSE or bounds is None or charged:
             more = (kept(output, finding, charged),) if bounds is not None and charged else ()
-            self._decide(place, output, more, now)
+            self._decide(place, output, (*linked, *more), now)
             return
 
         def decide(judged: Judgement, newest: int) -> int:
@@ -346,52 +346,3 @@ class Airlock:
     def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
         actor = f"node:{self.site}"
         return Entry(kind, actor, study=place.run.request.study, dataset=place.run.dataset, facts=facts)
-
-
-def review_id(place: Place) -> str:
-    """Names the review of what answers an ask: the same ask, the same review."""
-    words = f"{place.run.request.study}\n{place.analysis}\n{place.ask}"
-    return hashlib.sha256(words.encode()).hexdigest()[:16]
-
-
-def held_of(row: RowMapping) -> Held:
-    """What is held, as it is stored."""
-    return Held(bytes(row["document"]), row["digest"], finding_from_dict(json.loads(row["finding"])))
-
-
-def output_of(place: Place, row: RowMapping) -> Output:
-    """A held output as the gate looked at it, but for the numbers that were hidden: they are nowhere."""
-    statistic, variables = place.run.plan.analyses[place.analysis], place.run.variables
-    partial = Partial.from_dict(json.loads(row["document"])["partial"])
-    shapes = {name: array.shape for name, array in partial.arrays.items()}
-    step = next(
-        step
-        for step in statistic.steps(variables)
-        if {name: tuple(shape) for name, shape in step.partial.items()} == shapes
-    )
-    support = support_from_dict(json.loads(row["support"]))
-    return Output(statistic.name, step, partial, support, variables, statistic.rules)
-
-
-def decided(row: RowMapping, envelopes: Sequence[Mapping[str, Any]], seated: Mapping[str, str]) -> Decided:
-    """A review's votes as the gate counts them."""
-    return Decided(row["digest"], tuple(envelopes), seated, finding_from_dict(json.loads(row["finding"])))
-
-
-def decision(study: str, analysis: str, ask: str, round_number: int, now: float) -> dict[str, object]:
-    """The stored row of a decision by which nothing leaves; a release fills in what does."""
-    return {
-        "study": study,
-        "analysis": analysis,
-        "ask": ask,
-        "round": round_number,
-        "sites": "[]",
-        "reason": "",
-        "sealed": None,
-        "answer": None,
-        "tier": "",
-        "note": "",
-        "made": now,
-        "acknowledged": False,
-        "receipt": None,
-    }

@@ -27,8 +27,8 @@ from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import PastStudy, PastTask, ReceivedAnswer
 from sojourn.node.admission import Run, opened, rehearsed
-from sojourn.node.airlock import decision
 from sojourn.node.computing import Computation
+from sojourn.node.decisions import decision
 from sojourn.node.extract import everyone
 from sojourn.node.hub_link import HubLink
 from sojourn.node.store import NodeStore

@@ -23,7 +23,8 @@ from sojourn.errors import REASONS
 from sojourn.identity.envelope import Envelope
 from sojourn.identity.keys import PublicKey
 from sojourn.node.admission import Run, opened
-from sojourn.node.airlock import Airlock, Place, held_of, output_of
+from sojourn.node.airlock import Airlock
+from sojourn.node.decisions import Place, held_of, output_of
 from sojourn.node.reviewing import Desk
 
 HIDDEN = "■"

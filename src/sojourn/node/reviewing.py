@@ -29,7 +29,8 @@ from sojourn.errors import EnvelopeRefused, ReviewError, SiteRefused
 from sojourn.identity.envelope import Envelope
 from sojourn.identity.keys import PublicKey
 from sojourn.node.admission import Run, opened
-from sojourn.node.airlock import Airlock, Place, decided, held_of, output_of
+from sojourn.node.airlock import Airlock
+from sojourn.node.decisions import Place, decided, held_of, output_of
 
 Sender = Callable[[str, str, str], None]  # study, analysis, ask
 

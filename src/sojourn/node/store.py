@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 from pyroaring import BitMap
@@ -14,15 +12,15 @@ from sqlalchemy import Connection, Update, bindparam, delete, func, insert, sele
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
-from sojourn.disclosure.budget import Account, Loss
+from sojourn.disclosure.budget import Loss
 from sojourn.disclosure.ledger import Charge
-from sojourn.errors import ConfigurationError, DisclosureRefused, EnvelopeRefused, SiteRefused
+from sojourn.errors import ConfigurationError, EnvelopeRefused, SiteRefused
+from sojourn.node.loss_store import DoneBefore, LossStore, loss_row
 from sojourn.node.tables import (
     approvals,
     datasets,
     ledger,
     losses,
-    noisy,
     person_sets,
     refused,
     releases,
@@ -30,7 +28,6 @@ from sojourn.node.tables import (
     runs,
     stand_ins,
 )
-from sojourn.storage.store import Store
 
 Document = Mapping[str, Any]
 Place = tuple[str, str, str]  # of a decision: study, analysis, ask
@@ -70,11 +67,7 @@ class LedgerGrew(Exception):
     """Something was added to the ledger after a release was judged: it is judged again."""
 
 
-class DoneBefore(Exception):
-    """Rolls the savepoint back: nothing is to be done, and nothing is logged."""
-
-
-class NodeStore(Store):
+class NodeStore(LossStore):
     """The node's tables behind its own words."""
 
     # ---- the custodian's decisions
@@ -182,56 +175,6 @@ class NodeStore(Store):
 
         return self.write(entry, action)
 
-    # ---- formal privacy
-
-    def charge(self, dataset: str, account: Account, loss: Loss, most: Fraction, now: float, entry: Entry) -> float:
-        """Charge an answer to a project, once. The share of its nearer limit that was spent when it was charged.
-
-        DisclosureRefused("privacy budget"), and nothing is charged, where that would be more than `most`, or than all.
-        """
-
-        def action(connection: Connection) -> float:
-            before = _losses(connection, dataset)
-            for one in before:
-                if (one.key, one.project) == (loss.key, loss.project):
-                    raise DoneBefore(one.share)
-            after = account.after(before, loss)
-            if after is None or after > most:
-                raise DisclosureRefused("privacy budget")
-            connection.execute(insert(losses).values(_loss_row(dataset, replace(loss, share=float(after)), now)))
-            return float(after)
-
-        try:
-            return self.write(entry, action)
-        except DoneBefore as before:
-            return float(before.args[0])
-
-    def keep_noisy(self, key: str, numbers: str, now: float, entry: Entry) -> str:
-        """Store the noisy numbers of a charged answer; the stored ones, which are older ones where there are such."""
-
-        def action(connection: Connection) -> str:
-            known = connection.execute(select(noisy.c.numbers).where(noisy.c.answer == key)).first()
-            if known is not None:
-                raise DoneBefore(known[0])
-            if not connection.execute(select(losses.c.answer).where(losses.c.answer == key)).first():
-                raise DisclosureRefused("privacy budget")  # nothing is kept that was not charged
-            connection.execute(insert(noisy).values(answer=key, numbers=numbers, drawn=now))
-            return numbers
-
-        try:
-            return self.write(entry, action)
-        except DoneBefore as before:
-            return str(before.args[0])
-
-    def noisy_numbers(self, key: str) -> str | None:
-        """The noisy numbers of an answer, if they were drawn."""
-        row = self.row(select(noisy.c.numbers).where(noisy.c.answer == key))
-        return None if row is None else str(row["numbers"])
-
-    def losses(self, dataset: str) -> list[Loss]:
-        """What was charged on a dataset, over all projects."""
-        return self.read(lambda connection: _losses(connection, dataset))
-
     def withdraw(self, key: Place, reason: str, entry: Entry) -> None:
         """From now on nothing is handed over for this ask but the reason; a decision that is settled stays."""
         self._once(entry, _WITHDRAW, of_study=key[0], of_analysis=key[1], of_ask=key[2], reason=reason)
@@ -265,7 +208,7 @@ class NodeStore(Store):
             connection.execute(insert(releases), [dict(row) for row in decided])
             _charge(connection, run, sets)
             for loss in private:
-                connection.execute(insert(losses).values(_loss_row(run["dataset"], loss, run["admitted"])))
+                connection.execute(insert(losses).values(loss_row(run["dataset"], loss, run["admitted"])))
 
         self.write(entry, action)
 
@@ -337,6 +280,11 @@ class NodeStore(Store):
     def release(self, study: str, analysis: str, ask: str) -> RowMapping | None:
         """What was decided for one ask."""
         return self.row(_RELEASE, {"of_study": study, "of_analysis": analysis, "of_ask": ask})
+
+    def first_answers(self, study: str) -> dict[str, Document]:
+        """What each analysis of a run showed in its first round."""
+        first = select(releases).where(releases.c.study == study, releases.c.round == 1, releases.c.answer.is_not(None))
+        return {row["analysis"]: json.loads(row["answer"]) for row in self.rows(first)}
 
     def objection(self, study: str) -> str:
         """Why nothing of a run may leave now, a word of `errors.REASONS`, or nothing."""
@@ -420,23 +368,6 @@ def _charge(connection: Connection, row: Document, charges: Sequence[Charge]) ->
 def _read_charge(row: RowMapping, persons: bytes) -> Charge:
     measure = tuple(json.loads(row["measure"]))
     return Charge(row["snapshot"], row["analysis"], measure, row["label"], BitMap.deserialize(persons))
-
-
-def _losses(connection: Connection, dataset: str) -> list[Loss]:
-    found = connection.execute(select(losses).where(losses.c.dataset == dataset)).mappings()
-    return [Loss(row["answer"], row["project"], row["cost"], row["unit"], row["share"]) for row in found]
-
-
-def _loss_row(dataset: str, loss: Loss, now: float) -> Document:
-    return {
-        "project": loss.project,
-        "answer": loss.key,
-        "dataset": dataset,
-        "cost": loss.cost,
-        "unit": loss.unit,
-        "share": loss.share,
-        "charged": now,
-    }
 
 
 def _ledger_row(row: Document, charge: Charge) -> Document:
