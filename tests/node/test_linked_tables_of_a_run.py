@@ -12,6 +12,7 @@ import sojourn as sj
 from sojourn.analysis.statistic import Suppressed
 from sojourn.disclosure import policy
 from sojourn.disclosure.linked import beside
+from sojourn.disclosure.output import Verdict
 from sojourn.testbed import Federation
 
 CELLS = [("u", "x", "k", 30), ("u", "y", "k", 6), ("u", "y", "l", 30), ("v", "x", "l", 40), ("v", "y", "l", 35)]
@@ -61,7 +62,7 @@ def test_what_the_link_demands_is_hidden(ward, monkeypatch):
         if not earlier:
             return word
         masks = {"count": np.ones(output.partial["count"].shape, dtype=bool)}
-        return replace(finding, verdict="suppress", family="minimum frequency", cells=masks)
+        return replace(finding, verdict=Verdict.SUPPRESS, family="minimum frequency", cells=masks)
 
     monkeypatch.setattr(policy, "beside", all_of_it)
     results = run(ward, ("first", sj.crosstab("a", "c")), ("second", sj.crosstab("c", "b")))
