@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
-settings.register_profile("disclosure", deadline=None, max_examples=40)  # a linear programme waits for no clock
+settings.register_profile("disclosure", deadline=None, max_examples=25)  # a linear programme waits for no clock
 settings.load_profile("disclosure")
 
 

@@ -16,7 +16,7 @@ from sojourn.analysis.table import Table
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.disclosure.families.survival_steps import merged, unsafe
 from sojourn.disclosure.gate import judge
-from sojourn.disclosure.output import Verdict, strictness
+from sojourn.disclosure.output import Tier, Verdict, strictness
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import ALWAYS, RULES, StandardPolicy
 from sojourn.disclosure.rules import AllOf
@@ -122,6 +122,24 @@ def test_merged_steps_are_safe_and_as_many_as_can_be(left, beyond, t):
         finer = sorted([*kept, more])
         sums = [sum(left[a + 1 : b + 1]) for a, b in itertools.pairwise([-1, *finer])]
         assert unsafe(np.array(sums), at_risk[finer], t, False).any()
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0])
+def test_extremes_are_of_high_risk_however_many_persons_there_are(fraction, outputs):
+    positions = Positions(("q",), (0.5, fraction), np.array(100_000))
+    support = Support(BitMap(range(100_000)), ("a",), positions=(positions,))
+    output = outputs.output({"q": np.zeros(2)}, support, ("positions",))
+    finding = judge(output, StandardPolicy(Parameters(automatic=Tier.MEDIUM)))
+    assert (finding.verdict, finding.tier) == (Verdict.REFUSE, Tier.HIGH)
+
+
+def test_few_at_risk_are_too_few_where_nobody_leaves(outputs):
+    """Where zeros are shown a step at which nobody leaves is no small one, but nine at risk are."""
+    for at_risk, verdict in ((9, Verdict.REFUSE), (10, Verdict.RELEASE)):
+        steps = Steps(("s",), np.array([30, 0]), np.array([30 + at_risk, at_risk]))
+        support = Support(BitMap(range(60)), ("a",), steps=(steps,))
+        output = outputs.output({"s": np.zeros(2)}, support, ("survival steps",))
+        assert judge(output, StandardPolicy(Parameters(zero_shown=True))).verdict is verdict
 
 
 class TestStructuralZeros:

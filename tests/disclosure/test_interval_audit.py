@@ -159,6 +159,13 @@ def test_a_table_without_hidden_cells_is_not_audited(outputs, monkeypatch):
     assert not release(outputs.table(numbers), StandardPolicy(), outputs.HEADER).partial.suppressed
 
 
+def test_a_table_too_large_to_audit_is_hidden_whole(outputs):
+    numbers = np.full(20_001, 12)
+    numbers[7] = 3
+    partial = release(outputs.table(numbers), StandardPolicy(), outputs.HEADER).partial
+    assert partial.hidden("count").all()
+
+
 def test_an_audit_that_fails_is_a_refusal(outputs, monkeypatch):
     monkeypatch.setattr("sojourn.disclosure.intervals.solve", lambda *words: 1 / 0)
     with pytest.raises(DisclosureRefused) as refusal:

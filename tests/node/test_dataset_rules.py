@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
-from sojourn.disclosure.parameters import Parameters
+import sojourn as sj
+from sojourn.disclosure.parameters import Parameters, layer
+from sojourn.disclosure.policy import StandardPolicy
 from sojourn.errors import ConfigurationError
 from sojourn.node import program
 from sojourn.node.config import NodeHome
+from sojourn.testbed import Federation
 
 
 @pytest.fixture
@@ -42,3 +46,17 @@ def test_what_is_no_rule_is_refused_without_its_value(home, words):
         program.open_node(written(home, f"dataset_rules: {words}\n"))
     assert refusal.value.remedy
     assert "20" not in str(refusal.value).split("Remedy")[0]
+
+
+def test_a_release_goes_by_the_rules_of_its_dataset():
+    """Two tables of the same 80 persons at one site; 40 women are too few under the rules of one of them."""
+    frame = pd.DataFrame({"sex": ["f", "m"] * 40})
+    site = Parameters()
+    policy = StandardPolicy(site, {"registry": layer({"threshold": 50}, site)})
+    with Federation({"Cleveland": {"registry": frame, "patients": frame}}, rules=policy) as federation:
+        told = {}
+        for table in ("registry", "patients"):
+            plan = sj.Plan(table=table, analyses={"n": sj.count(by="sex")}, min_sites=1)
+            told[table] = federation.run(plan)["n"].table["n"].tolist()
+    assert told["patients"] == [40, 40]
+    assert [str(cell).startswith("suppressed") for cell in told["registry"]] == [True, True]

@@ -29,7 +29,13 @@ def variables(draw: st.DrawFn) -> Variable:
     if kind is Kind.BOOLEAN:
         return Variable(kind)
     levels = tuple(draw(st.lists(LABELS, min_size=1, max_size=5, unique=True)))
-    return Variable(kind, levels=levels, harmless=levels[:1], sensitive=levels[1:2])
+    pair = st.tuples(st.sampled_from(levels), LABELS, LABELS)
+    never = tuple(sorted(draw(st.sets(pair, max_size=3))))
+    area = draw(st.sampled_from(["", "zip3", "custom"]))
+    people = tuple(draw(st.integers(0, 10**6)) for _ in levels) if area else ()
+    return Variable(
+        kind, levels, harmless=levels[:1], sensitive=levels[1:2], never=never, area=area, populations=people
+    )
 
 
 @given(variables())
@@ -60,6 +66,16 @@ def test_a_declaration_keeps_its_meaning(variable: Variable) -> None:
         {"kind": "category", "levels": ["x" * 81]},
         {"kind": "category", "levels": "ab"},
         {"kind": "category", "levels": ["a"], "harmless": ["b"]},
+        {"kind": "category", "levels": ["a"], "never": [["b", "sex", "m"]]},
+        {"kind": "category", "levels": ["a"], "never": [["a", "sex"]]},
+        {"kind": "category", "levels": ["a"], "never": "abc"},
+        {"kind": "boolean", "never": [["a", "sex", "m"]]},
+        {"kind": "category", "levels": ["a"], "area": "street", "populations": [3]},
+        {"kind": "category", "levels": ["a"], "area": "zip3"},
+        {"kind": "category", "levels": ["a"], "area": "zip3", "populations": [3, 4]},
+        {"kind": "category", "levels": ["a"], "area": "zip3", "populations": [-3]},
+        {"kind": "category", "levels": ["a"], "area": "zip3", "populations": ["3"]},
+        {"kind": "category", "levels": ["a"], "populations": [3]},
     ],
 )
 def test_a_declaration_that_is_none_is_refused_by_place(document: object) -> None:

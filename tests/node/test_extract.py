@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -13,7 +15,7 @@ from sojourn.analysis.variable import SITE, Kind, Variable
 from sojourn.errors import DatasetError, SiteRefused
 from sojourn.node.dataset import Snapshot, import_dataset
 from sojourn.node.dictionary import Dictionary
-from sojourn.node.extract import Extracted, extract
+from sojourn.node.extract import Extracted, agree, extract
 from sojourn.node.prepared import read_population, write_population
 from sojourn.statistics.catalogue import make
 from sojourn.study.plan import Plan
@@ -126,6 +128,42 @@ def test_a_plan_that_the_dictionary_does_not_fit_is_refused(
             extracted(tmp_path, snapshot, asked)
         # Nobody is selected by what names a person, whatever the plan declares it to be.
         assert caught.value.reason == ("plan" if name == "pid" and asked.condition else "dictionary")
+
+
+CAREFUL = Variable(
+    Kind.CATEGORY,
+    levels=("North", "South"),
+    harmless=("North",),
+    sensitive=("South",),
+    never=(("North", "sex", "M"),),
+    area="custom",
+    populations=(1_200, 450),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        ({}, True),
+        ({"harmless": ()}, True),
+        ({"harmless": ("North", "South")}, False),
+        ({"sensitive": ()}, False),
+        ({"sensitive": ("North", "South")}, True),
+        ({"never": ()}, True),
+        ({"never": (("South", "sex", "M"),)}, False),
+        ({"area": "", "populations": ()}, False),
+        ({"populations": (1_000, 450)}, True),
+        ({"populations": (1_200, 20_000)}, False),
+    ],
+)
+def test_a_plan_claims_nothing_that_would_loosen_a_rule(changes: dict[str, Any], fits: bool) -> None:
+    asked = {"ward": replace(CAREFUL, **changes)}
+    if fits:
+        agree(["ward"], asked, {"ward": CAREFUL})
+        return
+    with pytest.raises(SiteRefused) as refusal:
+        agree(["ward"], asked, {"ward": CAREFUL})
+    assert refusal.value.reason == "dictionary"
 
 
 def test_an_unknown_table_or_dataset_is_refused(tmp_path: Path, snapshot: Snapshot) -> None:

@@ -46,6 +46,20 @@ def test_declarations_are_united() -> None:
     assert full.variables["age"] == Variable(Kind.NUMBER, low=-1, high=None, unit="years")
 
 
+def test_areas_and_what_never_occurs_are_united_by_the_strictest() -> None:
+    never = (("a", "sex", "m"), ("b", "sex", "f"))
+    uk = Variable(Kind.CATEGORY, ("a", "b"), never=never, area="custom", populations=(9, 5))
+    sg = Variable(Kind.CATEGORY, ("b", "c"), never=(("b", "sex", "f"),), area="custom", populations=(3, 7))
+    draft = plan(analyses={"n": count(by="sex")})
+    full = complete(draft, [dataset("uk", sex=uk), dataset("sg", sex=sg)])
+    assert full.variables["sex"] == Variable(
+        Kind.CATEGORY, ("b", "c", "a"), never=(("b", "sex", "f"),), area="custom", populations=(3, 7, 9)
+    )
+    assert Plan.from_dict(full.to_dict()).hash == full.hash
+    with pytest.raises(PlanError):
+        complete(draft, [dataset("uk", sex=uk), dataset("sg", sex=Variable(Kind.CATEGORY, ("a", "b")))])
+
+
 LEVELS = st.lists(st.sampled_from("abcdef"), min_size=1, unique=True).map(tuple)
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
+MOST_CELLS = 20_000  # of a table that is audited; a larger one with a hidden cell is hidden whole
+_MOST_SWAPS = 100_000_000  # hidden cells times cells; beyond, the programmes do it all
 Order = Callable[[NDArray[Any]], NDArray[Any]]
 
 
@@ -105,6 +107,8 @@ def _audited(counts: Counts, hidden: Mask, known: Mask, threshold: int, zero_sho
     """`hidden` and what the audit hides; the whole table where nothing less will do."""
     if not hidden.any() or not counts.ndim:
         return hidden
+    if counts.size > MOST_CELLS:
+        return hidden | ~known
     order, back = _canonical(counts)
     ordered = order(counts)
     audit = with_margins(ordered, order(hidden), order(known), threshold, zero_shown)
@@ -195,6 +199,8 @@ def _swaps(counts: Counts, hidden: Mask, low: Counts) -> tuple[Counts, NDArray[n
     alternately gain and lose, and no margin tells.
     """
     places = np.argwhere(hidden)
+    if len(places) * counts.size > _MOST_SWAPS and counts.ndim > 1:
+        return places, counts[hidden].astype(np.float64), counts[hidden].astype(np.float64)
     slack = np.where(hidden, counts - low, 0).astype(np.float64)
     numbers, spare = counts[hidden].astype(np.float64), slack[hidden]
     if counts.ndim == 1:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
 _EPSILON = 1e-6
+_FEW = 4  # numbers that are not worth a programme together
 _NEIGHBOURS = 6  # of a number in a relation, that are tried before all others
 
 
@@ -69,31 +70,44 @@ class Audit:
 
     def narrow(self, places: Iterable[int]) -> list[int]:
         """Those of the hidden places whose interval is narrower than the width, in the order given."""
-        parts = self._parts()
-        most = self._bounds()
-        return [
-            place
-            for place in places
-            if not self._wide(place) and (most[place] < self.width or not self._solved(place, parts[place]))
-        ]
+        parts, most = self._parts(), self._bounds()
+        waiting = self._together([place for place in places if not self._wide(place)], parts, most)
+        return [place for place in waiting if most[place] < self.width or not self._solved(place, parts[place])]
 
     def complete(self) -> Mask:
         """Hide more until every hidden number that is protected passes; Unprotected where that cannot be had."""
+        protected = self.system.hideable if self.system.protected is None else self.system.protected
         while True:
-            protected = self.system.hideable if self.system.protected is None else self.system.protected
             waiting = np.flatnonzero(self.hidden & protected)
-            narrow = self.narrow(waiting[np.argsort(self.system.counts[waiting], kind="stable")].tolist())
+            waiting = waiting[np.argsort(self.system.counts[waiting], kind="stable")]
+            parts, most = self._parts(), self._bounds()
+            narrow = self._together([place for place in waiting.tolist() if not self._wide(place)], parts, most)
             if not narrow:
                 return self.hidden
             for place in narrow:
                 if not self._wide(place):
-                    self._free(place)
+                    self._free(place, None if most[place] < self.width else parts[place])
+
+    def _together(self, waiting: list[int], parts: dict[int, NDArray[np.int64]], most: Numbers) -> list[int]:
+        """Those not seen to be wide by programmes in which many rise at once, each as far as it must."""
+        while True:
+            groups: dict[int, list[int]] = {}
+            for place in waiting:
+                if most[place] >= self.width:
+                    groups.setdefault(int(parts[place][0]), []).append(place)
+            for group in groups.values():
+                if len(group) > _FEW:
+                    self._extreme(group, parts[group[0]], -1.0)
+            left = [place for place in waiting if not self._wide(place)]
+            if len(left) == len(waiting):
+                return left
+            waiting = left
 
     def interval(self, place: int) -> tuple[int, int]:
         """The whole numbers that a hidden number may be."""
         part = self._parts()[place]
         for sign in (1.0, -1.0):
-            self._extreme(place, part, sign)
+            self._extreme([place], part, sign)
         return self._ends(place)
 
     def _ends(self, place: int) -> tuple[int, int]:
@@ -106,7 +120,7 @@ class Audit:
     def _solved(self, place: int, part: NDArray[np.int64]) -> bool:
         """Whether the programme itself finds the interval wide."""
         for sign in (-1.0, 1.0):
-            self._extreme(place, part, sign)
+            self._extreme([place], part, sign)
             if self._wide(place):
                 return True
         return False
@@ -136,39 +150,58 @@ class Audit:
         groups = np.split(places[order], np.flatnonzero(np.diff(labels[order])) + 1)
         return {int(place): group for group in groups for place in group}
 
-    def _extreme(self, place: int, part: NDArray[np.int64], sign: float) -> None:
-        """The least (sign 1) or most (-1) of a place; the solution tells what is possible for all others too."""
+    def _extreme(self, places: list[int], part: NDArray[np.int64], sign: float) -> None:
+        """The least (sign 1) or most (-1) of places; the solution tells what is possible for all others too.
+
+        One of several rises no further than it must to be wide, and leaves the rest to the others.
+        """
         among = _rows(self.columns[:, part])
-        objective = np.where(part == place, sign, 0.0)
+        here = np.isin(part, places)
         low = self.system.low[part].astype(np.float64)
         start = self.system.counts[part].astype(np.float64)
-        most = float(self.system.counts.max() + self.width + 1)  # where no total is known there is no end
-        at = solve(objective, among, among @ start, low, np.full(len(part), most))
+        high = np.full(len(part), float(self.system.counts.max() + self.width + 1))  # where no total is known
+        if len(places) > 1:
+            high[here] = np.maximum(self._least[part][here] + self.width, start[here])
+        at = solve(np.where(here, sign, 0.0), among, among @ start, low, high)
         if at is None:
             raise ValueError("a programme that has a solution was not solved")
         self.reach(part, at, at)
 
-    def _free(self, place: int) -> None:
-        """Hide what lets this number move far enough: down to what it may be at the least, and up."""
-        system = self.system
-        below = min(int(system.counts[place] - system.low[place]), self.width)
-        down = self._moves(place, -below)
-        if down is None:
-            below = 0
-        elif self._taken(down) and below == self.width:
-            return
-        up = self._moves(place, self.width - below)
-        if up is None:
-            up = self._moves(place, -self.width)
-        if up is None or not self._taken(up):
-            raise Unprotected
+    def _free(self, place: int, part: NDArray[np.int64] | None) -> None:
+        """Hide what lets this number move far enough: down to what it may be at the least, and up.
 
-    def _taken(self, move: Numbers) -> bool:
+        part: what the number shares relations with, to be asked once more before anything is hidden, since that is
+        the dearer question; None where the interval is known to be narrow.
+        """
+        down, up = self._pair(place)
+        if up is None or self._costs(up) or (down is not None and self._costs(down)):
+            if part is not None and self._solved(place, part):
+                return
+            if down is not None:
+                self._take(down)
+            down, up = self._pair(place)
+        if up is None:
+            raise Unprotected
+        for move in (down, up):
+            if move is not None:
+                self._take(move)
+
+    def _pair(self, place: int) -> tuple[Numbers | None, Numbers | None]:
+        """The cheapest changes that let a number move down as far as it must, and up; both ways in one, if need be."""
+        below = min(int(self.system.counts[place] - self.system.low[place]), self.width)
+        down = self._moves(place, -below)
+        up = self._moves(place, self.width - (0 if down is None else below))
+        return down, self._moves(place, -self.width) if up is None else up
+
+    def _costs(self, move: Numbers) -> bool:
+        """Whether a change needs numbers that are shown."""
+        return bool((np.abs(move) > _EPSILON)[~self.hidden].any())
+
+    def _take(self, move: Numbers) -> None:
         """Hide what a move changes; it is possible from now on."""
         self.hidden |= np.abs(move) > _EPSILON
         at = self.system.counts + move
         self.reach(np.arange(len(at)), at, at)
-        return True
 
     def _moves(self, place: int, by: int) -> Numbers | None:
         """The cheapest change of hidden and hideable numbers that changes one by so much; None where there is none."""
