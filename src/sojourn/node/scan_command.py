@@ -35,9 +35,13 @@ def scan(
     if judgement.clean:
         words.append("Nothing was found. That is no proof, and no permission.")
     answer(scanning.document(judgement), as_json, words)
-    if not as_json:
-        rows("The site's own", ("kind", "column", "reading"), [vars(match) for match in judgement.matches])
-        rows("Looks like", ("kind", "place", "times", "first"), [vars(seen) for seen in judgement.seen])
-        rows("Not shown by a viewer", ("what",), [{"what": word} for word in judgement.hides])
+    tables: list[tuple[str, tuple[str, ...], list[dict[str, object]]]] = [
+        ("The site's own", ("kind", "column", "reading"), [vars(match) for match in judgement.matches]),
+        ("Looks like", ("kind", "place", "times", "first"), [vars(seen) for seen in judgement.seen]),
+        ("Not shown by a viewer", ("what",), [{"what": word} for word in judgement.hides]),
+    ]
+    for title, columns, found in [] if as_json else tables:
+        if found:
+            rows(title, columns, found)
     if not judgement.clean:
         raise typer.Exit(1)
