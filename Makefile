@@ -8,7 +8,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench attack faults soak soak-federation clean system
+.PHONY: help demo test long lint format docs bench attack faults soak soak-federation clean system
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -20,6 +20,9 @@ demo: .venv/.run system  ## four hospitals' nodes, a hub and a study on this mac
 test: .venv/.develop system lint docs  ## everything that CI runs: lint, types, import contracts, docs, tests
 	@mkdir -p build
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+long: .venv/.develop system  ## the tests that take long, which CI runs too
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m long $(TESTS)
 
 lint: .venv/.develop  ## ruff, mypy and the import contracts
 	@failed=; \
@@ -78,4 +81,4 @@ clean:  ## remove the environment and everything that was built
 	@touch .venv/.run $@
 
 system:
-	@tools/system_packages $(if $(filter test,$(MAKECMDGOALS)),chromium postgresql faketime)
+	@tools/system_packages $(if $(filter test long,$(MAKECMDGOALS)),chromium postgresql faketime)

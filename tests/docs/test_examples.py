@@ -83,6 +83,7 @@ def test_the_plan_of_the_reference_is_a_plan(tmp_path: Path, environment: dict[s
     run(["sojourn", "study", "check", "plan.yaml"], tmp_path, environment)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES)
 def test_every_example_runs(

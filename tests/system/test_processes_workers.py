@@ -71,6 +71,7 @@ def sick() -> int:
     return sum(int(patients(seed, 300)["sick"].sum()) for seed in range(3))
 
 
+@pytest.mark.long
 def test_three_programs_serve_one_hub(shared):
     project = shared.project()
     with ThreadPoolExecutor(STUDIES) as people:
@@ -110,6 +111,7 @@ def log_of(database: str) -> list[dict]:
         engine.dispose()
 
 
+@pytest.mark.long
 def test_workers_end_with_a_hub_that_is_killed(shared):
     both = shared.workers()
     shared.kill("hub")
