@@ -43,6 +43,7 @@ class Counted(InProcess):
         return session
 
 
+@pytest.mark.long
 def test_more_studies_than_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "AT_ONCE", 2)
     monkeypatch.setattr(runner, "WARM", 2)

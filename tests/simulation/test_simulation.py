@@ -32,6 +32,7 @@ def test_every_invariant_holds_in_every_seed(first: int) -> None:
     assert sum(times for kind, times in faults.items() if kind.startswith("crash")) >= CHUNK / 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_planted_defect_is_found(defect: str) -> None:
     by: list[int] = []

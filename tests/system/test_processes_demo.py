@@ -9,11 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from federation_processes import alive, descendants
 
 KEYS = {"model", "pooled", "max_difference_se", "sites", "refused", "bytes_left", "audit_verified", "seconds"}
 
 
+@pytest.mark.long
 def test_the_demo_tells_the_truth_and_leaves_nothing_running(tmp_path: Path) -> None:
     figures, home, report = tmp_path / "f.json", tmp_path / "h", tmp_path / "r.html"
     words = ["demo", "--json", str(figures), "--home", str(home), "--report", str(report)]
