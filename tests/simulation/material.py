@@ -56,7 +56,7 @@ PROJECTS = ("heart", "lung")  # each with a researcher of its own
 FEDERATION = "simulated"
 TABLE = "patients"
 EPOCH = 1_800_000_000.0
-POLICY = StandardPolicy(Parameters(dimensions=1))  # the plan "cells" is of medium risk
+POLICY = StandardPolicy(Parameters())
 VARIABLES = {
     "age": Variable(Kind.NUMBER, low=0, high=120),
     "sex": Variable(Kind.CATEGORY, levels=("F", "M")),
@@ -79,9 +79,6 @@ ANALYSES: Mapping[str, Mapping[str, Statistic]] = {
 def private_key(words: str) -> PrivateKey:
     """The signing key that these words name."""
     return PrivateKey(Ed25519PrivateKey.from_private_bytes(hashlib.sha256(words.encode()).digest()))
-
-
-CHECKER = private_key("a checker")  # at every site
 
 
 def seal_key(words: str) -> tuple[bytes, str]:
@@ -270,7 +267,6 @@ def _first_node(folder: Path, site: str, hub: Hub) -> None:
     store.add_dataset(row, Entry("dataset.added", "custodian", dataset=TABLE))
     for project in PROJECTS:
         node.approve(project, researcher_key(project).public.hex)
-    node.desk.enrol("Carol", CHECKER.public.hex)
     join = Join(
         protocol=PROTOCOL,
         software=__version__,

@@ -14,7 +14,6 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from simulation.material import (
-    CHECKER,
     EPOCH,
     FEDERATION,
     POLICY,
@@ -29,7 +28,6 @@ from simulation.world import Flag, Killed, Strand, Waiting, World
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask
 from sojourn.analysis.support import Support, Working
-from sojourn.disclosure.review import APPROVE, REJECT, Vote
 from sojourn.errors import AuditError, IdentityError, SiteRefused, SojournError
 from sojourn.forms import log_of
 from sojourn.hub.bell import Bell
@@ -41,7 +39,6 @@ from sojourn.messages import Delivery, Poll, Publish, Work
 from sojourn.node.admission import Run
 from sojourn.node.hub_link import HubLink
 from sojourn.node.opening import Openings
-from sojourn.node.review_view import listed
 from sojourn.node.service import Node
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import metadata as node_tables
@@ -423,29 +420,7 @@ class NodeProcess(Process):
         polling._sending = Waiting(self.world)
         locks: dict[str, Waiting] = {}
         runner.airlock.ledgers.lock = lambda dataset: locks.setdefault(dataset, Waiting(self.world))
-        object.__setattr__(self.node.desk, "_deciding", Waiting(self.world))
-        runner.opened = self._opened
-        self.strand(self._check)
         polling._run()
-
-    def _opened(self) -> None:
-        self.strand(self._check)
-        self.node._tell_reviews()
-
-    def _check(self) -> None:
-        """A checker looks at what waits until nothing does, and mostly lets it leave."""
-        waits = True
-        while waits:
-            self.world.sleep(self.world.random.uniform(0.2, 8.0))
-            try:
-                waits = bool(found := listed(self.node.desk, False))
-                for row in found:
-                    verdict = APPROVE if self.world.chance(0.8) else REJECT
-                    vote = Vote(row["review"], row["sha256"], verdict, "seen", (), False, (), 1)
-                    self.world.tell("vote", self.name, verdict, row["review"])
-                    self.node.desk.vote(vote.signed(CHECKER).to_dict())
-            except SojournError as error:  # decided meanwhile, the study is over, or the disk is full
-                self.world.tell("checker:", self.name, type(error).__name__)
 
     def buried(self) -> None:
         if hasattr(self, "node"):

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, select
 
 from simulation.material import ANALYSES, differs, pooled
-from sojourn.disclosure.review import REVIEW
 from sojourn.hub.statements import LIVE
 from sojourn.hub.tables import results, studies, tasks
 from sojourn.messages import Delivery, Work
-from sojourn.node.tables import ledger, releases, reviews, runs
+from sojourn.node.tables import ledger, releases, runs
 
 if TYPE_CHECKING:
     from simulation.parties import HubProcess, NodeProcess, Process
@@ -163,7 +162,7 @@ class Witness:
             for entry in entries
         )
         for (kind, *place), times in kinds.items():
-            if kind.startswith(("release.", "run.", "ledger.", "review.")):
+            if kind.startswith(("release.", "run.", "ledger.")):
                 demand(times == 1, "nothing doubled: a node's entry is there twice", node.name, kind, *place)
         for row in store.rows(select(releases)):
             place = (row["study"], row["analysis"], row["ask"])
@@ -172,7 +171,6 @@ class Witness:
             demand(row["acknowledged"], "nothing lost: a decision never reached the hub", node.name, *place)
         for row in store.rows(select(runs)):
             self._judge_run(node, row)
-        self._judge_reviews(node, entries)
         self._judge_revocations(node, entries)
         charged = Counter(
             (row["study"], row["analysis"], row["label"], row["measure"]) for row in store.rows(select(ledger))
@@ -181,22 +179,6 @@ class Witness:
         sets = Counter((study, analysis) for study, analysis, *_ in charged)
         sealed_once = {(study, analysis) for kind, study, analysis, _ in kinds if kind == "release.sealed"}
         demand(set(sets) == sealed_once, "budget charged once: not all that was sealed was charged", node.name)
-
-    def _judge_reviews(self, node: NodeProcess, entries: list[dict[str, Any]]) -> None:
-        """What was held is decided once, and left exactly where a checker approved just these bytes."""
-        facts = {kind: {} for kind in ("release.sealed", "release.refused", "review.approved")}
-        for entry in entries:
-            if entry["kind"] in facts:
-                place = (entry["study"], entry["facts"]["analysis"], entry["facts"]["ask"])
-                facts[entry["kind"]][place] = entry["facts"]
-        for row in node.store.rows(select(reviews)):
-            place = (row["study"], row["analysis"], row["ask"])
-            demand(row["state"] in REVIEW.terminal, "nothing lost: a review was never decided", node.name, *place)
-            left = facts["release.sealed"].get(place)
-            demand((row["state"] == "approved") == (left is not None), "only what is approved leaves", *place)
-            if left is not None:
-                said = facts["review.approved"][place]["sha256"]
-                demand(left["release"] == said == row["digest"], "other bytes left than were checked", *place)
 
     def _judge_run(self, node: NodeProcess, row: Any) -> None:
         import base64

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sojourn.disclosure.review import APPROVE, HIDE, REJECT, Vote
+from sojourn.disclosure.review import APPROVE, HIDE, LIVE, REJECT, Vote
 from sojourn.errors import ReviewError
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.node import program
@@ -44,10 +44,7 @@ def list_reviews(
     Example: sojourn airlock list --home node
     """
     found = program.ask(home, "reviews", everything=everything)
-    answer(found, as_json)
-    if not as_json:
-        columns = ("review", "state", "tier", "family", "project", "analysis", "round", "has", "needs", "waited")
-        rows("Held outputs", columns, found)
+    answer(found, as_json, map(_line, found) if found else ["Nothing waits."])
 
 
 @app.command()
@@ -176,6 +173,12 @@ def _decided(done: Mapping[str, Any], as_json: bool) -> None:
     more = "Another checker is to look at it." if done["state"] == "voted once" else ""
     more = "Something was released since that makes it riskier: look at it again." if done["state"] == "open" else more
     answer(done, as_json, filter(None, (f"Review {done['id']} is {done['state']}.", more)))
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    what = f"{row['project']}, {row['analysis']}, round {row['round']}"
+    state = f"{row['has']} of {row['needs']} votes" if row["state"] in LIVE else row["state"]
+    return f"{row['review']}  {row['tier']}  {row['family']}  {what}  {state}  waited {row['waited']:.0f} s"
 
 
 def _tell(found: Mapping[str, Any]) -> None:
