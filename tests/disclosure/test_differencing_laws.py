@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from fractions import Fraction
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -103,6 +104,39 @@ def test_one_partition_in_any_order_and_any_number_of_times_always_passes(sizes,
                 assert known is not None
         known = told(known, BitMap(range(ends[-1])), bounds)
         assert known is not None
+
+
+ATOMS = (3, 4, 5, 20, 20, 30, 30, 40)  # persons whom no set below tells apart; of the small ones two together are few
+
+
+def test_what_follows_from_many_sets_that_are_no_pairs():
+    """Unions of atoms, most of them large, so that pairs alone would let small sets through: they do, and the span
+    does not. The judge works on the atoms."""
+    ends = np.cumsum([0, *ATOMS])
+    atoms = [BitMap(range(a, b)) for a, b in pairwise(ends)]
+    few = [chosen for size in (1, 2) for chosen in combinations(range(3), size)]
+    random, let_through = np.random.default_rng(2), 0
+    for _ in range(40):
+        known, bounds, released, by_pairs = nothing(10), Bounds(10, share=1.0), [], []
+        for chosen in random.random((12, len(ATOMS))) < 0.5:
+            persons = BitMap.union(BitMap(), *(atoms[place] for place in np.flatnonzero(chosen)))
+            of_atoms = BitMap(np.flatnonzero(chosen).astype(np.uint32))
+            if len(persons) < 10:
+                continue
+            if not any(exact.near(persons, other, 10) for _, other in by_pairs):
+                by_pairs.append((of_atoms, persons))
+            if (later := told(known, persons, bounds)) is not None:
+                known = later
+                released.append(of_atoms)
+        assert not _follow(released, few)
+        let_through += bool(_follow([of_atoms for of_atoms, _ in by_pairs], few))
+    assert let_through >= 10
+
+
+def _follow(sets, few):
+    """Those of the small sets of atoms that follow."""
+    rows, places = exact.basis(sets, len(ATOMS)), range(len(ATOMS))
+    return [chosen for chosen in few if not any(exact.reduced([Fraction(i in chosen) for i in places], rows))]
 
 
 def test_what_was_disclosed_before_is_not_blamed_on_the_next():
