@@ -12,6 +12,7 @@ MARK = "<!-- figures -->\n"
 WORDS = ("outputs", "whole", "changed", "without a site", "cells hidden", "refused")
 TITLES = {
     "large": "## 50,000 people: sites of 25,000, 14,000, 8,000 and 3,000",
+    "large_complete": "## The same people, nothing missing",
     "small": "## 400 patients: four sites of 100",
 }
 
@@ -51,7 +52,8 @@ def _precision(figures: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Rewrite everything after the mark."""
     found = {size: RESULTS / f"utility_{size}.json" for size in TITLES}
-    sections = [section(size, json.loads(path.read_text(encoding="utf-8"))) for size, path in found.items()]
+    kept = {size: json.loads(path.read_text(encoding="utf-8")) for size, path in found.items() if path.exists()}
+    sections = [section(size, figures) for size, figures in kept.items()]
     head, _, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
     PAGE.write_text(head + MARK + "\n" + "\n".join(sections), encoding="utf-8")
 
