@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ TITLES = {
 def section(size: str, figures: dict[str, Any]) -> str:
     """One size's tables."""
     rows = [f"| {kind} | {' | '.join(str(counts[word]) for word in WORDS)} |" for kind, counts in _kinds(figures)]
-    reasons = [f"| {words.replace('|', '/')} | {count} |" for words, count in figures["reasons"].items()]
+    kinds: Counter[str] = Counter()
+    for words, count in figures["reasons"].items():
+        kinds[words.partition(" (")[0]] += count
+    reasons = [f"| {words} | {count} |" for words, count in kinds.most_common()]
     before, after = figures["ledger_before"].values(), figures["ledger_after"].values()
     sentence = (
         f"{figures['leaves_percent']:.1f} % leave; {figures['whole_or_changed_percent']:.1f} % leave with every number "
@@ -40,7 +44,7 @@ def _precision(figures: dict[str, Any]) -> list[str]:
     if (lost := figures.get("precision")) is None:
         return []
     ratio = lost["standard_error_ratio"]
-    words = f"Of {lost['models']} models that can be fitted on such data at all, {lost['not_released']} do not leave."
+    words = f"Of {lost['models']} models that can be fitted on such data at all, {lost['not_released']} do not leave as asked."
     if ratio["median"] is not None:
         words += (
             f" In those that leave, standard errors are {ratio['median']:.2f} times those without any control (median "
