@@ -44,7 +44,7 @@ def _precision(figures: dict[str, Any]) -> list[str]:
     if (lost := figures.get("precision")) is None:
         return []
     ratio = lost["standard_error_ratio"]
-    words = f"Of {lost['models']} models that can be fitted on such data at all, {lost['not_released']} do not leave as asked."
+    words = f"Of {lost['models']} models that can be fitted on such data, {lost['not_released']} do not leave as asked."
     if ratio["median"] is not None:
         words += (
             f" In those that leave, standard errors are {ratio['median']:.2f} times those without any control (median "
