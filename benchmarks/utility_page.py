@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ MARK = "<!-- figures -->\n"
 WORDS = ("outputs", "whole", "changed", "without a site", "cells hidden", "refused")
 TITLES = {
     "large": "## 50,000 people: sites of 25,000, 14,000, 8,000 and 3,000",
+    "large_complete": "## The same people, nothing missing",
     "small": "## 400 patients: four sites of 100",
 }
 
@@ -19,7 +21,10 @@ TITLES = {
 def section(size: str, figures: dict[str, Any]) -> str:
     """One size's tables."""
     rows = [f"| {kind} | {' | '.join(str(counts[word]) for word in WORDS)} |" for kind, counts in _kinds(figures)]
-    reasons = [f"| {words.replace('|', '/')} | {count} |" for words, count in figures["reasons"].items()]
+    kinds: Counter[str] = Counter()
+    for words, count in figures["reasons"].items():
+        kinds[words.partition(" (")[0]] += count
+    reasons = [f"| {words} | {count} |" for words, count in kinds.most_common()]
     before, after = figures["ledger_before"].values(), figures["ledger_after"].values()
     sentence = (
         f"{figures['leaves_percent']:.1f} % leave; {figures['whole_or_changed_percent']:.1f} % leave with every number "
@@ -39,7 +44,7 @@ def _precision(figures: dict[str, Any]) -> list[str]:
     if (lost := figures.get("precision")) is None:
         return []
     ratio = lost["standard_error_ratio"]
-    words = f"Of {lost['models']} models that can be fitted on such data at all, {lost['not_released']} do not leave."
+    words = f"Of {lost['models']} models that can be fitted on such data, {lost['not_released']} do not leave as asked."
     if ratio["median"] is not None:
         words += (
             f" In those that leave, standard errors are {ratio['median']:.2f} times those without any control (median "
@@ -51,7 +56,8 @@ def _precision(figures: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Rewrite everything after the mark."""
     found = {size: RESULTS / f"utility_{size}.json" for size in TITLES}
-    sections = [section(size, json.loads(path.read_text(encoding="utf-8"))) for size, path in found.items()]
+    kept = {size: json.loads(path.read_text(encoding="utf-8")) for size, path in found.items() if path.exists()}
+    sections = [section(size, figures) for size, figures in kept.items()]
     head, _, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
     PAGE.write_text(head + MARK + "\n" + "\n".join(sections), encoding="utf-8")
 
