@@ -67,13 +67,13 @@ def test_the_node_judges_again_where_the_ledger_grew(federation, monkeypatch):
     node = federation.nodes[SITE]
     seal, sealed = type(node.store).seal, []
 
-    def late(store, row, entry, charges=(), dataset="", after=None):
+    def late(store, row, entry, charges=(), dataset="", after=None, also=None):
         if charges and not sealed:
             sealed.append(row["study"])
             near = Charge("s", "other", ("income",), "population", BitMap(range(1, 300)))
             other = decision("e" * 32, "other", "e" * 64, 1, 0.0)
             seal(store, other, Entry("release.refused", "node:Bern", study="e" * 32), [near], dataset)
-        return seal(store, row, entry, charges, dataset, after)
+        return seal(store, row, entry, charges, dataset, after, also)
 
     monkeypatch.setattr(type(node.store), "seal", late)
     assert not released(federation.run(plan())["ask"])
@@ -89,3 +89,15 @@ def test_a_set_is_stored_once(federation):
     assert store.row(select(func.count().label("sets")).select_from(person_sets))["sets"] == len(
         {entry.digest for entry in entries}
     )
+
+
+def test_identical_asks_get_identical_bytes(federation):
+    """A local part is a pure function of plan and snapshot: asked again, the same numbers leave."""
+    node, project = federation.nodes[SITE], federation.project()
+    runs = [project.submit(plan("record >= 100")) for _ in range(2)]
+    for run in runs:
+        run.wait(60)
+    left = [[one["answer"]["release"]["partial"] for one in node.released(run.study)] for run in runs]
+    assert left[0] == left[1] and len(left[0]) == 2
+    known = [{row["digest"] for row in node.store.ledger_of(run.study)} for run in runs]
+    assert known[0] == known[1]

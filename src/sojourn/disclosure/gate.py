@@ -31,6 +31,7 @@ from sojourn.disclosure.suppression import union
 from sojourn.errors import REASONS, DisclosureRefused, ReviewError
 
 OUTPUT_SCHEMA = "output schema"
+_OPTIONAL = frozenset({"treatment", "noise"})  # of a header; older programs do not know them
 _EXACT = 2.0**53  # whole numbers below it are the same in both types
 
 
@@ -51,26 +52,25 @@ class Header:
     software: str
     watermark: str
     treatment: str = ""  # what was done to the numbers before they were judged; left out where it is nothing
-    noise: str = ""  # what was drawn into the numbers (`analysis.noise`); empty where nothing was
+    noise: str = ""  # what was drawn into the numbers (`analysis.noise`); left out where nothing was
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, a word a field."""
-        document = asdict(self)
-        return document if self.treatment else {name: word for name, word in document.items() if name != "treatment"}
+        return {name: word for name, word in asdict(self).items() if word or name not in _OPTIONAL}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Header:
         """Read `to_dict`'s form; ValueError on anything else."""
         types = {item.name: {"str": str, "int": int}[str(item.type)] for item in fields(cls)}
-        if not isinstance(document, Mapping) or set(document) | {"treatment"} != set(types):
+        if not isinstance(document, Mapping) or set(document) | _OPTIONAL != set(types):
             raise ValueError("not a header")
-        if document.get("treatment") == "":
+        if any(document.get(name) == "" for name in _OPTIONAL):
             raise ValueError("a header is not in its canonical form")
         if any(type(document.get(name, "")) is not kind for name, kind in types.items()):
             raise ValueError("a header's word has the wrong type")
         if document["round"] < 0 or document["hidden_max"] < 0:
             raise ValueError("a header's number is negative")
-        if document["noise"]:
+        if "noise" in document:
             Noise.read(document["noise"])
         return cls(**document)
 
