@@ -231,3 +231,20 @@ def test_a_file_that_is_no_population_is_refused(tmp_path: Path) -> None:
     np.savez(path, head=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="population"):
         read_population(path)
+
+
+def test_rows_that_are_incomplete_in_the_core_take_part_in_nothing(tmp_path: Path) -> None:
+    """Two plans over other columns have one population, so that no few missing values lie between them."""
+    source = tmp_path / "core.csv"
+    source.write_text(ROWS)
+    cored = Dictionary("patients", "pid", False, OWN, core=("age", "bmi", "smoker"))
+    taken = import_dataset(tmp_path, "hearts", source, cored)
+    asked = [plan(by=("sex",)), plan(by=("ward",)), measured(plan(by=("smoker",))), plan("age >= 0", by=("sex",))]
+    seen = [extracted(tmp_path, taken, one) for one in asked]
+    assert {tuple(one.population.persons) for one in seen} == {tuple(seen[0].population.persons)}
+    assert len(seen[0].population.persons) == 3 and not any(map(len, seen[2].population.missing.values()))
+    assert (
+        cored.public()["core"] == ["age", "bmi", "smoker"] and "core" not in Dictionary("t", "p", False, OWN).public()
+    )
+    with pytest.raises(DatasetError, match="core"):
+        Dictionary("patients", "pid", False, OWN, core=("pid",))

@@ -16,7 +16,8 @@ from sojourn.analysis.declaration import variable_from_dict, variable_to_dict
 from sojourn.analysis.variable import SITE, Variable
 from sojourn.errors import DatasetError, PlanError
 
-_WORDS = {"table", "person", "row_is_person", "rows_per_person", "persons", "columns", "excluded", "quasi_identifiers"}
+_WORDS = {"table", "person", "row_is_person", "rows_per_person", "persons", "columns", "excluded"}
+_WORDS |= {"quasi_identifiers", "core"}
 MOST_PERSONS = 100_000
 _HEAD = """\
 # The dictionary of one table. Review every line: only what stands under `columns` can ever be analysed, and only
@@ -34,6 +35,8 @@ class Dictionary:
     have several.
     quasi_identifiers: columns, excluded ones too, whose rare combinations get fingerprints; none: chosen by names.
     persons: how many persons a synthetic stand-in has, as the custodian says; it is published.
+    core: approved columns in which a row must be complete to take part in anything; published. With it the populations of
+    different plans do not differ by a few missing values, which the ledger would have to refuse.
     """
 
     table: str
@@ -45,6 +48,7 @@ class Dictionary:
     rows_per_person: int | None = None
     quasi_identifiers: tuple[str, ...] = ()
     persons: int | None = None
+    core: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.person is None) != self.row_is_person:
@@ -64,6 +68,10 @@ class Dictionary:
             raise DatasetError("`persons` is out of range.", remedy=f"Give a whole number from 1 to {MOST_PERSONS}.")
         if SITE in (name.casefold() for name in (*self.columns, self.person or "")):
             raise DatasetError("The column name `site` is reserved.", remedy="Exclude the column, or rename it.")
+        if not set(self.core) <= set(self.columns):
+            raise DatasetError(
+                "`core` names a column that is not approved.", remedy="Check its name, capitals included."
+            )
         if not set(self.quasi_identifiers) <= {*self.columns, *self.excluded}:
             raise DatasetError(
                 "`quasi_identifiers` names a column that is neither approved nor excluded.",
@@ -81,6 +89,7 @@ class Dictionary:
             "excluded": list(self.excluded),
             **({"quasi_identifiers": list(self.quasi_identifiers)} if self.quasi_identifiers else {}),
             **({} if self.persons is None else {"persons": self.persons}),
+            **({"core": list(self.core)} if self.core else {}),
         }
 
     @classmethod
@@ -107,11 +116,9 @@ class Dictionary:
             raise DatasetError(str(error.args[0]), remedy=error.remedy) from None
         if any(variable.merge for variable in variables.values()):
             raise DatasetError("A dictionary merges no levels.", remedy="Remove `merge`: it is a word of plans.")
-        quasi = document.get("quasi_identifiers") or []
-        if not isinstance(quasi, list) or not all(isinstance(name, str) and name for name in quasi):
-            raise DatasetError("`quasi_identifiers` is no list of names.", remedy="Put quotation marks around names.")
         found = cls(table, person, row_is_person, variables, tuple(excluded), rows_per_person=rows)
-        return replace(found, quasi_identifiers=tuple(quasi), persons=document.get("persons"))
+        quasi, core = (_names(document, word) for word in ("quasi_identifiers", "core"))
+        return replace(found, quasi_identifiers=quasi, persons=document.get("persons"), core=core)
 
     @classmethod
     def load(cls, path: Path) -> Dictionary:
@@ -144,17 +151,24 @@ class Dictionary:
         for name in self.excluded:
             note = f"  # {self.notes[name]}" if name in self.notes else ""
             parts.append(f"- {_yaml([name])[2:].rstrip()}{note}\n")
-        if self.quasi_identifiers:
-            parts.append(_yaml({"quasi_identifiers": list(self.quasi_identifiers)}))
+        parts += [_yaml({word: document[word]}) for word in ("quasi_identifiers", "core") if word in document]
         path.write_text("".join(parts), encoding="utf-8")
 
     def public(self) -> dict[str, Any]:
-        """What the federation may know: the approved columns' declarations, and whether each row is one person."""
-        return {"table": self.table, "columns": self.to_dict()["columns"], "row_is_person": self.row_is_person}
+        """What the federation may know: the approved columns' declarations, and who is one row and takes part."""
+        document = self.to_dict()
+        return {word: document[word] for word in ("table", "columns", "row_is_person", "core") if word in document}
 
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical document."""
         return hashlib.sha256(rfc8785.dumps(self.to_dict())).hexdigest()
+
+
+def _names(document: Mapping[str, Any], word: str) -> tuple[str, ...]:
+    names = document.get(word) or []
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise DatasetError(f"`{word}` is no list of names.", remedy="Put quotation marks around names.")
+    return tuple(names)
 
 
 def _yaml(document: object) -> str:

@@ -58,7 +58,7 @@ def extract(
     _check_condition(plan, frozen.dictionary)
     agree(plan.names, plan.variables, frozen.dictionary.columns)
     names = tuple(sorted({name for analysis in plan.analyses.values() for name in analysis.variables()} - {SITE}))
-    values = _query(home, frozen, _statement(names, plan, frozen.dictionary.columns))
+    values = _query(home, frozen, _statement(names, plan, frozen.dictionary))
     persons = np.asarray(values.pop(PERSON), dtype=np.uint32)
     out = np.fromiter(opted_out, dtype=np.uint32)
     if len(out):
@@ -151,15 +151,18 @@ def _snapshot(home: Path, dataset: str, snapshot: str) -> Snapshot:
     return load_snapshot(home, dataset, snapshot)
 
 
-def _statement(names: tuple[str, ...], plan: Plan, declared: Variables) -> str:
-    """The SQL of the one query; categories become positions in the plan's (merged) levels, -1 where undeclared."""
+def _statement(names: tuple[str, ...], plan: Plan, dictionary: Dictionary) -> str:
+    """The SQL of the one query, over the rows that are complete in the dictionary's core.
+
+    Categories become positions in the plan's (merged) levels, -1 where undeclared.
+    """
     import ibis  # with the first study: a tenth of an idle node's memory
 
-    schema = {name: _TYPES[variable.kind] for name, variable in declared.items()}
+    schema = {name: _TYPES[variable.kind] for name, variable in dictionary.columns.items()}
     table = ibis.table({**schema, PERSON: "uint32"}, name=TABLE)
-    selected = table
+    selected = table.filter([table[name].notnull() for name in dictionary.core]) if dictionary.core else table
     if (tree := plan.condition) is not None:
-        selected = table.filter(condition(tree, table, plan.variables))
+        selected = selected.filter(condition(tree, selected, plan.variables))
     columns = {name: _coded(selected[name], plan.variables[name]) for name in names}
     return str(ibis.to_sql(selected.select(**columns, **{PERSON: selected[PERSON]}), dialect="duckdb"))
 
