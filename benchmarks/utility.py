@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from machine import keep
@@ -24,11 +24,12 @@ from papers import Paper, papers
 from sqlalchemy import func, select
 
 import sojourn as sj
-from cohort import LARGE, SMALL, cohort
+from cohort import LARGE, MISSING, SMALL, cohort
 from sojourn.analysis.statistic import Suppressed
 from sojourn.client.results import Result, Results
 from sojourn.disclosure.rules import UnsafeReleaseAll
 from sojourn.errors import DisclosureRefused, SojournError, TooFewSites
+from sojourn.node.dictionary import Dictionary
 from sojourn.node.tables import ledger
 from sojourn.testbed import Federation
 
@@ -36,6 +37,7 @@ ENTRIES = 1_000
 MOST_HISTORY = 40  # papers of others before
 MOST_OFFERS = 3  # that an analyst tries, one at a time
 WHOLE, CHANGED, WITHOUT, HIDDEN, REFUSED = "whole", "changed", "without a site", "cells hidden", "refused"
+SUFFIX = {"core": "", "as it is": "_undeclared", "known": "_complete"}
 _LEVEL = re.compile(r"(?<==)[^\s&]+")
 
 
@@ -167,12 +169,17 @@ def lost(outcomes: list[dict[str, Outcome]], bare: list[dict[str, dict[str, floa
     }
 
 
+def cored(dictionary: Dictionary) -> Dictionary:
+    """What a custodian does whose tables are used by many: rows take part where they are complete in all of these."""
+    return replace(dictionary, core=tuple(sorted(set(MISSING) & set(dictionary.columns))))
+
+
 def measured(
-    sizes: dict[str, int], least: int, wanted: list[Paper], seconds: float, complete: bool = False
+    sizes: dict[str, int], least: int, wanted: list[Paper], seconds: float, missing: str = "as it is"
 ) -> tuple[dict[str, Any], list[dict[str, Outcome]]]:
     """All papers through one federation, in order, or as many as so many seconds allow."""
-    tables = {site: {"patients": table} for site, table in cohort(sizes, complete=complete).items()}
-    with Federation(tables) as federation:
+    tables = {site: {"patients": table} for site, table in cohort(sizes, complete=missing == "known").items()}
+    with Federation(tables, review=cored if missing == "core" else lambda dictionary: dictionary) as federation:
         began = time.perf_counter()
         studies = fill(federation, least) if least else 0
         filled, before = time.perf_counter() - began, entries(federation)
@@ -229,16 +236,21 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--papers", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=3600.0, help="no further paper is begun after so many")
-    parser.add_argument("--complete", action="store_true", help="nothing is missing: how much of it is that?")
+    parser.add_argument(
+        "--missing",
+        choices=["core", "as it is", "known"],
+        default="core",
+        help="rows are complete in a declared core; or nothing is declared; or what is missing is known after all",
+    )
     given = parser.parse_args()
     wanted = papers(given.first, given.first + given.papers)
     for size, sizes, least in (("large", LARGE, ENTRIES), ("small", SMALL, 0)):
         if given.size not in (None, size):
             continue
-        figures, outcomes = measured(sizes, least, wanted, given.seconds, given.complete)
+        figures, outcomes = measured(sizes, least, wanted, given.seconds, given.missing)
         if size == "small":
             figures["precision"] = lost(outcomes, list(bare_errors(sizes, wanted[: len(outcomes)])))
-        keep(f"utility_{size}{'_complete' if given.complete else ''}", figures)
+        keep(f"utility_{size}{SUFFIX[given.missing]}", figures)
 
 
 if __name__ == "__main__":

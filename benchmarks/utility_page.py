@@ -12,7 +12,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "utility.md"
 MARK = "<!-- figures -->\n"
 WORDS = ("outputs", "whole", "changed", "without a site", "cells hidden", "refused")
 TITLES = {
-    "large": "## 50,000 people: sites of 25,000, 14,000, 8,000 and 3,000",
+    "large": "## 50,000 people, complete in a declared core: sites of 25,000, 14,000, 8,000 and 3,000",
+    "large_undeclared": "## The same people, with no core",
     "large_complete": "## The same people, nothing missing",
     "small": "## 400 patients: four sites of 100",
 }
