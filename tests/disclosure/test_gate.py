@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.analysis.partial import Partial
-from sojourn.disclosure.gate import Header, ReceivedRelease, Release, judge, release
+from sojourn.disclosure.gate import Header, Looked, ReceivedRelease, Release, judge, look, release
 from sojourn.disclosure.output import Finding, Tier, Verdict
+from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import StandardPolicy
 from sojourn.disclosure.rules import UnsafeReleaseAll
 from sojourn.errors import DisclosureRefused
@@ -232,3 +233,31 @@ def test_medium_risk_leaves_only_where_a_site_says_so(outputs):
     cleared = release(output, wider, outputs.HEADER)
     assert cleared.tier == "medium"
     assert judge(outputs.model(rules=("design support",), leverage=0.5), wider).verdict is Verdict.REFUSE
+
+
+def test_who_looked_with_another_policy_has_not_looked(outputs):
+    """One look serves judging, holding and releasing, and only under the very policy that looked."""
+    output, lax, strict = outputs.table([40, 12]), StandardPolicy(), StandardPolicy(Parameters(threshold=20))
+    looked = look(output, lax)
+    assert looked.finding.verdict is Verdict.RELEASE
+    assert judge(looked, lax) is looked.finding
+    assert judge(looked, strict).verdict is judge(output, strict).verdict is Verdict.SUPPRESS
+    with pytest.raises(TypeError):
+        Looked(output, strict, output, looked.finding, object())
+    with pytest.raises(AttributeError):
+        looked.finding = None
+
+
+def test_each_rule_is_asked_once_for_a_release(outputs):
+    asked = []
+
+    class Counting(StandardPolicy):
+        def judge(self, output):
+            asked.append(output)
+            return super().judge(output)
+
+    policy = Counting()
+    looked = look(outputs.table([40, 30]), policy)
+    judge(looked, policy)
+    release(looked, policy, outputs.HEADER)
+    assert len(asked) == 1

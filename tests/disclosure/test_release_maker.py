@@ -15,17 +15,20 @@ GATE = SOURCE / "sojourn" / "disclosure" / "gate.py"
 UNSAFE = {SOURCE / "sojourn" / "disclosure" / "rules.py", SOURCE / "sojourn" / "testbed.py"}
 
 
+MINTED = ("Release", "Looked")
+
+
 def makes_a_release(source: str) -> list[int]:
-    """Lines that call Release, make it by `__new__`, or set attributes past its guard."""
+    """Lines that call Release, or Looked on which it rests, make one by `__new__`, or set attributes past its guard."""
     lines = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
         arguments = [ast.unparse(argument) for argument in node.args]
-        named = called.split(".")[-1] in ("Release", "_KEY", "_Key")
-        around = called.endswith("__new__") and any(argument.split(".")[-1] == "Release" for argument in arguments)
-        if named or around or called.endswith("Release.__init__"):
+        named = called.split(".")[-1] in ("Release", "Looked", "_KEY", "_Key")
+        around = called.endswith("__new__") and any(argument.split(".")[-1] in MINTED for argument in arguments)
+        if named or around or called.endswith(("Release.__init__", "Looked.__init__")):
             lines.append(node.lineno)
     return lines
 
@@ -73,6 +76,9 @@ def test_no_other_module_makes_a_release_or_asks_for_the_unsafe_policy(path):
         "object.__new__(Release)",
         "Release.__new__(gate.Release)",
         "Release.__init__(forged, header, partial, 'low', key)",
+        "Looked(output, policy, output, mild, key)",
+        "object.__new__(Looked)",
+        "Looked.__init__(forged, output, policy, output, mild, key)",
     ],
 )
 def test_the_scan_sees_a_planted_maker(planted):

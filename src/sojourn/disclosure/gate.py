@@ -175,52 +175,95 @@ class Decided:
         return agreed and (not for_run or all(vote.for_run for vote in counted.values()))
 
 
-def judge(output: Output, policy: Policy, *more: Finding) -> Finding:
-    """The asking form: what the rules say of this output. Never raises: an exception in a rule is a refusal.
+class Looked:
+    """What a policy's rules said of one output, asked once. Cannot be constructed outside this module."""
 
-    more: what else is known of it, which can only make it stricter. A rule's own refusal comes before a fault of form,
-    so that a small population looks the same whatever its numbers. A tier above the policy's `automatic` does not
-    leave by itself: see `by_itself`.
+    __slots__ = ("finding", "output", "policy", "treated")
+    output: Output
+    policy: Policy
+    treated: Output
+    finding: Finding
+
+    def __init__(self, output: Output, policy: Policy, treated: Output, finding: Finding, key: _Key) -> None:
+        if key is not _KEY:
+            raise TypeError("only the disclosure gate looks at an output")
+        for name, value in (("output", output), ("policy", policy), ("treated", treated), ("finding", finding)):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> Never:
+        raise AttributeError("what was said does not change")
+
+
+def look(output: Output, policy: Policy) -> Looked:
+    """Ask every rule of the policy, once for all that follows. Never raises: an exception in a rule is a refusal.
+
+    A rule's own refusal comes before a fault of form, so that a small population looks the same whatever its numbers.
     """
+    seen = output
     try:
-        output = treated(output, policy)
-        finding = _checked(output, joined([policy.judge(output), *more]))
+        seen = treated(output, policy)
+        finding = _checked(seen, policy.judge(seen))
     except Exception as error:  # any failure of a check is high risk
         finding = refuse(CHECK_FAILED, type(error).__name__)
     if finding.verdict is Verdict.REFUSE and finding.family != CHECK_FAILED:
-        return finding
+        return Looked(output, policy, seen, finding, _KEY)
     try:
-        fault = _fault(output)
+        fault = _fault(seen)
     except Exception as error:
         fault = type(error).__name__
-    return refuse(OUTPUT_SCHEMA, fault) if fault else finding
+    return Looked(output, policy, seen, refuse(OUTPUT_SCHEMA, fault) if fault else finding, _KEY)
 
 
-def release(output: Output, policy: Policy, header: Header, *more: Finding, standing: Decided | None = None) -> Release:
+def judge(output: Output | Looked, policy: Policy, *more: Finding) -> Finding:
+    """The asking form: what the rules say of this output. Never raises.
+
+    more: what else is known of it, which can only make it stricter. A tier above the policy's `automatic` does not
+    leave by itself: see `by_itself`.
+    """
+    looked = _looked(output, policy)
+    if not more:
+        return looked.finding
+    try:
+        return _checked(looked.treated, joined([looked.finding, *more]))
+    except Exception as error:  # any failure of a check is high risk
+        return refuse(CHECK_FAILED, type(error).__name__)
+
+
+def release(
+    output: Output | Looked, policy: Policy, header: Header, *more: Finding, standing: Decided | None = None
+) -> Release:
     """The raising form: a Release, or DisclosureRefused with the rule's family.
 
-    more: as in `judge`. standing: an approval for the run, which covers an output that is no riskier. The gate itself
-    writes into the header which policy judged, so that no caller can leave out a watermark.
+    output: also as this policy has looked at it. more: as in `judge`. standing: an approval for the run, which covers
+    an output that is no riskier. The gate itself writes into the header which policy judged, so that no caller can
+    leave out a watermark.
     """
-    finding = judge(output, policy, *more)
+    looked = _looked(output, policy)
+    finding = judge(looked, policy, *more)
     covered = standing is not None and standing.approves(for_run=True) and no_riskier(finding, standing.finding)
     if not covered:
         finding = by_itself(finding, automatic_of(policy))
     if finding.verdict is Verdict.REFUSE:
         raise DisclosureRefused(finding.family)
-    output = treated(output, policy)
-    return Release(_written(header, policy), _cleared(output.partial, finding), finding.tier.value, _KEY)
+    return Release(_written(header, policy), _cleared(looked.treated.partial, finding), finding.tier.value, _KEY)
 
 
-def hold(output: Output, policy: Policy, header: Header, *more: Finding) -> Held:
+def hold(output: Output | Looked, policy: Policy, header: Header, *more: Finding) -> Held:
     """What would leave if checkers let it, cleared of all that a rule hides; DisclosureRefused where a rule refuses."""
-    finding = judge(output, policy, *more)
+    looked = _looked(output, policy)
+    finding = judge(looked, policy, *more)
     if finding.verdict is Verdict.REFUSE:
         raise DisclosureRefused(finding.family)
-    output = treated(output, policy)
-    waiting = ReceivedRelease(_written(header, policy), _cleared(output.partial, finding), finding.tier.value)
-    document = rfc8785.dumps(_document(waiting))
+    partial = _cleared(looked.treated.partial, finding)
+    document = rfc8785.dumps(_document(ReceivedRelease(_written(header, policy), partial, finding.tier.value)))
     return Held(document, hashlib.sha256(document).hexdigest(), finding)
+
+
+def _looked(output: Output | Looked, policy: Policy) -> Looked:
+    """Of this very policy; whoever looked with another one has not looked."""
+    if isinstance(output, Looked):
+        return output if output.policy is policy else look(output.output, policy)
+    return look(output, policy)
 
 
 def hide_more(held: Held, masks: Mapping[str, NDArray[np.bool_]], tier: Tier | None = None) -> Held:

@@ -24,11 +24,13 @@ from sojourn.disclosure.gate import (
     Decided,
     Header,
     Held,
+    Looked,
     Policy,
     Release,
     automatic_of,
     hold,
     judge,
+    look,
     release,
 )
 from sojourn.disclosure.ledger import Charge, charges, hidden_cells
@@ -106,40 +108,43 @@ class Airlock:
         if noised is not None:
             self._noisy(place, output, noised, now)
             return
-        finding, bounds = judge(output, policy), policy.differencing()
+        looked, bounds = look(output, policy), policy.differencing()
+        finding = looked.finding
         tables = linked_with(policy, output, finding, earlier)
         linked = () if tables is None else (tables,)
         finding = joined([finding, *linked])
         charged = self.store.charged(place.run.request.study, place.analysis)
         if finding.verdict is Verdict.REFUSE or bounds is None or charged:
             more = (kept(output, finding, charged),) if bounds is not None and charged else ()
-            self._decide(place, output, (*linked, *more), now)
+            self._decide(place, looked, (*linked, *more), now)
             return
 
         def decide(judged: Judgement, newest: int) -> int:
-            return self._decide(place, output, (judged.finding,), now, judged.charges, newest)
+            return self._decide(place, looked, (judged.finding,), now, judged.charges, newest)
 
         self.ledgers.release(place.run, place.analysis, output, finding, bounds, decide)
 
     def _rehearse(self, place: Place, output: Output, now: float) -> None:
         """On a stand-in: the same rules, no ledger, and nobody is asked to look at it."""
         policy = Rehearsed(self.policy_of(place))
-        finding = judge(output, policy)
+        looked = look(output, policy)
+        finding = looked.finding
         family = finding.family
         if finding.verdict is not Verdict.REFUSE and strictness(finding.tier) > strictness(automatic_of(policy)):
             finding, family = by_itself(finding, automatic_of(policy)), HELD
         if finding.verdict is Verdict.REFUSE:
             self.refuse(place, family, finding.note, now)
             raise DisclosureRefused(family)
-        self.leave(place, release(output, policy, self._header(place)), output, finding, now, sets=())
+        self.leave(place, release(looked, policy, self._header(place)), output, finding, now, sets=())
 
     def _noisy(self, place: Place, output: Output, noised: Noised, now: float) -> None:
         """No rule looks at what a noisy answer rests on; no exact set is told (`disclosure/formal_privacy.py`)."""
         output, policy = noised.apply(output), Formal(self.policy_of(place), noised.tier)
         header = replace(self._header(place), noise=noised.noise.text())
-        finding = judge(output, policy)
+        looked = look(output, policy)
+        finding = looked.finding
         try:
-            cleared = release(output, policy, header)
+            cleared = release(looked, policy, header)
         except DisclosureRefused as error:
             self.refuse(place, error.family, finding.note, now)
             raise
@@ -152,7 +157,7 @@ class Airlock:
     def _decide(
         self,
         place: Place,
-        output: Output,
+        looked: Looked,
         more: tuple[Finding, ...],
         now: float,
         sets: Sequence[Charge] | None = None,
@@ -162,19 +167,19 @@ class Airlock:
 
         sets, newest: see `leave`.
         """
-        policy, header = self.policy_of(place), self._header(place)
-        finding = judge(output, policy, *more)
+        output, policy, header = looked.output, looked.policy, self._header(place)
+        finding = judge(looked, policy, *more)
         if (model := self.model()) is not None:
             more = (*more, model.judge(joined([finding, *more]), self._features(place, output, finding)))
-            finding = judge(output, policy, *more)
+            finding = judge(looked, policy, *more)
         refused, risk = finding.verdict is Verdict.REFUSE, strictness(finding.tier)
         waits = not refused and risk > strictness(automatic_of(policy))
         standing = self._standing(place, finding) if waits else None
         if waits and standing is None and enough(finding.tier, self.seated(place.run)):
-            self._hold(place, hold(output, policy, header, *more), output, now)
+            self._hold(place, hold(looked, policy, header, *more), output, now)
             return newest or 0
         try:
-            cleared = release(output, policy, header, *more, standing=standing)
+            cleared = release(looked, policy, header, *more, standing=standing)
         except DisclosureRefused as error:
             self.refuse(place, error.family, finding.note, now)
             raise

@@ -35,8 +35,8 @@ class Dictionary:
     have several.
     quasi_identifiers: columns, excluded ones too, whose rare combinations get fingerprints; none: chosen by names.
     persons: how many persons a synthetic stand-in has, as the custodian says; it is published.
-    core: approved columns in which a row must be complete to take part in anything; published. With it the populations of
-    different plans do not differ by a few missing values, which the ledger would have to refuse.
+    core: approved columns in which a row must be complete to take part in anything; published. With it the populations
+    of different plans do not differ by a few missing values, which the ledger would have to refuse.
     """
 
     table: str
