@@ -38,7 +38,7 @@ class Rehearsed:
         return self._policy.automatic
 
     def differencing(self) -> None:
-        """A stand-in's numbers are compared with nothing: they tell of nobody."""
+        """A stand-in's numbers are compared with those of its own rehearsal alone, by who runs it."""
 
     def hidden_max(self) -> int:
         """See `Policy`."""

@@ -125,17 +125,25 @@ class Airlock:
         self.ledgers.release(place.run, place.analysis, output, finding, bounds, decide)
 
     def _rehearse(self, place: Place, output: Output, now: float) -> None:
-        """On a stand-in: the same rules, no ledger, and nobody is asked to look at it."""
-        policy = Rehearsed(self.policy_of(place))
-        looked = look(output, policy)
-        finding = looked.finding
+        """On a stand-in: the same rules and a ledger of its own, and nobody is asked to look at it."""
+        real, policy = self.policy_of(place), Rehearsed(self.policy_of(place))
+        looked, bounds = look(output, policy), real.differencing()
+        finding: Finding = looked.finding
+        sets: Sequence[Charge] = ()
+        charged = self.store.charged(place.run.request.study, place.analysis)
+        if bounds is not None and charged:
+            finding = joined([finding, kept(output, finding, charged)])
+        elif bounds is not None:
+            judged = self.ledgers.judge(place.run, place.analysis, output, finding, bounds)
+            finding, sets = judged.finding, judged.charges
         family = finding.family
         if finding.verdict is not Verdict.REFUSE and strictness(finding.tier) > strictness(automatic_of(policy)):
             finding, family = by_itself(finding, automatic_of(policy)), HELD
         if finding.verdict is Verdict.REFUSE:
             self.refuse(place, family, finding.note, now)
             raise DisclosureRefused(family)
-        self.leave(place, release(looked, policy, self._header(place)), output, finding, now, sets=())
+        cleared = release(looked, policy, self._header(place), finding)
+        self.leave(place, cleared, output, finding, now, sets=sets)
 
     def _noisy(self, place: Place, output: Output, noised: Noised, now: float) -> None:
         """No rule looks at what a noisy answer rests on; no exact set is told (`disclosure/formal_privacy.py`)."""
