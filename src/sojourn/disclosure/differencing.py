@@ -121,7 +121,7 @@ def find(
     hits = list(_changes(known, later, snapshot, bounds.threshold, around))
     if fresh := later.fresh(known):
         hits += islice(_pairs(known, later, fresh, bounds.threshold), _ENOUGH)
-        hits += _public(later, fresh, bounds.threshold, around.everybody)
+        hits += _public(known, later, fresh, bounds.threshold, around.everybody)
         if not hits and len(later.sets) > len(known.sets):
             known, later = known.followed(bounds.span), later.followed(bounds.span)
             hits = _followed(known, later, bounds, around.everybody)
@@ -136,13 +136,14 @@ def _pairs(known: Known, later: Known, fresh: list[int], threshold: int) -> Iter
                 yield Hit(f"two sets differ by few persons ({', '.join(sorted(words))})", blamed)
 
 
-def _public(later: Known, fresh: list[int], threshold: int, everybody: BitMap | None) -> Iterator[Hit]:
-    """All but a few: the number of all is no secret."""
+def _public(known: Known, later: Known, fresh: list[int], threshold: int, everybody: BitMap | None) -> Iterator[Hit]:
+    """All but a few: the number of all is no secret. Of a set that is known already nothing new is told by that."""
     if everybody is None:
         return
     for place in fresh:
         persons = later.sets.persons[place]
-        if 0 < len(everybody) - len(persons) < threshold and persons.issubset(everybody):
+        few = 0 < len(everybody) - len(persons) < threshold
+        if place >= len(known.sets) and few and persons.issubset(everybody):
             yield Hit("a set is everybody but few persons", (place,))
 
 

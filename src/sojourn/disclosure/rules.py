@@ -129,4 +129,4 @@ def _owned(rule: Rule, finding: Finding) -> Finding:
 
 
 def _notes(findings: Iterable[Finding]) -> str:
-    return "; ".join(finding.note for finding in findings if finding.note)
+    return "; ".join(dict.fromkeys(word for finding in findings for word in finding.note.split("; ") if word))
