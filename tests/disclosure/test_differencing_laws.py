@@ -186,6 +186,10 @@ class TestSearch:
                     sums = [(p in persons[a]) + (p in persons[b]) - (p in persons[c]) for p in range(21)]
                     assert ((a, b, c) in found) == (0 < sum(value != 0 for value in sums) < threshold)
 
+    def test_a_person_may_stand_in_a_tracker_twice(self):
+        sets = Sets().plus([BitMap([0, 1]), BitMap([0, 1, 2, 3]), BitMap([0])])
+        assert (0, 1, 2) in {places for places, _ in trackers(sets, [2], 5, 10**6)}
+
     def test_too_many_triples_are_not_searched_in_part(self):
         sets = Sets().plus([BitMap(range(i, i + 20)) for i in range(40)])
         with pytest.raises(TooMany):

@@ -170,20 +170,20 @@ def test_an_offer_of_another_analysis_is_refused(results: Results) -> None:
         Results(results.study)["wards"].accept(results["wards"].offers[0])
 
 
-def test_a_draft_may_merge_levels_by_itself(federation: Federation, tmp_path: Path) -> None:
+def test_a_draft_may_merge_levels_by_itself(unasked: Federation, tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text(
         "table: patients\nvariables: {ward: {kind: category, merge: {rest: [c, d, e, f]}}}\n"
         "analyses: {t: {count: {by: ward}}}\n"
     )
-    results = federation.run(sj.Plan.load(tmp_path / "plan.yaml"))
+    results = unasked.run(sj.Plan.load(tmp_path / "plan.yaml"))
     assert results["t"].table["n"].to_dict() == {"a": 170, "b": 110, "rest": 168}
     assert results.study.plan["variables"]["ward"]["levels"] == list(WARDS)
 
 
-def test_where_still_names_the_declared_levels(federation: Federation) -> None:
+def test_where_still_names_the_declared_levels(unasked: Federation) -> None:
     merge = {"kind": "category", "merge": {"rest": ["b", "c", "d", "e", "f"]}}
     document = {"table": "patients", "variables": {"ward": merge}, "where": "ward in ('a', 'c', 'd')"}
-    results = federation.run(sj.Plan.from_dict({**document, "analyses": {"t": {"count": {"by": "ward"}}}}))
+    results = unasked.run(sj.Plan.from_dict({**document, "analyses": {"t": {"count": {"by": "ward"}}}}))
     assert results["t"].table["n"].to_dict() == {"a": 170, "rest": 153}
 
 

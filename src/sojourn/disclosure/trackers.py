@@ -59,7 +59,10 @@ def _candidates(sets: Sets, fresh: list[int], threshold: int, most: int) -> Trip
         for place, other in enumerate(sizes):
             # own as A: own + other ~ third; own as C: other + third ~ own
             for target, as_whole in ((size + other, False), (size - other, True)):
-                low, high = np.searchsorted(sizes, [target - threshold + 1, target + threshold])
+                # a person stands in A + B - C twice at most, and once less than never: the sizes may be so far apart
+                twice, once = 2 * threshold - 2, threshold - 1
+                below, above = (once, twice) if as_whole else (twice, once)
+                low, high = np.searchsorted(sizes, [target - below, target + above + 1])
                 if low == high:
                     continue
                 thirds = np.concatenate(members[low:high])
