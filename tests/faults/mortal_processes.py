@@ -391,7 +391,8 @@ def _settled_at(federation: Mortals, site: str, run: Run, answered: list[dict[st
     at_hub = {(facts["analysis"], facts["ask"]): facts.get("release") for facts in answered}
     assert at_hub == sealed | dict.fromkeys(refused)
     charged = [facts["analysis"] for facts in of.get("ledger.charged", [])]
-    assert sorted(charged) == sorted({analysis for analysis, _ in sealed})
+    noisy = {facts["analysis"] for facts in of.get("privacy.charged", [])}  # bounded by a budget, in no ledger
+    assert sorted(charged) == sorted({analysis for analysis, _ in sealed} - noisy)
     sets = dict(federation.rows(site, "SELECT analysis, count(*) FROM ledger WHERE study = ? GROUP BY 1", run.study))
     assert sets == {facts["analysis"]: facts["sets"] for facts in of.get("ledger.charged", [])}
     acknowledged = [(facts["analysis"], facts["ask"]) for facts in of["release.acknowledged"]]

@@ -32,10 +32,17 @@ def marked(site: str):
     return made
 
 
+class WithoutLedger(StandardPolicy):
+    """The rules of one output: these tests ask about many sets that differ by few, which the ledger would refuse."""
+
+    def differencing(self):
+        return None
+
+
 @pytest.fixture(scope="module", params=[False, True], ids=["zeros hidden", "zeros shown"])
 def small(request):
     parameters = Parameters(zero_shown=request.param)
-    with federation({site: marked(site) for site in SITES[:2]}, rules=StandardPolicy(parameters)) as one:
+    with federation({site: marked(site) for site in SITES[:2]}, rules=WithoutLedger(parameters)) as one:
         yield one
 
 

@@ -236,7 +236,7 @@ def test_the_hub_holds_nothing_of_a_person(wards: Processes) -> None:
         sj.Plan(
             table="patients",
             purpose="HMB",
-            where="lab < 13.15",
+            where="lab > 9",  # far from everybody: other tests ask about all
             analyses={"model": sj.glm("sick ~ age + lab", family="binomial"), "lab": sj.describe("lab", by="sick")},
         ),
         sj.Plan(table="patients", purpose="HMB", analyses={"cells": sj.crosstab("group", "sick")}),
