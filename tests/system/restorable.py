@@ -87,7 +87,7 @@ async def _nobody(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def until(what: str, ready: Callable[[], Any], seconds: float = 40.0) -> Any:
+def until(what: str, ready: Callable[[], Any], seconds: float = 90.0) -> Any:
     """The first true value of `ready`; AssertionError when the time is over."""
     end = time.monotonic() + seconds
     while not (found := ready()):

@@ -70,6 +70,8 @@ class Recovery:
         if not unknown:
             return {}
         request, researcher = self._request(past)
+        if request.roster[self.link.site] != self.key.hex:
+            return {}  # asked of another node, which had this name before
         answers = {(task.analysis, task.ask): self._proven(request, task) for task in unknown}
         table = str(request.plan.get("table", ""))
         snapshot = self._snapshot(past.study, table, answers.values())
@@ -98,13 +100,13 @@ class Recovery:
         return counts
 
     def _request(self, past: PastStudy) -> tuple[Request, str]:
-        """The signed request, and its researcher's key; AuditError unless it asks this node."""
+        """The signed request, and its researcher's key; AuditError unless it asks a node of this name."""
         try:
             envelope = Envelope.from_dict(past.request)
             request = Request.read(envelope) if envelope.holds() else None
         except SojournError:
             request = None
-        if request is None or request.study != past.study or request.roster.get(self.link.site) != self.key.hex:
+        if request is None or request.study != past.study or self.link.site not in request.roster:
             raise _refusal("holds a request that its researcher did not sign, or not for this site")
         return request, envelope.key
 
