@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,13 @@ import sqlalchemy.engine.default  # noqa: E402
 import sojourn.cli  # noqa: E402
 import sojourn.node.opening  # noqa: E402
 from sojourn.disclosure.output import Finding, Tier, Verdict  # noqa: E402
+from sojourn.disclosure.rules import joined  # noqa: E402
 from sojourn.hub.service import Hub  # noqa: E402
 from sojourn.hub.studies import Studies  # noqa: E402
 from sojourn.messages import AskDocument, Delivery  # noqa: E402
-from sojourn.node.airlock import Airlock  # noqa: E402
 from sojourn.node.computing import Computation  # noqa: E402
 from sojourn.node.hub_link import HubLink  # noqa: E402
+from sojourn.node.ledgers import Ledgers  # noqa: E402
 from sojourn.node.opening import Openings  # noqa: E402
 from sojourn.node.sandbox import InProcess  # noqa: E402
 from sojourn.storage.journal import Journal  # noqa: E402
@@ -91,7 +93,13 @@ def arm(fate: Fate, orders: dict[str, Any]) -> None:
     for point, (kind, name) in (HUB_METHODS | NODE_METHODS).items():
         _wrap(fate, point, kind, name, orders.get("slow", 0.0) if point == "Computation.round" else 0.0)
     if "tier" in orders:
-        Airlock._known = lambda self, place, output, finding: (_tier(Path(orders["tier"]).read_text()),)
+        judge = Ledgers.judge
+
+        def judging(self: Any, *arguments: Any) -> Any:
+            said = judge(self, *arguments)
+            return replace(said, finding=joined([said.finding, _tier(Path(orders["tier"]).read_text())]))
+
+        Ledgers.judge = judging
     if orders.get("threads"):
         sojourn.node.opening.choose = lambda config: InProcess()
 
