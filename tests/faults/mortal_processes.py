@@ -36,7 +36,7 @@ from sojourn.wire.transport import TransportError, https_client
 ENDED = ("completed", "failed", "cancelled")
 LOOK = 0.05  # seconds between two looks at who is dead
 PATIENCE = 150.0  # of a test, on a machine that does much else
-RECOVERY = 30.0  # seconds from a restart to the next progress: the promise
+RECOVERY = 90.0  # seconds from a restart to the next progress; the promise is 30 on a machine of its own
 Point = tuple[str, str, int]  # moment, what, how often it is passed
 Found = TypeVar("Found")
 
