@@ -33,6 +33,7 @@ def test_every_invariant_holds_in_every_seed(first: int) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_planted_defect_is_found(defect: str) -> None:
     by: list[int] = []
