@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,3 +103,17 @@ def test_identical_asks_get_identical_bytes(federation):
     assert left[0] == left[1] and len(left[0]) == 2
     known = [{row["digest"] for row in node.store.ledger_of(run.study)} for run in runs]
     assert known[0] == known[1]
+
+
+def test_a_declared_core_keeps_plans_of_other_columns_apart_from_each_other_s_missing_values():
+    """Three persons lack an income: without a core the second plan is refused, with one both have one population."""
+    table = TABLE.assign(age=TABLE["record"] % 60 + 20.0)
+    table.loc[[5, 50, 150], "income"] = np.nan
+    seen = []
+    for core in ((), ("income",)):
+        reviewed = {"review": lambda dictionary, core=core: replace(dictionary, core=core)}
+        with Federation({SITE: {"persons": table}}, **reviewed) as one:
+            asked = [{"ask": sj.describe(name)} for name in ("income", "age")]
+            plans = [Plan(table="persons", analyses=ask, min_sites=1, purpose="NRES") for ask in asked]
+            seen.append([released(one.run(each)["ask"]) for each in plans])
+    assert seen == [[True, False], [True, True]]

@@ -156,3 +156,10 @@ def test_a_dataset_is_what_a_site_publishes() -> None:
 def test_anything_else_is_not_a_dataset(document: dict[str, Any]) -> None:
     with pytest.raises(PlanError):
         Dataset.from_dict("uk", document)
+
+
+def test_a_core_is_published_and_read() -> None:
+    whole = Dataset("uk", "patients", {"age": AGE, "sex": SEX}, core=("age",))
+    assert Dataset.from_dict("uk", whole.to_dict()) == whole
+    with pytest.raises(PlanError):
+        Dataset.from_dict("uk", {**whole.to_dict(), "core": ["height"]})

@@ -16,28 +16,34 @@ from sojourn.study.plan import Plan
 
 @dataclass(frozen=True)
 class Dataset:
-    """One table of one site: its approved columns, and whether each row is one person."""
+    """One table of one site: its approved columns, whether each row is one person, and in which columns of them a row
+    must be complete to take part (`core`).
+    """
 
     site: str
     table: str
     variables: Mapping[str, Variable]
     row_is_person: bool = False
+    core: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The published document, without the site: its publisher is who signed it."""
         columns = {name: variable_to_dict(variable) for name, variable in self.variables.items()}
-        return {"table": self.table, "columns": columns, "row_is_person": self.row_is_person}
+        document = {"table": self.table, "columns": columns, "row_is_person": self.row_is_person}
+        return document | ({"core": list(self.core)} if self.core else {})
 
     @classmethod
     def from_dict(cls, site: str, document: Mapping[str, Any]) -> Dataset:
-        """Read what a site published; `row_is_person` may be left out. PlanError on anything else."""
-        columns, table = document.get("columns"), document.get("table")
+        """Read what a site published; `row_is_person` and `core` may be left out. PlanError on anything else."""
+        columns, table, core = document.get("columns"), document.get("table"), document.get("core", [])
         row_is_person = document.get("row_is_person", False)
         if (
-            not {"table", "columns"} <= set(document) <= {"table", "columns", "row_is_person"}
+            not {"table", "columns"} <= set(document) <= {"table", "columns", "row_is_person", "core"}
             or not isinstance(columns, Mapping)
             or not isinstance(table, str)
             or not isinstance(row_is_person, bool)
+            or not isinstance(core, list)
+            or not all(isinstance(name, str) and name in columns for name in core)
         ):
             raise PlanError(
                 f"What `{site}` publishes cannot be read.",
@@ -46,7 +52,7 @@ class Dataset:
         variables = {name: variable_from_dict(words, f"{site}.{table}.{name}") for name, words in columns.items()}
         if any(variable.merge for variable in variables.values()):
             raise PlanError(f"What `{site}` publishes cannot be read.", remedy="Only a plan merges levels.")
-        return cls(site, table, variables, row_is_person)
+        return cls(site, table, variables, row_is_person, tuple(core))
 
 
 def complete(plan: Plan, datasets: Sequence[Dataset]) -> Plan:
