@@ -71,7 +71,7 @@ def notes(federation: Federation, study: str, analysis: str) -> dict[str, str]:
     for site, node in federation.nodes.items():
         for row in node.released(study):
             if row["analysis"] == analysis and row["reason"]:
-                note = _LEVEL.sub("…", row["note"].partition(";")[0])
+                note = _LEVEL.sub("…", row["note"].rpartition("; ")[2])
                 found[site] = f"{row['reason']}: {note}" if note else row["reason"]
     return found
 

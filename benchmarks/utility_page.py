@@ -24,7 +24,7 @@ def section(size: str, figures: dict[str, Any]) -> str:
     rows = [f"| {kind} | {' | '.join(str(counts[word]) for word in WORDS)} |" for kind, counts in _kinds(figures)]
     kinds: Counter[str] = Counter()
     for words, count in figures["reasons"].items():
-        kinds[words.partition(" (")[0]] += count
+        kinds[words.partition(": capacity")[0].partition(" (")[0]] += count
     reasons = [f"| {words} | {count} |" for words, count in kinds.most_common()]
     before, after = figures["ledger_before"].values(), figures["ledger_after"].values()
     sentence = (
