@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install --constraint requirements.lock --editable
 CODE := src tests tools benchmarks
 TESTS ?= tests
-WORKERS ?= 4
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test long lint format docs bench attack faults soak soak-federation clean system
