@@ -409,3 +409,18 @@ def test_an_older_hub_hears_nothing_that_it_does_not_know():
     assert "reviews" not in Poll(**words).model_dump(mode="json")
     assert Poll(**words, reviews=["a" * 64]).model_dump(mode="json")["reviews"] == ["a" * 64]
     assert Poll.model_validate(words).reviews is None
+
+
+def test_a_dataset_s_own_stricter_rules_hold_through_its_review():
+    """Its threshold is what the desk compares with and completes by, not the site's milder one."""
+    strict = StandardPolicy(POLICY.parameters, {"patients": replace(POLICY.parameters, threshold=20)})
+    with Federation({"Avon": {"patients": rows(0)}}, rules=strict) as one:
+        node = one.nodes["Avon"]
+        key = enrol(node, "Carol")["Carol"]
+        run, held = asked(one, "Avon")
+        assert vote(node, "", held, HIDE, key=key, hide=("count[0,0]",))["state"] == "open"
+        again = waits(node, run)
+        assert vote(node, "", again, key=key)["state"] == "approved"
+        (row,) = of(node, releases, run)
+        release = json.loads(row["answer"])["release"]
+        assert release["header"]["hidden_max"] == 19 and len(release["partial"]["suppressed"]["count"]) >= 4

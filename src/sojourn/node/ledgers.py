@@ -29,6 +29,7 @@ from sojourn.node.store import LedgerGrew, NodeStore
 
 _MOST_TURNS = 5
 _SHOWN = 10  # neighbours that a checker sees
+_DATASETS = 32  # ledgers that stay in memory
 _KEPT = 8  # snapshots whose persons are remembered
 
 Seal = Callable[[Judgement, int], int]  # judgement, newest entry that it knew of → newest entry now
@@ -82,6 +83,8 @@ class Ledgers:
         newest, entries = self._store.ledger_after(dataset, newest)
         known = known.plus(entries).followed(bounds.span)
         self._known[dataset] = (known, newest)
+        for other in [name for name in self._known if name != dataset][: len(self._known) - _DATASETS]:
+            self._known.pop(other, None)  # each rehearsal has a ledger of its own; it is read again where it is asked
         return known, newest
 
     def _around(self, run: Run, known: Known, threshold: int) -> Surroundings:

@@ -44,7 +44,7 @@ def shown(desk: Desk, name: str) -> dict[str, Any]:
     place = desk.place(row)
     held, output = held_of(row), output_of(place, row)
     partial, support = output.partial, output.support
-    threshold = desk.airlock.policy.hidden_max() + 1
+    threshold = desk.airlock.policy_of(place).hidden_max() + 1
     statistic = place.run.plan.analyses[place.analysis]
     model = desk.airlock.model()
     seen = json.loads(row["features"])

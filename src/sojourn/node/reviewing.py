@@ -152,7 +152,8 @@ class Desk:
             facts = self._facts(row) | {"checker": PublicKey.from_hex(cast["key"]).id, "vote": _sha(cast["envelope"])}
             self.airlock.reviews.vote(cast, self._entry("review.voted", place, f"checker:{facts['checker']}", facts))
         elif event == "approve":
-            self._approve(row, place, cast, counted, envelopes)
+            with self.airlock.ledgers.lock(place.run.dataset):
+                self._approve(row, place, cast, counted, envelopes)
         else:
             actor = f"checker:{PublicKey.from_hex(cast['key']).id}"
             self._end(row, "reject", actor, "review", cast=cast, counted=counted)
@@ -165,18 +166,10 @@ class Desk:
         counted: Mapping[str, Vote],
         envelopes: Sequence[Mapping[str, Any]],
     ) -> None:
-        """Let exactly the checked bytes leave: vote, state, charge and seal are one transaction."""
-        with self.airlock.ledgers.lock(place.run.dataset):  # what is asked again holds until it has left
-            self._approve_now(row, place, cast, counted, envelopes)
+        """Let exactly the checked bytes leave: vote, state, charge and seal are one transaction.
 
-    def _approve_now(
-        self,
-        row: RowMapping,
-        place: Place,
-        cast: dict[str, Any],
-        counted: Mapping[str, Vote],
-        envelopes: Sequence[Mapping[str, Any]],
-    ) -> None:
+        Call it while the ledger is locked: what is asked again holds until it has left.
+        """
         output = output_of(place, row)
         if self._riskier(row, place, output):
             return
@@ -198,7 +191,7 @@ class Desk:
         """Whether other rules, or what was released since, make it riskier than what was voted on: then it waits anew,
         or is closed.
         """
-        header, policy = json.loads(row["document"])["header"], self.airlock.policy
+        header, policy = json.loads(row["document"])["header"], self.airlock.policy_of(place)
         judged = (header["policy"], header["policy_version"], header["hidden_max"])
         if judged != (policy.name, policy.version, policy.hidden_max()):
             self._end(row, "close", f"node:{self.airlock.site}", "policy version")
@@ -225,7 +218,7 @@ class Desk:
     def _edit(self, row: RowMapping, place: Place, vote: Vote, cast: dict[str, Any]) -> None:
         """Hide further cells, with their complement, in all arrays that show them."""
         held = held_of(row)
-        threshold = self.airlock.policy.hidden_max() + 1
+        threshold = self.airlock.policy_of(place).hidden_max() + 1
         masks = hidden_too(held, output_of(place, row).support, vote.hide, threshold)
         edited = hide_more(held, masks)
         if edited.digest == held.digest:

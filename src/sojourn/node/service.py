@@ -17,6 +17,7 @@ from sojourn import __version__
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.budget import Budget
 from sojourn.disclosure.gate import Policy
+from sojourn.disclosure.policy import for_dataset
 from sojourn.errors import ConfigurationError, DatasetError
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PrivateKey, PublicKey
@@ -113,7 +114,7 @@ class Node:
 
     def add_dataset(self, source: Path, dictionary: Dictionary) -> dict[str, Any]:
         """Import a file under an approved dictionary as the current snapshot of its table."""
-        rare = max(RARE_BELOW, self.policy.hidden_max() + 1)
+        rare = max(RARE_BELOW, for_dataset(self.policy, dictionary.table).hidden_max() + 1)
         snapshot = import_dataset(self.home.folder, dictionary.table, source, dictionary, rare)
         row = {
             "name": dictionary.table,
