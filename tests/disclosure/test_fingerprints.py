@@ -161,7 +161,8 @@ def test_a_reading_that_stands_plainly_is_told_plainly() -> None:
 @settings(deadline=None)
 @given(st.text(max_size=300))
 def test_no_text_makes_the_search_fail(text: str) -> None:
-    scan(text, OWN)
+    once = scan(text, OWN)
+    assert once == scan(text, OWN) and len(once) == len(set(once))
 
 
 @settings(deadline=None)

@@ -142,4 +142,4 @@ def test_the_place_is_where_it_stands() -> None:
 @settings(deadline=None)
 @given(st.text(alphabet="0123456789-. /@abcXYZ:+()", max_size=400))
 def test_no_text_makes_the_patterns_fail(text: str) -> None:
-    list(identifier_spots(text))
+    assert all(0 <= spot.start < spot.end <= len(text) for spot in identifier_spots(text))
