@@ -19,7 +19,7 @@ from pyroaring import BitMap
 from sojourn.analysis.support import Cells
 from sojourn.disclosure.complement import complement
 from sojourn.disclosure.known import Known
-from sojourn.disclosure.ledger import NUMBER, Charge, Mask, charges, digest, hidden_cells
+from sojourn.disclosure.ledger import NUMBER, Charge, Mask, charges, digest, hidden_cells, hidden_in, runs
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict
 from sojourn.disclosure.pairs import near
 from sojourn.disclosure.rules import joined, refuse
@@ -101,12 +101,13 @@ def control(
         return _held(finding, known, bounds, "something left, before a restore, of which the sets are not known")
     cells = finding.cells
     for _ in range(_TURNS):
-        hidden = [hidden_cells(output.partial, table, cells) for table in output.support.cells]
+        hidden = hidden_in(output.partial, output.support, cells)
         added = charges(*place, output.support, hidden)
         hits, later = find(known, known.plus(added), place[0], bounds, around)
         if not hits:
             return Judgement(_finding(finding, cells), added, later)
-        more = _hide(output, hidden, hits, later, bounds.threshold)
+        tables = [mask for mask in hidden[: len(output.support.cells)] if mask is not None]
+        more = _hide(output, tables, hits, later, bounds.threshold)
         if more is None:
             break
         cells = union([cells, more])
@@ -272,4 +273,8 @@ def kept(output: Output, finding: Finding, charged: frozenset[str]) -> Finding:
         ]
         if any(strange):
             masks.append(over(output, cells.output, hidden | np.reshape(strange, cells.shape)))
+    ranges = hidden_in(output.partial, output.support, finding.cells)[len(output.support.cells) :]
+    for one, mask in zip(output.support.thresholds, ranges, strict=True):
+        if one.output in output.partial.arrays and any(digest(run) not in charged for *_, run in runs(one, mask)):
+            return refuse(FAMILY, "a count up to a value that was not charged")
     return joined((finding, suppress(FAMILY, union(masks))))
