@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.analysis.variable import SITE, Kind, Variables
+from sojourn.analysis.variable import SITE, Kind, Variable, Variables
+
+_NOBODY = np.zeros(0, dtype=np.uint32)
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,26 @@ class Population:
         if self.variables[name].kind is Kind.CATEGORY:
             raise TypeError("a category has no numeric value")
         return self.column(name).astype(np.float64, copy=False)
+
+
+def nobody(site: str, variables: Variables) -> Population:
+    """A population without rows: what a masked plan's layout is read from, and what a site without data joins with."""
+    columns = {name: np.zeros(0, dtype=_dtype(variable)) for name, variable in variables.items() if name != SITE}
+    return Population(site, variables, columns, _NOBODY, dict.fromkeys(columns, _NOBODY))
+
+
+def _dtype(variable: Variable) -> type[np.generic]:
+    return {Kind.NUMBER: np.float64, Kind.BOOLEAN: np.int8, Kind.CATEGORY: np.int32}[variable.kind]
+
+
+_TYPES = {Kind.NUMBER: np.float64, Kind.BOOLEAN: np.int8, Kind.CATEGORY: np.int32}
+
+
+def nobody(variables: Variables) -> Population:
+    """A population without a row: what a statistic counts, known from the plan alone."""
+    columns: dict[str, NDArray[np.generic]] = {
+        name: np.zeros(0, dtype=_TYPES[variable.kind]) for name, variable in variables.items() if name != SITE
+    }
+    site = variables[SITE].levels[0] if SITE in variables else ""
+    missing = {name: np.zeros(0, dtype=np.uint32) for name in columns}
+    return Population(site, variables, columns, np.zeros(0, dtype=np.uint32), missing)

@@ -1,0 +1,140 @@
+"""The way out of a masked plan: what leaves is under masks or sealed to one site, and the same whatever is in it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.analysis.statistic import Ask, Step
+from sojourn.analysis.support import Support
+from sojourn.audit.entry import Entry
+from sojourn.disclosure.header import Header
+from sojourn.disclosure.masked_gate import MaskedRelease, masked, shares
+from sojourn.disclosure.output import Output
+from sojourn.errors import AuditError, SiteRefused, SojournError
+from sojourn.node.admission import reason_of
+from sojourn.node.airlock import Airlock
+from sojourn.node.decisions import Place
+from sojourn.node.joint_part import JointPart
+from sojourn.node.masking import Masking
+from sojourn.secrecy.ring import Ring
+from sojourn.study.circle import Circle
+from sojourn.study.masked import MaskedReplay, history
+from sojourn.study.transcript import Round
+
+Found = TypeVar("Found")
+STOPPED = ("cancelled", "revoked")  # said openly: they are decisions about the study, not about records
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run's computation can say: of an analysis its support, and of an ask the site's numbers."""
+
+    support: Callable[[str], Support]
+    measure: Callable[[Ask], Output]
+
+
+@dataclass(frozen=True)
+class MaskedAirlock:
+    """One answer at a time of one site.
+
+    journal: keeps for the custodian why a site gave nothing. stopping: the node ends, so that a failure says nothing.
+    """
+
+    airlock: Airlock
+    masking: Masking
+    journal: Callable[[str], None]
+    stopping: Callable[[], bool] = lambda: False
+
+    def pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
+        """Store this site's sealed answer to what the coordinator asks now."""
+        assert isinstance(told.state, Ask) and place.run.circle is not None
+        before, circle = history(rounds), place.run.circle
+        header, withheld = self._header(place, circle, before), self._withheld(place)
+        if told.tested:
+            release, note = self._numbers(place, told, told.state, evidence, header, withheld)
+        else:
+            release, withheld = self._part(place, told, told.state, rounds, evidence, header, withheld)
+            note = ""
+        row = self.airlock.sealed(place, release, now)
+        row |= {"note": note or (f"takes part with nothing: {withheld}" if withheld else ""), "withheld": withheld}
+        facts = {
+            **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
+            **{"roster": circle.hash, "transcript": before},
+        }
+        study, actor = place.run.request.study, f"node:{self.airlock.site}"
+        entry = Entry("release.sealed", actor, study=study, dataset=place.run.dataset, facts=facts)
+        self.airlock.store.seal(row, entry, (), place.run.dataset)
+
+    def _withheld(self, place: Place) -> str:
+        """Why this site takes part with nothing, as it was decided at the latest when it shared its support."""
+        return place.run.withheld or self.airlock.store.withheld(place.run.request.study, place.analysis)
+
+    def _part(
+        self,
+        place: Place,
+        told: MaskedReplay,
+        ask: Ask,
+        rounds: list[Round],
+        evidence: Evidence,
+        header: Header,
+        withheld: str,
+    ) -> tuple[MaskedRelease, str]:
+        """This site's part in a round of the joint test; and why it put in nothing, where it did."""
+        layout, why = told.testing.layout, [withheld]
+
+        def numbers() -> NDArray[np.int64]:
+            if not withheld:
+                found, why[0] = self._tried(lambda: layout.numbers(evidence.support(place.analysis)))
+                if found is not None:
+                    return found
+            return layout.nothing()
+
+        part = JointPart(self.masking, place, told.testing, rounds, [], numbers)
+        open_words, sealed = part.of(ask)
+        return shares(self.airlock.policy_of(place), header, open_words, sealed), why[0]
+
+    def _numbers(
+        self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence, header: Header, withheld: str
+    ) -> tuple[MaskedRelease, str]:
+        """The statistic's own numbers of this round; random ones and a veto where they may not leave."""
+        step, note = told.step(ask), ""
+        output: Output | Step | None = step
+        if not withheld:
+            output, why = self._tried(lambda: evidence.measure(ask))
+            note = f"vetoed: {why}" if why else ""
+        circle, where = told.question.circle, (place.run.request.study, place.analysis, place.ask)
+
+        def under_masks(vector: Ring) -> Ring:
+            return self.masking.mask(vector, circle, where, header.transcript)
+
+        policy, parties = self.airlock.policy_of(place), len(circle.keys)
+        veto = output is None
+        return masked(output or step, policy, header, told.cells, parties, under_masks, veto=veto), note
+
+    def _tried(self, find: Callable[[], Found]) -> tuple[Found | None, str]:
+        """What is found; or None and why, which the site's custodian alone sees."""
+        try:
+            return find(), ""
+        except AuditError:
+            raise  # what cannot be logged now is asked for again
+        except SojournError as error:
+            if self.stopping() or reason_of(error) in STOPPED:
+                raise
+            self.journal(traceback.format_exc())
+            return None, reason_of(error)
+        except Exception as error:
+            if self.stopping():
+                raise SiteRefused("cancelled") from error
+            self.journal(traceback.format_exc())
+            return None, "internal"
+
+    def _header(self, place: Place, circle: Circle, before: str) -> Header:
+        commitment = self.masking.commitment(place.run.request.study, place.run.snapshot)
+        header = self.airlock.header(place)
+        return replace(header, snapshot=commitment, roster=circle.hash, transcript=before)

@@ -1,0 +1,65 @@
+"""One analysis of a masked plan, as hub, nodes and client see it alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sojourn.analysis.population import nobody
+from sojourn.analysis.statistic import Statistic
+from sojourn.analysis.variable import Variables
+from sojourn.disclosure.joint import Layout, Told, evaluators
+from sojourn.errors import DisclosureRefused
+from sojourn.study.circle import Circle
+from sojourn.study.plan import Plan
+
+MOST_TESTING = 24  # rounds of a joint test
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of whom. before: the plan's analyses by name that come before this one: what they show counts as
+    known when this one is tested, whether they pass or not, so that all sites test the same.
+    """
+
+    study: str
+    analysis: str
+    statistic: Statistic
+    variables: Variables
+    circle: Circle
+    before: tuple[tuple[str, Statistic], ...] = field(default=())
+
+    @classmethod
+    def of(cls, study: str, analysis: str, plan: Plan, variables: Variables, circle: Circle) -> Question:
+        """One analysis of a plan; they come in the order of their names."""
+        before = tuple((name, plan.analyses[name]) for name in sorted(plan.analyses) if name < analysis)
+        return cls(study, analysis, plan.analyses[analysis], variables, circle, before)
+
+    @property
+    def most_rounds(self) -> int:
+        """The joint test's and the statistic's together."""
+        return MOST_TESTING + self.statistic.rounds()
+
+    @property
+    def evaluators(self) -> tuple[str, ...]:
+        """The sites that evaluate the joint test."""
+        return evaluators(self.study, self.circle.sites)
+
+    def layout(self, told: tuple[Told, ...] = ()) -> Layout:
+        """The questions of the joint test, from the plan alone; DisclosureRefused where it has none for this."""
+        return layout_of(self.statistic, self.variables, told)
+
+    def told_by_plan(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Names and labels of what the analyses before this one make known."""
+        found = []
+        for name, statistic in self.before:
+            try:
+                found.append((name, layout_of(statistic, self.variables).labels()))
+            except DisclosureRefused:
+                continue  # it is refused, and shows nothing
+        return found
+
+
+def layout_of(statistic: Statistic, variables: Variables, told: tuple[Told, ...] = ()) -> Layout:
+    """The questions about one statistic."""
+    empty = statistic.support(nobody(variables))
+    return Layout.of(empty, variables, statistic.rules, told)
