@@ -2,9 +2,10 @@
 
 Laws: every set that a release would make known is compared with everything released before it, over all projects,
 researchers and snapshots of the dataset, and with the other sets of the same release. A hit is high risk. Only what the
-release adds is blamed. Where the cells of a table make the hits, these cells are hidden, with their complements, and
-everything is compared anew; what then remains is a hit of the whole. Beyond the bounds of the search, and where
-something left of which nobody knows the sets, nothing is vouched for.
+release adds is blamed. Where the cells of a table make the hits, these cells are hidden, with their complements; where
+others do and rows are counted up to given values, every second of these. Then everything is compared anew; what then
+remains is a hit of the whole. Beyond the bounds of the search, and where something left of which nobody knows the sets,
+nothing is vouched for.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ def control(
             return Judgement(_finding(finding, cells), added, later)
         tables = [mask for mask in hidden[: len(output.support.cells)] if mask is not None]
         more = _hide(output, tables, hits, later, bounds.threshold)
+        if more is None:
+            more = _coarser(output, hidden[len(tables) :])
         if more is None:
             break
         cells = union([cells, more])
@@ -213,6 +216,19 @@ def _hide(
         for cells, mask, more in zip(output.support.cells, hidden, chosen, strict=True)
         if more.any()
     )
+
+
+def _coarser(output: Output, hidden: Sequence[Mask | None]) -> dict[str, Mask] | None:
+    """Every second of the values hidden up to which rows are counted; None where there is no such value."""
+    masks = {}
+    for one, mask in zip(output.support.thresholds, hidden, strict=True):
+        if mask is None or mask.all():
+            continue
+        lines = mask.reshape(-1, mask.shape[-2]).copy()
+        for line in lines:
+            line[np.flatnonzero(~line)[::2]] = True
+        masks[one.output] = lines.reshape(mask.shape)
+    return masks or None
 
 
 def _to_blame(cells: Cells, hidden: Mask, sets: Sequence[BitMap], few: BitMap | None) -> list[int]:

@@ -33,11 +33,11 @@ CASES = (
     ),
     (
         {"persons in parts of a range": "12, 6, 5, 11"},
-        "up to part 1 shown, up to part 2 ■, up to part 3 shown",
-        "the middle would part 6 from 5; together they are 11",
+        "up to part 1 ■, up to part 2 shown, up to part 3 ■",
+        "both halves hold enough; halved again, one would hold 6, the other 5",
     ),
     (
-        {"persons in parts of a range": "40, 9, 0, 3"},
+        {"persons in parts of a range": "40, 12, 0, 3"},
         "up to part 1 shown, up to part 2 ■, up to part 3 ■",
         "the tail is told as one",
     ),
