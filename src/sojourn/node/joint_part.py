@@ -92,5 +92,5 @@ class JointPart:
 
     def _info(self, ask: str, sender: str, receiver: str) -> bytes:
         place = self._place
-        words = ["sojourn joint share", 1, place.run.request.study, place.analysis, ask, sender, receiver]
+        words: list[Any] = ["sojourn joint share", 1, place.run.request.study, place.analysis, ask, sender, receiver]
         return rfc8785.dumps(words)

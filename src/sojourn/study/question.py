@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sojourn.analysis.population import nobody
 from sojourn.analysis.statistic import Statistic
-from sojourn.analysis.variable import Variables
+from sojourn.analysis.variable import SITE, Variables
 from sojourn.disclosure.joint import Layout, Told, evaluators
 from sojourn.errors import DisclosureRefused
 from sojourn.study.circle import Circle
@@ -61,5 +61,5 @@ class Question:
 
 def layout_of(statistic: Statistic, variables: Variables, told: tuple[Told, ...] = ()) -> Layout:
     """The questions about one statistic."""
-    empty = statistic.support(nobody(variables))
+    empty = statistic.support(nobody(variables[SITE].levels[0], variables))
     return Layout.of(empty, variables, statistic.rules, told)
