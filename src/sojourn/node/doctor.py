@@ -118,9 +118,7 @@ def examine(folder: Path, clock: Callable[[], float] = time.time) -> list[Findin
     keys = [home.key, home.log_key, *([home.exchange_key] if home.exchange_key.exists() else [])]
     found = {
         "settings": lambda: well(f"The node of {home.site}, in {home.federation or 'no federation yet'}."),
-        "home": lambda: checks.check_home(
-            home.folder, keys
-        ),
+        "home": lambda: checks.check_home(home.folder, keys),
         "keys": lambda: check_keys(home, visit),
         "certificate": lambda: check_certificate(visit, clock()),
         "clock": lambda: check_clock(home, visit, clock()),

@@ -16,6 +16,7 @@ from sojourn.audit.entry import Entry
 from sojourn.disclosure.header import Header
 from sojourn.disclosure.masked_gate import MaskedRelease, masked, shares
 from sojourn.disclosure.output import Output
+from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import AuditError, SiteRefused, SojournError
 from sojourn.node.admission import reason_of
 from sojourn.node.airlock import Airlock
@@ -87,10 +88,11 @@ class MaskedAirlock:
     ) -> tuple[MaskedRelease, str]:
         """This site's part in a round of the joint test; and why it put in nothing, where it did."""
         layout, why = told.testing.layout, [withheld]
+        parameters = getattr(self.airlock.policy_of(place), "parameters", Parameters())
 
         def numbers() -> NDArray[np.int64]:
             if not withheld:
-                found, why[0] = self._tried(lambda: layout.numbers(evidence.support(place.analysis)))
+                found, why[0] = self._tried(lambda: layout.numbers(evidence.support(place.analysis), parameters))
                 if found is not None:
                     return found
             return layout.nothing()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sojourn.analysis.population import nobody
 from sojourn.analysis.statistic import Statistic
-from sojourn.analysis.variable import SITE, Variables
-from sojourn.disclosure.joint import Layout, Told, evaluators
+from sojourn.analysis.variable import SITE, Variable, Variables
+from sojourn.disclosure.joint import Demands, Layout, Told, evaluators
 from sojourn.errors import DisclosureRefused
+from sojourn.secrecy.joint import JointTest
 from sojourn.study.circle import Circle
 from sojourn.study.plan import Plan
 
@@ -61,5 +63,20 @@ class Question:
 
 def layout_of(statistic: Statistic, variables: Variables, told: tuple[Told, ...] = ()) -> Layout:
     """The questions about one statistic."""
-    empty = statistic.support(nobody(variables[SITE].levels[0], variables))
-    return Layout.of(empty, variables, statistic.rules, told)
+    return _layout(statistic, tuple(sorted(variables.items())), tuple((one.name, one.labels) for one in told))
+
+
+# Every party asks for both again in each round; neither ever changes.
+@lru_cache(maxsize=256)
+def _layout(
+    statistic: Statistic, variables: tuple[tuple[str, Variable], ...], told: tuple[tuple[str, tuple[str, ...]], ...]
+) -> Layout:
+    declared = dict(variables)
+    empty = statistic.support(nobody(declared[SITE].levels[0], declared))
+    return Layout.of(empty, declared, statistic.rules, [Told(name, labels, ()) for name, labels in told])
+
+
+@lru_cache(maxsize=64)
+def test_of(layout: Layout, sites: tuple[str, ...], evaluators: tuple[str, ...], demands: Demands) -> JointTest:
+    """The joint test; DisclosureRefused where it would be too large."""
+    return layout.test(sites, evaluators, demands)
