@@ -15,19 +15,20 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
-from typing import Any
 
 import numpy as np
 import rfc8785
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from sojourn.analysis.support import Cells, Contributions, Design, Support
+from sojourn.analysis.support import Cells, Support
 from sojourn.analysis.values import BINS, HASHES
 from sojourn.analysis.variable import SITE, Variables
+from sojourn.disclosure.demands import Demands as Demands
+from sojourn.disclosure.demands import evaluators as evaluators
+from sojourn.disclosure.demands import strictest as strictest
 from sojourn.disclosure.joint_forms import (
     LEVELS,
     UNITS,
@@ -38,69 +39,15 @@ from sojourn.disclosure.joint_forms import (
     undominated,
     varies,
 )
+from sojourn.disclosure.joint_parts import Model, Quantiles, Sum, Table
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.structural import structural_complement
 from sojourn.disclosure.suppression import Mask, spread, union
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import MOST, Alternative, Condition, JointTest
 
-MOST_EVALUATORS = 5
 MOST_ELEMENTS = 1_000_000  # shared anew by each evaluator in all rounds together
 POPULATION = "population"
-
-
-@dataclass(frozen=True)
-class Demands:
-    """What a site's rules ask of the whole, stated in the open. threshold: T. residual, observations: of a model."""
-
-    threshold: int
-    residual: int
-    observations: float
-
-    @classmethod
-    def of(cls, parameters: Parameters) -> Demands:
-        """Of a site's parameters; none of them is confidential."""
-        return cls(parameters.threshold, parameters.residual, parameters.observations)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Demands:
-        """Read `to_dict`'s form; ValueError on anything else, and on demands that no site's parameters could make."""
-        if not isinstance(document, Mapping) or set(document) != {"threshold", "residual", "observations"}:
-            raise ValueError("not demands")
-        threshold, residual, observations = (document[word] for word in ("threshold", "residual", "observations"))
-        if type(threshold) is not int or not 3 <= threshold <= MOST:
-            raise ValueError("not a threshold")
-        if type(residual) is not int or not 1 <= residual <= MOST:
-            raise ValueError("not residual degrees of freedom")
-        if type(observations) not in (int, float) or not 0 < observations <= 1:
-            raise ValueError("not a share of parameters")
-        return cls(threshold, residual, float(observations))
-
-
-def strictest(demands: Iterable[Demands]) -> Demands:
-    """What satisfies all sites."""
-    every = list(demands)
-    return Demands(
-        max(one.threshold for one in every),
-        max(one.residual for one in every),
-        min(one.observations for one in every),
-    )
-
-
-def evaluators(study: str, sites: Iterable[str]) -> tuple[str, ...]:
-    """The sites that evaluate: an odd number of at most five, by a lot that the study's name draws.
-
-    ValueError where there are fewer than three sites.
-    """
-    every = sorted(set(sites), key=lambda site: hashlib.sha256(f"{study}\n{site}".encode()).digest())
-    if len(every) < 3:
-        raise ValueError("a joint test needs three sites")
-    most = min(MOST_EVALUATORS, len(every))
-    return tuple(sorted(every[: most - (most % 2 == 0)]))
 
 
 @dataclass(frozen=True)
@@ -113,104 +60,6 @@ class Told:
     name: str
     labels: tuple[str, ...]
     persons: tuple[BitMap, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of cells as all sites know it: see `Cells`. measured: whether its numbers are of more than persons."""
-
-    output: tuple[str, ...]
-    shape: tuple[int, ...]
-    dimensions: tuple[str, ...]
-    empty: tuple[int, ...]
-    measured: bool
-
-    @classmethod
-    def of(cls, cells: Cells) -> Table:
-        """Without the persons."""
-        return cls(cells.output, cells.shape, cells.dimensions, cells.empty, bool(cells.measures))
-
-    @property
-    def size(self) -> int:
-        """Number of cells."""
-        return math.prod(self.shape)
-
-    def holds(self, cells: Cells) -> bool:
-        """Whether a site's cells are those of this table."""
-        return (cells.output, cells.shape, cells.dimensions) == (self.output, self.shape, self.dimensions)
-
-    def places(self) -> list[int]:
-        """Those cells, in C order, that may hold somebody."""
-        never = set(self.empty)
-        return [place for place in range(self.size) if place not in never]
-
-    def lines(self) -> Iterator[tuple[str, list[int]]]:
-        """What a table by fewer dimensions would show: for each set of cells its label and the cells in it."""
-        axes = range(len(self.shape) if self.dimensions else 0)
-        places = np.arange(self.size).reshape(self.shape)
-        for kept in (kept for size in range(len(axes)) for kept in combinations(axes, size)):
-            for index in np.ndindex(*(self.shape[axis] for axis in kept)):
-                named = dict(zip(kept, index, strict=True))
-                at = tuple(named.get(axis, slice(None)) for axis in axes)
-                yield " ".join(str(named.get(axis, "·")) for axis in axes), places[at].ravel().tolist()
-
-
-@dataclass(frozen=True)
-class Sum:
-    """Sums of one measure as all sites know them: see `Contributions`.
-
-    most: of each sum. table: the place of its table, -1 of a model. levels: how many are declared; 0: a number.
-    """
-
-    output: tuple[str, ...]
-    shape: tuple[int, ...]
-    most: tuple[float, ...]
-    table: int
-    levels: int
-
-    @classmethod
-    def of(cls, sums: Contributions, tables: Sequence[Table], model: bool) -> Sum:
-        """DisclosureRefused where the declarations do not bound a row's contribution."""
-        if sums.most is None or not np.isfinite(sums.most).all():
-            raise DisclosureRefused("dominance")
-        table = -1
-        if not model:
-            table = next(place for place, table in enumerate(tables) if set(sums.output) <= set(table.output))
-            if sums.values is None:
-                raise DisclosureRefused("minimum frequency")
-        return cls(sums.output, sums.total.shape, tuple(sums.most.ravel().tolist()), table, len(sums.persons))
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model's design as all sites know it: see `Design`. events: whether persons with an event are counted."""
-
-    levels: tuple[str, ...]
-    parameters: int
-    numbers: tuple[str, ...]
-    events: bool
-
-    @classmethod
-    def of(cls, design: Design, classes: bool) -> Model:
-        """DisclosureRefused where there are columns by site, or weights: neither has a joint test."""
-        if design.by_site or design.effective is not None:
-            raise DisclosureRefused("design support")
-        counted = design.events is not None and not classes
-        return cls(tuple(design.levels), design.parameters, tuple(sorted(design.numbers)), counted)
-
-    def knows(self, label: str) -> bool:
-        """Whether a level is asked about, or is one of a number, of which it is asked whether it has many values."""
-        own = {f"{number}={word}" for number in self.numbers for word in ("lower", "upper")}
-        return label in self.levels or all(part in own or part in self.levels for part in label.split(" & "))
-
-
-@dataclass(frozen=True)
-class Quantiles:
-    """Order statistics as all sites know them: see `Positions`."""
-
-    output: tuple[str, ...]
-    fractions: tuple[float, ...]
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
