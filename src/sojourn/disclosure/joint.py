@@ -2,8 +2,8 @@
 
     a number shows where, for every site k, total - own_k >= T
 
-so that neither an outsider nor a site that subtracts its own part learns about fewer than T persons. own is not how
-many persons a site has there but how many of them are still hidden, beside its earlier clear releases. All sites lay
+so that neither an outsider nor a site that subtracts its own part learns about fewer than T persons. The same is asked
+of those who are still hidden beside the sites' earlier clear releases: nobody, or at least T. All sites lay
 out the same questions from the plan alone (`Layout`), each puts its numbers in, T being the greatest threshold of all,
 and only whether a number passes is opened (`secrecy.joint`). What fails is hidden alike at all sites, with its
 complement (`structural`). A model has one bit for all that it asks.
@@ -32,6 +32,7 @@ from sojourn.disclosure.demands import strictest as strictest
 from sojourn.disclosure.joint_forms import (
     LEVELS,
     UNITS,
+    apart,
     at_least,
     grid,
     many_values,
@@ -44,7 +45,7 @@ from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.structural import structural_complement
 from sojourn.disclosure.suppression import Mask, spread, union
 from sojourn.errors import DisclosureRefused
-from sojourn.secrecy.joint import MOST, Alternative, Condition, JointTest
+from sojourn.secrecy.joint import MOST, Alternative, Clause, Condition, JointTest
 
 MOST_ELEMENTS = 1_000_000  # shared anew by each evaluator in all rounds together
 POPULATION = "population"
@@ -102,6 +103,7 @@ class Layout:
 
     def _labels(self) -> Iterator[str]:
         yield from self._sets()
+        yield from (f"hidden {label}" for label in self._sets())
         for number, sums in enumerate(self.sums):
             for place in range(len(sums.most)):
                 at = f"{number} {place}"
@@ -148,7 +150,8 @@ class Layout:
         if tuple((one.name, one.labels) for one in told) != self.told:
             raise ValueError("other earlier releases than those that are asked about")
         sets = self.sets(support)
-        found = {label: still_hidden(sets[label], clear) for label in self._sets()}
+        found = {label: len(sets[label]) for label in self._sets()}
+        found |= {f"hidden {label}": still_hidden(sets[label], clear) for label in self._sets()}
         found |= self._contributed(support, parameters, sets, clear)
         if self.model is not None and support.design is not None:
             found |= _hits(support.design.numbers)
@@ -304,22 +307,25 @@ class Layout:
         """What is asked, by the name of what it is asked about; names and order do not depend on the demands."""
         place = {label: number for number, label in enumerate(self._labels())}
         if self.model is not None:
-            differing = tuple(form for label in self._sets() for form in self._differ(label, place, sites, demands))
-            main = (*self._designed(self.model, place, sites, demands), *differing)
+            differing = (clause for label in self._sets() for clause in self._differ(label, place, sites, demands))
+            hides = (form for label in self._sets() for form in self._hides(label, place, sites, demands))
+            main = (*self._designed(self.model, place, sites, demands), *hides)
             numbers = (many_values(_bins(name, place), sites) for name in self.model.numbers)
-            yield POPULATION, ((main,), *numbers, *(self._sum(n, i, place, sites) for n, i in self._entries()))
+            sums = (self._sum(n, i, place, sites) for n, i in self._entries())
+            yield POPULATION, ((main,), *differing, *numbers, *sums)
             return
         least = max(demands.threshold, demands.residual + 1) if self.residual else demands.threshold
-        forms = at_least(least, place[POPULATION], sites)
-        yield POPULATION, (((*forms, *self._differ(POPULATION, place, sites, demands)),),)
+        forms = (*at_least(least, place[POPULATION], sites), *self._hides(POPULATION, place, sites, demands))
+        yield POPULATION, ((forms,), *self._differ(POPULATION, place, sites, demands))
         for number, table in enumerate(self.tables):
             for cell in table.places():
                 label = f"cell {number} {cell}"
-                forms = at_least(least if table.measured else demands.threshold, place[label], sites)
-                yield label, (((*forms, *self._differ(label, place, sites, demands)),),)
+                enough = least if table.measured else demands.threshold
+                forms = (*at_least(enough, place[label], sites), *self._hides(label, place, sites, demands))
+                yield label, ((forms,), *self._differ(label, place, sites, demands))
         if self.told:
             for label in self._margins():
-                yield label, ((self._differ(label, place, sites, demands),),)
+                yield label, self._differ(label, place, sites, demands)
         for number, i in self._entries():
             at = f"{number} {i}"
             levels = range(self.sums[number].levels)
@@ -342,14 +348,22 @@ class Layout:
         over, units = ([place[f"{word} {number} {i} {level}"] for level in range(LEVELS)] for word in ("over", "units"))
         return undominated(over, units, place[f"there {number} {i}"], sites)
 
-    def _differ(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
-        """What a set has beyond each earlier one, and what that has beyond it, is nobody or at least T persons."""
+    def _hides(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
+        """Of a set nobody is hidden any more, or at least T persons are."""
+        return none_or(demands.threshold, place[f"hidden {label}"], sites)
+
+    def _differ(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> tuple[Clause, ...]:
+        """A set and each earlier one are no pair that differs by few."""
         return tuple(
-            form
+            clause
             for number, (_, labels) in enumerate(self.told)
             for earlier in range(len(labels))
-            for word in ("more", "less")
-            for form in none_or(demands.threshold, place[f"{word} {number} {earlier} {label}"], sites)
+            for clause in apart(
+                demands.threshold,
+                place[f"more {number} {earlier} {label}"],
+                place[f"less {number} {earlier} {label}"],
+                sites,
+            )
         )
 
     def _designed(self, model: Model, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:

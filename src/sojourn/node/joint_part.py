@@ -11,7 +11,7 @@ import rfc8785
 from numpy.typing import NDArray
 
 from sojourn.analysis.statistic import Ask
-from sojourn.disclosure.joint import Demands
+from sojourn.disclosure.demands import Demands
 from sojourn.disclosure.policy import Policy, for_dataset
 from sojourn.errors import SiteRefused, SojournError
 from sojourn.node.decisions import Place

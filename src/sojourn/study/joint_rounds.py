@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.analysis.statistic import Ask, Step
-from sojourn.disclosure.joint import Demands, Layout, Told, strictest
+from sojourn.disclosure.demands import Demands, strictest
+from sojourn.disclosure.joint import Layout, Told
 from sojourn.disclosure.masked_gate import ReceivedMasked
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import JointTest, verdict
