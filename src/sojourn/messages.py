@@ -1,7 +1,7 @@
 """Everything that crosses between hub, node and client; nothing else does.
 
-Law: an `Answer` holds only a release, which only the gate of its kind of plan, clear or masked, can make. Every other message carries
-identifiers, hashes, signed requests and words of `errors.REASONS`.
+Law: an `Answer` holds only a release, which only the gate of its kind of plan, clear or masked, can make. Every other
+message carries identifiers, hashes, signed requests and words of `errors.REASONS`.
 """
 
 from __future__ import annotations

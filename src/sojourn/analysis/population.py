@@ -56,16 +56,3 @@ def nobody(site: str, variables: Variables) -> Population:
 
 def _dtype(variable: Variable) -> type[np.generic]:
     return {Kind.NUMBER: np.float64, Kind.BOOLEAN: np.int8, Kind.CATEGORY: np.int32}[variable.kind]
-
-
-_TYPES = {Kind.NUMBER: np.float64, Kind.BOOLEAN: np.int8, Kind.CATEGORY: np.int32}
-
-
-def nobody(variables: Variables) -> Population:
-    """A population without a row: what a statistic counts, known from the plan alone."""
-    columns: dict[str, NDArray[np.generic]] = {
-        name: np.zeros(0, dtype=_TYPES[variable.kind]) for name, variable in variables.items() if name != SITE
-    }
-    site = variables[SITE].levels[0] if SITE in variables else ""
-    missing = {name: np.zeros(0, dtype=np.uint32) for name in columns}
-    return Population(site, variables, columns, np.zeros(0, dtype=np.uint32), missing)

@@ -43,12 +43,20 @@ class Cells:
 
 @dataclass(frozen=True)
 class Contributions:
-    """The largest two absolute contributions of persons to each sum of `output`, and their absolute total."""
+    """The largest two absolute contributions of persons to each sum of `output`, and their absolute total.
+
+    For joint tests, all of the shape of the sums: most, the greatest absolute value that the declarations allow a row,
+    NaN where they do not say. values: the bins that the summed numbers hit (`analysis.values`); -1 where their levels
+    are declared, and then persons: of each declared level the persons of each sum, C order.
+    """
 
     output: tuple[str, ...]
     largest: NDArray[np.float64]
     second: NDArray[np.float64]
     total: NDArray[np.float64]
+    most: NDArray[np.float64] | None = None
+    values: NDArray[np.int64] | None = None
+    persons: tuple[tuple[BitMap, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,9 @@ class Design:
     leverage: the largest of a person.
     effective: (sum w)^2 / sum w^2, None without weights. patterns: persons of the rarest covariate pattern where the
     model is saturated, else None. working: of the round at hand, where its broadcast decides which persons count.
+    numbers: of outcome and columns without declared levels the bins that their values hit (`analysis.values`); where
+    such a number has two values here, `levels` holds its levels too, which no other site need have.
+    by_site: whether there are columns by site.
     """
 
     persons: int
@@ -84,6 +95,8 @@ class Design:
     effective: float | None = None
     patterns: int | None = None
     working: Working | None = None
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    by_site: bool = False
 
 
 @dataclass(frozen=True)

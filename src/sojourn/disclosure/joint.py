@@ -2,11 +2,11 @@
 
     a number shows where, for every site k, total - own_k >= T
 
-so that neither an outsider nor a site that subtracts its own part learns about fewer than T persons. own is not how
-many persons a site has there but how many of them are still hidden, beside its earlier clear releases. All sites lay
+so that neither an outsider nor a site that subtracts its own part learns about fewer than T persons. The same is asked
+of those who are still hidden beside the sites' earlier clear releases: nobody, or at least T. All sites lay
 out the same questions from the plan alone (`Layout`), each puts its numbers in, T being the greatest threshold of all,
 and only whether a number passes is opened (`secrecy.joint`). What fails is hidden alike at all sites, with its
-complement.
+complement (`structural`). A model has one bit for all that it asks.
 
 What a rule knows no joint test for is refused. Persons who are in two sites count twice.
 """
@@ -14,9 +14,9 @@ What a rule knows no joint test for is refused. Persons who are in two sites cou
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import rfc8785
@@ -24,69 +24,31 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from sojourn.analysis.support import Cells, Support
+from sojourn.analysis.values import BINS, HASHES
 from sojourn.analysis.variable import SITE, Variables
+from sojourn.disclosure.demands import Demands as Demands
+from sojourn.disclosure.demands import evaluators as evaluators
+from sojourn.disclosure.demands import strictest as strictest
+from sojourn.disclosure.joint_forms import (
+    LEVELS,
+    UNITS,
+    apart,
+    at_least,
+    grid,
+    many_values,
+    none_or,
+    undominated,
+    varies,
+)
+from sojourn.disclosure.joint_parts import Model, Quantiles, Sum, Table
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.structural import structural_complement
 from sojourn.disclosure.suppression import Mask, spread, union
 from sojourn.errors import DisclosureRefused
-from sojourn.secrecy.joint import MOST, Alternative, Condition, Form, JointTest
+from sojourn.secrecy.joint import MOST, Alternative, Clause, Condition, JointTest
 
-MOST_EVALUATORS = 5
+MOST_ELEMENTS = 1_000_000  # shared anew by each evaluator in all rounds together
 POPULATION = "population"
-
-
-@dataclass(frozen=True)
-class Demands:
-    """What a site's rules ask of the whole, stated in the open. threshold: T. residual, observations: of a model."""
-
-    threshold: int
-    residual: int
-    observations: float
-
-    @classmethod
-    def of(cls, parameters: Parameters) -> Demands:
-        """Of a site's parameters; none of them is confidential."""
-        return cls(parameters.threshold, parameters.residual, parameters.observations)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Demands:
-        """Read `to_dict`'s form; ValueError on anything else, and on demands that no site's parameters could make."""
-        if not isinstance(document, Mapping) or set(document) != {"threshold", "residual", "observations"}:
-            raise ValueError("not demands")
-        threshold, residual, observations = (document[word] for word in ("threshold", "residual", "observations"))
-        if type(threshold) is not int or not 3 <= threshold <= MOST:
-            raise ValueError("not a threshold")
-        if type(residual) is not int or not 1 <= residual <= MOST:
-            raise ValueError("not residual degrees of freedom")
-        if type(observations) not in (int, float) or not 0 < observations <= 1:
-            raise ValueError("not a share of parameters")
-        return cls(threshold, residual, float(observations))
-
-
-def strictest(demands: Iterable[Demands]) -> Demands:
-    """What satisfies all sites."""
-    every = list(demands)
-    return Demands(
-        max(one.threshold for one in every),
-        max(one.residual for one in every),
-        min(one.observations for one in every),
-    )
-
-
-def evaluators(study: str, sites: Iterable[str]) -> tuple[str, ...]:
-    """The sites that evaluate: an odd number of at most five, by a lot that the study's name draws.
-
-    ValueError where there are fewer than three sites.
-    """
-    every = sorted(set(sites), key=lambda site: hashlib.sha256(f"{study}\n{site}".encode()).digest())
-    if len(every) < 3:
-        raise ValueError("a joint test needs three sites")
-    most = min(MOST_EVALUATORS, len(every))
-    return tuple(sorted(every[: most - (most % 2 == 0)]))
 
 
 @dataclass(frozen=True)
@@ -102,46 +64,32 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of cells as all sites know it: see `Cells`."""
-
-    output: tuple[str, ...]
-    shape: tuple[int, ...]
-    dimensions: tuple[str, ...]
-    empty: tuple[int, ...]
-
-    @classmethod
-    def of(cls, cells: Cells) -> Table:
-        """Without the persons."""
-        return cls(cells.output, cells.shape, cells.dimensions, cells.empty)
-
-    def places(self) -> list[int]:
-        """Those cells, in C order, that may hold somebody."""
-        return [place for place in range(int(np.prod(self.shape))) if place not in set(self.empty)]
-
-
-@dataclass(frozen=True)
 class Layout:
     """The questions of one analysis, the same at every site.
 
-    tables: of cells that are hidden one by one; a model's are part of its one bit. levels: of a model's design, by
-    label; None without a model. parameters: of the model. told: name and labels of earlier masked releases.
+    residual: whether numbers of more than persons need residual degrees of freedom. told: name and labels of earlier
+    masked releases over the same sites and dataset.
     """
 
     tables: tuple[Table, ...]
-    levels: tuple[str, ...] | None
-    parameters: int
+    sums: tuple[Sum, ...]
+    model: Model | None
+    quantiles: tuple[Quantiles, ...]
+    residual: bool
     told: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
     def of(cls, empty: Support, variables: Variables, rules: Sequence[str], told: Sequence[Told] = ()) -> Layout:
         """From the support of an empty population; DisclosureRefused where there is no joint test for what it holds."""
         _answerable(empty, variables, rules)
+        tables = tuple(Table.of(cells) for cells in empty.cells)
         design = empty.design
         return cls(
-            tuple(Table.of(cells) for cells in empty.cells),
-            None if design is None else tuple(design.levels),
-            0 if design is None else design.parameters,
+            tables,
+            tuple(Sum.of(sums, tables, design is not None) for sums in empty.contributions),
+            None if design is None else Model.of(design, bool(tables)),
+            tuple(Quantiles(one.output, one.fractions, one.persons.shape) for one in empty.positions),
+            "residual freedom" in rules,
             tuple((one.name, one.labels) for one in told),
         )
 
@@ -150,113 +98,290 @@ class Layout:
         return hashlib.sha256(rfc8785.dumps(asdict(self))).hexdigest()
 
     def labels(self) -> tuple[str, ...]:
-        """The sets of persons that are counted, in the order of the inputs."""
-        cells = [f"cell {number} {place}" for number, table in enumerate(self.tables) for place in table.places()]
-        return (POPULATION, *cells, *(f"level {label}" for label in self.levels or ()))
+        """What a site puts in, one label a number."""
+        return tuple(self._labels())
+
+    def _labels(self) -> Iterator[str]:
+        yield from self._sets()
+        yield from (f"hidden {label}" for label in self._sets())
+        for number, sums in enumerate(self.sums):
+            for place in range(len(sums.most)):
+                at = f"{number} {place}"
+                yield f"there {at}"
+                yield from (f"{word} {at} {level}" for level in range(LEVELS) for word in ("over", "units"))
+                yield from (f"class {at} {level}" for level in range(sums.levels))
+                if sums.table >= 0 and not sums.levels:
+                    yield from (f"hit {at} {bit}" for bit in range(HASHES * BINS))
+        if self.model is not None:
+            yield from (f"hit {name} {bit}" for name in self.model.numbers for bit in range(HASHES * BINS))
+            yield from ("events",) * self.model.events
+        for number, one in enumerate(self.quantiles):
+            yield from (f"behind {number} {place}" for place in range(math.prod(one.shape)))
+        known = [f"{number} {place}" for number, (_, labels) in enumerate(self.told) for place in range(len(labels))]
+        for label in (*self._sets(), *self._margins()) if known else ():
+            yield from (f"{word} {earlier} {label}" for earlier in known for word in ("more", "less"))
+
+    def _sets(self) -> Iterator[str]:
+        """The sets of persons that are counted."""
+        yield POPULATION
+        for number, table in enumerate(self.tables):
+            yield from (f"cell {number} {place}" for place in table.places())
+        if self.model is not None:
+            yield from (f"level {label}" for label in self.model.levels)
+
+    def _margins(self) -> Iterator[str]:
+        if self.model is None:
+            for number, table in enumerate(self.tables):
+                yield from (f"margin {number} {label}" for label, _ in table.lines())
 
     @property
     def inputs(self) -> int:
         """How many numbers a site puts in."""
         return len(self.labels())
 
-    def test(self, sites: Sequence[str], evaluators: Sequence[str], demands: Demands) -> JointTest:
-        """The joint test under the strictest demands of all; its order of sites is the sorted one."""
-        sites = tuple(sorted(sites))
-        return JointTest(sites, tuple(sorted(evaluators)), self.inputs, tuple(self._conditions(len(sites), demands)))
-
-    def numbers(self, support: Support, clear: Sequence[BitMap] = ()) -> NDArray[np.int64]:
+    def numbers(
+        self, support: Support, parameters: Parameters, clear: Sequence[BitMap] = (), told: Sequence[Told] = ()
+    ) -> NDArray[np.int64]:
         """What a site puts in. clear: the sets that it has made known by clear releases of this dataset.
 
-        DisclosureRefused where its evidence is not what the questions are about; it then puts in nothing but zeros.
+        told: as the layout was made with. DisclosureRefused where its evidence is not what the questions are about; it
+        then puts in nothing but zeros.
         """
+        if tuple((one.name, one.labels) for one in told) != self.told:
+            raise ValueError("other earlier releases than those that are asked about")
         sets = self.sets(support)
-        return np.array([min(still_hidden(sets[label], clear), MOST) for label in self.labels()], dtype=np.int64)
+        found = {label: len(sets[label]) for label in self._sets()}
+        found |= {f"hidden {label}": still_hidden(sets[label], clear) for label in self._sets()}
+        found |= self._contributed(support, parameters, sets, clear)
+        if self.model is not None and support.design is not None:
+            found |= _hits(support.design.numbers)
+            found["events"] = support.design.events or 0
+        for number, one in enumerate(support.positions):
+            found |= {f"behind {number} {place}": int(n) for place, n in enumerate(one.persons.ravel())}
+        for number, earlier in enumerate(told):
+            for place, persons in enumerate(earlier.persons):
+                for label, now in sets.items():
+                    found[f"more {number} {place} {label}"] = still_hidden(now - persons, clear)
+                    found[f"less {number} {place} {label}"] = still_hidden(persons - now, clear)
+        return np.array([min(found[label], MOST) for label in self._labels()], dtype=np.int64)
 
     def nothing(self) -> NDArray[np.int64]:
         """What a site without data, or that refuses, puts in."""
         return np.zeros(self.inputs, dtype=np.int64)
 
     def sets(self, support: Support) -> dict[str, BitMap]:
-        """A site's persons by label."""
-        if tuple(Table.of(cells) for cells in support.cells) != self.tables:
-            raise DisclosureRefused("minimum frequency")
+        """A site's persons by label. DisclosureRefused where its evidence is of other tables or levels."""
         found = {POPULATION: support.population}
-        for number, (cells, table) in enumerate(zip(support.cells, self.tables, strict=True)):
-            cells.structural()
+        for number, (table, cells) in enumerate(zip(self.tables, self._own_cells(support), strict=True)):
+            if any(cells.persons[place] for place in table.empty):
+                raise DisclosureRefused("dictionary")  # declared to hold nobody
             found |= {f"cell {number} {place}": cells.persons[place] for place in table.places()}
-        levels = {} if support.design is None else support.design.levels
-        if (support.design is None) != (self.levels is None) or set(levels) != set(self.levels or ()):
+            if self.model is None:
+                for label, places in table.lines():
+                    together = BitMap.union(BitMap(), *(cells.persons[place] for place in places))
+                    found[f"margin {number} {label}"] = together
+        if (support.design is None) != (self.model is None):
             raise DisclosureRefused("design support")
-        return found | {f"level {label}": levels[label] for label in self.levels or ()}
+        if support.design is not None and self.model is not None:
+            levels = support.design.levels
+            strange = any(not self.model.knows(label) for label in levels)
+            if strange or not set(self.model.levels) <= set(levels):
+                raise DisclosureRefused("design support")
+            if set(support.design.numbers) != set(self.model.numbers):
+                raise DisclosureRefused("design support")
+            found |= {f"level {label}": levels[label] for label in self.model.levels}
+        return found
+
+    def _own_cells(self, support: Support) -> list[Cells]:
+        """A site's cells, table by table. More than these may be there for numbers that have few values at the site."""
+        found: list[Cells] = []
+        sums = {one.output for one in self.sums}
+        for cells in support.cells:
+            if len(found) < len(self.tables) and self.tables[len(found)].holds(cells):
+                found.append(cells)
+            elif self.model is None and cells.output not in sums:
+                raise DisclosureRefused("minimum frequency")
+            elif self.model is not None and not set(cells.dimensions) <= set(self.model.numbers):
+                raise DisclosureRefused("design support")
+        if len(found) < len(self.tables):
+            raise DisclosureRefused("minimum frequency")
+        return found
+
+    def _contributed(
+        self, support: Support, parameters: Parameters, sets: Mapping[str, BitMap], clear: Sequence[BitMap]
+    ) -> dict[str, int]:
+        """What a site puts in about its sums."""
+        found: dict[str, int] = {}
+        if [(one.output, one.shape) for one in self.sums] != [
+            (one.output, one.total.shape) for one in support.contributions
+        ]:
+            raise DisclosureRefused("dominance")
+        for number, (one, sums) in enumerate(zip(self.sums, support.contributions, strict=True)):
+            if one.table >= 0 and (sums.values is None or len(sums.persons) != one.levels):
+                raise DisclosureRefused("minimum frequency")
+            for place, most in enumerate(one.most):
+                label = POPULATION if one.table < 0 else f"cell {one.table} {place}"
+                persons = sets.get(label, BitMap())
+                hidden = still_hidden(persons, clear)
+                largest, total = float(sums.largest.flat[place]), float(sums.total.flat[place])
+                at = f"{number} {place}"
+                found |= _needs(at, largest, total if hidden == len(persons) else 0.0, most, parameters, hidden > 0)
+                for level, cells in enumerate(sums.persons):
+                    found[f"class {at} {level}"] = still_hidden(cells[place], clear)
+                if one.table >= 0 and not one.levels and sums.values is not None:
+                    found |= _hits({at: int(sums.values.flat[place])})
+        return found
+
+    def test(self, sites: Sequence[str], evaluators: Sequence[str], demands: Demands) -> JointTest:
+        """The joint test under the strictest demands of all; its order of sites is the sorted one.
+
+        DisclosureRefused where it would be too large.
+        """
+        sites = tuple(sorted(sites))
+        conditions = tuple(condition for _, condition in self._conditions(len(sites), demands))
+        test = JointTest(sites, tuple(sorted(evaluators)), self.inputs, conditions)
+        if sum(test.circuit.sizes) > MOST_ELEMENTS:
+            raise DisclosureRefused("capacity")
+        return test
 
     def masks(self, bits: NDArray[np.bool_], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Mask]:
         """What is hidden of the arrays of a step, whose shapes these are; DisclosureRefused where all of it is."""
-        if not bits[0]:
-            raise DisclosureRefused("minimum frequency" if self.levels is None else "design support")
-        if self.levels is not None:
+        passed = self._passed(bits)
+        if not passed[POPULATION]:
+            raise DisclosureRefused("minimum frequency" if self.model is None else "design support")
+        if self.model is not None:
             return {}
-        hidden = list(self._hidden(bits))
-        if all(mask.all() for mask in hidden):
+        hidden = self._hidden(passed)
+        if hidden and all(mask.all() for _, mask in hidden):
             raise DisclosureRefused("minimum frequency")
-        return union(
-            {name: spread(mask, shapes[name]) for name in table.output if name in shapes}
-            for table, mask in zip(self.tables, hidden, strict=True)
+        masks = union(
+            {name: spread(mask, shapes[name]) for name in output if name in shapes} for output, mask in hidden
+        )
+        return {name: mask for name, mask in masks.items() if mask.any()}
+
+    def release(self, name: str, bits: NDArray[np.bool_], support: Support) -> Told:
+        """What a release under these bits makes known, for the layouts of later ones; `support`: of this site."""
+        sets, passed = self.sets(support), self._passed(bits)
+        labels = [POPULATION] + [label for label in self._sets() if label.startswith("level ")]
+        for number, table in enumerate(self.tables):
+            hidden = self._of_table(number, passed).ravel()
+            labels += [f"cell {number} {place}" for place in table.places() if not hidden[place]]
+            if self.model is None:
+                lines = [(f"margin {number} {label}", places) for label, places in table.lines()]
+                labels += [label for label, places in lines if not hidden[places].any()]
+        return Told(name, tuple(labels), tuple(sets[label] for label in labels))
+
+    def _passed(self, bits: NDArray[np.bool_]) -> dict[str, bool]:
+        """Each bit by what it is about."""
+        names = [name for name, _ in self._conditions(3, Demands(3, 1, 1.0))]
+        if bits.shape != (len(names),) or bits.dtype != np.bool_:
+            raise ValueError("the bits are not those of this layout")
+        return dict(zip(names, bits.tolist(), strict=True))
+
+    def _hidden(self, passed: Mapping[str, bool]) -> list[tuple[tuple[str, ...], Mask]]:
+        """Masks of cells, with the arrays that they are over."""
+        found = [(table.output, self._of_table(number, passed)) for number, table in enumerate(self.tables)]
+        for number, sums in enumerate(self.sums):
+            table = self.tables[sums.table]
+            failed = np.array([not passed[f"sum {number} {place}"] for place in range(table.size)])
+            found.append((sums.output, _completed(table, failed | found[sums.table][1].ravel())))
+        for number, one in enumerate(self.quantiles):
+            places = range(math.prod(one.shape) * len(one.fractions))
+            mask = np.array([not passed[f"quantile {number} {place}"] for place in places], dtype=bool)
+            found.append((one.output, mask.reshape(*one.shape, len(one.fractions))))
+        return found
+
+    def _of_table(self, number: int, passed: Mapping[str, bool]) -> Mask:
+        table = self.tables[number]
+        failed = np.zeros(table.size, dtype=bool)
+        if self.model is not None:
+            return failed.reshape(table.shape)
+        for place in table.places():
+            failed[place] = not passed[f"cell {number} {place}"]
+        for label, places in table.lines():
+            if not passed.get(f"margin {number} {label}", True):
+                failed[places] = True
+        return _completed(table, failed)
+
+    def _conditions(self, sites: int, demands: Demands) -> Iterator[tuple[str, Condition]]:
+        """What is asked, by the name of what it is asked about; names and order do not depend on the demands."""
+        place = {label: number for number, label in enumerate(self._labels())}
+        if self.model is not None:
+            differing = (clause for label in self._sets() for clause in self._differ(label, place, sites, demands))
+            hides = (form for label in self._sets() for form in self._hides(label, place, sites, demands))
+            main = (*self._designed(self.model, place, sites, demands), *hides)
+            numbers = (many_values(_bins(name, place), sites) for name in self.model.numbers)
+            sums = (self._sum(n, i, place, sites) for n, i in self._entries())
+            yield POPULATION, ((main,), *differing, *numbers, *sums)
+            return
+        least = max(demands.threshold, demands.residual + 1) if self.residual else demands.threshold
+        forms = (*at_least(least, place[POPULATION], sites), *self._hides(POPULATION, place, sites, demands))
+        yield POPULATION, ((forms,), *self._differ(POPULATION, place, sites, demands))
+        for number, table in enumerate(self.tables):
+            for cell in table.places():
+                label = f"cell {number} {cell}"
+                enough = least if table.measured else demands.threshold
+                forms = (*at_least(enough, place[label], sites), *self._hides(label, place, sites, demands))
+                yield label, ((forms,), *self._differ(label, place, sites, demands))
+        if self.told:
+            for label in self._margins():
+                yield label, self._differ(label, place, sites, demands)
+        for number, i in self._entries():
+            at = f"{number} {i}"
+            levels = range(self.sums[number].levels)
+            classes = tuple(
+                form for level in levels for form in at_least(demands.threshold, place[f"class {at} {level}"], sites)
+            )
+            varied = (classes,) if levels else many_values(_bins(at, place), sites)
+            yield f"sum {at}", (varied, self._sum(number, i, place, sites))
+        for number, one in enumerate(self.quantiles):
+            for i in range(math.prod(one.shape)):
+                for j, q in enumerate(one.fractions):
+                    beyond = math.ceil(demands.threshold / min(q, 1 - q) - 1e-9)
+                    forms = at_least(beyond, place[f"behind {number} {i}"], sites)
+                    yield f"quantile {number} {i * len(one.fractions) + j}", ((forms,),)
+
+    def _entries(self) -> Iterator[tuple[int, int]]:
+        return ((number, i) for number, sums in enumerate(self.sums) for i in range(len(sums.most)))
+
+    def _sum(self, number: int, i: int, place: Mapping[str, int], sites: int) -> tuple[Alternative, ...]:
+        over, units = ([place[f"{word} {number} {i} {level}"] for level in range(LEVELS)] for word in ("over", "units"))
+        return undominated(over, units, place[f"there {number} {i}"], sites)
+
+    def _hides(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
+        """Of a set nobody is hidden any more, or at least T persons are."""
+        return none_or(demands.threshold, place[f"hidden {label}"], sites)
+
+    def _differ(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> tuple[Clause, ...]:
+        """A set and each earlier one are no pair that differs by few."""
+        return tuple(
+            clause
+            for number, (_, labels) in enumerate(self.told)
+            for earlier in range(len(labels))
+            for clause in apart(
+                demands.threshold,
+                place[f"more {number} {earlier} {label}"],
+                place[f"less {number} {earlier} {label}"],
+                sites,
+            )
         )
 
-    def _hidden(self, bits: NDArray[np.bool_]) -> Iterator[Mask]:
-        """Of each table the cells that are hidden."""
-        first = 1
-        for table in self.tables:
-            failed = np.zeros(int(np.prod(table.shape)), dtype=bool)
-            places = table.places()
-            failed[places] = ~bits[first : first + len(places)]
-            first += len(places)
-            known = np.zeros(failed.shape, dtype=bool)
-            known[list(table.empty)] = True
-            if table.dimensions:
-                yield structural_complement(failed.reshape(table.shape), known.reshape(table.shape))
-            else:
-                yield failed.reshape(table.shape)
-
-    def _conditions(self, sites: int, demands: Demands) -> Iterator[Condition]:
-        labels = {label: place for place, label in enumerate(self.labels())}
-        if self.levels is not None:
-            yield (self._model(labels, sites, demands),)
-            return
-        for place in labels.values():
-            yield (at_least(demands.threshold, place, sites),)
-
-    def _model(self, labels: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
-        """All that a model asks, as one."""
-        p, threshold = self.parameters, demands.threshold
-        enough = max(threshold, p + demands.residual, int(np.ceil(p / demands.observations)))
-        forms = [*at_least(enough, labels[POPULATION], sites)]
-        for label, place in labels.items():
-            if label.startswith("cell "):  # the outcome's classes
-                forms += at_least(max(threshold, 2 * p), place, sites)
-            elif label.startswith("level "):
-                forms += none_or(threshold, place, sites)
-                if " & " not in label:
-                    forms += varies(threshold, labels[POPULATION], place, sites)
+    def _designed(self, model: Model, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
+        """What a model asks of numbers of persons."""
+        p, threshold = model.parameters, demands.threshold
+        everyone = place[POPULATION]
+        enough = max(threshold, p + demands.residual, math.ceil(p / demands.observations - 1e-9))
+        forms = [*at_least(enough, everyone, sites)]
+        for number, table in enumerate(self.tables):  # the outcome's classes
+            for cell in table.places():
+                forms += at_least(max(threshold, 2 * p), place[f"cell {number} {cell}"], sites)
+        if model.events:
+            forms += at_least(max(threshold, 2 * p), place["events"], sites)
+        for label in model.levels:
+            forms += none_or(threshold, place[f"level {label}"], sites)
+            if " & " not in label:
+                forms += varies(threshold, everyone, place[f"level {label}"], sites)
         return tuple(forms)
-
-
-def at_least(threshold: int, place: int, sites: int) -> Alternative:
-    """Beyond each site at least T persons."""
-    return tuple(Form(((place, 1),), ((site, place, -1),), 0, threshold - 1) for site in range(sites))
-
-
-def none_or(threshold: int, place: int, sites: int) -> Alternative:
-    """Beyond each site nobody, or at least T persons."""
-    return tuple(Form(((place, 1),), ((site, place, -1),), 1, threshold - 1) for site in range(sites))
-
-
-def varies(threshold: int, everyone: int, level: int, sites: int) -> Alternative:
-    """Beyond each site at least T persons who are not in a level: else its sum tells of everybody."""
-    return tuple(
-        Form(((everyone, 1), (level, -1)), ((site, everyone, -1), (site, level, 1)), 0, threshold - 1)
-        for site in range(sites)
-    )
 
 
 def still_hidden(persons: BitMap, clear: Sequence[BitMap]) -> int:
@@ -268,20 +393,57 @@ def still_hidden(persons: BitMap, clear: Sequence[BitMap]) -> int:
     return least
 
 
+def _needs(at: str, largest: float, total: float, most: float, parameters: Parameters, hidden: bool) -> dict[str, int]:
+    """How great the sum must be for this site's largest contribution, and what the site adds, on each level."""
+    if not (math.isfinite(largest) and math.isfinite(total) and largest >= 0 and total >= 0):
+        raise DisclosureRefused("dominance")
+    factor = max(2 + parameters.p_percent / 100, 100 * parameters.dominance_n / parameters.dominance_k)
+    found = {f"there {at}": int(hidden and largest > 0)}
+    for level, value in enumerate(grid(most)):
+        found[f"over {at} {level}"] = int(hidden and factor * largest > value)
+        found[f"units {at} {level}"] = int(min(total * UNITS / value * (1 - 1e-12), MOST)) if hidden else 0
+    return found
+
+
+def _hits(numbers: Mapping[str, int]) -> dict[str, int]:
+    return {f"hit {name} {bit}": hit >> bit & 1 for name, hit in numbers.items() for bit in range(HASHES * BINS)}
+
+
+def _bins(name: str, place: Mapping[str, int]) -> list[list[int]]:
+    return [[place[f"hit {name} {BINS * number + bin}"] for bin in range(BINS)] for number in range(HASHES)]
+
+
+def _completed(table: Table, failed: NDArray[np.bool_]) -> Mask:
+    known = np.zeros(table.size, dtype=bool)
+    known[list(table.empty)] = True
+    failed = (failed & ~known).reshape(table.shape)
+    return structural_complement(failed, known.reshape(table.shape)) if table.dimensions else failed
+
+
 def _answerable(empty: Support, variables: Variables, rules: Sequence[str]) -> None:
     """DisclosureRefused where a rule has no joint test."""
-    unknown: Mapping[str, Callable[[], bool]] = {
-        "positions": lambda: bool(empty.positions),
-        "survival steps": lambda: bool(empty.steps),
-        "risk sets": lambda: empty.risk_sets is not None,
-        "correlation": lambda: empty.pairs is not None,
-        "class disclosure": lambda: "class disclosure" in rules and _sensitive(empty, variables),
-        "minimum frequency": lambda: any(SITE in cells.dimensions for cells in empty.cells),
-        "check failed": lambda: not rules or not set(rules) <= _TESTED,
-    }
-    for family, there in unknown.items():
-        if there():
-            raise DisclosureRefused(family)
+    if not rules or not set(rules) <= _TESTED:
+        raise DisclosureRefused("check failed")
+    if empty.steps:
+        raise DisclosureRefused("survival steps")
+    if empty.risk_sets is not None:
+        raise DisclosureRefused("risk sets")
+    if empty.pairs is not None:
+        raise DisclosureRefused("correlation")
+    if any(not 0 < q < 1 for one in empty.positions for q in one.fractions):
+        raise DisclosureRefused("positions")
+    if any(SITE in cells.dimensions for cells in empty.cells):
+        raise DisclosureRefused("minimum frequency")  # a site's own numbers never show
+    if "class disclosure" in rules and _sensitive(empty, variables):
+        raise DisclosureRefused("class disclosure")
+    if not set(rules) & {"design support", "minimum frequency"}:
+        raise DisclosureRefused("check failed")
+    if "design support" in rules and empty.design is None:
+        raise DisclosureRefused("check failed")
+    if {"dominance", "p percent"} & set(rules) and not empty.contributions:
+        raise DisclosureRefused("check failed")
+    if "positions" in rules and not empty.positions:
+        raise DisclosureRefused("check failed")
 
 
 def _sensitive(empty: Support, variables: Variables) -> bool:
@@ -300,6 +462,7 @@ _TESTED = frozenset(
         "design support",
         "events",
         "parameters to observations",
+        "positions",
         "text",
     }
 )

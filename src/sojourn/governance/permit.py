@@ -16,8 +16,8 @@ def refusal(plan: Plan, approved: Collection[str], masking: str = "allowed") -> 
     """The asking form: why this plan may not run, a word of `errors.REASONS`, or nothing.
 
     approved: the tables that the custodian's approval of this researcher and project covers. masking: whether the site
-    takes part in masked plans: `allowed`, `required` or `refused`. That a table is not approved refuses a clear plan; in
-    a masked one the site takes part with nothing, see `withheld`.
+    takes part in masked plans: `allowed`, `required` or `refused`. That a table is not approved refuses a clear plan;
+    in a masked one the site takes part with nothing, see `withheld`.
     """
     if plan.aggregation == "masked":
         if masking == "refused":

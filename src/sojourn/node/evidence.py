@@ -39,6 +39,8 @@ def support_to_dict(support: Support) -> dict[str, Any]:
                 "largest": encode(sums.largest),
                 "second": encode(sums.second),
                 "total": encode(sums.total),
+                "values": None if sums.values is None else encode(sums.values),
+                "persons": [[_pack(cell) for cell in level] for level in sums.persons],
             }
             for sums in support.contributions
         ],
@@ -118,12 +120,19 @@ def _contributions(document: Mapping[str, Any]) -> Contributions:
     largest, second, total = (decode(document[word]).astype(float) for word in ("largest", "second", "total"))
     if not largest.shape == second.shape == total.shape:
         raise ValueError("the shapes of contributions disagree")
-    return Contributions(_names(document["output"]), largest, second, total)
+    values = None if document["values"] is None else decode(document["values"]).astype(np.int64)
+    if values is not None and values.shape != total.shape:
+        raise ValueError("the shapes of contributions disagree")
+    persons = tuple(tuple(_unpack(cell) for cell in level) for level in document["persons"])
+    if any(len(level) != total.size for level in persons):
+        raise ValueError("the shapes of contributions disagree")
+    return Contributions(_names(document["output"]), largest, second, total, None, values, persons)
 
 
 def _design_to_dict(design: Design) -> dict[str, Any]:
     levels = {label: _pack(persons) for label, persons in design.levels.items()}
-    return {"levels": levels, **{word: getattr(design, word) for word in _DESIGN_NUMBERS}}
+    numbers = {word: getattr(design, word) for word in _DESIGN_NUMBERS}
+    return {"levels": levels, **numbers, "numbers": dict(design.numbers), "by_site": design.by_site}
 
 
 def _design(document: Mapping[str, Any]) -> Design:
@@ -136,6 +145,8 @@ def _design(document: Mapping[str, Any]) -> Design:
         leverage=float(document["leverage"]),
         effective=None if document["effective"] is None else float(document["effective"]),
         patterns=None if document["patterns"] is None else _count(document["patterns"]),
+        numbers={str(name): _count(hit) for name, hit in document["numbers"].items()},
+        by_site=document["by_site"] is True,
     )
 
 

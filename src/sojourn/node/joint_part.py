@@ -11,7 +11,7 @@ import rfc8785
 from numpy.typing import NDArray
 
 from sojourn.analysis.statistic import Ask
-from sojourn.disclosure.joint import Demands
+from sojourn.disclosure.demands import Demands
 from sojourn.disclosure.policy import Policy, for_dataset
 from sojourn.errors import SiteRefused, SojournError
 from sojourn.node.decisions import Place
@@ -92,5 +92,5 @@ class JointPart:
 
     def _info(self, ask: str, sender: str, receiver: str) -> bytes:
         place = self._place
-        words = ["sojourn joint share", 1, place.run.request.study, place.analysis, ask, sender, receiver]
+        words: list[Any] = ["sojourn joint share", 1, place.run.request.study, place.analysis, ask, sender, receiver]
         return rfc8785.dumps(words)

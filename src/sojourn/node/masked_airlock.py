@@ -10,21 +10,26 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.analysis.population import nobody
 from sojourn.analysis.statistic import Ask, Step
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.header import Header
+from sojourn.disclosure.joint import Told
 from sojourn.disclosure.masked_gate import MaskedRelease, masked, shares
 from sojourn.disclosure.output import Output
+from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import AuditError, SiteRefused, SojournError
 from sojourn.node.admission import reason_of
 from sojourn.node.airlock import Airlock
 from sojourn.node.decisions import Place
 from sojourn.node.joint_part import JointPart
+from sojourn.node.masked_store import MaskedStore, charge
 from sojourn.node.masking import Masking
 from sojourn.secrecy.ring import Ring
 from sojourn.study.circle import Circle
 from sojourn.study.masked import MaskedReplay, history
+from sojourn.study.question import told_in_plan
 from sojourn.study.transcript import Round
 
 Found = TypeVar("Found")
@@ -57,19 +62,28 @@ class MaskedAirlock:
         before, circle = history(rounds), place.run.circle
         header, withheld = self._header(place, circle, before), self._withheld(place)
         if told.tested:
-            release, note = self._numbers(place, told, told.state, evidence, header, withheld)
+            release, vetoed = self._numbers(place, told, told.state, evidence, header, withheld)
         else:
             release, withheld = self._part(place, told, told.state, rounds, evidence, header, withheld)
-            note = ""
+            vetoed = ""
+        note = f"vetoed: {vetoed}" if vetoed else f"takes part with nothing: {withheld}" if withheld else ""
         row = self.airlock.sealed(place, release, now)
-        row |= {"note": note or (f"takes part with nothing: {withheld}" if withheld else ""), "withheld": withheld}
+        row |= {"note": note, "withheld": withheld}
         facts = {
             **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
             **{"roster": circle.hash, "transcript": before},
         }
-        study, actor = place.run.request.study, f"node:{self.airlock.site}"
-        entry = Entry("release.sealed", actor, study=study, dataset=place.run.dataset, facts=facts)
-        self.airlock.store.seal(row, entry, (), place.run.dataset)
+        known = None if vetoed else self._charge(place, told, evidence, withheld)
+        entries = [self._entry("release.sealed", place, facts)]
+        if known is not None:
+            counted = {"analysis": place.analysis, "sets": len(known.labels), "roster": circle.hash}
+            entries.insert(0, self._entry("ledger.charged", place, counted))
+        also = None if known is None else charge(place.run, place.analysis, known)
+        self.airlock.store.seal(row, entries, (), place.run.dataset, also=also)
+
+    def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
+        actor = f"node:{self.airlock.site}"
+        return Entry(kind, actor, study=place.run.request.study, dataset=place.run.dataset, facts=facts)
 
     def _withheld(self, place: Place) -> str:
         """Why this site takes part with nothing, as it was decided at the latest when it shared its support."""
@@ -90,24 +104,51 @@ class MaskedAirlock:
 
         def numbers() -> NDArray[np.int64]:
             if not withheld:
-                found, why[0] = self._tried(lambda: layout.numbers(evidence.support(place.analysis)))
+                found, why[0] = self._tried(lambda: self._support(place, told, evidence))
                 if found is not None:
                     return found
             return layout.nothing()
 
-        part = JointPart(self.masking, place, told.testing, rounds, [], numbers)
+        part = JointPart(self.masking, place, told.testing, rounds, self._masked.remembered(place.run), numbers)
         open_words, sealed = part.of(ask)
         return shares(self.airlock.policy_of(place), header, open_words, sealed), why[0]
+
+    def _support(self, place: Place, told: MaskedReplay, evidence: Evidence) -> NDArray[np.int64]:
+        """What this site puts into the joint test: how many persons, and what is known of them already."""
+        parameters = getattr(self.airlock.policy_of(place), "parameters", Parameters())
+        clear = self._masked.shown_in_clear(place.run.dataset)
+        earlier = [self._earlier(place, name, labels, evidence) for name, labels in told.testing.layout.told]
+        return told.testing.layout.numbers(evidence.support(place.analysis), parameters, clear, earlier)
+
+    def _earlier(self, place: Place, name: str, labels: tuple[str, ...], evidence: Evidence) -> Told:
+        """This site's part of what an analysis of the same plan, or an earlier study, made known."""
+        analyses = place.run.plan.analyses
+        if name not in analyses:
+            return self._masked.told(place.run, name, labels)
+        return told_in_plan(name, analyses[name], place.run.variables, evidence.support(name))
+
+    @property
+    def _masked(self) -> MaskedStore:
+        return MaskedStore(self.airlock.store)
+
+    def _charge(self, place: Place, told: MaskedReplay, evidence: Evidence, withheld: str) -> Told | None:
+        """What the analysis's first numbers make known of this site's persons; None in later rounds."""
+        if not told.tested or self._masked.charged(place.run.request.study, place.analysis):
+            return None
+        assert told.testing.bits is not None
+        statistic, variables = place.run.plan.analyses[place.analysis], place.run.variables
+        nothing = statistic.support(nobody(self.airlock.site, variables))
+        support = nothing if withheld else evidence.support(place.analysis)
+        return told.testing.layout.release(place.analysis, told.testing.bits, support)
 
     def _numbers(
         self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence, header: Header, withheld: str
     ) -> tuple[MaskedRelease, str]:
         """The statistic's own numbers of this round; random ones and a veto where they may not leave."""
-        step, note = told.step(ask), ""
+        step, why = told.step(ask), ""
         output: Output | Step | None = step
         if not withheld:
             output, why = self._tried(lambda: evidence.measure(ask))
-            note = f"vetoed: {why}" if why else ""
         circle, where = told.question.circle, (place.run.request.study, place.analysis, place.ask)
 
         def under_masks(vector: Ring) -> Ring:
@@ -115,7 +156,7 @@ class MaskedAirlock:
 
         policy, parties = self.airlock.policy_of(place), len(circle.keys)
         veto = output is None
-        return masked(output or step, policy, header, told.cells, parties, under_masks, veto=veto), note
+        return masked(output or step, policy, header, told.cells, parties, under_masks, veto=veto), why
 
     def _tried(self, find: Callable[[], Found]) -> tuple[Found | None, str]:
         """What is found; or None and why, which the site's custodian alone sees."""

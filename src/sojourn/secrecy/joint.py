@@ -1,17 +1,18 @@
 """Joint tests: which conditions on the sum of all sites' numbers hold, and not a bit more.
 
-Every site shares its small numbers among a few of the sites, the evaluators. A condition says that a linear form v of
-the numbers is none of low .. high, which holds where the product of all (v - j), low <= j <= high, is not zero in the
-field. All forms of an alternative: the product of their products. One of several alternatives: the sum of theirs, each
-times a random number that nobody knows. So what is opened is 0 where a condition fails, else uniform among all numbers.
-A condition that holds fails with probability 2^-31, and one that fails never holds.
+Every site shares its small numbers among a few of the sites, the evaluators. A form says that a sum v of the numbers is
+none of low .. high, which holds where the product of all (v - j), low <= j <= high, is not zero in the field. An
+alternative asks all of its forms: the product of their products. A clause asks one of its alternatives: their sum, each
+times a random number that nobody knows. A condition asks all of its clauses: their product. What is opened of it is 0
+where it fails, else uniform among all other numbers. A condition that holds fails with a probability of 2^-31 a clause;
+one that fails never holds.
 
 Products by M. Ben-Or, S. Goldwasser, A. Wigderson, STOC 1988: each evaluator multiplies its shares, and shares the
-product anew. Nothing is learnt by up to t of 2 t + 1 evaluators who keep to the protocol. Roots that lie
-opposite one another share a product: (v - j) (v - (s - j)) = v (v - s) + j (s - j), s = low + high.
+product anew. Up to t of 2 t + 1 evaluators learn nothing, as long as all keep to the protocol. Roots that lie opposite
+one another share a product: (v - j) (v - (s - j)) = v (v - s) + j (s - j), s = low + high.
 
 An evaluator keeps nothing between two rounds: what it sends follows from what it received in the round before, and
-fresh randomness. Each message is sent once and stored; drawing the randomness of a round twice would open it.
+fresh randomness. Each message is made once and stored: two sharings of one product would tell more than one does.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Form:
 
 
 Alternative = tuple[Form, ...]  # all must hold; none always holds
-Condition = tuple[Alternative, ...]  # one must hold; none never holds
+Clause = tuple[Alternative, ...]  # one must hold; none never holds
+Condition = tuple[Clause, ...]  # all must hold; none is no condition
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,11 @@ class JointTest:
             raise ValueError("the evaluators are not among the sites")
         if len(set(self.evaluators)) < len(self.evaluators):
             raise ValueError("an evaluator is named twice")
-        for form in (form for condition in self.conditions for alternative in condition for form in alternative):
-            self._check(form)
+        if not all(self.conditions):
+            raise ValueError("a condition that asks nothing")
+        for clause in (clause for condition in self.conditions for clause in condition):
+            for form in (form for alternative in clause for form in alternative):
+                self._check(form)
 
     def _check(self, form: Form) -> None:
         size = sum(abs(factor) for _, factor in form.total) * len(self.sites)
@@ -110,12 +115,12 @@ class JointTest:
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """The same for all evaluators. Of each level, the places of the factors that are multiplied with one another.
+    """The products of a test, the same for all evaluators.
 
     sums, owns: (form, input, factor) and (form, site, input, factor). middle: low + high of each form; single: whether
     it has one root alone, which is then its middle. spread, shift: the form of each factor after the first round, and
-    what is added. pairs: for each further level left and right factor, -1 where there is none. alternatives: the
-    condition of each alternative. sizes: elements that are shared anew in each round.
+    what is added. pairs: for each further round left and right factor, -1 where there is none. clauses: the clause of
+    each alternative, to be summed after round `summed`. sizes: elements that are shared anew in each round.
     """
 
     sums: Places
@@ -125,40 +130,55 @@ class Circuit:
     spread: Places
     shift: Field
     pairs: tuple[tuple[Places, Places], ...]
-    alternatives: Places
+    clauses: Places
+    summed: int
     sizes: tuple[int, ...]
 
     @classmethod
     def of(cls, test: JointTest) -> Circuit:
         """Lay out a test's products."""
-        choices = [(place, alternative) for place, condition in enumerate(test.conditions) for alternative in condition]
+        clauses = [(place, clause) for place, condition in enumerate(test.conditions) for clause in condition]
+        choices = [(place, alternative) for place, (_, clause) in enumerate(clauses) for alternative in clause]
         forms = [form for _, alternative in choices for form in alternative]
         single = np.array([form.low == form.high for form in forms], dtype=bool)
-        middle = np.array([form.low if form.low == form.high else form.low + form.high for form in forms], np.int64)
+        ends = np.array([(form.low, form.high) for form in forms], dtype=np.int64).reshape(-1, 2)
         sums = [(place, *term) for place, form in enumerate(forms) for term in form.total]
         owns = [(place, *term) for place, form in enumerate(forms) for term in form.own]
-        spread, shift, groups, first = [], [], [], 0
-        for number, (_, alternative) in enumerate(choices):
-            spread.append(len(forms) + number)  # the alternative's random number
-            shift.append(0)
-            for form in alternative:
-                roots = range(form.low, (form.low + form.high) // 2 + 1)
-                spread += [first] * len(roots)
-                shift += [0 if form.low == form.high else root * (form.low + form.high - root) for root in roots]
-                first += 1
-            groups += [number] * (len(spread) - len(groups))
-        pairs = tuple(_pairs(np.array(groups, dtype=np.int64)))
+        spread, shift, groups = _factors_of([alternative for _, alternative in choices])
+        products = _pairs(groups)
+        joined = _pairs(np.array([place for place, _ in clauses], dtype=np.int64))
         return cls(
             np.array(sums, dtype=np.int64).reshape(-1, 3),
             np.array(owns, dtype=np.int64).reshape(-1, 4),
-            field(middle),
+            field(np.where(single, ends[:, 0], ends.sum(axis=1))),
             single,
-            np.array(spread, dtype=np.int64),
-            field(np.array(shift, dtype=np.int64)),
-            pairs,
+            spread,
+            shift,
+            (*products, *joined),
             np.array([place for place, _ in choices], dtype=np.int64),
-            (len(forms) + len(choices), *(len(left) for left, _ in pairs)),
+            1 + len(products),
+            (len(forms) + len(choices), *(len(left) for left, _ in (*products, *joined))),
         )
+
+
+def _factors_of(alternatives: list[Alternative]) -> tuple[Places, Field, Places]:
+    """After the first round: the product that each factor is made of, what is added, and its alternative.
+
+    The products are one a form, then one random number an alternative.
+    """
+    forms = sum(map(len, alternatives))
+    spread, shift, groups, first = [], [], [], 0
+    for number, alternative in enumerate(alternatives):
+        spread.append(forms + number)
+        shift.append(0)
+        for form in alternative:
+            total = form.low + form.high
+            roots = range(form.low, total // 2 + 1)
+            spread += [first] * len(roots)
+            shift += [0 if form.low == form.high else root * (total - root) % PRIME for root in roots]
+            first += 1
+        groups += [number] * (len(spread) - len(groups))
+    return np.array(spread, dtype=np.int64), np.array(shift, dtype=np.uint64), np.array(groups, dtype=np.int64)
 
 
 def _pairs(groups: Places) -> list[tuple[Places, Places]]:
@@ -184,7 +204,7 @@ def share(test: JointTest, site: str, own: NDArray[np.int64], random: Random = s
         raise ValueError("the numbers do not fit the test")
     values = own.astype(np.uint64)
     if site in test.evaluators:
-        values = np.concatenate([values, uniform(len(test.circuit.alternatives), random)])
+        values = np.concatenate([values, uniform(len(test.circuit.clauses), random)])
     return _dealt(test, values, random)
 
 
@@ -211,10 +231,7 @@ def step(
 
 def opening(test: JointTest, received: Mapping[str, bytes]) -> bytes:
     """An evaluator's share of every condition's number, after the last round; to be shown to all."""
-    last = _factors(test, test.rounds(), received)
-    total = np.zeros(len(test.conditions), dtype=np.uint64)
-    np.add.at(total, test.circuit.alternatives, last)
-    return pack(total % _P)
+    return pack(_factors(test, test.rounds(), received))
 
 
 def verdict(test: JointTest, openings: Mapping[str, bytes]) -> NDArray[np.bool_]:
@@ -240,7 +257,7 @@ def _bundles(test: JointTest, received: Mapping[str, bytes], sizes: Mapping[str,
 def _first(test: JointTest, received: Mapping[str, bytes]) -> tuple[Field, Field]:
     """What is multiplied in the first round: each form with itself, moved; and each random number with one."""
     circuit = test.circuit
-    randoms = len(circuit.alternatives)
+    randoms = len(circuit.clauses)
     sizes = {site: test.inputs + (randoms if site in test.evaluators else 0) for site in test.sites}
     bundles = list(_bundles(test, received, sizes).values())
     own = np.stack([bundle[: test.inputs] for bundle in bundles])
@@ -264,7 +281,11 @@ def _first(test: JointTest, received: Mapping[str, bytes]) -> tuple[Field, Field
 def _factors(test: JointTest, number: int, received: Mapping[str, bytes]) -> Field:
     """The factors after a round: the products that the evaluators shared anew, brought to the degree of shares."""
     circuit = test.circuit
-    products = recombine(_bundles(test, received, dict.fromkeys(test.evaluators, circuit.sizes[number - 1])))
-    if number > 1:
-        return products
-    return np.asarray((products[circuit.spread] + circuit.shift) % _P)
+    factors = recombine(_bundles(test, received, dict.fromkeys(test.evaluators, circuit.sizes[number - 1])))
+    if number == 1:
+        factors = (factors[circuit.spread] + circuit.shift) % _P
+    if number == circuit.summed:
+        clauses = np.zeros(sum(map(len, test.conditions)), dtype=np.uint64)
+        np.add.at(clauses, circuit.clauses, factors)
+        factors = clauses % _P
+    return factors

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sojourn.analysis.statistic import Ask, Step
-from sojourn.disclosure.joint import Demands, Layout, Told, strictest
+from sojourn.disclosure.demands import Demands, strictest
+from sojourn.disclosure.joint import Layout, Told
 from sojourn.disclosure.masked_gate import ReceivedMasked
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import JointTest, verdict
-from sojourn.study.question import MOST_TESTING, Question
+from sojourn.study.question import MOST_TESTING, Question, test_of
 from sojourn.study.transcript import Round
 
 TERMS, SHARE, MULTIPLY, OPEN = "joint.terms", "joint.share", "joint.multiply", "joint.open"
@@ -90,7 +91,7 @@ class Testing:
         told += [(name, tuple(map(str, range(count)))) for name, count in self.told]
         self.layout = self.question.layout(tuple(Told(name, labels, ()) for name, labels in told))
         sites, evaluators = self.question.circle.sites, self.question.evaluators
-        self.test = self.layout.test(sites, evaluators, strictest(demands))
+        self.test = test_of(self.layout, sites, evaluators, strictest(demands))
         if self.test.rounds() > MOST_TESTING - 3:
             raise DisclosureRefused(FAILED)
 

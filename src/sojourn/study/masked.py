@@ -1,8 +1,8 @@
 """The transcript of a masked analysis: the joint test's rounds, then the statistic's, of which only sums exist.
 
-The same law as of a clear one (`transcript`): each ask follows from the rounds before it. Beyond it: every round has the
-whole roster; every answer states the circle of sites and the hash of the rounds before it, as its site has seen them,
-and a mask belongs to that hash, so that sites that were shown different rounds give no sum.
+The same law as of a clear one (`transcript`): each ask follows from the rounds before it. Beyond it: every round has
+the whole roster; every answer states the circle of sites and the hash of the rounds before it, as its site has seen
+them, and a mask belongs to that hash, so that sites that were shown different rounds give no sum.
 """
 
 from __future__ import annotations
