@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from sojourn.disclosure.thresholds import halves, told_apart, unions
+from sojourn.disclosure.thresholds import at_site, stretches, together, told_apart
 
 PARTS = st.lists(st.lists(st.integers(0, 60), max_size=12), min_size=2, max_size=40)
 
@@ -19,7 +19,7 @@ def between(persons, told):
 
 
 def chosen(persons, threshold):
-    return told_apart(np.array([len(piece) >= threshold for piece in unions(persons)]), len(persons))
+    return told_apart(len(persons), at_site(persons, threshold))
 
 
 @settings(max_examples=300, deadline=None)
@@ -41,18 +41,18 @@ def test_what_several_sites_tell_is_enough_at_each(rows, data, threshold):
 
 @settings(max_examples=100, deadline=None)
 @given(PARTS, st.integers(1, 20))
-def test_pieces_and_their_persons(rows, threshold):
+def test_bits_of_all_stretches_choose_as_the_persons_do(rows, threshold):
     persons = [BitMap(part) for part in rows]
-    pieces = halves(len(persons))
-    assert pieces[0] == (0, len(persons))
-    assert {(i, i + 1) for i in range(len(persons))} <= set(pieces)
-    assert len(pieces) == 2 * len(persons) - 1
-    for (first, end), found in zip(pieces, unions(persons), strict=True):
-        assert found == BitMap.union(BitMap(), *persons[first:end])
+    bits = {stretch: len(together(persons[slice(*stretch)])) >= threshold for stretch in stretches(len(persons))}
+    assert (told_apart(len(persons), lambda *stretch: bits[stretch]) == chosen(persons, threshold)).all()
 
 
-def test_many_in_every_part_tell_all_and_a_long_tail_does_not_hide_the_body():
-    assert chosen([BitMap(range(20 * i, 20 * i + 20)) for i in range(7)], 10).all()
+@pytest.mark.parametrize("parts", [2, 3, 16, 17])
+def test_every_value_is_told_where_all_parts_are_large(parts):
+    assert chosen([BitMap(range(20 * i, 20 * i + 20)) for i in range(parts)], 10).all()
+
+
+def test_a_long_tail_does_not_hide_the_body():
     body = [BitMap(range(20 * i, 20 * i + 20)) for i in range(8)]
     tail = [BitMap([1000 + i]) for i in range(24)]
     told = chosen([*body, *tail], 10)
@@ -62,8 +62,3 @@ def test_many_in_every_part_tell_all_and_a_long_tail_does_not_hide_the_body():
 
 def test_everybody_at_one_value_tells_nothing():
     assert not chosen([BitMap(), BitMap(range(100)), BitMap()], 10).any()
-
-
-def test_bits_must_be_of_this_range():
-    with pytest.raises(ValueError, match="bit"):
-        told_apart(np.ones(4, dtype=bool), 4)

@@ -113,6 +113,16 @@ def test_without_a_declared_precision_the_answer_says_so():
     assert estimate.facts == {"precision": {"lactate": 0.1}}
 
 
+def test_fewer_bins_are_coarser_and_say_so():
+    populations, pooled = sites()
+    estimate, _ = run(quantiles("age", precision=1, bins=16), populations)
+    assert estimate.exactness.startswith("approximate: age is counted in steps of 8, as its range has more than 16")
+    for *_, q, _, value, low, high in estimate.rows:
+        assert low <= pooled["age"].quantile(q) <= high
+        assert low <= value <= high <= low + 14
+    assert run(quantiles("age", bins=13), populations)[0].facts == {"precision": {"age": 10.0}}
+
+
 def test_a_group_without_rows_has_no_quantile():
     variables = {**VARIABLES, "sex": category("F", "M", "X")}
     part = {name: column for name, column in rows(40, 4).items() if name != "lactate"}
@@ -141,7 +151,7 @@ def test_support_is_of_persons():
     ],
 )
 def test_grids(low, high, step, bins, ends):
-    grid = Grid.of("x", Variable(Kind.NUMBER, low=low, high=high), step, "quantiles")
+    grid = Grid.of("x", Variable(Kind.NUMBER, low=low, high=high), step, 1000, "quantiles")
     assert (grid.bins, grid.low_of(0), grid.high_of(grid.bins - 1)) == (bins, *ends)
     numbers = np.array([low, high, (low + high) / 2])
     places = grid.places(numbers)
@@ -160,6 +170,8 @@ def test_grids(low, high, step, bins, ends):
         ({"columns": ["age"], "precision": 0}, "f.quantiles.precision"),
         ({"columns": ["age"], "precision": [1, 1]}, "f.quantiles.precision"),
         ({"columns": []}, "f.quantiles.columns"),
+        ({"columns": ["age"], "bins": 2.5}, "f.quantiles.bins"),
+        ({"columns": ["age"], "bins": 1}, "f.quantiles.bins"),
     ],
 )
 def test_arguments_that_cannot_be(arguments, field):

@@ -40,7 +40,7 @@ from sojourn.disclosure.joint_forms import (
     undominated,
     varies,
 )
-from sojourn.disclosure.joint_parts import Model, Quantiles, Sum, Table
+from sojourn.disclosure.joint_parts import Model, Quantiles, Range, Sum, Table
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.structural import structural_complement
 from sojourn.disclosure.suppression import Mask, spread, union
@@ -75,6 +75,7 @@ class Layout:
     sums: tuple[Sum, ...]
     model: Model | None
     quantiles: tuple[Quantiles, ...]
+    ranges: tuple[Range, ...]
     residual: bool
     told: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
@@ -89,6 +90,7 @@ class Layout:
             tuple(Sum.of(sums, tables, design is not None) for sums in empty.contributions),
             None if design is None else Model.of(design, bool(tables)),
             tuple(Quantiles(one.output, one.fractions, one.persons.shape) for one in empty.positions),
+            tuple(map(Range.of, empty.thresholds)),
             "residual freedom" in rules,
             tuple((one.name, one.labels) for one in told),
         )
@@ -126,6 +128,8 @@ class Layout:
         yield POPULATION
         for number, table in enumerate(self.tables):
             yield from (f"cell {number} {place}" for place in table.places())
+        for number, one in enumerate(self.ranges):
+            yield from (_stretch(number, stretch) for stretch in one.stretches())
         if self.model is not None:
             yield from (f"level {label}" for label in self.model.levels)
 
@@ -180,6 +184,12 @@ class Layout:
                 for label, places in table.lines():
                     together = BitMap.union(BitMap(), *(cells.persons[place] for place in places))
                     found[f"margin {number} {label}"] = together
+        if tuple((one.output, one.shape) for one in support.thresholds) != tuple(
+            (one.output, one.shape) for one in self.ranges
+        ):
+            raise DisclosureRefused("positions")
+        for number, (one, counted) in enumerate(zip(self.ranges, support.thresholds, strict=True)):
+            found |= {_stretch(number, stretch): one.persons(counted, stretch) for stretch in one.stretches()}
         if (support.design is None) != (self.model is None):
             raise DisclosureRefused("design support")
         if support.design is not None and self.model is not None:
@@ -269,7 +279,18 @@ class Layout:
             if self.model is None:
                 lines = [(f"margin {number} {label}", places) for label, places in table.lines()]
                 labels += [label for label, places in lines if not hidden[places].any()]
+        for number, one in enumerate(self.ranges):
+            labels += [_stretch(number, stretch) for stretch in self._known_of(number, one, passed)]
         return Told(name, tuple(labels), tuple(sets[label] for label in labels))
+
+    def _known_of(self, number: int, one: Range, passed: Mapping[str, bool]) -> list[tuple[int, int, int]]:
+        """The stretches that a release makes known; where everything passed, which is asked before anything is, all."""
+        if all(passed[_stretch(number, stretch)] for stretch in one.stretches()):
+            return one.stretches()
+        return one.runs(self._told(number, passed))
+
+    def _told(self, number: int, passed: Mapping[str, bool]) -> NDArray[np.bool_]:
+        return self.ranges[number].told(lambda *stretch: passed[_stretch(number, stretch)])
 
     def _passed(self, bits: NDArray[np.bool_]) -> dict[str, bool]:
         """Each bit by what it is about."""
@@ -289,6 +310,7 @@ class Layout:
             places = range(math.prod(one.shape) * len(one.fractions))
             mask = np.array([not passed[f"quantile {number} {place}"] for place in places], dtype=bool)
             found.append((one.output, mask.reshape(*one.shape, len(one.fractions))))
+        found += [((one.output,), ~self._told(number, passed)) for number, one in enumerate(self.ranges)]
         return found
 
     def _of_table(self, number: int, passed: Mapping[str, bool]) -> Mask:
@@ -322,6 +344,10 @@ class Layout:
                 label = f"cell {number} {cell}"
                 enough = least if table.measured else demands.threshold
                 forms = (*at_least(enough, place[label], sites), *self._hides(label, place, sites, demands))
+                yield label, ((forms,), *self._differ(label, place, sites, demands))
+        for number, counted in enumerate(self.ranges):
+            for label in (_stretch(number, stretch) for stretch in counted.stretches()):
+                forms = (*at_least(demands.threshold, place[label], sites), *self._hides(label, place, sites, demands))
                 yield label, ((forms,), *self._differ(label, place, sites, demands))
         if self.told:
             for label in self._margins():
@@ -382,6 +408,10 @@ class Layout:
             if " & " not in label:
                 forms += varies(threshold, everyone, place[f"level {label}"], sites)
         return tuple(forms)
+
+
+def _stretch(number: int, stretch: tuple[int, int, int]) -> str:
+    return f"stretch {number} {' '.join(map(str, stretch))}"
 
 
 def still_hidden(persons: BitMap, clear: Sequence[BitMap]) -> int:

@@ -97,13 +97,15 @@ def quantiles(
     by: str | Iterable[str] | None = None,
     q: Iterable[float] = QUARTILES,
     precision: float | Iterable[float] | None = None,
+    bins: int | None = None,
 ) -> Statistic:
     """Quantiles of numbers, in all or by groups, equal to those of the pooled rows where the counts may be shown.
 
     columns: numbers with a declared range (`low`, `high`). by: categories or booleans, one name or two. q: fractions
     between 0 and 1; others than the median and quartiles wait for a checker. precision: the distance between two values
     that a column can have, e.g. 1 for whole years, one for all columns or one each; values are rounded to it. Without
-    it, about two hundred steps of the range are counted, and the answer is approximate.
+    it, about two hundred steps of the range are counted, and the answer is approximate. bins: the most values at which
+    rows are counted, at most 1,000; a masked plan needs 16 or fewer.
     Result: a row a column, group and quantile with `n` (rows), `value`, and the ends `low` and `high` between which it
     lies: equal where it is exact. Interpolated as in pandas, NumPy and R (type 7). Values that part fewer than T
     persons from the others are not told apart; the answer is then laid between them as if rows were spread evenly, and
@@ -111,7 +113,7 @@ def quantiles(
     Leaves a site: for each group its rows, and the rows at or below each value that may be told apart. Rounds: 1.
     Source: R. J. Hyndman, Y. Fan, The American Statistician 50, 1996.
     """
-    given = _given(by=_several(by), precision=_numbers(precision))
+    given = _given(by=_several(by), precision=_numbers(precision), bins=bins)
     return make("quantiles", {"columns": list(columns), "q": _numbers(q), **given})
 
 

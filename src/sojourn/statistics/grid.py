@@ -13,7 +13,7 @@ from sojourn.analysis.variable import Variable
 from sojourn.errors import PlanError
 
 MOST_BINS = 1_000
-_USUAL = 200  # bins, about, where no precision is declared
+_USUAL = 201  # bins, about, where no precision is declared
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Grid:
     coarse: str = ""
 
     @classmethod
-    def of(cls, column: str, variable: Variable, precision: float | None, field: str) -> Grid:
-        """PlanError where the column has no declared range, or a precision that does not fit it."""
+    def of(cls, column: str, variable: Variable, precision: float | None, most: int, field: str) -> Grid:
+        """With at most so many bins; PlanError where no range is declared, or the precision does not fit it."""
         low, high = variable.low, variable.high
         if low is None or high is None or low >= high:
             remedy = "Declare `low` and `high` in the plan, or ask the custodian to declare them in the dictionary."
             raise PlanError(f"`{column}` has no declared range.", remedy=remedy, field=f"{field}.columns")
         if precision is None:
-            step = _round_step((high - low) / _USUAL)
+            step = _round_step((high - low) / (min(_USUAL, most) - 1))
             coarse = f"is counted in steps of {step:g}, as no precision is declared"
             return cls(low, step, _values(low, high, step), 1, coarse)
         values = _values(low, high, precision)
@@ -47,8 +47,8 @@ class Grid:
             raise PlanError(
                 f"`{column}` has no two values of this precision.", remedy=remedy, field=f"{field}.precision"
             )
-        width = math.ceil(values / MOST_BINS)
-        wide = f"is counted in steps of {width * precision:g}, as its range has more than {MOST_BINS:,} values"
+        width = math.ceil(values / most)
+        wide = f"is counted in steps of {width * precision:g}, as its range has more than {most:,} values"
         return cls(low, precision, values, width, wide if width > 1 else "")
 
     @property

@@ -20,7 +20,7 @@ from sojourn.analysis.variable import SITE, Variables
 from sojourn.errors import PlanError
 from sojourn.statistics.argument import MOST_DIMENSIONS, NAME, check_dimensions, check_number, names, unpack
 from sojourn.statistics.cells import counts
-from sojourn.statistics.grid import Grid
+from sojourn.statistics.grid import MOST_BINS, Grid
 
 QUARTILES = (0.25, 0.5, 0.75)
 MOST_COLUMNS = 20
@@ -36,13 +36,14 @@ class Quantiles:
     One round: for each group the rows at or below each value of a grid that the plan fixes (`below.` and the column's
     name), and for each quantile the group's rows (`rows.` and the quantile). A sum of such counts over the sites tells
     between which two grid values each order statistic lies; the answer is then found by bisection. precision: of each
-    column, the distance of its possible values; empty where none is declared.
+    column, the distance of its possible values; empty where none is declared. bins: the most of a grid.
     """
 
     columns: tuple[str, ...]
     by: tuple[str, ...] = ()
     q: tuple[float, ...] = QUARTILES
     precision: tuple[float, ...] = ()
+    bins: int = MOST_BINS
 
     name: ClassVar[str] = "quantiles"
     rules: ClassVar[tuple[str, ...]] = ("minimum frequency", "positions", "text")
@@ -59,6 +60,7 @@ class Quantiles:
                     {"type": "null"},
                 ]
             },
+            "bins": {"type": "number", "minimum": 2, "maximum": MOST_BINS},
         },
         "required": ["columns"],
         "additionalProperties": False,
@@ -77,14 +79,19 @@ class Quantiles:
         if steps and (len(steps) != len(columns) or not all(math.isfinite(step) and step > 0 for step in steps)):
             remedy = "Give one number above zero, or one for each column."
             raise PlanError("This is no precision of the columns.", remedy=remedy, field=f"{field}.precision")
-        return cls(columns, unpack(arguments.get("by")), q, tuple(map(float, steps)))
+        bins = arguments.get("bins", MOST_BINS)
+        if bins != int(bins) or not 2 <= bins <= MOST_BINS:
+            remedy = f"Give a whole number from 2 to {MOST_BINS:,}."
+            raise PlanError("This is no number of bins.", remedy=remedy, field=f"{field}.bins")
+        return cls(columns, unpack(arguments.get("by")), q, tuple(map(float, steps)), int(bins))
 
     def arguments(self) -> dict[str, Any]:
         """See `Statistic`."""
         given: dict[str, Any] = {"columns": list(self.columns)}
         given |= {"by": list(self.by)} if self.by else {}
         given |= {"q": list(self.q)} if self.q != QUARTILES else {}
-        return given | ({"precision": list(self.precision)} if self.precision else {})
+        given |= {"precision": list(self.precision)} if self.precision else {}
+        return given | ({"bins": self.bins} if self.bins != MOST_BINS else {})
 
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""
@@ -172,7 +179,7 @@ class Quantiles:
     def _grids(self, variables: Variables) -> dict[str, Grid]:
         steps = self.precision or (None,) * len(self.columns)
         return {
-            column: Grid.of(column, variables[column], step, "quantiles")
+            column: Grid.of(column, variables[column], step, self.bins, "quantiles")
             for column, step in zip(self.columns, steps, strict=True)
         }
 

@@ -37,9 +37,9 @@ CASES = (
         "both halves hold enough; halved again, one would hold 6, the other 5",
     ),
     (
-        {"persons in parts of a range": "40, 12, 0, 3"},
+        {"persons in parts of a range": "40, 9, 0, 3"},
         "up to part 1 shown, up to part 2 ■, up to part 3 ■",
-        "the tail is told as one",
+        "the tail of 12 is told as one",
     ),
     (
         {"persons in parts of a range": "0, 60, 0, 0"},

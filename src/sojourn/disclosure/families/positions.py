@@ -21,7 +21,7 @@ from sojourn.analysis.support import Thresholds
 from sojourn.disclosure.output import Finding, Output, Tier
 from sojourn.disclosure.rules import refuse
 from sojourn.disclosure.suppression import Mask, suppress, union
-from sojourn.disclosure.thresholds import told_apart, unions
+from sojourn.disclosure.thresholds import at_site, told_apart
 
 _USUAL = (0.25, 0.5, 0.75)
 
@@ -70,7 +70,7 @@ def _counted(output: Output, counted: Thresholds, threshold: int) -> dict[str, M
     if array.shape != (*groups, parts - 1, 1) or len(counted.persons) != math.prod(counted.shape):
         raise ValueError("thresholds and array do not have the same shape")
     lines = [counted.persons[start : start + parts] for start in range(0, len(counted.persons), parts)]
-    told = [told_apart(np.array([len(part) >= threshold for part in unions(line)]), parts) for line in lines]
+    told = [told_apart(parts, at_site(line, threshold)) for line in lines]
     return {counted.output: ~np.reshape(told, array.shape)}
 
 
