@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api
 from sqlalchemy import select
 
 import sojourn as sj
@@ -52,10 +53,18 @@ def three() -> Iterator[Federation]:
         yield federation
 
 
+def rare() -> pd.DataFrame:
+    """Fifty patients, as many smokers as others among cases and non-cases."""
+    number = np.arange(50)
+    age = np.clip(np.random.default_rng(5).normal(size=50), -5, 5)
+    case, smoker = (number % 4) < 2, number % 2 == 0
+    return pd.DataFrame({"age": age, "smoker": smoker, "case": case, "hospital": (number + number // 20) % 20})
+
+
 @pytest.fixture(scope="module")
 def twenty() -> Iterator[Federation]:
-    """A rare disease: two or three patients at each of twenty hospitals, of whom none is large enough by itself."""
-    tables = {f"S{number:02}": {"patients": patients(number + 7, 2 + number % 2)} for number in range(20)}
+    """A rare disease: two or three patients at each of twenty hospitals, none of which could answer by itself."""
+    tables = {f"S{place:02}": {"patients": rows.drop(columns="hospital")} for place, rows in rare().groupby("hospital")}
     with Federation(tables, review=bounded) as federation:
         yield federation
 
@@ -108,6 +117,11 @@ def test_the_hub_holds_nothing_by_site_but_bytes_that_look_random(
 
 
 def test_fifty_patients_in_twenty_hospitals(twenty: Federation) -> None:
-    results = twenty.run(plan(analyses={"n": sj.count()}))
+    """A count and a logistic regression, equal to those of the pooled rows."""
+    results = twenty.run(plan(analyses={"m": MODEL, "n": sj.count()}))
     assert results["n"].table["n"].tolist() == [50]
     assert results["n"].table["n"].dtype == np.int64
+    rows = rare()
+    design = np.column_stack([np.ones(50), rows["age"], rows["smoker"]]).astype(float)
+    pooled = statsmodels.api.GLM(rows["case"].astype(float), design, statsmodels.api.families.Binomial()).fit(tol=1e-14)
+    assert results["m"].table["estimate"].to_numpy() == pytest.approx(pooled.params.to_numpy(), rel=1e-9)

@@ -173,7 +173,7 @@ def _replayed(
     own = min(rounds[0].releases) if rounds and rounds[0].releases else ""
     of = (request.study, request.plan_hash, name, own, request.min_sites, request.rehearsal)
     if asks is not None:
-        sound = coherent_masked(asks, rounds, request.plan_hash, own, request.rehearsal)
+        sound = coherent_masked(asks, rounds, request.plan_hash, request.rehearsal)
     else:
         sound = coherent(rounds, *of)
     if not sound:

@@ -22,12 +22,15 @@ Recorded = Callable[[str], Mapping[str, Received]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """The next round: its ask, and the rounds before it. `sites` are those still in the analysis."""
+    """The next round: its ask, and the rounds before it. `sites` are those still in the analysis; `asked`: those of
+    them that this round is for.
+    """
 
     ask: AskDocument
     digest: str
     rounds: tuple[Round, ...]
     sites: tuple[str, ...]
+    asked: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,12 @@ def drive(
             document = AskDocument.of(step)
             digest = document.digest(study, analysis)
             releases = recorded(digest)
-            if any(name not in releases for name in names):
-                return Wanted(document, digest, tuple(rounds), names)
+            asked = names if isinstance(told, Replay) else told.asked
+            if any(name not in releases for name in asked):
+                return Wanted(document, digest, tuple(rounds), names, asked)
             if len(rounds) >= most:
                 raise RuntimeError("a coordinator asks for more rounds than it declared")
-            rounds.append(Round(document.ask(), digest, {name: releases[name] for name in names}))
+            rounds.append(Round(document.ask(), digest, {name: releases[name] for name in asked}))
             told.tell(rounds[-1])
     except SojournError as error:
         return Ended(error, tuple(rounds), names)

@@ -119,7 +119,7 @@ class Studies:
         state = self._driven(question, name, sites, lambda digest: answers[digest], circle)
         if isinstance(state, Wanted):
             asked = {task["site"] for task in mine if task["ask"] == state.digest}
-            self._dispatch(request.study, name, state, [site for site in state.sites if site not in asked], fallen)
+            self._dispatch(request.study, name, state, [site for site in state.asked if site not in asked], fallen)
             return False
         self._conclude(request.study, name, state, fallen)
         return True
@@ -361,7 +361,7 @@ class Studies:
         return [
             RoundDocument(
                 ask=AskDocument.model_validate_json(asks[analysis, digest]["document"]),
-                answers={site: json.loads(answers[digest, site]) for site in sites},
+                answers={site: json.loads(answers[digest, site]) for site in sites if (digest, site) in answers},
             )
             for digest in digests
         ]

@@ -41,7 +41,7 @@ from sojourn.disclosure.policy import for_dataset, linked_with
 from sojourn.disclosure.rehearsal import HELD, Rehearsed
 from sojourn.disclosure.review import REVIEW, bench, enough, finding_to_dict, no_riskier
 from sojourn.disclosure.risk import LEAST, Model, features, train
-from sojourn.disclosure.rules import by_itself, joined
+from sojourn.disclosure.rules import by_itself, joined, refuse
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import Answer, Delivery
@@ -49,6 +49,7 @@ from sojourn.node.admission import Run
 from sojourn.node.decisions import Place, decided, decision, review_id
 from sojourn.node.evidence import support_to_dict
 from sojourn.node.ledgers import Ledgers
+from sojourn.node.masked_store import MaskedStore, near_to
 from sojourn.node.masking import Masking
 from sojourn.node.privacy import FormalPrivacy, Measure
 from sojourn.node.review_store import ReviewStore
@@ -117,6 +118,9 @@ class Airlock:
         linked = () if tables is None else (tables,)
         finding = joined([finding, *linked])
         charged = self.store.charged(place.run.request.study, place.analysis)
+        if not charged and bounds is not None and self._summed_before(place, support, bounds.threshold):
+            finding = refuse("differencing", "these persons were summed under masks with those of other sites")
+            linked = (*linked, finding)
         if finding.verdict is Verdict.REFUSE or bounds is None or charged:
             more = (kept(output, finding, charged),) if bounds is not None and charged else ()
             self._decide(place, looked, (*linked, *more), now)
@@ -126,6 +130,13 @@ class Airlock:
             return self._decide(place, looked, (judged.finding,), now, judged.charges, newest)
 
         self.ledgers.release(place.run, place.analysis, output, finding, bounds, decide)
+
+    def _summed_before(self, place: Place, support: Support, threshold: int) -> bool:
+        """Whether masked sums rest on the same persons, or nearly: shown in clear, they would leave the other sites'
+        parts with less to hide behind.
+        """
+        parts = MaskedStore(self.store).parts(place.run.dataset)
+        return bool(parts) and near_to(parts, [one.persons for one in charges("", "", support)], threshold)
 
     def _rehearse(self, place: Place, output: Output, now: float) -> None:
         """On a stand-in: the same rules and a ledger of its own, and nobody is asked to look at it."""

@@ -43,10 +43,10 @@ def derive_masked(run: Run, task: Task, site: str) -> tuple[MaskedReplay, list[R
         raise SiteRefused("rounds")
     try:
         rounds = [_read(run, task, document) for document in task.transcript]
-        if not coherent_masked(question, rounds, request.plan_hash, site, request.rehearsal):
+        if not coherent_masked(question, rounds, request.plan_hash, request.rehearsal):
             raise ValueError("the transcript is not one of this study")
         told = replay_masked(question, rounds)
-        if isinstance(told.state, Estimate) or not same(told.state, task.ask.ask()):
+        if isinstance(told.state, Estimate) or not same(told.state, task.ask.ask()) or site not in told.asked:
             raise ValueError("the coordinator does not ask this")
     except Exception as error:  # what cannot be read or replayed does not follow
         raise SiteRefused("broadcast") from error

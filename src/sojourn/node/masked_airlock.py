@@ -28,6 +28,7 @@ from sojourn.node.masked_store import MaskedStore, charge
 from sojourn.node.masking import Masking
 from sojourn.secrecy.ring import Ring
 from sojourn.study.circle import Circle
+from sojourn.study.joint_rounds import SHARE
 from sojourn.study.masked import MaskedReplay, history
 from sojourn.study.question import told_in_plan
 from sojourn.study.transcript import Round
@@ -57,18 +58,27 @@ class MaskedAirlock:
     stopping: Callable[[], bool] = lambda: False
 
     def pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
-        """Store this site's sealed answer to what the coordinator asks now."""
+        """Store this site's sealed answer to what the coordinator asks now.
+
+        SiteRefused("roster differs") where the dataset was summed over other sites before.
+        """
+        if not told.tested and self._masked.other_rosters(place.run):
+            raise SiteRefused("roster differs")
+        with self.airlock.ledgers.lock(place.run.dataset):
+            self._pass_out(place, told, rounds, evidence, now)
+
+    def _pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
         assert isinstance(told.state, Ask) and place.run.circle is not None
+        ask, vetoed, row = told.state, "", {}
         before, circle = history(rounds), place.run.circle
         header, withheld = self._header(place, circle, before), self._withheld(place)
         if told.tested:
-            release, vetoed = self._numbers(place, told, told.state, evidence, header, withheld)
+            release, vetoed = self._numbers(place, told, ask, evidence, header, withheld)
         else:
-            release, withheld = self._part(place, told, told.state, rounds, evidence, header, withheld)
-            vetoed = ""
+            row = {"newest": self._masked.newest(place.run.dataset)} if ask.step == SHARE else {}
+            release, withheld = self._part(place, told, ask, rounds, evidence, header, withheld)
         note = f"vetoed: {vetoed}" if vetoed else f"takes part with nothing: {withheld}" if withheld else ""
-        row = self.airlock.sealed(place, release, now)
-        row |= {"note": note, "withheld": withheld}
+        row |= self.airlock.sealed(place, release, now) | {"note": note, "withheld": withheld}
         facts = {
             **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
             **{"roster": circle.hash, "transcript": before},
@@ -141,13 +151,22 @@ class MaskedAirlock:
         support = nothing if withheld else evidence.support(place.analysis)
         return told.testing.layout.release(place.analysis, told.testing.bits, support)
 
+    def _overtaken(self, place: Place) -> bool:
+        """Whether something left in clear between this site's share of the joint test and its first numbers."""
+        study, dataset = place.run.request.study, place.run.dataset
+        if self._masked.charged(study, place.analysis):
+            return False
+        return self._masked.newest_when_shared(study, place.analysis) != self._masked.newest(dataset)
+
     def _numbers(
         self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence, header: Header, withheld: str
     ) -> tuple[MaskedRelease, str]:
         """The statistic's own numbers of this round; random ones and a veto where they may not leave."""
         step, why = told.step(ask), ""
         output: Output | Step | None = step
-        if not withheld:
+        if self._overtaken(place):
+            output, why = None, "differencing"
+        elif not withheld:
             output, why = self._tried(lambda: evidence.measure(ask))
         circle, where = told.question.circle, (place.run.request.study, place.analysis, place.ask)
 

@@ -14,7 +14,7 @@ from sojourn.disclosure.joint import Told
 from sojourn.disclosure.ledger import digest
 from sojourn.node.admission import Run
 from sojourn.node.store import NodeStore
-from sojourn.node.tables import ledger, masked_sets, person_sets
+from sojourn.node.tables import ledger, masked_sets, person_sets, releases
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class MaskedStore:
         assert run.circle is not None
         query = (
             select(masked_sets.c.study, masked_sets.c.analysis, func.count().label("number"))
-            .where(masked_sets.c.dataset == run.dataset, masked_sets.c.roster == run.circle.hash)
+            .where(masked_sets.c.dataset == run.dataset, masked_sets.c.roster == run.circle.members)
             .where(masked_sets.c.study != run.request.study)
             .group_by(masked_sets.c.study, masked_sets.c.analysis)
         )
@@ -50,10 +50,22 @@ class MaskedStore:
         same = (masked_sets.c.study == study, masked_sets.c.analysis == analysis)
         return self.store.row(select(masked_sets.c.id).where(*same).limit(1)) is not None
 
-    def other_rosters(self, dataset: str, roster: str) -> bool:
-        """Whether the dataset was summed over other sites before."""
-        query = select(masked_sets.c.id).where(masked_sets.c.dataset == dataset, masked_sets.c.roster != roster)
-        return self.store.row(query.limit(1)) is not None
+    def other_rosters(self, run: Run) -> bool:
+        """Whether the dataset was summed over other sites before: two such sums differ by the sites' own parts."""
+        assert run.circle is not None
+        others = (masked_sets.c.dataset == run.dataset, masked_sets.c.roster != run.circle.members)
+        return self.store.row(select(masked_sets.c.id).where(*others).limit(1)) is not None
+
+    def newest(self, dataset: str) -> int:
+        """The newest entry of a dataset's ledger of clear releases."""
+        row = self.store.row(select(func.max(ledger.c.id).label("newest")).where(ledger.c.dataset == dataset))
+        return 0 if row is None or row["newest"] is None else int(row["newest"])
+
+    def newest_when_shared(self, study: str, analysis: str) -> int:
+        """The same, when this site shared its support for an analysis."""
+        same = (releases.c.study == study, releases.c.analysis == analysis, releases.c.newest.is_not(None))
+        row = self.store.row(select(releases.c.newest).where(*same).limit(1))
+        return -1 if row is None else int(row["newest"])
 
     def parts(self, dataset: str) -> list[BitMap]:
         """This site's parts of all masked sums of a dataset, each set once; empty ones left out."""
@@ -78,10 +90,20 @@ class MaskedStore:
         return [persons for persons in found if persons]
 
 
+def near_to(parts: Sequence[BitMap], sets: Sequence[BitMap], threshold: int) -> bool:
+    """Whether one of these sets is one of the parts, or differs from it by few: see `disclosure.pairs`."""
+    return any(
+        part.difference_cardinality(persons) < threshold and persons.difference_cardinality(part) < threshold
+        for part in parts
+        for persons in sets
+        if abs(len(part) - len(persons)) < threshold
+    )
+
+
 def charge(run: Run, analysis: str, told: Told) -> Callable[[Connection], None]:
     """What writes a masked release into the table, in the release's own transaction."""
     assert run.circle is not None
-    roster = run.circle.hash
+    roster = run.circle.members
 
     def action(connection: Connection) -> None:
         sets = {digest(persons): persons for persons in told.persons}

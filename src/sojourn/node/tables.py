@@ -104,6 +104,7 @@ releases = Table(
     Column("acknowledged", Boolean, nullable=False),
     Column("receipt", Text),  # JSON of the hub's receipt
     Column("withheld", String(40), nullable=False, server_default=""),  # why a masked analysis has nothing of this site
+    Column("newest", Integer),  # of the ledger's entries, when the site shared its support for a joint test
 )
 
 losses = Table(

@@ -7,9 +7,12 @@ say different hashes in their answers.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+
+import rfc8785
 
 from sojourn.secrecy.exchange import Stated, roster_hash, verify
 
@@ -33,6 +36,12 @@ class Circle:
     def hash(self) -> str:
         """sha256 (hex) of sites and keys; ValueError where one key stands for two sites."""
         return roster_hash(self.keys)
+
+    @cached_property
+    def members(self) -> str:
+        """sha256 (hex) of the sites with their nodes' keys alone: whatever their exchange keys."""
+        roster = {site: keys[0] for site, keys in self.keys.items()}
+        return hashlib.sha256(b"sojourn-masked-members-v1\n" + rfc8785.dumps(roster)).hexdigest()
 
     @property
     def sites(self) -> tuple[str, ...]:

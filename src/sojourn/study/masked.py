@@ -15,9 +15,9 @@ import rfc8785
 from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Step, fits
 from sojourn.disclosure.masked_gate import Masks, ReceivedMasked, summed
 from sojourn.errors import DisclosureRefused
-from sojourn.study.joint_rounds import STEPS, Testing, masked_of
+from sojourn.study.joint_rounds import MULTIPLY, OPEN, STEPS, Testing, masked_of
 from sojourn.study.question import Question
-from sojourn.study.transcript import Round, coherent, same
+from sojourn.study.transcript import Round, grounded, same
 
 VETO = "a site's gate"
 _ROUND = b"sojourn-masked-round-v1\n"
@@ -38,6 +38,12 @@ class MaskedReplay:
         self.testing = Testing(question)
         self.cells: Masks = {}
         self.state: Ask | Estimate = self.testing.ask
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The sites that are asked now: those that evaluate, where only they have anything to say; else all."""
+        assert isinstance(self.state, Ask)
+        return asked_sites(self.question, self.state)
 
     @property
     def tested(self) -> bool:
@@ -103,20 +109,23 @@ def _after(before: str, past: Round) -> str:
     return hashlib.sha256(_ROUND + rfc8785.dumps([before, past.digest, said])).hexdigest()
 
 
-def coherent_masked(question: Question, rounds: Sequence[Round], plan_hash: str, own: str, rehearsal: bool) -> bool:
-    """As `coherent`; every round has the whole circle, and every site has seen the same rounds before it."""
-    circle = question.circle
-    least = len(circle.keys)
-    if not coherent(rounds, question.study, plan_hash, question.analysis, own, least, rehearsal):
+def asked_sites(question: Question, ask: Ask) -> tuple[str, ...]:
+    """Whom an ask is for."""
+    return question.evaluators if ask.step in (MULTIPLY, OPEN) else question.circle.sites
+
+
+def coherent_masked(question: Question, rounds: Sequence[Round], plan_hash: str, rehearsal: bool) -> bool:
+    """As `coherent`; every round has all whom it asks, and every site has seen the same rounds before it."""
+    if not grounded(rounds, question.study, plan_hash, question.analysis, rehearsal):
         return False
     before = _BEGINNING
     for past in rounds:
+        if set(past.releases) != set(asked_sites(question, past.ask)):
+            return False
         for release in past.releases.values():
             if not isinstance(release, ReceivedMasked):
                 return False
-            if (release.header.roster, release.header.transcript) != (circle.hash, before):
+            if (release.header.roster, release.header.transcript) != (question.circle.hash, before):
                 return False
-        if set(past.releases) != set(circle.keys):
-            return False
         before = _after(before, past)
     return True

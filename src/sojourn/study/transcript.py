@@ -126,6 +126,11 @@ def coherent(
     sites = {frozenset(past.releases) for past in rounds}
     if len(sites) > 1 or any(own not in names or len(names) < least for names in sites):
         return False
+    return grounded(rounds, study, plan_hash, analysis, rehearsal)
+
+
+def grounded(rounds: Sequence[Round], study: str, plan_hash: str, analysis: str, rehearsal: bool = False) -> bool:
+    """Whether each release answers its round of this analysis, each site's from one snapshot under one policy."""
     grounds: dict[str, set[tuple[str, str, str, int]]] = {}
     for number, past in enumerate(rounds, start=1):
         for site, release in past.releases.items():

@@ -32,11 +32,13 @@ def upgrade() -> None:
     op.add_column("run", sa.Column("exchange", sa.Text, nullable=False, server_default=""))
     op.add_column("run", sa.Column("withheld", sa.String(40), nullable=False, server_default=""))
     op.add_column("release", sa.Column("withheld", sa.String(40), nullable=False, server_default=""))
+    op.add_column("release", sa.Column("newest", sa.Integer, nullable=True))
 
 
 def downgrade() -> None:
     """Remove them, and with them all memory of what masked sums showed; the log keeps its entries."""
-    for table, column in (("release", "withheld"), ("run", "withheld"), ("run", "exchange")):
+    columns = (("release", "newest"), ("release", "withheld"), ("run", "withheld"), ("run", "exchange"))
+    for table, column in columns:
         with op.batch_alter_table(table) as change:
             change.drop_column(column)
     op.drop_table("masked_set")
