@@ -132,7 +132,7 @@ class Result:
 
     @property
     def n_by_site(self) -> dict[str, int | Suppressed] | None:
-        """As `n`, by site; None where the sites did not release it. A masked analysis has none: SojournError says why."""
+        """As `n`, by site; None where the sites did not release it. SojournError of a masked analysis says why not."""
         if self._analysis.secrecy:
             raise errors.SojournError(f"{self.name}: {NOT_BY_SITE}", remedy=NOT_BY_SITE_REMEDY)
         found = self._estimate().facts.get("n_by_site")
