@@ -13,8 +13,8 @@ def counts(gathered: Gathered, array: str = "count", *, table: bool = True) -> l
     """The summed counts of an array in C order.
 
     Without the sites' parts a hidden cell has no bounds. A cell that any site suppressed has the bounds released + sum
-    over the suppressing sites of 0 .. T - 1: a hidden cell may be a hidden zero. Where a site hides several cells of one
-    table, some may be larger and hidden only for the sake of the others under the same mark, so that no upper bound
+    over the suppressing sites of 0 .. T - 1: a hidden cell may be a hidden zero. Where a site hides several cells of
+    one table, some may be larger and hidden only for the sake of the others under the same mark, so that no upper bound
     follows.
     """
     total = gathered.total[array].ravel()
