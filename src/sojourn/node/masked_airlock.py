@@ -69,16 +69,16 @@ class MaskedAirlock:
 
     def _pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
         assert isinstance(told.state, Ask) and place.run.circle is not None
-        ask, vetoed, row = told.state, "", {}
+        ask, vetoed, newest = told.state, "", None
         before, circle = history(rounds), place.run.circle
         header, withheld = self._header(place, circle, before), self._withheld(place)
         if told.tested:
             release, vetoed = self._numbers(place, told, ask, evidence, header, withheld)
         else:
-            row = {"newest": self._masked.newest(place.run.dataset)} if ask.step == SHARE else {}
+            newest = self._masked.newest(place.run.dataset) if ask.step == SHARE else None
             release, withheld = self._part(place, told, ask, rounds, evidence, header, withheld)
         note = f"vetoed: {vetoed}" if vetoed else f"takes part with nothing: {withheld}" if withheld else ""
-        row |= self.airlock.sealed(place, release, now) | {"note": note, "withheld": withheld}
+        row = self.airlock.sealed(place, release, now) | {"note": note, "withheld": withheld, "newest": newest}
         facts = {
             **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
             **{"roster": circle.hash, "transcript": before},
