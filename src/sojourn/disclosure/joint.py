@@ -44,9 +44,10 @@ from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.structural import structural_complement
 from sojourn.disclosure.suppression import Mask, spread, union
 from sojourn.errors import DisclosureRefused
-from sojourn.secrecy.joint import MOST, Alternative, Condition, JointTest
+from sojourn.secrecy.joint import MOST, Alternative, Condition, JointTest, factors
 
-MOST_ELEMENTS = 1_000_000  # shared anew by each evaluator in all rounds together
+MOST_FACTORS = 500_000  # of a test; each is shared anew about three times, in four bytes, by and for each evaluator
+MOST_INPUTS = 200_000
 POPULATION = "population"
 
 
@@ -83,7 +84,7 @@ class Layout:
         _answerable(empty, variables, rules)
         tables = tuple(Table.of(cells) for cells in empty.cells)
         design = empty.design
-        return cls(
+        layout = cls(
             tables,
             tuple(Sum.of(sums, tables, design is not None) for sums in empty.contributions),
             None if design is None else Model.of(design, bool(tables)),
@@ -91,6 +92,10 @@ class Layout:
             "residual freedom" in rules,
             tuple((one.name, one.labels) for one in told),
         )
+        known = sum(len(one.labels) for one in told)
+        if 2 * known * len(layout._comparable()) > MOST_INPUTS or layout.inputs > MOST_INPUTS:
+            raise DisclosureRefused("capacity")
+        return layout
 
     def digest(self) -> str:
         """sha256 (hex) of the questions: sites that do not agree on it do not answer."""
@@ -116,7 +121,7 @@ class Layout:
         for number, one in enumerate(self.quantiles):
             yield from (f"behind {number} {place}" for place in range(math.prod(one.shape)))
         known = [f"{number} {place}" for number, (_, labels) in enumerate(self.told) for place in range(len(labels))]
-        for label in (*self._sets(), *self._margins()) if known else ():
+        for label in self._comparable() if known else ():
             yield from (f"{word} {earlier} {label}" for earlier in known for word in ("more", "less"))
 
     def _sets(self) -> Iterator[str]:
@@ -131,6 +136,10 @@ class Layout:
         if self.model is None:
             for number, table in enumerate(self.tables):
                 yield from (f"margin {number} {label}" for label, _ in table.lines())
+
+    def _comparable(self) -> list[str]:
+        """The sets that are compared with what was told before."""
+        return [*self._sets(), *self._margins()]
 
     @property
     def inputs(self) -> int:
@@ -236,10 +245,9 @@ class Layout:
         """
         sites = tuple(sorted(sites))
         conditions = tuple(condition for _, condition in self._conditions(len(sites), demands))
-        test = JointTest(sites, tuple(sorted(evaluators)), self.inputs, conditions)
-        if sum(test.circuit.sizes) > MOST_ELEMENTS:
+        if sum(map(factors, conditions)) > MOST_FACTORS:
             raise DisclosureRefused("capacity")
-        return test
+        return JointTest(sites, tuple(sorted(evaluators)), self.inputs, conditions)
 
     def masks(self, bits: NDArray[np.bool_], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Mask]:
         """What is hidden of the arrays of a step, whose shapes these are; DisclosureRefused where all of it is."""
