@@ -116,7 +116,9 @@ def test_a_cell_passes_where_beyond_each_site_T_persons_are_left(seed, sizes):
     cells = np.array([[len(cell) for cell in statistic.support(one).cells[0].persons] for one in populations])
     rows = np.array([one.rows for one in populations])
     assert bits[0] == (rows.sum() - rows.max() >= T)
-    assert np.array_equal(bits[1:], cells.sum(axis=0) - cells.max(axis=0) >= T)
+    assert np.array_equal(bits[1:7], cells.sum(axis=0) - cells.max(axis=0) >= T)
+    women = cells[:, :3].sum(axis=1)
+    assert bits[8] == (women.sum() - women.max() >= T)  # after the cells everybody, then the levels
 
 
 def test_the_protocol_gives_the_bits_of_plain_arithmetic():

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from mpyc.runtime import mpc
 
 
 async def main() -> None:
-    case = json.loads(open(sys.argv[1], encoding="utf-8").read())
+    case = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     secint = mpc.SecInt(32)
     async with mpc:
         started = time.perf_counter()

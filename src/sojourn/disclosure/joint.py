@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -93,7 +93,7 @@ class Layout:
             tuple((one.name, one.labels) for one in told),
         )
         known = sum(len(one.labels) for one in told)
-        if 2 * known * len(layout._comparable()) > MOST_INPUTS or layout.inputs > MOST_INPUTS:
+        if 2 * known * len(list(layout._sets())) > MOST_INPUTS or layout.inputs > MOST_INPUTS:
             raise DisclosureRefused("capacity")
         return layout
 
@@ -121,7 +121,7 @@ class Layout:
         for number, one in enumerate(self.quantiles):
             yield from (f"behind {number} {place}" for place in range(math.prod(one.shape)))
         known = [f"{number} {place}" for number, (_, labels) in enumerate(self.told) for place in range(len(labels))]
-        for label in self._comparable() if known else ():
+        for label in self._sets() if known else ():
             yield from (f"{word} {earlier} {label}" for earlier in known for word in ("more", "less"))
 
     def _sets(self) -> Iterator[str]:
@@ -129,17 +129,16 @@ class Layout:
         yield POPULATION
         for number, table in enumerate(self.tables):
             yield from (f"cell {number} {place}" for place in table.places())
+        for label, _, _ in self._sums():
+            yield label
         if self.model is not None:
             yield from (f"level {label}" for label in self.model.levels)
 
-    def _margins(self) -> Iterator[str]:
+    def _sums(self) -> Iterator[tuple[str, int, list[int]]]:
+        """What tables of fewer dimensions would show: label, table, cells."""
         if self.model is None:
             for number, table in enumerate(self.tables):
-                yield from (f"margin {number} {label}" for label, _ in table.lines())
-
-    def _comparable(self) -> list[str]:
-        """The sets that are compared with what was told before."""
-        return [*self._sets(), *self._margins()]
+                yield from ((_sum_label(number, place), number, cells) for place, cells in table.sums())
 
     @property
     def inputs(self) -> int:
@@ -182,10 +181,8 @@ class Layout:
             if any(cells.persons[place] for place in table.empty):
                 raise DisclosureRefused("dictionary")  # declared to hold nobody
             found |= {f"cell {number} {place}": cells.persons[place] for place in table.places()}
-            if self.model is None:
-                for label, places in table.lines():
-                    together = BitMap.union(BitMap(), *(cells.persons[place] for place in places))
-                    found[f"margin {number} {label}"] = together
+        for label, number, places in self._sums():
+            found[label] = BitMap.union(BitMap(), *(found.get(f"cell {number} {place}", BitMap()) for place in places))
         if (support.design is None) != (self.model is None):
             raise DisclosureRefused("design support")
         if support.design is not None and self.model is not None:
@@ -271,9 +268,8 @@ class Layout:
         for number, table in enumerate(self.tables):
             hidden = self._of_table(number, passed).ravel()
             labels += [f"cell {number} {place}" for place in table.places() if not hidden[place]]
-            if self.model is None:
-                lines = [(f"margin {number} {label}", places) for label, places in table.lines()]
-                labels += [label for label, places in lines if not hidden[places].any()]
+            sums = [(label, cells) for label, of, cells in self._sums() if of == number]
+            labels += [label for label, cells in sums if not hidden[cells].any()]
         return Told(name, tuple(labels), tuple(sets[label] for label in labels))
 
     def _passed(self, bits: NDArray[np.bool_]) -> dict[str, bool]:
@@ -288,8 +284,9 @@ class Layout:
         found = [(table.output, self._of_table(number, passed)) for number, table in enumerate(self.tables)]
         for number, sums in enumerate(self.sums):
             table = self.tables[sums.table]
-            failed = np.array([not passed[f"sum {number} {place}"] for place in range(table.size)])
-            found.append((sums.output, _completed(table, failed | found[sums.table][1].ravel())))
+            gone = found[sums.table][1].ravel()
+            failed = [place for place in range(table.size) if gone[place] or not passed[f"sum {number} {place}"]]
+            found.append((sums.output, self._completed(sums.table, failed, passed)))
         for number, one in enumerate(self.quantiles):
             places = range(math.prod(one.shape) * len(one.fractions))
             mask = np.array([not passed[f"quantile {number} {place}"] for place in places], dtype=bool)
@@ -297,16 +294,23 @@ class Layout:
         return found
 
     def _of_table(self, number: int, passed: Mapping[str, bool]) -> Mask:
+        """The cells of a table that are hidden. A model's are no part of what it shows."""
         table = self.tables[number]
-        failed = np.zeros(table.size, dtype=bool)
-        if self.model is not None:
-            return failed.reshape(table.shape)
-        for place in table.places():
-            failed[place] = not passed[f"cell {number} {place}"]
-        for label, places in table.lines():
-            if not passed.get(f"margin {number} {label}", True):
-                failed[places] = True
-        return _completed(table, failed)
+        cells = [place for place in table.places() if self.model is None and not passed[f"cell {number} {place}"]]
+        return self._completed(number, cells, passed)
+
+    def _completed(self, number: int, failed: Iterable[int], passed: Mapping[str, bool]) -> Mask:
+        table = self.tables[number]
+        cells, known = np.zeros(table.size, dtype=bool), np.zeros(table.size, dtype=bool)
+        cells[list(failed)], known[list(table.empty)] = True, True
+        cells &= ~known
+        if not table.dimensions or self.model is not None:
+            return cells.reshape(table.shape)
+        whole = np.zeros(tuple(size + 1 for size in table.shape), dtype=bool)
+        whole[tuple(slice(None, -1) for _ in table.shape)] = cells.reshape(table.shape)
+        for place, _ in table.sums():
+            whole[place] = not passed[_sum_label(number, place)]
+        return structural_complement(whole, known.reshape(table.shape))
 
     def _conditions(self, sites: int, demands: Demands) -> Iterator[tuple[str, Condition]]:
         """What is asked, by the name of what it is asked about; names and order do not depend on the demands."""
@@ -325,9 +329,9 @@ class Layout:
                 label = f"cell {number} {cell}"
                 forms = at_least(least if table.measured else demands.threshold, place[label], sites)
                 yield label, (((*forms, *self._differ(label, place, sites, demands)),),)
-        if self.told:
-            for label in self._margins():
-                yield label, ((self._differ(label, place, sites, demands),),)
+        for label, _, _ in self._sums():
+            forms = at_least(demands.threshold, place[label], sites)
+            yield label, (((*forms, *self._differ(label, place, sites, demands)),),)
         for number, i in self._entries():
             at = f"{number} {i}"
             levels = range(self.sums[number].levels)
@@ -407,11 +411,8 @@ def _bins(name: str, place: Mapping[str, int]) -> list[list[int]]:
     return [[place[f"hit {name} {BINS * number + bin}"] for bin in range(BINS)] for number in range(HASHES)]
 
 
-def _completed(table: Table, failed: NDArray[np.bool_]) -> Mask:
-    known = np.zeros(table.size, dtype=bool)
-    known[list(table.empty)] = True
-    failed = (failed & ~known).reshape(table.shape)
-    return structural_complement(failed, known.reshape(table.shape)) if table.dimensions else failed
+def _sum_label(number: int, place: tuple[int, ...]) -> str:
+    return f"margin {number} {' '.join(map(str, place))}"
 
 
 def _answerable(empty: Support, variables: Variables, rules: Sequence[str]) -> None:
