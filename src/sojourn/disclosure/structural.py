@@ -58,14 +58,14 @@ def _corners(place: Place, failed: Mask, movable: Mask, cost: NDArray[np.int64])
     shape = movable.shape
     opposite = np.indices(shape)
     ok = np.ones(shape, dtype=bool)
-    for axis, at in enumerate(place):
-        ok &= opposite[axis] != at
+    for axis, own in enumerate(place):
+        ok &= opposite[axis] != own
     price = np.zeros(shape, dtype=np.int64)
     flipped = list(itertools.product((False, True), repeat=len(place)))
     for flips in flipped:
         corner = tuple(slice(None) if flip else slice(at, at + 1) for flip, at in zip(flips, place, strict=True))
         less = np.zeros(shape, dtype=bool)
-        for axis in np.flatnonzero(flips):
+        for axis in np.flatnonzero(flips).tolist():
             less ^= opposite[axis] < shape[axis] - 1
         ok &= np.where(less, movable[corner] & ~failed[corner], movable[corner])
         price += cost[corner]

@@ -173,7 +173,10 @@ def _factors_of(alternatives: list[Alternative]) -> tuple[Places, Field, Places]
     The products are one a form, then one random number an alternative.
     """
     forms = sum(map(len, alternatives))
-    spread, shift, groups, first = [], [], [], 0
+    spread: list[int] = []
+    shift: list[int] = []
+    groups: list[int] = []
+    first = 0
     for number, alternative in enumerate(alternatives):
         spread.append(forms + number)
         shift.append(0)
