@@ -220,17 +220,22 @@ def test_evidence_of_other_tables_or_levels_is_refused():
             layout_of(STATISTICS[one]).numbers(STATISTICS[other].support(populations[0]), PARAMETERS)
 
 
-def test_what_a_clear_release_made_known_hides_nothing():
-    """A masked total minus what a site has released leaves what is still hidden, which must be T persons by itself."""
-    statistic = count()
+def test_beside_clear_releases_nobody_or_T_persons_are_still_hidden():
+    """A masked total minus what sites have released by themselves leaves nobody, or what is T persons by itself."""
     populations = federation(2, (8, 8, 8, 8, 8))
-    assert asked(statistic, populations)[1].all()
-    everyone = {one.site: [BitMap(one.persons)] for one in populations}
-    assert not asked(statistic, populations, clear=everyone)[1].any()
-    all_but_two = {one.site: [BitMap(one.persons[2:])] for one in populations}
-    assert not asked(statistic, populations, clear=all_but_two)[1].any()  # two at each of four sites are eight
-    all_but_three = {one.site: [BitMap(one.persons[3:])] for one in populations}
-    assert asked(statistic, populations, clear=all_but_three)[1].all()
+
+    def passes(statistic, released):
+        clear = {
+            one.site: [BitMap(one.persons[few:])] for one, few in zip(populations, released, strict=True) if few < 9
+        }
+        return bool(asked(statistic, populations, clear=clear)[1][0])
+
+    for statistic in (count(), describe("age")):
+        assert passes(statistic, (9, 9, 9, 9, 9))  # nothing was released
+        assert passes(statistic, (0, 0, 0, 0, 0))  # all was: nothing new is told
+        assert not passes(statistic, (0, 0, 0, 0, 9))  # but for one site's
+        assert not passes(statistic, (2, 2, 2, 2, 2))  # two at each of four sites are eight
+        assert passes(statistic, (3, 3, 3, 3, 3))
 
 
 @given(st.sets(st.integers(0, 20)), st.lists(st.sets(st.integers(0, 20)), max_size=4))

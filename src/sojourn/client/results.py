@@ -239,6 +239,7 @@ def error_of(name: str, refused: Refusal) -> errors.SojournError:
         "TooFewSites": errors.TooFewSites,
         "ConvergenceError": errors.ConvergenceError,
         "StudyFailed": errors.StudyFailed,
+        "DroppedOut": errors.DroppedOut,
     }
     return kinds[refused.error](words, remedy=refused.remedy)
 

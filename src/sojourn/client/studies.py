@@ -13,6 +13,7 @@ import httpx
 
 from sojourn import __version__
 from sojourn.analysis.suggestion import did_you_mean
+from sojourn.client.aggregation import aggregation_of
 from sojourn.client.login import Login, load_login
 from sojourn.client.results import Results
 from sojourn.client.verification import LogIdentity, record_of
@@ -121,6 +122,7 @@ class Project:
         if plan.min_sites is None and self.federation.least_sites is not None:
             plan = plan.replace(min_sites=self.federation.least_sites)
         plan = complete(plan, datasets_of(chosen))
+        plan = plan.replace(aggregation=aggregation_of(plan, chosen))
         plan.check_for_submit()
         _check_enough(plan, chosen)
         now = int(self.federation.clock())

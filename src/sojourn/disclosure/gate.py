@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Never
 
@@ -19,8 +19,8 @@ import numpy as np
 import rfc8785
 from numpy.typing import NDArray
 
-from sojourn.analysis.noise import Noise
 from sojourn.analysis.partial import MOST_NUMBERS, Array, Partial, canonical
+from sojourn.disclosure.header import Header as Header
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.perturbation import Perturbation
 from sojourn.disclosure.policy import RULES
@@ -31,48 +31,7 @@ from sojourn.disclosure.suppression import union
 from sojourn.errors import REASONS, DisclosureRefused, ReviewError
 
 OUTPUT_SCHEMA = "output schema"
-_OPTIONAL = frozenset({"treatment", "noise"})  # of a header; older programs do not know them
 _EXACT = 2.0**53  # whole numbers below it are the same in both types
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a release says of itself; checked by the hub and by every other node of a clear plan."""
-
-    study: str
-    plan: str  # plan hash
-    analysis: str
-    round: int
-    ask: str  # hash of (step, broadcast) that it answers
-    site: str
-    snapshot: str
-    policy: str
-    policy_version: str
-    hidden_max: int
-    software: str
-    watermark: str
-    treatment: str = ""  # what was done to the numbers before they were judged; left out where it is nothing
-    noise: str = ""  # what was drawn into the numbers (`analysis.noise`); left out where nothing was
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form, a word a field."""
-        return {name: word for name, word in asdict(self).items() if word or name not in _OPTIONAL}
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Header:
-        """Read `to_dict`'s form; ValueError on anything else."""
-        types = {item.name: {"str": str, "int": int}[str(item.type)] for item in fields(cls)}
-        if not isinstance(document, Mapping) or set(document) | _OPTIONAL != set(types):
-            raise ValueError("not a header")
-        if any(document.get(name) == "" for name in _OPTIONAL):
-            raise ValueError("a header is not in its canonical form")
-        if any(type(document.get(name, "")) is not kind for name, kind in types.items()):
-            raise ValueError("a header's word has the wrong type")
-        if document["round"] < 0 or document["hidden_max"] < 0:
-            raise ValueError("a header's number is negative")
-        if "noise" in document:
-            Noise.read(document["noise"])
-        return cls(**document)
 
 
 class _Key:
@@ -208,7 +167,7 @@ def look(output: Output, policy: Policy) -> Looked:
     if finding.verdict is Verdict.REFUSE and finding.family != CHECK_FAILED:
         return Looked(output, policy, seen, finding, _KEY)
     try:
-        fault = _fault(seen)
+        fault = fault_of(seen)
     except Exception as error:
         fault = type(error).__name__
     return Looked(output, policy, seen, refuse(OUTPUT_SCHEMA, fault) if fault else finding, _KEY)
@@ -245,7 +204,7 @@ def release(
         finding = by_itself(finding, automatic_of(policy))
     if finding.verdict is Verdict.REFUSE:
         raise DisclosureRefused(finding.family)
-    return Release(_written(header, policy), _cleared(looked.treated.partial, finding), finding.tier.value, _KEY)
+    return Release(written(header, policy), _cleared(looked.treated.partial, finding), finding.tier.value, _KEY)
 
 
 def hold(output: Output | Looked, policy: Policy, header: Header, *more: Finding) -> Held:
@@ -255,7 +214,7 @@ def hold(output: Output | Looked, policy: Policy, header: Header, *more: Finding
     if finding.verdict is Verdict.REFUSE:
         raise DisclosureRefused(finding.family)
     partial = _cleared(looked.treated.partial, finding)
-    document = rfc8785.dumps(_document(ReceivedRelease(_written(header, policy), partial, finding.tier.value)))
+    document = rfc8785.dumps(_document(ReceivedRelease(written(header, policy), partial, finding.tier.value)))
     return Held(document, hashlib.sha256(document).hexdigest(), finding)
 
 
@@ -303,7 +262,8 @@ def _read(document: bytes, digest: str) -> ReceivedRelease:
     return ReceivedRelease.from_dict(json.loads(document))
 
 
-def _written(header: Header, policy: Policy) -> Header:
+def written(header: Header, policy: Policy) -> Header:
+    """The header with the policy's own words: no caller can leave out a watermark."""
     return replace(
         header,
         policy=policy.name,
@@ -339,7 +299,7 @@ def _checked(output: Output, finding: Finding) -> Finding:
     return finding
 
 
-def _fault(output: Output) -> str:
+def fault_of(output: Output) -> str:
     """How the output differs from its declared form; empty where it does not."""
     arrays = output.partial.arrays
     if not output.rules or not set(output.rules) <= set(RULES):
@@ -364,7 +324,7 @@ def _cleared(partial: Partial, finding: Finding) -> Partial:
     arrays, suppressed = {}, {}
     for name in sorted(partial.arrays):
         hidden = partial.hidden(name) | finding.cells.get(name, False)
-        numbers = _of_one_type(canonical(np.where(hidden, 0, partial.arrays[name])))
+        numbers = of_one_type(canonical(np.where(hidden, 0, partial.arrays[name])))
         numbers.flags.writeable = hidden.flags.writeable = False
         arrays[name] = numbers
         if hidden.any():
@@ -372,7 +332,7 @@ def _cleared(partial: Partial, finding: Finding) -> Partial:
     return Partial(MappingProxyType(arrays), MappingProxyType(suppressed))
 
 
-def _of_one_type(numbers: Array) -> Array:
+def of_one_type(numbers: Array) -> Array:
     """Whole numbers as int64, others as float64, whatever they came as: an array's type says nothing of its own."""
     if numbers.dtype == "<f8" and (np.abs(numbers) < _EXACT).all() and (numbers == np.trunc(numbers)).all():
         return canonical(numbers.astype("<i8"))

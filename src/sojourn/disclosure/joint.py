@@ -2,11 +2,11 @@
 
     a number shows where, for every site k, total - own_k >= T
 
-so that neither an outsider nor a site that subtracts its own part learns about fewer than T persons. own is not how
-many persons a site has there but how many of them are still hidden, beside its earlier clear releases. All sites lay
-out the same questions from the plan alone (`Layout`), each puts its numbers in, T being the greatest threshold of all,
-and only whether a number passes is opened (`secrecy.joint`). What fails is hidden alike at all sites, with its
-complement (`structural`). A model has one bit for all that it asks.
+so that neither an outsider nor a site that subtracts its own part learns about fewer than T persons. The same is asked
+of those who are still hidden beside the sites' earlier clear releases: nobody, or at least T. All sites lay out the
+same questions from the plan alone (`Layout`), each puts its numbers in, T being the greatest threshold of all, and only
+whether a number passes is opened (`secrecy.joint`). What fails is hidden alike at all sites, with its complement
+(`structural`). A model has one bit for all that it asks.
 
 What a rule knows no joint test for is refused. Persons who are in two sites count twice.
 """
@@ -30,7 +30,8 @@ from sojourn.disclosure.joint_forms import (
     UNITS,
     grid,
 )
-from sojourn.disclosure.joint_questions import POPULATION, Questions, sum_label
+from sojourn.disclosure.joint_parts import Range
+from sojourn.disclosure.joint_questions import POPULATION, Questions, stretch_label, sum_label
 from sojourn.disclosure.joint_questions import Told as Told
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.structural import structural_complement
@@ -54,7 +55,8 @@ class Layout(Questions):
         if tuple((one.name, one.labels) for one in told) != self.told:
             raise ValueError("other earlier releases than those that are asked about")
         sets = self.sets(support)
-        found = {label: still_hidden(sets[label], clear) for label in self._sets()}
+        found = {label: len(sets[label]) for label in self._sets()}
+        found |= {f"hidden {label}": still_hidden(sets[label], clear) for label in self._sets()}
         found |= self._contributed(support, parameters, sets, clear)
         if self.model is not None and support.design is not None:
             found |= _hits(support.design.numbers)
@@ -81,6 +83,11 @@ class Layout(Questions):
             found |= {f"cell {number} {place}": cells.persons[place] for place in table.places()}
         for label, number, places in self._sums():
             found[label] = BitMap.union(BitMap(), *(found.get(f"cell {number} {place}", BitMap()) for place in places))
+        counted = [(one.output, one.shape) for one in support.thresholds]
+        if counted != [(one.output, one.shape) for one in self.ranges]:
+            raise DisclosureRefused("positions")
+        for number, (one, parts) in enumerate(zip(self.ranges, support.thresholds, strict=True)):
+            found |= {stretch_label(number, stretch): one.persons(parts, stretch) for stretch in one.stretches()}
         if (support.design is None) != (self.model is None):
             raise DisclosureRefused("design support")
         if support.design is not None and self.model is not None:
@@ -128,7 +135,8 @@ class Layout(Questions):
                 at = f"{number} {place}"
                 found |= _needs(at, largest, total if hidden == len(persons) else 0.0, most, parameters, hidden > 0)
                 for level, cells in enumerate(sums.persons):
-                    found[f"class {at} {level}"] = still_hidden(cells[place], clear)
+                    found[f"class {at} {level}"] = len(cells[place])
+                    found[f"hidden class {at} {level}"] = still_hidden(cells[place], clear)
                 if one.table >= 0 and not one.levels and sums.values is not None:
                     found |= _hits({at: int(sums.values.flat[place])})
         return found
@@ -157,7 +165,18 @@ class Layout(Questions):
             labels += [f"cell {number} {place}" for place in table.places() if not hidden[place]]
             sums = [(label, cells) for label, of, cells in self._sums() if of == number]
             labels += [label for label, cells in sums if not hidden[cells].any()]
+        for number, one in enumerate(self.ranges):
+            labels += [stretch_label(number, stretch) for stretch in self._known_of(number, one, passed)]
         return Told(name, tuple(labels), tuple(sets[label] for label in labels))
+
+    def _known_of(self, number: int, one: Range, passed: Mapping[str, bool]) -> list[tuple[int, int, int]]:
+        """The stretches that a release makes known; where everything passed, which is asked before anything is, all."""
+        if all(passed[stretch_label(number, stretch)] for stretch in one.stretches()):
+            return one.stretches()
+        return one.runs(self._told(number, passed))
+
+    def _told(self, number: int, passed: Mapping[str, bool]) -> NDArray[np.bool_]:
+        return self.ranges[number].told(lambda *stretch: passed[stretch_label(number, stretch)])
 
     def _hidden(self, passed: Mapping[str, bool]) -> list[tuple[tuple[str, ...], Mask]]:
         """Masks of cells, with the arrays that they are over."""
@@ -171,6 +190,7 @@ class Layout(Questions):
             places = range(math.prod(one.shape) * len(one.fractions))
             mask = np.array([not passed[f"quantile {number} {place}"] for place in places], dtype=bool)
             found.append((one.output, mask.reshape(*one.shape, len(one.fractions))))
+        found += [((one.output,), ~self._told(number, passed)) for number, one in enumerate(self.ranges)]
         return found
 
     def _of_table(self, number: int, passed: Mapping[str, bool]) -> Mask:

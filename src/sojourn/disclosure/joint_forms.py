@@ -37,6 +37,22 @@ def varies(threshold: int, everyone: int, level: int, sites: int) -> Alternative
     )
 
 
+def apart(threshold: int, more: int, less: int, sites: int) -> tuple[Clause, ...]:
+    """Beyond each site two sets are the same, or one has at least T persons that the other lacks: see `pairs`.
+
+    more, less: places of the persons that each has beyond the other. Of fewer than 2 T - 1 that differ in all, one of
+    the two is below T.
+    """
+    return tuple(
+        (
+            (Form(((more, 1), (less, 1)), ((site, more, -1), (site, less, -1)), 1, 2 * threshold - 2),),
+            (Form(((more, 1),), ((site, more, -1),), 0, threshold - 1),),
+            (Form(((less, 1),), ((site, less, -1),), 0, threshold - 1),),
+        )
+        for site in range(sites)
+    )
+
+
 def nowhere(place: int, sites: int) -> Form:
     """No site puts in a 1."""
     return Form(((place, 1),), (), 1, sites)

@@ -17,10 +17,10 @@ from sojourn.analysis.support import Support
 from sojourn.analysis.values import BINS, HASHES
 from sojourn.analysis.variable import SITE, Variables
 from sojourn.disclosure.demands import Demands
-from sojourn.disclosure.joint_forms import LEVELS, at_least, many_values, none_or, undominated, varies
-from sojourn.disclosure.joint_parts import Model, Quantiles, Sum, Table
+from sojourn.disclosure.joint_forms import LEVELS, apart, at_least, many_values, none_or, undominated, varies
+from sojourn.disclosure.joint_parts import Model, Quantiles, Range, Sum, Table
 from sojourn.errors import DisclosureRefused
-from sojourn.secrecy.joint import Alternative, Condition, JointTest, factors
+from sojourn.secrecy.joint import Alternative, Clause, Condition, JointTest, factors
 
 MOST_FACTORS = 500_000  # of a test; each is shared anew about three times, in four bytes, by and for each evaluator
 MOST_INPUTS = 200_000
@@ -51,6 +51,7 @@ class Questions:
     sums: tuple[Sum, ...]
     model: Model | None
     quantiles: tuple[Quantiles, ...]
+    ranges: tuple[Range, ...]
     residual: bool
     told: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
@@ -65,6 +66,7 @@ class Questions:
             tuple(Sum.of(sums, tables, design is not None) for sums in empty.contributions),
             None if design is None else Model.of(design, bool(tables)),
             tuple(Quantiles(one.output, one.fractions, one.persons.shape) for one in empty.positions),
+            tuple(map(Range.of, empty.thresholds)),
             "residual freedom" in rules,
             tuple((one.name, one.labels) for one in told),
         )
@@ -83,12 +85,15 @@ class Questions:
 
     def _labels(self) -> Iterator[str]:
         yield from self._sets()
+        yield from (f"hidden {label}" for label in self._sets())
         for number, sums in enumerate(self.sums):
             for place in range(len(sums.most)):
                 at = f"{number} {place}"
                 yield f"there {at}"
                 yield from (f"{word} {at} {level}" for level in range(LEVELS) for word in ("over", "units"))
-                yield from (f"class {at} {level}" for level in range(sums.levels))
+                yield from (
+                    f"{word} {at} {level}" for level in range(sums.levels) for word in ("class", "hidden class")
+                )
                 if sums.table >= 0 and not sums.levels:
                     yield from (f"hit {at} {bit}" for bit in range(HASHES * BINS))
         if self.model is not None:
@@ -107,6 +112,8 @@ class Questions:
             yield from (f"cell {number} {place}" for place in table.places())
         for label, _, _ in self._sums():
             yield label
+        for number, one in enumerate(self.ranges):
+            yield from (stretch_label(number, stretch) for stretch in one.stretches())
         if self.model is not None:
             yield from (f"level {label}" for label in self.model.levels)
 
@@ -143,27 +150,29 @@ class Questions:
         """What is asked, by the name of what it is asked about; names and order do not depend on the demands."""
         place = {label: number for number, label in enumerate(self._labels())}
         if self.model is not None:
-            differing = tuple(form for label in self._sets() for form in self._differ(label, place, sites, demands))
-            main = (*self._designed(self.model, place, sites, demands), *differing)
+            differing = (clause for label in self._sets() for clause in self._differ(label, place, sites, demands))
+            hides = (form for label in self._sets() for form in self._hides(label, place, sites, demands))
+            main = (*self._designed(self.model, place, sites, demands), *hides)
             numbers = (many_values(_bins(name, place), sites) for name in self.model.numbers)
-            yield POPULATION, ((main,), *numbers, *(self._sum(n, i, place, sites) for n, i in self._entries()))
+            sums = (self._sum(n, i, place, sites) for n, i in self._entries())
+            yield POPULATION, ((main,), *differing, *numbers, *sums)
             return
         least = max(demands.threshold, demands.residual + 1) if self.residual else demands.threshold
-        forms = at_least(least, place[POPULATION], sites)
-        yield POPULATION, (((*forms, *self._differ(POPULATION, place, sites, demands)),),)
-        for number, table in enumerate(self.tables):
-            for cell in table.places():
-                label = f"cell {number} {cell}"
-                forms = at_least(least if table.measured else demands.threshold, place[label], sites)
-                yield label, (((*forms, *self._differ(label, place, sites, demands)),),)
-        for label, _, _ in self._sums():
-            forms = at_least(demands.threshold, place[label], sites)
-            yield label, (((*forms, *self._differ(label, place, sites, demands)),),)
+        measured = {f"cell {number} {cell}" for number, cell in self._measured()} | {POPULATION}
+        for label in self._sets():
+            enough = at_least(least if label in measured else demands.threshold, place[label], sites)
+            forms = (*enough, *self._hides(label, place, sites, demands))
+            yield label, ((forms,), *self._differ(label, place, sites, demands))
         for number, i in self._entries():
             at = f"{number} {i}"
             levels = range(self.sums[number].levels)
             classes = tuple(
-                form for level in levels for form in at_least(demands.threshold, place[f"class {at} {level}"], sites)
+                form
+                for level in levels
+                for form in (
+                    *at_least(demands.threshold, place[f"class {at} {level}"], sites),
+                    *none_or(demands.threshold, place[f"hidden class {at} {level}"], sites),
+                )
             )
             varied = (classes,) if levels else many_values(_bins(at, place), sites)
             yield f"sum {at}", (varied, self._sum(number, i, place, sites))
@@ -174,6 +183,11 @@ class Questions:
                     forms = at_least(beyond, place[f"behind {number} {i}"], sites)
                     yield f"quantile {number} {i * len(one.fractions) + j}", ((forms,),)
 
+    def _measured(self) -> Iterator[tuple[int, int]]:
+        """Table and place of the cells whose numbers are of more than persons."""
+        tables = enumerate(self.tables)
+        return ((number, cell) for number, table in tables if table.measured for cell in table.places())
+
     def _entries(self) -> Iterator[tuple[int, int]]:
         return ((number, i) for number, sums in enumerate(self.sums) for i in range(len(sums.most)))
 
@@ -181,14 +195,22 @@ class Questions:
         over, units = ([place[f"{word} {number} {i} {level}"] for level in range(LEVELS)] for word in ("over", "units"))
         return undominated(over, units, place[f"there {number} {i}"], sites)
 
-    def _differ(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
-        """What a set has beyond each earlier one, and what that has beyond it, is nobody or at least T persons."""
+    def _hides(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
+        """Of a set nobody is hidden any more, or at least T persons are."""
+        return none_or(demands.threshold, place[f"hidden {label}"], sites)
+
+    def _differ(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> tuple[Clause, ...]:
+        """A set and each earlier one are no pair that differs by few."""
         return tuple(
-            form
+            clause
             for number, (_, labels) in enumerate(self.told)
             for earlier in range(len(labels))
-            for word in ("more", "less")
-            for form in none_or(demands.threshold, place[f"{word} {number} {earlier} {label}"], sites)
+            for clause in apart(
+                demands.threshold,
+                place[f"more {number} {earlier} {label}"],
+                place[f"less {number} {earlier} {label}"],
+                sites,
+            )
         )
 
     def _designed(self, model: Model, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
@@ -211,6 +233,11 @@ class Questions:
 
 def _bins(name: str, place: Mapping[str, int]) -> list[list[int]]:
     return [[place[f"hit {name} {BINS * number + bin}"] for bin in range(BINS)] for number in range(HASHES)]
+
+
+def stretch_label(number: int, stretch: tuple[int, int, int]) -> str:
+    """Of a stretch of a range."""
+    return f"stretch {number} {' '.join(map(str, stretch))}"
 
 
 def sum_label(number: int, place: tuple[int, ...]) -> str:

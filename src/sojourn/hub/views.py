@@ -7,6 +7,7 @@ import json
 from sqlalchemy.engine import RowMapping
 
 from sojourn.errors import IdentityError
+from sojourn.hub.circles import stated_in
 from sojourn.hub.held import IN_REVIEW
 from sojourn.hub.questions import request_of
 from sojourn.hub.service import Hub
@@ -45,6 +46,7 @@ def results(hub: Hub, study: str, key: PublicKey) -> ResultsView:
         receipts=[hub.studies.receipt(study, kind) for kind in kinds],
         log_origin=origin,
         log_key=log_key,
+        exchange=stated_in(row["exchange"]),
     )
 
 

@@ -33,14 +33,15 @@ from sojourn.disclosure.gate import (
     look,
     release,
 )
-from sojourn.disclosure.ledger import Charge, charges, hidden_cells
+from sojourn.disclosure.ledger import Charge, charges, hidden_in
 from sojourn.disclosure.linked import Released
+from sojourn.disclosure.masked_gate import MaskedRelease
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.policy import for_dataset, linked_with
 from sojourn.disclosure.rehearsal import HELD, Rehearsed
 from sojourn.disclosure.review import REVIEW, bench, enough, finding_to_dict, no_riskier
 from sojourn.disclosure.risk import LEAST, Model, features, train
-from sojourn.disclosure.rules import by_itself, joined
+from sojourn.disclosure.rules import by_itself, joined, refuse
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import Answer, Delivery
@@ -48,6 +49,8 @@ from sojourn.node.admission import Run
 from sojourn.node.decisions import Place, decided, decision, review_id
 from sojourn.node.evidence import support_to_dict
 from sojourn.node.ledgers import Ledgers
+from sojourn.node.masked_store import MaskedStore, near_to
+from sojourn.node.masking import Masking
 from sojourn.node.privacy import FormalPrivacy, Measure
 from sojourn.node.review_store import ReviewStore
 from sojourn.node.store import NodeStore
@@ -64,6 +67,7 @@ class Airlock:
     key: PrivateKey
     ledgers: Ledgers
     privacy: FormalPrivacy | None = None
+    masking: Masking | None = None
     _learnt: dict[int, Model | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -114,6 +118,9 @@ class Airlock:
         linked = () if tables is None else (tables,)
         finding = joined([finding, *linked])
         charged = self.store.charged(place.run.request.study, place.analysis)
+        if not charged and bounds is not None and self._summed_before(place, support, bounds.threshold):
+            finding = refuse("differencing", "these persons were summed under masks with those of other sites")
+            linked = (*linked, finding)
         if finding.verdict is Verdict.REFUSE or bounds is None or charged:
             more = (kept(output, finding, charged),) if bounds is not None and charged else ()
             self._decide(place, looked, (*linked, *more), now)
@@ -123,6 +130,13 @@ class Airlock:
             return self._decide(place, looked, (judged.finding,), now, judged.charges, newest)
 
         self.ledgers.release(place.run, place.analysis, output, finding, bounds, decide)
+
+    def _summed_before(self, place: Place, support: Support, threshold: int) -> bool:
+        """Whether masked sums rest on the same persons, or nearly: shown in clear, they would leave the other sites'
+        parts with less to hide behind.
+        """
+        parts = MaskedStore(self.store).parts(place.run.dataset)
+        return bool(parts) and near_to(parts, [one.persons for one in charges("", "", support)], threshold)
 
     def _rehearse(self, place: Place, output: Output, now: float) -> None:
         """On a stand-in: the same rules and a ledger of its own, and nobody is asked to look at it."""
@@ -142,13 +156,13 @@ class Airlock:
         if finding.verdict is Verdict.REFUSE:
             self.refuse(place, family, finding.note, now)
             raise DisclosureRefused(family)
-        cleared = release(looked, policy, self._header(place), finding)
+        cleared = release(looked, policy, self.header(place), finding)
         self.leave(place, cleared, output, finding, now, sets=sets)
 
     def _noisy(self, place: Place, output: Output, noised: Noised, now: float) -> None:
         """No rule looks at what a noisy answer rests on; no exact set is told (`disclosure/formal_privacy.py`)."""
         output, policy = noised.apply(output), Formal(self.policy_of(place), noised.tier)
-        header = replace(self._header(place), noise=noised.noise.text())
+        header = replace(self.header(place), noise=noised.noise.text())
         looked = look(output, policy)
         finding = looked.finding
         try:
@@ -175,7 +189,7 @@ class Airlock:
 
         sets, newest: see `leave`.
         """
-        output, policy, header = looked.output, looked.policy, self._header(place)
+        output, policy, header = looked.output, looked.policy, self.header(place)
         finding = judge(looked, policy, *more)
         if (model := self.model()) is not None:
             more = (*more, model.judge(joined([finding, *more]), self._features(place, output, finding)))
@@ -211,16 +225,8 @@ class Airlock:
         also, entries: what is decided with it, and the log's words on that. sets: the charge, where it was judged
         already; newest: the newest entry that this judgement knew of, LedgerGrew where there is a newer one.
         """
-        document = Answer(cleared, self.key).to_dict()
         request = place.run.request
-        info = release_info(study=request.study, analysis=place.analysis, round=place.ask, site=self.site)
-        sealed = seal(request.seal_key, json.dumps(document, sort_keys=True).encode(), info)
-        row = self.decision(place, now) | {
-            "sealed": sealed,
-            "answer": json.dumps(document),
-            "tier": str(cleared.tier),
-            "note": finding.note,
-        }
+        row = self.sealed(place, cleared, now) | {"tier": str(cleared.tier), "note": finding.note}
         facts = {
             "analysis": place.analysis,
             "round": place.round,
@@ -241,8 +247,15 @@ class Airlock:
             written.insert(len(entries), self._entry("ledger.charged", place, told))
         return self.store.seal(row, written, sets, place.run.dataset, newest, also)
 
+    def sealed(self, place: Place, cleared: Release | MaskedRelease, now: float) -> dict[str, object]:
+        """The stored row of a release, signed and sealed to the run's key."""
+        document, request = Answer(cleared, self.key).to_dict(), place.run.request
+        info = release_info(study=request.study, analysis=place.analysis, round=place.ask, site=self.site)
+        sealed = seal(request.seal_key, json.dumps(document, sort_keys=True).encode(), info)
+        return self.decision(place, now) | {"sealed": sealed, "answer": json.dumps(document)}
+
     def _charges(self, place: Place, output: Output, finding: Finding) -> tuple[Charge, ...]:
-        hidden = [hidden_cells(output.partial, cells, finding.cells) for cells in output.support.cells]
+        hidden = hidden_in(output.partial, output.support, finding.cells)
         return charges(place.run.snapshot, place.analysis, output.support, hidden)
 
     def seated(self, run: Run) -> dict[str, str]:
@@ -335,7 +348,8 @@ class Airlock:
             return Delivery(study=study, analysis=analysis, ask=ask, reason=reason)
         return Delivery(study=study, analysis=analysis, ask=ask, sealed=bytes(row["sealed"]).hex())
 
-    def _header(self, place: Place) -> Header:
+    def header(self, place: Place) -> Header:
+        """What this site says of an answer to this ask; the gate writes the policy's own words."""
         return Header(
             study=place.run.request.study,
             plan=place.run.request.plan_hash,

@@ -75,4 +75,6 @@ def decision(study: str, analysis: str, ask: str, round_number: int, now: float)
         "made": now,
         "acknowledged": False,
         "receipt": None,
+        "withheld": "",
+        "newest": None,
     }

@@ -50,6 +50,7 @@ _ASKED = union(
         reviews.c.study == bindparam("of_study"), reviews.c.analysis == bindparam("of_analysis")
     ),
 )
+_WITHHELD = select(releases.c.withheld).where(*_OF_ANALYSIS, releases.c.withheld != "").limit(1)
 _SITES = select(releases.c.sites).where(*_OF_ANALYSIS, releases.c.reason == "", releases.c.sites != "[]")
 _ACKNOWLEDGE = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(False)).values(acknowledged=True)
 _ARRIVED = _ACKNOWLEDGE.values(reason="")
@@ -309,6 +310,11 @@ class NodeStore(LossStore):
         found = self.rows(_SITES, {"of_study": study, "of_analysis": analysis})
         seen = [set(json.loads(row["sites"])) for row in found]
         return set.intersection(*seen) if seen else None
+
+    def withheld(self, study: str, analysis: str) -> str:
+        """Why a masked analysis gets nothing of this site, a word of `errors.REASONS`, or nothing."""
+        row = self.row(_WITHHELD, {"of_study": study, "of_analysis": analysis})
+        return "" if row is None else str(row["withheld"])
 
     def unacknowledged(self) -> list[RowMapping]:
         """What the hub has still to confirm."""

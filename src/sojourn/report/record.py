@@ -13,7 +13,7 @@ from sojourn.disclosure.rehearsal import HELD
 from sojourn.errors import REASONS, PlanError
 
 Status = Literal["contributed", "not released", "no answer"]
-Failure = Literal["DisclosureRefused", "TooFewSites", "ConvergenceError", "StudyFailed"]
+Failure = Literal["DisclosureRefused", "TooFewSites", "ConvergenceError", "StudyFailed", "DroppedOut"]
 _Value = TypeVar("_Value")
 _PLAIN: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
 
