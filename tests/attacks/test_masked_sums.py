@@ -130,6 +130,7 @@ def test_a22_masks_are_never_used_twice(figures: Figures) -> None:
     peer = KEYS["site 1"].public
     keys = {mask_key(KEYS["site 0"], "site 0", "site 1", peer, replace(PLACE, ask=f"{n:064x}")) for n in range(2000)}
     assert len(keys) == 2000 and {len(key) for key in keys} == {32}
+    assert (share("site 0", first) == share("site 0", first)).all()
     figures(
         "A22",
         "one site's tables of two rounds, one patient apart, subtracted under their masks",
@@ -164,6 +165,7 @@ def test_a23_a_drop_out_that_the_hub_invents(figures: Figures) -> None:
     ):
         assert told(mixed, TABLES.sum(axis=0)) == told(mixed, TABLES[1:].sum(axis=0)) == 0
         assert plausible(to_bytes(mixed))
+    assert decode(add(shares.values()), np.int64).tolist() == TABLES.sum(axis=0).tolist()
     figures(
         "A23",
         "the hub has a site's share and claims that it dropped out",
@@ -172,4 +174,3 @@ def test_a23_a_drop_out_that_the_hub_invents(figures: Figures) -> None:
         mark="no sum without the whole roster",
         benign="with all shares the sum is exact",
     )
-    assert decode(add(shares.values()), np.int64).tolist() == TABLES.sum(axis=0).tolist()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,3 +113,9 @@ def test_rosters_that_hide_nothing_are_refused() -> None:
     for public in ("", "00", "0" * 64, "zz" * 32, peers["site 1"].upper()):
         with pytest.raises(IdentityError):
             masked(ring, own, "site 0", {**peers, "site 1": public}, PLACE)
+
+
+def test_the_example_of_the_manual_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "secrecy.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    exec(compile(example, "secrecy.md", "exec"), {})
