@@ -112,6 +112,21 @@ class Positions:
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Persons between the values at which rows are counted, the parts of a range.
+
+    output: the array of the numbers at or below each part but the last, of shape (*groups, parts - 1, 1). shape:
+    (*groups, parts). persons: one set a part, C order; a person with several rows may stand in several. measures: what
+    the numbers measure, column names.
+    """
+
+    output: str
+    shape: tuple[int, ...]
+    persons: tuple[BitMap, ...]
+    measures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Steps:
     """Persons behind the published steps of survival curves, along the last axis of the `output` arrays.
 
@@ -170,6 +185,7 @@ class Support:
     contributions: tuple[Contributions, ...] = ()
     design: Design | None = None
     positions: tuple[Positions, ...] = ()
+    thresholds: tuple[Thresholds, ...] = ()
     steps: tuple[Steps, ...] = ()
     risk_sets: RiskSets | None = None
     pairs: Pairs | None = None

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
+from itertools import combinations, pairwise
 
 import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
 
-from sojourn.analysis.support import Cells, Contributions, Design
+from sojourn.analysis.support import Cells, Contributions, Design, Thresholds
+from sojourn.disclosure.thresholds import stretches, together, told_apart
 from sojourn.errors import DisclosureRefused
+
+MOST_PARTS = 16  # of a range, in each of whose stretches the persons are tested
 
 
 @dataclass(frozen=True)
@@ -42,15 +48,15 @@ class Table:
         never = set(self.empty)
         return [place for place in range(self.size) if place not in never]
 
-    def lines(self) -> Iterator[tuple[str, list[int]]]:
-        """What a table by fewer dimensions would show: for each set of cells its label and the cells in it."""
+    def sums(self) -> Iterator[tuple[tuple[int, ...], list[int]]]:
+        """What tables by fewer dimensions would show: each sum's place, -1 for what is summed over, and its cells."""
         axes = range(len(self.shape) if self.dimensions else 0)
         places = np.arange(self.size).reshape(self.shape)
         for kept in (kept for size in range(len(axes)) for kept in combinations(axes, size)):
             for index in np.ndindex(*(self.shape[axis] for axis in kept)):
                 named = dict(zip(kept, index, strict=True))
-                at = tuple(named.get(axis, slice(None)) for axis in axes)
-                yield " ".join(str(named.get(axis, "·")) for axis in axes), places[at].ravel().tolist()
+                cells = places[tuple(named.get(axis, slice(None)) for axis in axes)]
+                yield tuple(named.get(axis, -1) for axis in axes), cells.ravel().tolist()
 
 
 @dataclass(frozen=True)
@@ -109,3 +115,47 @@ class Quantiles:
     output: tuple[str, ...]
     fractions: tuple[float, ...]
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Rows counted up to given values, as all sites know it: see `Thresholds`. shape: (*groups, parts)."""
+
+    output: str
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, counted: Thresholds) -> Range:
+        """DisclosureRefused where a bit for every stretch would be too many."""
+        if counted.shape[-1] > MOST_PARTS:
+            raise DisclosureRefused("capacity")
+        return cls(counted.output, counted.shape)
+
+    @property
+    def groups(self) -> int:
+        """How many ranges there are, one a group."""
+        return math.prod(self.shape[:-1])
+
+    def stretches(self) -> list[tuple[int, int, int]]:
+        """Every stretch of every group, as (group, first part, one after the last)."""
+        return [(group, *stretch) for group in range(self.groups) for stretch in stretches(self.shape[-1])]
+
+    def told(self, passed: Callable[[int, int, int], bool]) -> NDArray[np.bool_]:
+        """Which values are told apart, in the shape of the output, where a bit says which stretches pass."""
+        parts = self.shape[-1]
+        lines = [told_apart(parts, partial(passed, group)) for group in range(self.groups)]
+        return np.reshape(lines, (*self.shape[:-1], parts - 1, 1))
+
+    def runs(self, told: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
+        """The stretches between the values that are told, as of `stretches`."""
+        found = []
+        for group, line in enumerate(told.reshape(self.groups, -1)):
+            ends = [0, *(np.flatnonzero(line) + 1).tolist(), self.shape[-1]]
+            found += [(group, first, end) for first, end in pairwise(ends)]
+        return found
+
+    def persons(self, counted: Thresholds, stretch: tuple[int, int, int]) -> BitMap:
+        """A site's persons in a stretch."""
+        group, first, end = stretch
+        start = group * self.shape[-1]
+        return together(counted.persons[start + first : start + end])

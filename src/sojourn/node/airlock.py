@@ -33,7 +33,7 @@ from sojourn.disclosure.gate import (
     look,
     release,
 )
-from sojourn.disclosure.ledger import Charge, charges, hidden_cells
+from sojourn.disclosure.ledger import Charge, charges, hidden_in
 from sojourn.disclosure.linked import Released
 from sojourn.disclosure.masked_gate import MaskedRelease
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
@@ -255,7 +255,7 @@ class Airlock:
         return self.decision(place, now) | {"sealed": sealed, "answer": json.dumps(document)}
 
     def _charges(self, place: Place, output: Output, finding: Finding) -> tuple[Charge, ...]:
-        hidden = [hidden_cells(output.partial, cells, finding.cells) for cells in output.support.cells]
+        hidden = hidden_in(output.partial, output.support, finding.cells)
         return charges(place.run.snapshot, place.analysis, output.support, hidden)
 
     def seated(self, run: Run) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from sojourn.analysis.partial import decode, encode
-from sojourn.analysis.support import Cells, Contributions, Design, Support, Working
+from sojourn.analysis.support import Cells, Contributions, Design, Positions, Support, Thresholds, Working
 
 _DESIGN_NUMBERS = ("persons", "rows", "parameters", "events", "leverage", "effective", "patterns")
 
@@ -44,6 +45,19 @@ def support_to_dict(support: Support) -> dict[str, Any]:
             for sums in support.contributions
         ],
         "design": None if support.design is None else _design_to_dict(support.design),
+        "positions": [
+            {"output": list(one.output), "fractions": list(one.fractions), "persons": encode(one.persons)}
+            for one in support.positions
+        ],
+        "thresholds": [
+            {
+                "output": one.output,
+                "shape": list(one.shape),
+                "persons": [_pack(part) for part in one.persons],
+                "measures": list(one.measures),
+            }
+            for one in support.thresholds
+        ],
     }
 
 
@@ -57,6 +71,8 @@ def support_from_dict(document: Mapping[str, Any]) -> Support:
             contributions=tuple(_contributions(sums) for sums in document["contributions"]),
             design=None if document["design"] is None else _design(document["design"]),
             constant=_names(document["constant"]),
+            positions=tuple(_positions(one) for one in document.get("positions", ())),
+            thresholds=tuple(_thresholds(one) for one in document.get("thresholds", ())),
         )
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError("not a support") from error
@@ -86,6 +102,18 @@ def _cells(document: Mapping[str, Any]) -> Cells:
     )
     cells.counts()  # refuses a shape that is not that of the cells
     return cells
+
+
+def _positions(document: Mapping[str, Any]) -> Positions:
+    fractions = tuple(float(fraction) for fraction in document["fractions"])
+    return Positions(_names(document["output"]), fractions, decode(document["persons"]).astype(np.int64))
+
+
+def _thresholds(document: Mapping[str, Any]) -> Thresholds:
+    shape, persons = tuple(map(_count, document["shape"])), tuple(map(_unpack, document["persons"]))
+    if len(shape) < 1 or math.prod(shape) != len(persons):
+        raise ValueError("the shape of a range is not that of its parts")
+    return Thresholds(str(document["output"]), shape, persons, _names(document["measures"]))
 
 
 def _contributions(document: Mapping[str, Any]) -> Contributions:

@@ -21,7 +21,7 @@ from sojourn.analysis.partial import Partial
 from sojourn.audit.entry import Entry
 from sojourn.audit.receipt import Receipt
 from sojourn.disclosure.budget import Loss
-from sojourn.disclosure.ledger import Charge, charges, hidden_cells
+from sojourn.disclosure.ledger import Charge, charges, hidden_in
 from sojourn.errors import AuditError, SojournError
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
@@ -146,8 +146,7 @@ class Recovery:
             computation = self.opener(run)
             try:
                 support, first = computation.support(analysis), self._first(past, analysis)
-                hidden = [hidden_cells(first, cells, {}) for cells in support.cells]
-                return charges(snapshot, analysis, support, hidden)
+                return charges(snapshot, analysis, support, hidden_in(first, support, {}))
             finally:
                 computation.cancel()
         except SojournError:
