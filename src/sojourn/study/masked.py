@@ -8,6 +8,7 @@ them, and a mask belongs to that hash, so that sites that were shown different r
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 
 import rfc8785
@@ -102,6 +103,14 @@ def history(rounds: Sequence[Round]) -> str:
     for past in rounds:
         told = _after(told, past)
     return told
+
+
+def said_of(roster: str, rounds: Sequence[Round], estimate: str | None) -> dict[str, str]:
+    """What the hub's log says of a masked analysis at its end, for all to compare: hashes of the circle, of all rounds
+    and of the result's JSON; no hash where there is no result.
+    """
+    result = "" if estimate is None else hashlib.sha256(rfc8785.dumps(json.loads(estimate))).hexdigest()
+    return {"roster": roster, "transcript": history(rounds), "result": result}
 
 
 def _after(before: str, past: Round) -> str:
