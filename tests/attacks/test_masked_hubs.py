@@ -16,7 +16,7 @@ from hand_hub import HandHub, other_broadcast
 import sojourn as sj
 from sojourn.analysis.statistic import Ask
 from sojourn.client.aggregation import aggregation_of
-from sojourn.errors import DroppedOut, PlanError, StudyFailed
+from sojourn.errors import DisclosureRefused, DroppedOut, PlanError, StudyFailed
 from sojourn.hub.drive import Concluded, Ended, Wanted
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import AskDocument, RoundDocument, _signed_bytes, received
@@ -311,3 +311,20 @@ def test_what_was_summed_under_masks_is_not_shown_by_site_afterwards(online: Fed
     assert online.run(COUNT)["n"].table["n"].tolist() == [45, 45]
     clear = online.run(COUNT.replace(aggregation="clear"))
     assert {outcomes["n"] for outcomes in clear.sites.values()} == {"not released: differencing"}
+
+
+def test_one_person_who_decides_the_fit_is_vetoed() -> None:
+    """A planted outlier: its site alone knows it, and no other learns whose it was."""
+    rows = patients(9)
+    rows["age"] = np.where(rows.index == 0, 1.0, 0.5 + rows["age"] * 1e-3)
+    tables = {site: {"patients": rows.iloc[1:] if site != "Cam" else rows} for site in SITES[:3]}
+    with Federation(tables, review=bounded) as small:
+        results = small.run(LINE)
+        notes = {
+            site: [row["note"] for row in node.released() if "vetoed" in row["note"]]
+            for site, node in small.nodes.items()
+        }
+    with pytest.raises(DisclosureRefused, match="a masked analysis"):
+        _ = results["n"].table
+    assert {site for site, notes in left.items() if any("vetoed" in note for note in notes)} == {"Cam"}
+    assert {said["n"] for said in results.sites.values()} == {"contributed"}

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import rfc8785
 
+from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Step, fits
 from sojourn.disclosure.masked_gate import Masks, ReceivedMasked, summed
 from sojourn.errors import DisclosureRefused
@@ -38,6 +39,7 @@ class MaskedReplay:
         self._coordinator: Coordinator | None = None
         self.testing = Testing(question)
         self.cells: Masks = {}
+        self.latest = Partial({})  # the sums of the round before
         self.state: Ask | Estimate = self.testing.ask
 
     @property
@@ -81,6 +83,7 @@ class MaskedReplay:
         total = summed(self._steps[past.ask.step], [one.ring for one in releases.values()], self.cells)
         if total is None:
             raise DisclosureRefused(VETO)
+        self.latest = total
         return Gathered(total, {})
 
     def _declared(self, ask: Ask) -> Ask:
