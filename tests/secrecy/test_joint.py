@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from evaluated import messages, openings, plain, protocol, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 import sojourn.secrecy.joint as joint
+from evaluated_shares import messages, openings, plain, protocol, seeded
 from sojourn.secrecy.joint import MOST, Form, JointTest, opening, share, step, verdict
 from sojourn.secrecy.shamir import PRIME, unpack
 

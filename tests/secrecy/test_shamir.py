@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from evaluated import seeded
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from evaluated_shares import seeded
 from sojourn.secrecy.shamir import PRIME, consistent, deal, field, pack, recombine, times, uniform, unpack
 
 ELEMENTS = st.lists(st.integers(-(2**31) + 2, 2**31 - 2), min_size=1, max_size=20)

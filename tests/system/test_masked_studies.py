@@ -15,12 +15,11 @@ from sqlalchemy import select
 import sojourn as sj
 from sojourn.client.results import Results
 from sojourn.disclosure.masked_gate import ReceivedMasked
-from sojourn.errors import DisclosureRefused, PlanError, SojournError, StudyFailed
-from sojourn.hub.tables import sites as site_rows
+from sojourn.errors import SojournError
 from sojourn.hub.tables import tasks
 from sojourn.messages import received
 from sojourn.node.dictionary import Dictionary
-from sojourn.study.joint_rounds import OPEN, SHARE, TERMS
+from sojourn.study.joint_rounds import OPEN, TERMS
 from sojourn.testbed import Federation
 
 MODEL = sj.glm("case ~ age + smoker", family="binomial")

@@ -54,5 +54,5 @@ def nobody(site: str, variables: Variables) -> Population:
     return Population(site, variables, columns, _NOBODY, dict.fromkeys(columns, _NOBODY))
 
 
-def _dtype(variable: Variable) -> type[np.generic]:
-    return {Kind.NUMBER: np.float64, Kind.BOOLEAN: np.int8, Kind.CATEGORY: np.int32}[variable.kind]
+def _dtype(variable: Variable) -> np.dtype[np.generic]:
+    return np.dtype({Kind.NUMBER: "f8", Kind.BOOLEAN: "i1", Kind.CATEGORY: "i4"}[variable.kind])

@@ -3,145 +3,46 @@
     a number shows where, for every site k, total - own_k >= T
 
 so that neither an outsider nor a site that subtracts its own part learns about fewer than T persons. The same is asked
-of those who are still hidden beside the sites' earlier clear releases: nobody, or at least T. All sites lay
-out the same questions from the plan alone (`Layout`), each puts its numbers in, T being the greatest threshold of all,
-and only whether a number passes is opened (`secrecy.joint`). What fails is hidden alike at all sites, with its
-complement (`structural`). A model has one bit for all that it asks.
+of those who are still hidden beside the sites' earlier clear releases: nobody, or at least T. All sites lay out the
+same questions from the plan alone (`Layout`), each puts its numbers in, T being the greatest threshold of all, and only
+whether a number passes is opened (`secrecy.joint`). What fails is hidden alike at all sites, with its complement
+(`structural`). A model has one bit for all that it asks.
 
 What a rule knows no joint test for is refused. Persons who are in two sites count twice.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import rfc8785
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from sojourn.analysis.support import Cells, Support
 from sojourn.analysis.values import BINS, HASHES
-from sojourn.analysis.variable import SITE, Variables
 from sojourn.disclosure.demands import Demands as Demands
 from sojourn.disclosure.demands import evaluators as evaluators
 from sojourn.disclosure.demands import strictest as strictest
 from sojourn.disclosure.joint_forms import (
-    LEVELS,
     UNITS,
-    apart,
-    at_least,
     grid,
-    many_values,
-    none_or,
-    undominated,
-    varies,
 )
-from sojourn.disclosure.joint_parts import Model, Quantiles, Range, Sum, Table
+from sojourn.disclosure.joint_parts import Range
+from sojourn.disclosure.joint_questions import POPULATION, Questions, stretch_label, sum_label
+from sojourn.disclosure.joint_questions import Told as Told
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.structural import structural_complement
 from sojourn.disclosure.suppression import Mask, spread, union
 from sojourn.errors import DisclosureRefused
-from sojourn.secrecy.joint import MOST, Alternative, Clause, Condition, JointTest
-
-MOST_ELEMENTS = 1_000_000  # shared anew by each evaluator in all rounds together
-POPULATION = "population"
+from sojourn.secrecy.joint import MOST
 
 
 @dataclass(frozen=True)
-class Told:
-    """What an earlier masked release over the same roster made known.
-
-    name: its study and analysis. labels: of the sets, which all sites know. persons: this site's part of each.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    persons: tuple[BitMap, ...]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The questions of one analysis, the same at every site.
-
-    residual: whether numbers of more than persons need residual degrees of freedom. told: name and labels of earlier
-    masked releases over the same sites and dataset.
-    """
-
-    tables: tuple[Table, ...]
-    sums: tuple[Sum, ...]
-    model: Model | None
-    quantiles: tuple[Quantiles, ...]
-    ranges: tuple[Range, ...]
-    residual: bool
-    told: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-    @classmethod
-    def of(cls, empty: Support, variables: Variables, rules: Sequence[str], told: Sequence[Told] = ()) -> Layout:
-        """From the support of an empty population; DisclosureRefused where there is no joint test for what it holds."""
-        _answerable(empty, variables, rules)
-        tables = tuple(Table.of(cells) for cells in empty.cells)
-        design = empty.design
-        return cls(
-            tables,
-            tuple(Sum.of(sums, tables, design is not None) for sums in empty.contributions),
-            None if design is None else Model.of(design, bool(tables)),
-            tuple(Quantiles(one.output, one.fractions, one.persons.shape) for one in empty.positions),
-            tuple(map(Range.of, empty.thresholds)),
-            "residual freedom" in rules,
-            tuple((one.name, one.labels) for one in told),
-        )
-
-    def digest(self) -> str:
-        """sha256 (hex) of the questions: sites that do not agree on it do not answer."""
-        return hashlib.sha256(rfc8785.dumps(asdict(self))).hexdigest()
-
-    def labels(self) -> tuple[str, ...]:
-        """What a site puts in, one label a number."""
-        return tuple(self._labels())
-
-    def _labels(self) -> Iterator[str]:
-        yield from self._sets()
-        yield from (f"hidden {label}" for label in self._sets())
-        for number, sums in enumerate(self.sums):
-            for place in range(len(sums.most)):
-                at = f"{number} {place}"
-                yield f"there {at}"
-                yield from (f"{word} {at} {level}" for level in range(LEVELS) for word in ("over", "units"))
-                yield from (f"class {at} {level}" for level in range(sums.levels))
-                if sums.table >= 0 and not sums.levels:
-                    yield from (f"hit {at} {bit}" for bit in range(HASHES * BINS))
-        if self.model is not None:
-            yield from (f"hit {name} {bit}" for name in self.model.numbers for bit in range(HASHES * BINS))
-            yield from ("events",) * self.model.events
-        for number, one in enumerate(self.quantiles):
-            yield from (f"behind {number} {place}" for place in range(math.prod(one.shape)))
-        known = [f"{number} {place}" for number, (_, labels) in enumerate(self.told) for place in range(len(labels))]
-        for label in (*self._sets(), *self._margins()) if known else ():
-            yield from (f"{word} {earlier} {label}" for earlier in known for word in ("more", "less"))
-
-    def _sets(self) -> Iterator[str]:
-        """The sets of persons that are counted."""
-        yield POPULATION
-        for number, table in enumerate(self.tables):
-            yield from (f"cell {number} {place}" for place in table.places())
-        for number, one in enumerate(self.ranges):
-            yield from (_stretch(number, stretch) for stretch in one.stretches())
-        if self.model is not None:
-            yield from (f"level {label}" for label in self.model.levels)
-
-    def _margins(self) -> Iterator[str]:
-        if self.model is None:
-            for number, table in enumerate(self.tables):
-                yield from (f"margin {number} {label}" for label, _ in table.lines())
-
-    @property
-    def inputs(self) -> int:
-        """How many numbers a site puts in."""
-        return len(self.labels())
+class Layout(Questions):
+    """The questions of one analysis, what a site puts in, and what follows from the bits."""
 
     def numbers(
         self, support: Support, parameters: Parameters, clear: Sequence[BitMap] = (), told: Sequence[Told] = ()
@@ -180,16 +81,13 @@ class Layout:
             if any(cells.persons[place] for place in table.empty):
                 raise DisclosureRefused("dictionary")  # declared to hold nobody
             found |= {f"cell {number} {place}": cells.persons[place] for place in table.places()}
-            if self.model is None:
-                for label, places in table.lines():
-                    together = BitMap.union(BitMap(), *(cells.persons[place] for place in places))
-                    found[f"margin {number} {label}"] = together
-        if tuple((one.output, one.shape) for one in support.thresholds) != tuple(
-            (one.output, one.shape) for one in self.ranges
-        ):
+        for label, number, places in self._sums():
+            found[label] = BitMap.union(BitMap(), *(found.get(f"cell {number} {place}", BitMap()) for place in places))
+        counted = [(one.output, one.shape) for one in support.thresholds]
+        if counted != [(one.output, one.shape) for one in self.ranges]:
             raise DisclosureRefused("positions")
-        for number, (one, counted) in enumerate(zip(self.ranges, support.thresholds, strict=True)):
-            found |= {_stretch(number, stretch): one.persons(counted, stretch) for stretch in one.stretches()}
+        for number, (one, parts) in enumerate(zip(self.ranges, support.thresholds, strict=True)):
+            found |= {stretch_label(number, stretch): one.persons(parts, stretch) for stretch in one.stretches()}
         if (support.design is None) != (self.model is None):
             raise DisclosureRefused("design support")
         if support.design is not None and self.model is not None:
@@ -237,22 +135,11 @@ class Layout:
                 at = f"{number} {place}"
                 found |= _needs(at, largest, total if hidden == len(persons) else 0.0, most, parameters, hidden > 0)
                 for level, cells in enumerate(sums.persons):
-                    found[f"class {at} {level}"] = still_hidden(cells[place], clear)
+                    found[f"class {at} {level}"] = len(cells[place])
+                    found[f"hidden class {at} {level}"] = still_hidden(cells[place], clear)
                 if one.table >= 0 and not one.levels and sums.values is not None:
                     found |= _hits({at: int(sums.values.flat[place])})
         return found
-
-    def test(self, sites: Sequence[str], evaluators: Sequence[str], demands: Demands) -> JointTest:
-        """The joint test under the strictest demands of all; its order of sites is the sorted one.
-
-        DisclosureRefused where it would be too large.
-        """
-        sites = tuple(sorted(sites))
-        conditions = tuple(condition for _, condition in self._conditions(len(sites), demands))
-        test = JointTest(sites, tuple(sorted(evaluators)), self.inputs, conditions)
-        if sum(test.circuit.sizes) > MOST_ELEMENTS:
-            raise DisclosureRefused("capacity")
-        return test
 
     def masks(self, bits: NDArray[np.bool_], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Mask]:
         """What is hidden of the arrays of a step, whose shapes these are; DisclosureRefused where all of it is."""
@@ -276,36 +163,29 @@ class Layout:
         for number, table in enumerate(self.tables):
             hidden = self._of_table(number, passed).ravel()
             labels += [f"cell {number} {place}" for place in table.places() if not hidden[place]]
-            if self.model is None:
-                lines = [(f"margin {number} {label}", places) for label, places in table.lines()]
-                labels += [label for label, places in lines if not hidden[places].any()]
+            sums = [(label, cells) for label, of, cells in self._sums() if of == number]
+            labels += [label for label, cells in sums if not hidden[cells].any()]
         for number, one in enumerate(self.ranges):
-            labels += [_stretch(number, stretch) for stretch in self._known_of(number, one, passed)]
+            labels += [stretch_label(number, stretch) for stretch in self._known_of(number, one, passed)]
         return Told(name, tuple(labels), tuple(sets[label] for label in labels))
 
     def _known_of(self, number: int, one: Range, passed: Mapping[str, bool]) -> list[tuple[int, int, int]]:
         """The stretches that a release makes known; where everything passed, which is asked before anything is, all."""
-        if all(passed[_stretch(number, stretch)] for stretch in one.stretches()):
+        if all(passed[stretch_label(number, stretch)] for stretch in one.stretches()):
             return one.stretches()
         return one.runs(self._told(number, passed))
 
     def _told(self, number: int, passed: Mapping[str, bool]) -> NDArray[np.bool_]:
-        return self.ranges[number].told(lambda *stretch: passed[_stretch(number, stretch)])
-
-    def _passed(self, bits: NDArray[np.bool_]) -> dict[str, bool]:
-        """Each bit by what it is about."""
-        names = [name for name, _ in self._conditions(3, Demands(3, 1, 1.0))]
-        if bits.shape != (len(names),) or bits.dtype != np.bool_:
-            raise ValueError("the bits are not those of this layout")
-        return dict(zip(names, bits.tolist(), strict=True))
+        return self.ranges[number].told(lambda *stretch: passed[stretch_label(number, stretch)])
 
     def _hidden(self, passed: Mapping[str, bool]) -> list[tuple[tuple[str, ...], Mask]]:
         """Masks of cells, with the arrays that they are over."""
         found = [(table.output, self._of_table(number, passed)) for number, table in enumerate(self.tables)]
         for number, sums in enumerate(self.sums):
             table = self.tables[sums.table]
-            failed = np.array([not passed[f"sum {number} {place}"] for place in range(table.size)])
-            found.append((sums.output, _completed(table, failed | found[sums.table][1].ravel())))
+            gone = found[sums.table][1].ravel()
+            failed = [place for place in range(table.size) if gone[place] or not passed[f"sum {number} {place}"]]
+            found.append((sums.output, self._completed(sums.table, failed, passed)))
         for number, one in enumerate(self.quantiles):
             places = range(math.prod(one.shape) * len(one.fractions))
             mask = np.array([not passed[f"quantile {number} {place}"] for place in places], dtype=bool)
@@ -314,104 +194,23 @@ class Layout:
         return found
 
     def _of_table(self, number: int, passed: Mapping[str, bool]) -> Mask:
+        """The cells of a table that are hidden. A model's are no part of what it shows."""
         table = self.tables[number]
-        failed = np.zeros(table.size, dtype=bool)
-        if self.model is not None:
-            return failed.reshape(table.shape)
-        for place in table.places():
-            failed[place] = not passed[f"cell {number} {place}"]
-        for label, places in table.lines():
-            if not passed.get(f"margin {number} {label}", True):
-                failed[places] = True
-        return _completed(table, failed)
+        cells = [place for place in table.places() if self.model is None and not passed[f"cell {number} {place}"]]
+        return self._completed(number, cells, passed)
 
-    def _conditions(self, sites: int, demands: Demands) -> Iterator[tuple[str, Condition]]:
-        """What is asked, by the name of what it is asked about; names and order do not depend on the demands."""
-        place = {label: number for number, label in enumerate(self._labels())}
-        if self.model is not None:
-            differing = (clause for label in self._sets() for clause in self._differ(label, place, sites, demands))
-            hides = (form for label in self._sets() for form in self._hides(label, place, sites, demands))
-            main = (*self._designed(self.model, place, sites, demands), *hides)
-            numbers = (many_values(_bins(name, place), sites) for name in self.model.numbers)
-            sums = (self._sum(n, i, place, sites) for n, i in self._entries())
-            yield POPULATION, ((main,), *differing, *numbers, *sums)
-            return
-        least = max(demands.threshold, demands.residual + 1) if self.residual else demands.threshold
-        forms = (*at_least(least, place[POPULATION], sites), *self._hides(POPULATION, place, sites, demands))
-        yield POPULATION, ((forms,), *self._differ(POPULATION, place, sites, demands))
-        for number, table in enumerate(self.tables):
-            for cell in table.places():
-                label = f"cell {number} {cell}"
-                enough = least if table.measured else demands.threshold
-                forms = (*at_least(enough, place[label], sites), *self._hides(label, place, sites, demands))
-                yield label, ((forms,), *self._differ(label, place, sites, demands))
-        for number, counted in enumerate(self.ranges):
-            for label in (_stretch(number, stretch) for stretch in counted.stretches()):
-                forms = (*at_least(demands.threshold, place[label], sites), *self._hides(label, place, sites, demands))
-                yield label, ((forms,), *self._differ(label, place, sites, demands))
-        if self.told:
-            for label in self._margins():
-                yield label, self._differ(label, place, sites, demands)
-        for number, i in self._entries():
-            at = f"{number} {i}"
-            levels = range(self.sums[number].levels)
-            classes = tuple(
-                form for level in levels for form in at_least(demands.threshold, place[f"class {at} {level}"], sites)
-            )
-            varied = (classes,) if levels else many_values(_bins(at, place), sites)
-            yield f"sum {at}", (varied, self._sum(number, i, place, sites))
-        for number, one in enumerate(self.quantiles):
-            for i in range(math.prod(one.shape)):
-                for j, q in enumerate(one.fractions):
-                    beyond = math.ceil(demands.threshold / min(q, 1 - q) - 1e-9)
-                    forms = at_least(beyond, place[f"behind {number} {i}"], sites)
-                    yield f"quantile {number} {i * len(one.fractions) + j}", ((forms,),)
-
-    def _entries(self) -> Iterator[tuple[int, int]]:
-        return ((number, i) for number, sums in enumerate(self.sums) for i in range(len(sums.most)))
-
-    def _sum(self, number: int, i: int, place: Mapping[str, int], sites: int) -> tuple[Alternative, ...]:
-        over, units = ([place[f"{word} {number} {i} {level}"] for level in range(LEVELS)] for word in ("over", "units"))
-        return undominated(over, units, place[f"there {number} {i}"], sites)
-
-    def _hides(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
-        """Of a set nobody is hidden any more, or at least T persons are."""
-        return none_or(demands.threshold, place[f"hidden {label}"], sites)
-
-    def _differ(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> tuple[Clause, ...]:
-        """A set and each earlier one are no pair that differs by few."""
-        return tuple(
-            clause
-            for number, (_, labels) in enumerate(self.told)
-            for earlier in range(len(labels))
-            for clause in apart(
-                demands.threshold,
-                place[f"more {number} {earlier} {label}"],
-                place[f"less {number} {earlier} {label}"],
-                sites,
-            )
-        )
-
-    def _designed(self, model: Model, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
-        """What a model asks of numbers of persons."""
-        p, threshold = model.parameters, demands.threshold
-        everyone = place[POPULATION]
-        enough = max(threshold, p + demands.residual, math.ceil(p / demands.observations - 1e-9))
-        forms = [*at_least(enough, everyone, sites)]
-        for number, table in enumerate(self.tables):  # the outcome's classes
-            for cell in table.places():
-                forms += at_least(max(threshold, 2 * p), place[f"cell {number} {cell}"], sites)
-        if model.events:
-            forms += at_least(max(threshold, 2 * p), place["events"], sites)
-        for label in model.levels:
-            forms += none_or(threshold, place[f"level {label}"], sites)
-            if " & " not in label:
-                forms += varies(threshold, everyone, place[f"level {label}"], sites)
-        return tuple(forms)
-
-
-def _stretch(number: int, stretch: tuple[int, int, int]) -> str:
-    return f"stretch {number} {' '.join(map(str, stretch))}"
+    def _completed(self, number: int, failed: Iterable[int], passed: Mapping[str, bool]) -> Mask:
+        table = self.tables[number]
+        cells, known = np.zeros(table.size, dtype=bool), np.zeros(table.size, dtype=bool)
+        cells[list(failed)], known[list(table.empty)] = True, True
+        cells &= ~known
+        if not table.dimensions or self.model is not None:
+            return cells.reshape(table.shape)
+        whole = np.zeros(tuple(size + 1 for size in table.shape), dtype=bool)
+        whole[tuple(slice(None, -1) for _ in table.shape)] = cells.reshape(table.shape)
+        for place, _ in table.sums():
+            whole[place] = not passed[sum_label(number, place)]
+        return structural_complement(whole, known.reshape(table.shape))
 
 
 def still_hidden(persons: BitMap, clear: Sequence[BitMap]) -> int:
@@ -437,62 +236,3 @@ def _needs(at: str, largest: float, total: float, most: float, parameters: Param
 
 def _hits(numbers: Mapping[str, int]) -> dict[str, int]:
     return {f"hit {name} {bit}": hit >> bit & 1 for name, hit in numbers.items() for bit in range(HASHES * BINS)}
-
-
-def _bins(name: str, place: Mapping[str, int]) -> list[list[int]]:
-    return [[place[f"hit {name} {BINS * number + bin}"] for bin in range(BINS)] for number in range(HASHES)]
-
-
-def _completed(table: Table, failed: NDArray[np.bool_]) -> Mask:
-    known = np.zeros(table.size, dtype=bool)
-    known[list(table.empty)] = True
-    failed = (failed & ~known).reshape(table.shape)
-    return structural_complement(failed, known.reshape(table.shape)) if table.dimensions else failed
-
-
-def _answerable(empty: Support, variables: Variables, rules: Sequence[str]) -> None:
-    """DisclosureRefused where a rule has no joint test."""
-    if not rules or not set(rules) <= _TESTED:
-        raise DisclosureRefused("check failed")
-    if empty.steps:
-        raise DisclosureRefused("survival steps")
-    if empty.risk_sets is not None:
-        raise DisclosureRefused("risk sets")
-    if empty.pairs is not None:
-        raise DisclosureRefused("correlation")
-    if any(not 0 < q < 1 for one in empty.positions for q in one.fractions):
-        raise DisclosureRefused("positions")
-    if any(SITE in cells.dimensions for cells in empty.cells):
-        raise DisclosureRefused("minimum frequency")  # a site's own numbers never show
-    if "class disclosure" in rules and _sensitive(empty, variables):
-        raise DisclosureRefused("class disclosure")
-    if not set(rules) & {"design support", "minimum frequency"}:
-        raise DisclosureRefused("check failed")
-    if "design support" in rules and empty.design is None:
-        raise DisclosureRefused("check failed")
-    if {"dominance", "p percent"} & set(rules) and not empty.contributions:
-        raise DisclosureRefused("check failed")
-    if "positions" in rules and not empty.positions:
-        raise DisclosureRefused("check failed")
-
-
-def _sensitive(empty: Support, variables: Variables) -> bool:
-    """Whether near-certainty of a level would harm: that is a share, which these tests do not know."""
-    return any(variables[name].sensitive for cells in empty.cells for name in cells.dimensions)
-
-
-_TESTED = frozenset(
-    {
-        "minimum frequency",
-        "class disclosure",
-        "histogram",
-        "dominance",
-        "p percent",
-        "residual freedom",
-        "design support",
-        "events",
-        "parameters to observations",
-        "positions",
-        "text",
-    }
-)

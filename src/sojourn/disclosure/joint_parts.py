@@ -48,15 +48,15 @@ class Table:
         never = set(self.empty)
         return [place for place in range(self.size) if place not in never]
 
-    def lines(self) -> Iterator[tuple[str, list[int]]]:
-        """What a table by fewer dimensions would show: for each set of cells its label and the cells in it."""
+    def sums(self) -> Iterator[tuple[tuple[int, ...], list[int]]]:
+        """What tables by fewer dimensions would show: each sum's place, -1 for what is summed over, and its cells."""
         axes = range(len(self.shape) if self.dimensions else 0)
         places = np.arange(self.size).reshape(self.shape)
         for kept in (kept for size in range(len(axes)) for kept in combinations(axes, size)):
             for index in np.ndindex(*(self.shape[axis] for axis in kept)):
                 named = dict(zip(kept, index, strict=True))
-                at = tuple(named.get(axis, slice(None)) for axis in axes)
-                yield " ".join(str(named.get(axis, "·")) for axis in axes), places[at].ravel().tolist()
+                cells = places[tuple(named.get(axis, slice(None)) for axis in axes)]
+                yield tuple(named.get(axis, -1) for axis in axes), cells.ravel().tolist()
 
 
 @dataclass(frozen=True)

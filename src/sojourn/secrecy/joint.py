@@ -113,6 +113,12 @@ class JointTest:
         return Circuit.of(self)
 
 
+def factors(condition: Condition) -> int:
+    """How many factors the products of a condition have, which is what it costs."""
+    forms = (form for clause in condition for alternative in clause for form in alternative)
+    return sum((form.high - form.low) // 2 + 2 for form in forms) + sum(map(len, condition))
+
+
 @dataclass(frozen=True, eq=False)
 class Circuit:
     """The products of a test, the same for all evaluators.
@@ -167,7 +173,10 @@ def _factors_of(alternatives: list[Alternative]) -> tuple[Places, Field, Places]
     The products are one a form, then one random number an alternative.
     """
     forms = sum(map(len, alternatives))
-    spread, shift, groups, first = [], [], [], 0
+    spread: list[int] = []
+    shift: list[int] = []
+    groups: list[int] = []
+    first = 0
     for number, alternative in enumerate(alternatives):
         spread.append(forms + number)
         shift.append(0)

@@ -24,7 +24,7 @@ from sojourn.secrecy.ring import ELEMENT, Ring, minus, plus
 
 LEAST = 3
 """Smallest roster: in a sum of two each knows the other's part."""
-_BLOCK = 4096  # numbers whose stream is made and added while it is in the processor's cache
+_BLOCK = 8192  # numbers whose stream is made and added while it is in the processor's cache
 _MOST = 2**31  # numbers; the stream's block counter ends at twice that
 
 

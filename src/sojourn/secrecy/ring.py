@@ -23,6 +23,7 @@ RANGE = 2**62
 """No sum reaches this, in magnitude."""
 ELEMENT = 16
 """Bytes of one number on the wire: little-endian, low limb first."""
+_BLOCK = 8192  # numbers that are worked on while they are in the processor's cache
 
 
 def encode(array: ArrayLike, parties: int) -> Ring:
@@ -127,14 +128,16 @@ def without_veto(total: Ring) -> Ring | None:
 
 
 def _fixed(numbers: NDArray[np.float64], below: float) -> Ring:
-    magnitude = np.abs(numbers)
-    if not (magnitude < below).all():  # NaN is not below either
-        raise ValueError("a number is not finite or too large to be added under masks")
-    # Both parts are exact: the fraction keeps the lowest bits of the same significand.
-    fraction, whole = np.modf(magnitude)
     ring = np.empty((len(numbers), 2), dtype=np.uint64)
-    low = np.rint(np.ldexp(fraction, FRACTION)).astype(np.uint64)
-    ring[:, 0], ring[:, 1] = _negated(low, whole.astype(np.uint64), numbers < 0)
+    for start in range(0, len(numbers), _BLOCK):
+        part = numbers[start : start + _BLOCK]
+        magnitude = np.abs(part)
+        if not (magnitude < below).all():  # NaN is not below either
+            raise ValueError("a number is not finite or too large to be added under masks")
+        # Both parts are exact: the fraction keeps the lowest bits of the same significand.
+        whole = magnitude.astype(np.uint64)
+        low = np.rint((magnitude - whole) * 2.0**FRACTION).astype(np.uint64)
+        ring[start : start + _BLOCK, 0], ring[start : start + _BLOCK, 1] = _negated(low, whole, part < 0)
     return ring
 
 

@@ -201,12 +201,12 @@ def _contributions(
         largest[place], second[place] = largest_two(of_person[start:end, None])[:, 0]
         total[place] = of_person[start:end].sum()
     most = np.full(table.shape, _most(variable))
-    numbers = (part.reshape(table.shape) for part in (largest, second, total))
+    largest, second, total = (part.reshape(table.shape) for part in (largest, second, total))
     if variable.kind is Kind.BOOLEAN:
         rows = (values == level for level in (0.0, 1.0))
         levels = tuple(persons_by_place(population.persons[some], places[some], table.size) for some in rows)
-        return Contributions(output, *numbers, most, np.full(table.shape, -1), levels)
-    return Contributions(output, *numbers, most, _values(values, places, table))
+        return Contributions(output, largest, second, total, most, np.full(table.shape, -1), levels)
+    return Contributions(output, largest, second, total, most, _values(values, places, table))
 
 
 def _most(variable: Variable) -> float:
