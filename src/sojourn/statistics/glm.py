@@ -165,7 +165,7 @@ class GLM:
     def joint_leverage(
         self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
     ) -> float | None:
-        """The largest leverage of a person here beside all sites' sums of the round before; None where they tell none."""
+        """The largest leverage of a person here beside all sites' last sums; None where they tell none."""
         total = sums.arrays.get("information", sums.arrays.get("gram"))
         if total is None or step == "handshake":
             return None
