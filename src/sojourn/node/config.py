@@ -15,6 +15,7 @@ from sojourn.operations import logs, settings
 from sojourn.operations.settings import setting
 
 SETTINGS = "node.yaml"
+STAND_INS = "rehearsal"  # folder of synthetic stand-ins
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class NodeHome:
         example={"threshold": 20},
         default=dict,
         always_written=True,
+    )
+    jurisdictions: Annotated[list[str], Field(description="a list of names")] = setting(
+        "Published thresholds that hold at this site, by name, beside `rules`; of each value the strictest holds: "
+        "see the page on disclosure rules.",
+        example=["CMS cell size"],
+        default=list,
     )
     dataset_rules: Mapping[str, Any] = setting(
         "Stricter parameters for single datasets, by the name of their table; of each value the stricter one holds.",
@@ -128,7 +135,7 @@ class NodeHome:
     @property
     def stand_ins(self) -> Path:
         """Synthetic stand-ins for rehearsals, laid out as the datasets of a home are."""
-        return self.folder / "rehearsal"
+        return self.folder / STAND_INS
 
     def save(self) -> None:
         """Write `node.yaml`."""
