@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select, update
 
 import sojourn as sj
+from sojourn.analysis.partial import Partial
 from sojourn.audit.entry import Entry
 from sojourn.client.studies import Run
 from sojourn.disclosure import policy
@@ -142,7 +143,8 @@ class TestIdenticalAsks:
         first = asked(sites, where="record >= 40", n=sj.count(by="a"))
         (row,) = rows(node, first)
         forged = json.loads(row["answer"])
-        forged["release"]["partial"]["arrays"]["count"] = forged["release"]["partial"]["arrays"]["count"] | {"data": ""}
+        count = Partial.from_dict(forged["release"]["partial"])["count"]
+        forged["release"]["partial"] = Partial({"count": count + 1}).to_dict()
         same = update(releases).where(releases.c.study == first.study)
         entry = Entry("release.refused", f"node:{SITE}", study=first.study)
         node.store.write(entry, lambda connection: connection.execute(same.values(answer=json.dumps(forged))))

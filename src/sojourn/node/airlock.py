@@ -154,7 +154,7 @@ class Airlock:
         for one study. DisclosureRefused, noted inside, where the asker has had what may be had.
         """
         private = self.privacy is not None and place.run.dataset in self.privacy.budgets
-        row = None if private or place.run.request.rehearsal else self.shown.same(place.question)
+        row = None if private or place.run.request.rehearsal else self.shown.same(place)
         if row is None:
             return False
         signed = json.loads(row["answer"])

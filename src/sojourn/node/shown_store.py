@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, insert, select
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, not_, select
 from sqlalchemy.engine import RowMapping
 
 from sojourn.analysis.partial import Partial
@@ -34,6 +34,7 @@ _SPENT = select(func.coalesce(func.sum(releases.c.numbers), 0).label("numbers"))
 _SAME = (
     select(releases)
     .where(releases.c.question == bindparam("question"), releases.c.reason == "", releases.c.answer.is_not(None))
+    .where(not_(and_(*_OF_ANALYSIS)))
     .order_by(releases.c.made)
     .limit(1)
 )
@@ -63,9 +64,10 @@ class ShownStore:
         row = self.store.row(_SPENT, {"of_study": study, "of_analysis": analysis})
         return 0 if row is None else int(row["numbers"])
 
-    def same(self, question: str) -> RowMapping | None:
-        """The first answer that left to an identical ask of whatever study."""
-        return self.store.row(_SAME, {"question": question}) if question else None
+    def same(self, place: Place) -> RowMapping | None:
+        """The first answer that left to an identical ask, of another study or analysis."""
+        own = {"of_study": place.run.request.study, "of_analysis": place.analysis}
+        return self.store.row(_SAME, {"question": place.question, **own}) if place.question else None
 
     def beside(self, place: Place, output: Output, finding: Finding, policy: Policy) -> tuple[Finding, ...]:
         """What else must be hidden of an output beside the tables that left of the same persons: one word, or none."""
