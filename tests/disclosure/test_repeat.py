@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sojourn.analysis.noise import Noise
+from sojourn.analysis.noise import LAPLACE, Noise
 from sojourn.disclosure.gate import automatic_of, release, repeat, signed_bytes
 from sojourn.disclosure.output import Tier
 from sojourn.disclosure.parameters import Parameters
@@ -62,5 +62,5 @@ def test_what_a_person_let_out_is_not_repeated(outputs):
 
 
 def test_noisy_answers_are_formal_privacy_s_to_repeat(outputs):
-    noise = Noise("discrete laplace", 0.1, 0.0, {"count": 10.0}).text()
+    noise = Noise(LAPLACE, 0.1, 0.0, {"count": 10.0}).text()
     assert repeat(stored(outputs, noise=noise), KEY.public, POLICY, outputs.HEADER) is None
