@@ -133,7 +133,8 @@ def _nearest(earlier: Iterable[Table], tables: Sequence[Table]) -> list[Table]:
 
     once = {(one.dimensions, one.counts.shape, one.hidden.tobytes()): one for one in reversed(list(earlier))}
     near = sorted((one for one in reversed(list(once.values())) if shared(one)), key=lambda one: -shared(one))
-    left, chosen = MOST_CELLS - sum(new.counts.size for new in tables), []
+    left = MOST_CELLS - sum(new.counts.size for new in tables)
+    chosen: list[Table] = []
     for one in near:
         if len(chosen) < MOST_TABLES and one.counts.size <= left:
             chosen.append(one)

@@ -41,7 +41,7 @@ def question(run: Run, analysis: str, ask: Ask, policy: StandardPolicy) -> str:
     The whole plan's columns, selection and declarations decide its population, so that all of them are asked.
     """
     statistic, plan = run.plan.analyses[analysis], run.plan
-    document = {
+    document: dict[str, Any] = {
         "dataset": run.dataset,
         "snapshot": run.snapshot,
         "rows": {"where": plan.where, "missing": plan.missing, "names": list(plan.names)},
