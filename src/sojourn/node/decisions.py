@@ -49,7 +49,8 @@ def question(run: Run, analysis: str, ask: Ask, policy: StandardPolicy) -> str:
         "statistic": {statistic.name: statistic.arguments()},
         "step": ask.step,
         "broadcast": {name: encode(array) for name, array in ask.broadcast.items()},
-        "policy": [policy.name, policy.version, __version__, {**asdict(policy.parameters)}],
+        "policy": [policy.name, policy.version, str(asdict(policy.parameters))],  # a seed may exceed JSON's numbers
+        "software": __version__,
     }
     return hashlib.sha256(rfc8785.dumps(document)).hexdigest()
 
