@@ -66,6 +66,7 @@ class Airlock:
     key: PrivateKey
     ledgers: Ledgers
     privacy: FormalPrivacy | None = None
+    repeats: bool = True
     learning: Learning = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -154,11 +155,11 @@ class Airlock:
         for one study. DisclosureRefused, noted inside, where the asker has had what may be had.
         """
         private = self.privacy is not None and place.run.dataset in self.privacy.budgets
-        row = None if private or place.run.request.rehearsal else self.shown.same(place)
-        if row is None:
+        computed = private or place.run.request.rehearsal or not self.repeats
+        if computed or (row := self.shown.same(place)) is None:
             return False
-        signed = json.loads(row["answer"])
-        cleared = repeat(signed, self.key.public, self.policy_of(place), self._header(place))
+        signed, policy = json.loads(row["answer"]), self.policy_of(place)
+        cleared = repeat(signed, self.key.public, policy, self._header(place))
         if cleared is not None:
             self._out(place, cleared, None, REPEATED, now, sets=(), origin=origin_of(row))
         return cleared is not None
@@ -396,5 +397,4 @@ class Airlock:
         return row | {"sites": json.dumps(list(place.sites))}
 
     def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
-        actor = f"node:{self.site}"
-        return Entry(kind, actor, study=place.run.request.study, dataset=place.run.dataset, facts=facts)
+        return Entry(kind, f"node:{self.site}", study=place.run.request.study, dataset=place.run.dataset, facts=facts)

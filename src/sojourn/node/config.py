@@ -73,6 +73,12 @@ class NodeHome:
         example=20,
         default=20,
     )
+    repeats: bool = setting(
+        "Whether an ask that was answered in another study gets the stored bytes at once; how soon it comes tells that "
+        "somebody had asked. Where not, it is computed again.",
+        example=True,
+        default=True,
+    )
     database: str = setting(
         "The node's database: the URL of a PostgreSQL database of its own; empty for the SQLite file in this folder.",
         example="postgresql://sojourn@db.example.org:5432/node?sslmode=verify-full",
