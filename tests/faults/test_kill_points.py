@@ -54,6 +54,7 @@ REFUSING_HUB, REFUSING_NODE = around("round.refused"), around("run.refused", "re
 GIVEN_UP, LATE, CANCELLED = around("round.dropped", "study.failed"), around("round.late"), around("study.cancelled")
 HUB_PEOPLE = ("project.added", "project.member", "site.invited", "site.joined", "site.removed")
 NODE_PEOPLE = ("dataset.added", "rehearsal.supplied", "researcher.approved", "researcher.revoked", "artifact.scanned")
+NODE_PEOPLE += ("site.pinned",)
 PUBLISHED, RECOVERED = around("site.published"), around("run.restored", "node.recovered")
 # Swept by `test_review_kill_points`.
 HELD = around("review.opened", "round.held")
@@ -303,6 +304,7 @@ def test_c06_killed_around_every_decision_of_a_custodian(mortals: Mortals) -> No
         "researcher.approved": ask("approve", project="wards", key=key),
         "researcher.revoked": ask("revoke", project="wards", key=key),
         "artifact.scanned": ask("scanned", facts={"sha256": "0" * 64, "bytes": 1, "clean": True}),
+        "site.pinned": ask("pin", site="Elsewhere", key=key),
     }
     assert tuple(asks) == NODE_PEOPLE
     for kind, act in asks.items():
@@ -328,6 +330,7 @@ def test_c06_a_hub_killed_around_what_a_site_publishes(mortals: Mortals) -> None
     assert [names for names in logged if "published" in names] == [["patients", "published"]]
 
 
+@pytest.mark.long
 def test_c06_a_node_killed_around_its_recovery_from_a_backup(mortals: Mortals) -> None:
     mortals.stop("Cam")
     shutil.copytree(mortals.home / "Cam", mortals.home / "backup")

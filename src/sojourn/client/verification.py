@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ from sojourn.report.record import (
 )
 from sojourn.secrecy.exchange import Stated
 from sojourn.study.circle import Circle
-from sojourn.study.masked import coherent_masked, replay_masked
+from sojourn.study.masked import coherent_masked, replay_masked, said_of
 from sojourn.study.plan import Plan
 from sojourn.study.question import Question
 from sojourn.study.transcript import Round, coherent, replay
@@ -91,6 +92,7 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
         for site, outcome in seen.outcomes.items():
             sites[site][name] = _outcome(outcome)
         asked.append(_asked(name, plan, rounds, seen))
+    said = None if circle is None else _said(view, log, request, circle)
     for one in asked:
         analyses[one.name] = replace(analyses[one.name], offers=offers(one, variables, asked))
     proofs, sound = _proofs(view, log)
@@ -105,7 +107,7 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
         aggregation="clear" if circle is None else "masked",
         sites=sites,
         analyses=analyses,
-        checks=_checks(replayed, sound),
+        checks=_checks(replayed, sound, said),
         proofs=proofs,
         hashes={"plan": plan.hash},
         watermark="; ".join(dict.fromkeys("; ".join(sorted(watermarks - {""})).split("; "))),
@@ -113,8 +115,11 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
     )
 
 
-def _checks(replayed: bool, sound: bool) -> tuple[Check, ...]:
+def _checks(replayed: bool, sound: bool, said: bool | None) -> tuple[Check, ...]:
+    """said: of a masked study, whether all parties said the same."""
+    words = "Hub and sites have logged the same roster, rounds and results as are here, under their signatures."
     return (
+        *(() if said is None else (Check("transcripts", said, words),)),
         Check("request", True, "The request that ran is the one that you signed, byte for byte."),
         Check("signatures", True, "Every release carries the signature of its site, by the keys in your request."),
         Check("recomputed", replayed, "The coordinator's steps were recomputed here from the releases and agree."),
@@ -274,6 +279,24 @@ def _outcome(outcome: Outcome) -> SiteOutcome:
         return SiteOutcome("no answer", why, REASONS[why].remedy)
     reason = outcome.reason if outcome.reason in REASONS else "internal"
     return SiteOutcome(outcome.status, reason, REASONS[reason].remedy)
+
+
+def _said(view: ResultsView, log: LogIdentity, request: Request, circle: Circle) -> bool:
+    """Whether the hub's log says of each masked analysis what was received here; sites said it in their releases."""
+    logged: dict[str, dict[str, Any]] = {}
+    try:
+        for document in view.receipts:
+            entry = log.verify(document)
+            if entry["kind"] == "analysis.concluded":
+                logged[entry["facts"]["analysis"]] = entry["facts"]
+    except (AuditError, KeyError, TypeError):
+        return False
+    for name, seen in view.analyses.items():
+        estimate = None if seen.estimate is None else json.dumps(seen.estimate)
+        here = said_of(circle.hash, list(_rounds(request, name, seen)), estimate)
+        if not here.items() <= logged.get(name, {}).items():
+            return False
+    return True
 
 
 def _proofs(view: ResultsView, log: LogIdentity) -> tuple[tuple[Proof, ...], bool]:

@@ -31,6 +31,7 @@ from sojourn.operations import logs
 from sojourn.report.record import estimate_to_dict
 from sojourn.study.circle import Circle
 from sojourn.study.lifecycle import SITE, STUDY
+from sojourn.study.masked import said_of
 from sojourn.study.plan import Plan
 from sojourn.study.question import Question as Asks
 
@@ -121,7 +122,7 @@ class Studies:
             asked = {task["site"] for task in mine if task["ask"] == state.digest}
             self._dispatch(request.study, name, state, [site for site in state.asked if site not in asked], fallen)
             return False
-        self._conclude(request.study, name, state, fallen)
+        self._conclude(request.study, name, state, fallen, circle)
         return True
 
     def _driven(
@@ -167,7 +168,9 @@ class Studies:
             self.store.dispatch(ask, rows, fallen, event, Entry("round.asked", "hub", study=study, facts=facts))
         self.bell.ring(f"study:{study}", *(f"site:{site}" for site in sites))
 
-    def _conclude(self, study: str, analysis: str, state: Concluded | Ended, fallen: set[str]) -> None:
+    def _conclude(
+        self, study: str, analysis: str, state: Concluded | Ended, fallen: set[str], circle: Circle | None
+    ) -> None:
         if isinstance(state, Concluded):
             estimate = json.dumps(estimate_to_dict(state.estimate))
             values = {"estimate": estimate, "error": None}
@@ -178,7 +181,9 @@ class Studies:
         rounds = [past.digest for past in state.rounds]
         last = {"sites": list(state.sites), "asks": rounds}
         values = {**values, "contributed": json.dumps(last)}
-        facts = {"analysis": analysis, "outcome": word, "rounds": len(rounds), "sites": list(state.sites)}
+        facts: dict[str, Any] = {"analysis": analysis, "outcome": word, "rounds": len(rounds)}
+        facts |= {"sites": list(state.sites)}
+        facts |= {} if circle is None else said_of(circle.hash, state.rounds, values["estimate"])
         event = {"analysis": analysis, "state": word, "time": self.clock()}
         entry = Entry("analysis.concluded", "hub", study=study, facts=facts)
         with suppress(Repeated):

@@ -38,12 +38,14 @@ def results(hub: Hub, study: str, key: PublicKey) -> ResultsView:
     concluded = hub.store.results_of(study)
     analyses = {name: _analysis(hub, row, name, result) for name, result in concluded.items()}
     kinds = ["study.submitted", f"study.{row['state']}"] if row["finished"] else ["study.submitted"]
+    summed = sorted(concluded) if row["exchange"] else []
+    said = [hub.studies.receipt(study, "analysis.concluded", {"analysis": name}) for name in summed]
     origin, log_key = hub.log_identity()
     return ResultsView(
         study=view(hub, study, key),
         request=request,
         analyses=analyses,
-        receipts=[hub.studies.receipt(study, kind) for kind in kinds],
+        receipts=[hub.studies.receipt(study, kind) for kind in kinds] + said,
         log_origin=origin,
         log_key=log_key,
         exchange=stated_in(row["exchange"]),

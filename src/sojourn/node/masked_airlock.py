@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.analysis.partial import Partial
 from sojourn.analysis.population import nobody
 from sojourn.analysis.statistic import Ask, Step
 from sojourn.analysis.support import Support
@@ -19,7 +20,7 @@ from sojourn.disclosure.joint import Told
 from sojourn.disclosure.masked_gate import MaskedRelease, masked, shares
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.parameters import Parameters
-from sojourn.errors import AuditError, SiteRefused, SojournError
+from sojourn.errors import AuditError, DisclosureRefused, SiteRefused, SojournError
 from sojourn.node.admission import reason_of
 from sojourn.node.airlock import Airlock
 from sojourn.node.decisions import Place
@@ -39,10 +40,13 @@ STOPPED = ("cancelled", "revoked")  # said openly: they are decisions about the 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run's computation can say: of an analysis its support, and of an ask the site's numbers."""
+    """What a run's computation can say: of an analysis its support; of an ask the site's numbers, and how much of the
+    sums over all sites one person here decides.
+    """
 
     support: Callable[[str], Support]
     measure: Callable[[Ask], Output]
+    leverage: Callable[[Ask, Partial], float | None]
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,14 @@ class MaskedAirlock:
     """One answer at a time of one site.
 
     journal: keeps for the custodian why a site gave nothing. stopping: the node ends, so that a failure says nothing.
+    exhausted: the researcher has asked too much in vain, so that this site takes part with nothing.
     """
 
     airlock: Airlock
     masking: Masking
     journal: Callable[[str], None]
     stopping: Callable[[], bool] = lambda: False
+    exhausted: Callable[[], bool] = lambda: False
 
     def pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
         """Store this site's sealed answer to what the coordinator asks now.
@@ -69,16 +75,16 @@ class MaskedAirlock:
 
     def _pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
         assert isinstance(told.state, Ask) and place.run.circle is not None
-        ask, vetoed, row = told.state, "", {}
+        ask, vetoed, newest = told.state, "", None
         before, circle = history(rounds), place.run.circle
         header, withheld = self._header(place, circle, before), self._withheld(place)
         if told.tested:
             release, vetoed = self._numbers(place, told, ask, evidence, header, withheld)
         else:
-            row = {"newest": self._masked.newest(place.run.dataset)} if ask.step == SHARE else {}
+            newest = self._masked.newest(place.run.dataset) if ask.step == SHARE else None
             release, withheld = self._part(place, told, ask, rounds, evidence, header, withheld)
         note = f"vetoed: {vetoed}" if vetoed else f"takes part with nothing: {withheld}" if withheld else ""
-        row |= self.airlock.sealed(place, release, now) | {"note": note, "withheld": withheld}
+        row = self.airlock.sealed(place, release, now) | {"note": note, "withheld": withheld, "newest": newest}
         facts = {
             **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
             **{"roster": circle.hash, "transcript": before},
@@ -113,7 +119,9 @@ class MaskedAirlock:
         layout, why = told.testing.layout, [withheld]
 
         def numbers() -> NDArray[np.int64]:
-            if not withheld:
+            if not withheld and self.exhausted():
+                why[0] = "attempts"
+            elif not withheld:
                 found, why[0] = self._tried(lambda: self._support(place, told, evidence))
                 if found is not None:
                     return found
@@ -151,6 +159,14 @@ class MaskedAirlock:
         support = nothing if withheld else evidence.support(place.analysis)
         return told.testing.layout.release(place.analysis, told.testing.bits, support)
 
+    def _measured(self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence) -> Output:
+        """This site's numbers; DisclosureRefused where one person decides too much of the sums of all sites."""
+        parameters = getattr(self.airlock.policy_of(place), "parameters", None)
+        output, largest = evidence.measure(ask), evidence.leverage(ask, told.latest)
+        if parameters is not None and largest is not None and largest > parameters.leverage:
+            raise DisclosureRefused("design support")
+        return output
+
     def _overtaken(self, place: Place) -> bool:
         """Whether something left in clear between this site's share of the joint test and its first numbers."""
         study, dataset = place.run.request.study, place.run.dataset
@@ -167,7 +183,7 @@ class MaskedAirlock:
         if self._overtaken(place):
             output, why = None, "differencing"
         elif not withheld:
-            output, why = self._tried(lambda: evidence.measure(ask))
+            output, why = self._tried(lambda: self._measured(place, told, ask, evidence))
         circle, where = told.question.circle, (place.run.request.study, place.analysis, place.ask)
 
         def under_masks(vector: Ring) -> Ring:

@@ -3,7 +3,8 @@
 Laws: a recalled study carries its researcher's signature, each answer this node's own, each word the hub's receipt;
 what does not verify stops the recovery. Afterwards no nonce of a recalled study admits again, and everything that left
 is in the ledger: computed again where its snapshot is still there, else as something of which nobody knows the sets,
-after which nothing new of that dataset leaves by itself.
+after which nothing new of that dataset leaves by itself. A dataset of which masked sums were recalled takes part in no
+further ones: what they showed is known to those alone who were there.
 What the hub keeps back cannot be recalled.
 """
 
@@ -21,8 +22,9 @@ from sojourn.analysis.partial import Partial
 from sojourn.audit.entry import Entry
 from sojourn.audit.receipt import Receipt
 from sojourn.disclosure.budget import Loss
+from sojourn.disclosure.gate import ReceivedRelease
 from sojourn.disclosure.ledger import Charge, charges, hidden_in
-from sojourn.errors import AuditError, SojournError
+from sojourn.errors import AuditError, SiteRefused, SojournError
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import PastStudy, PastTask, ReceivedAnswer
@@ -96,7 +98,9 @@ class Recovery:
         facts = {"answers": counts["answers"], "refusals": refusals, "sets": len(sets), "snapshot": snapshot}
         entry = Entry("run.restored", f"node:{self.link.site}", study=past.study, dataset=table, facts=facts)
         private = self.losses(past.study, table, request.project, sorted(left))
-        self.store.restore(run, [self._decision(past.study, task) for task in unknown], sets, entry, private)
+        summed = left if request.plan.get("aggregation") == "masked" else set()
+        decided = [self._decision(past.study, task) for task in unknown]
+        self.store.restore(run, decided, sets, entry, private, [_summed(run, name) for name in sorted(summed)])
         return counts
 
     def _request(self, past: PastStudy) -> tuple[Request, str]:
@@ -128,7 +132,7 @@ class Recovery:
             raise _refusal("holds an answer to something else")
         if facts.get("release") != release.digest():
             raise _refusal("holds another answer than its receipt")
-        return header.snapshot
+        return header.snapshot if isinstance(release, ReceivedRelease) else None  # a commitment tells no snapshot
 
     def _snapshot(self, study: str, table: str, answered: Iterable[str | None]) -> str:
         """The one snapshot of a run: of its answers, else as the store knows the run, else the present one."""
@@ -166,7 +170,10 @@ class Recovery:
         answered = [task for task in past.tasks if task.analysis == analysis and task.answer is not None]
         earliest = min(answered, key=lambda task: task.round)
         assert earliest.answer is not None
-        return ReceivedAnswer.read(earliest.answer, self.key).release.partial
+        release = ReceivedAnswer.read(earliest.answer, self.key).release
+        if not isinstance(release, ReceivedRelease):
+            raise SiteRefused("masked aggregation")  # of a sum nobody here can say what it hid: all counts as told
+        return release.partial
 
     def _decision(self, study: str, task: PastTask) -> dict[str, Any]:
         row = decision(study, task.analysis, task.ask, task.round, self.clock())
@@ -177,6 +184,12 @@ class Recovery:
             "acknowledged": True,
             "receipt": json.dumps(task.receipt),
         }
+
+
+def _summed(run: dict[str, Any], analysis: str) -> dict[str, Any]:
+    """A masked sum of which this node no longer knows what it showed: of no roster, so that no further one is right."""
+    place = {word: run[word] for word in ("dataset", "study", "snapshot")}
+    return place | {"analysis": analysis, "roster": RESTORED, "measure": "[]", "label": RESTORED, "digest": ""}
 
 
 def past_names(past: PastStudy) -> set[str]:

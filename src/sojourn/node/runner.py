@@ -245,7 +245,8 @@ class Runner:
             raise SiteRefused("rounds")
         assert self.airlock.masking is not None
         journal, stopping = bound(self._journal, task.study), self._closing.is_set
-        way = MaskedAirlock(self.airlock, self.airlock.masking, journal, stopping)
+        exhausted = bound(self._attempts.exhausted, place.run, self._clock())
+        way = MaskedAirlock(self.airlock, self.airlock.masking, journal, stopping, exhausted)
         with self._turns:
             try:
                 way.pass_out(place, told, rounds, self._evidence(place), self._clock())
@@ -268,7 +269,10 @@ class Runner:
             step = next(step for step in statistic.steps(run.variables) if step.name == ask.step)
             return Output(statistic.name, step, partial, found, run.variables, statistic.rules)
 
-        return Evidence(support, measure)
+        def leverage(ask: Ask, sums: Partial) -> float | None:
+            return self._computation(run).leverage(place.analysis, ask, sums)
+
+        return Evidence(support, measure, leverage)
 
     def _earlier(self, computation: Computation, run: Run, analysis: str) -> list[Released]:
         """What the run's other analyses showed first: tables of the same persons are judged together."""

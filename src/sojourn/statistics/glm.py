@@ -25,7 +25,7 @@ from sojourn.errors import ConvergenceError, DisclosureRefused, PlanError
 from sojourn.statistics.argument import NAME
 from sojourn.statistics.design import column_contributions, evidence, outcome_classes, working
 from sojourn.statistics.families import LINKS, Family, family
-from sojourn.statistics.joint_working import joint_working
+from sojourn.statistics.leverage import largest_beside
 from sojourn.statistics.rows import Rows, Weighed
 
 Vector = NDArray[np.float64]
@@ -162,22 +162,15 @@ class GLM:
         weighed = self._weighed(step, population, broadcast)
         return working(self._rows(population), weighed, _real(broadcast["centre"]))
 
-    def joint_working(
-        self, step: str, population: Population, broadcast: Mapping[str, Array], totals: Mapping[str, Partial]
-    ) -> Working | None:
-        """As `working`, against the sums of all sites. totals: the latest of each step so far.
-
-        None before the first sum of cross-products, and where no sums are made. A site whose persons weigh too much
-        vetoes the round.
-        """
-        latest = totals.get("newton")
-        gram = latest["information"] if latest is not None and not latest["invalid"][0] else None
-        if gram is None and "start" in totals:
-            gram = totals["start"]["gram"]
-        if step != "newton" or gram is None:
+    def joint_leverage(
+        self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
+    ) -> float | None:
+        """The largest leverage of a person here beside all sites' last sums; None where they tell none."""
+        total = sums.arrays.get("information", sums.arrays.get("gram"))
+        if total is None or step == "handshake":
             return None
-        weighed = self._weighed(step, population, broadcast)
-        return joint_working(self._rows(population), weighed, _real(broadcast["centre"]), _real(gram))
+        weight = self._weighed(step, population, broadcast).weight
+        return largest_beside(self._rows(population), weight, _real(broadcast["centre"]), _real(total))
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""

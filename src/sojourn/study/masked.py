@@ -8,10 +8,12 @@ them, and a mask belongs to that hash, so that sites that were shown different r
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 
 import rfc8785
 
+from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Step, fits
 from sojourn.disclosure.masked_gate import Masks, ReceivedMasked, summed
 from sojourn.errors import DisclosureRefused
@@ -37,6 +39,7 @@ class MaskedReplay:
         self._coordinator: Coordinator | None = None
         self.testing = Testing(question)
         self.cells: Masks = {}
+        self.latest = Partial({})  # the sums of the round before
         self.state: Ask | Estimate = self.testing.ask
 
     @property
@@ -80,6 +83,7 @@ class MaskedReplay:
         total = summed(self._steps[past.ask.step], [one.ring for one in releases.values()], self.cells)
         if total is None:
             raise DisclosureRefused(VETO)
+        self.latest = total
         return Gathered(total, {})
 
     def _declared(self, ask: Ask) -> Ask:
@@ -102,6 +106,14 @@ def history(rounds: Sequence[Round]) -> str:
     for past in rounds:
         told = _after(told, past)
     return told
+
+
+def said_of(roster: str, rounds: Sequence[Round], estimate: str | None) -> dict[str, str]:
+    """What the hub's log says of a masked analysis at its end, for all to compare: hashes of the circle, of all rounds
+    and of the result's JSON; no hash where there is no result.
+    """
+    result = "" if estimate is None else hashlib.sha256(rfc8785.dumps(json.loads(estimate))).hexdigest()
+    return {"roster": roster, "transcript": history(rounds), "result": result}
 
 
 def _after(before: str, past: Round) -> str:

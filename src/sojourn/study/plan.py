@@ -49,7 +49,7 @@ class Plan:
     declarations by column, completed from the sites' dictionaries at submit. min_sites: how many sites must answer,
     None for the default of 3. stragglers: "wait", "abort", or seconds after which a silent site is dropped. missing:
     "complete" (rows complete in every column named) or "by analysis". aggregation: "clear", "masked" or "auto", which
-    is decided at submit from the sites' published policies and from `expected`, how many persons a site may have.
+    is decided at submit from `expected` and the sites' published policies. expected: how many persons a site may have.
     mitigation: changes that were made so that the analysis may pass; written when an offer is accepted.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,8 @@ class Question:
 
 def layout_of(statistic: Statistic, variables: Variables, told: tuple[Told, ...] = ()) -> Layout:
     """The questions about one statistic."""
-    return _layout(statistic, tuple(sorted(variables.items())), tuple((one.name, one.labels) for one in told))
+    frozen: Any = statistic  # each is a frozen value, which its protocol cannot say
+    return _layout(frozen, tuple(sorted(variables.items())), tuple((one.name, one.labels) for one in told))
 
 
 def told_in_plan(name: str, statistic: Statistic, variables: Variables, support: Support) -> Told:
