@@ -24,7 +24,7 @@ from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import Alternative, Clause, Condition, JointTest, factors
 
-MOST_FACTORS = 500_000  # of a test; each is shared anew about three times, in four bytes, by and for each evaluator
+MOST_FACTORS = 400_000  # of a test: some 53 MB of sealed shares in its transcript, which travels in one message
 MOST_INPUTS = 200_000
 POPULATION = "population"
 
