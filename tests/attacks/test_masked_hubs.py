@@ -293,6 +293,13 @@ def test_a_node_that_states_no_exchange_key_is_named_at_submit(online: Federatio
         online.hub.publish("Dee", publication)
 
 
+def test_a_masked_plan_is_rehearsed_on_stand_ins_and_charges_nothing(online: Federation) -> None:
+    results = online.project().rehearse(COUNT.replace(purpose="NRES")).wait(60)
+    assert results.watermark and results["n"].sites["Cam"] == "contributed"
+    again = online.project().rehearse(COUNT.replace(purpose="NRES")).wait(60)
+    assert again["n"].table["n"].tolist() == results["n"].table["n"].tolist()
+
+
 def test_auto_is_decided_by_what_is_expected_and_published(online: Federation) -> None:
     views = online.project().sites()
     auto = COUNT.replace(aggregation="auto")

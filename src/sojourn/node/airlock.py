@@ -56,6 +56,8 @@ from sojourn.node.review_store import ReviewStore
 from sojourn.node.store import NodeStore
 from sojourn.wire.seal import release_info, seal
 
+_SUMMED = "these persons were summed under masks with those of other sites"
+
 
 @dataclass(frozen=True)
 class Airlock:
@@ -119,7 +121,7 @@ class Airlock:
         finding = joined([finding, *linked])
         charged = self.store.charged(place.run.request.study, place.analysis)
         if not charged and bounds is not None and self._summed_before(place, support, bounds.threshold):
-            finding = refuse("differencing", "these persons were summed under masks with those of other sites")
+            finding = refuse("differencing", _SUMMED)
             linked = (*linked, finding)
         if finding.verdict is Verdict.REFUSE or bounds is None or charged:
             more = (kept(output, finding, charged),) if bounds is not None and charged else ()
@@ -275,6 +277,8 @@ class Airlock:
             return finding
         if charged:
             return kept(output, finding, charged)
+        if self._summed_before(place, output.support, bounds.threshold):
+            return refuse("differencing", _SUMMED)
         return self.ledgers.judge(place.run, place.analysis, output, finding, bounds).finding
 
     def neighbours(self, place: Place, output: Output) -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ from sojourn.disclosure.joint import Told
 from sojourn.disclosure.masked_gate import MaskedRelease, masked, shares
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.parameters import Parameters
+from sojourn.disclosure.policy import Policy
+from sojourn.disclosure.rehearsal import Rehearsed
 from sojourn.errors import AuditError, DisclosureRefused, SiteRefused, SojournError
 from sojourn.node.admission import reason_of
 from sojourn.node.airlock import Airlock
@@ -129,11 +131,11 @@ class MaskedAirlock:
 
         part = JointPart(self.masking, place, told.testing, rounds, self._masked.remembered(place.run), numbers)
         open_words, sealed = part.of(ask)
-        return shares(self.airlock.policy_of(place), header, open_words, sealed), why[0]
+        return shares(self._policy(place), header, open_words, sealed), why[0]
 
     def _support(self, place: Place, told: MaskedReplay, evidence: Evidence) -> NDArray[np.int64]:
         """What this site puts into the joint test: how many persons, and what is known of them already."""
-        parameters = getattr(self.airlock.policy_of(place), "parameters", Parameters())
+        parameters = getattr(self._policy(place), "parameters", Parameters())
         clear = self._masked.shown_in_clear(place.run.dataset)
         earlier = [self._earlier(place, name, labels, evidence) for name, labels in told.testing.layout.told]
         return told.testing.layout.numbers(evidence.support(place.analysis), parameters, clear, earlier)
@@ -144,6 +146,10 @@ class MaskedAirlock:
         if name not in analyses:
             return self._masked.told(place.run, name, labels)
         return told_in_plan(name, analyses[name], place.run.variables, evidence.support(name))
+
+    def _policy(self, place: Place) -> Policy:
+        policy = self.airlock.policy_of(place)
+        return Rehearsed(policy) if place.run.request.rehearsal else policy
 
     @property
     def _masked(self) -> MaskedStore:
@@ -161,7 +167,7 @@ class MaskedAirlock:
 
     def _measured(self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence) -> Output:
         """This site's numbers; DisclosureRefused where one person decides too much of the sums of all sites."""
-        parameters = getattr(self.airlock.policy_of(place), "parameters", None)
+        parameters = getattr(self._policy(place), "parameters", None)
         output, largest = evidence.measure(ask), evidence.leverage(ask, told.latest)
         if parameters is not None and largest is not None and largest > parameters.leverage:
             raise DisclosureRefused("design support")
@@ -189,7 +195,7 @@ class MaskedAirlock:
         def under_masks(vector: Ring) -> Ring:
             return self.masking.mask(vector, circle, where, header.transcript)
 
-        policy, parties = self.airlock.policy_of(place), len(circle.keys)
+        policy, parties = self._policy(place), len(circle.keys)
         veto = output is None
         return masked(output or step, policy, header, told.cells, parties, under_masks, veto=veto), why
 
