@@ -95,7 +95,7 @@ def test_a_long_vector_is_masked_to_its_end() -> None:
 
 
 def test_rosters_that_hide_nothing_are_refused() -> None:
-    ring, keys = encode(np.ones(2), 3), roster(3)
+    ring, keys = encode(np.ones(2), 3), roster(5)
     peers = others(keys, "site 0")
     own = keys["site 0"]
     for bad in (
