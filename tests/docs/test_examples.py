@@ -18,6 +18,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = (
     "tutorials/first-study.md",
     "tutorials/airlock.md",
+    "tutorials/rare-disease.md",
     "how-to/connect-a-hospital.md",
     "how-to/operate.md",
     "how-to/get-through-the-airlock.md",

@@ -15,6 +15,7 @@ from sqlalchemy import select
 import sojourn as sj
 from sojourn.client.results import Results
 from sojourn.disclosure.masked_gate import ReceivedMasked
+from sojourn.errors import SojournError
 from sojourn.hub.tables import tasks
 from sojourn.messages import received
 from sojourn.node.dictionary import Dictionary
@@ -91,7 +92,10 @@ def test_the_client_checks_a_masked_study_and_says_how_it_was_summed(both: tuple
     masked, clear = both
     assert masked.trusted and masked.study.aggregation == "masked"
     assert clear.study.aggregation == "clear"
-    assert {word for outcomes in masked.sites.values() for word in outcomes.values()} == {"contributed"}
+    assert {word for outcomes in masked.sites.values() for word in outcomes.values()} == {"took part"}
+    assert masked["n"].secrecy and not clear["n"].secrecy
+    with pytest.raises(SojournError, match="no n by site"):
+        masked["n"].n_by_site  # noqa: B018
 
 
 def test_the_hub_holds_nothing_by_site_but_bytes_that_look_random(

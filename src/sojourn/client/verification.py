@@ -36,6 +36,7 @@ from sojourn.report.record import (
     StudyRecord,
     estimate_from_dict,
 )
+from sojourn.report.secrecy import learned
 from sojourn.secrecy.exchange import Stated
 from sojourn.study.circle import Circle
 from sojourn.study.masked import coherent_masked, replay_masked, said_of
@@ -88,9 +89,10 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
             refused=None if estimate is not None else _refusal(seen, circle is not None),
             bytes_left={site: outcome.bytes for site, outcome in seen.outcomes.items()},
             hidden=_hidden_cells(rounds),
+            secrecy=() if asks is None else learned(asks.circle.sites, asks.evaluators, estimate is not None),
         )
         for site, outcome in seen.outcomes.items():
-            sites[site][name] = _outcome(outcome)
+            sites[site][name] = _outcome(outcome, circle is not None)
         asked.append(_asked(name, plan, rounds, seen))
     said = None if circle is None else _said(view, log, request, circle)
     for one in asked:
@@ -271,9 +273,9 @@ def _refusal(seen: AnalysisView, masked: bool = False) -> Refusal:
     return Refusal(kinds.get(error, "StudyFailed"), words, remedy)
 
 
-def _outcome(outcome: Outcome) -> SiteOutcome:
+def _outcome(outcome: Outcome, masked: bool) -> SiteOutcome:
     if outcome.status == "contributed":
-        return SiteOutcome("contributed")
+        return SiteOutcome("took part" if masked else "contributed")
     if outcome.status == "waiting":
         why = "in review" if outcome.reason == "in review" else "no answer"
         return SiteOutcome("no answer", why, REASONS[why].remedy)
