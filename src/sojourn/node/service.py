@@ -79,7 +79,7 @@ class Node:
         self.stand_ins = StandIns(home, store, self.journal.write)
         admission = Admission(store, home.site, key.public, policy.version, home.least_sites, self.stand_ins.snapshot)
         self.privacy = FormalPrivacy(store, home.folder, home.site, budgets)
-        airlock = Airlock(store, policy, home.site, key, Ledgers(store, home.folder), self.privacy)
+        airlock = Airlock(store, policy, home.site, key, Ledgers(store, home.folder), self.privacy, home.repeats)
         self.runner = Runner(
             store,
             admission,
