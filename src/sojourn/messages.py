@@ -21,14 +21,14 @@ from pydantic import (
 from sojourn.analysis.partial import decode, encode
 from sojourn.analysis.statistic import Ask
 from sojourn.audit.checkpoint import stated_size
-from sojourn.disclosure.gate import ReceivedRelease, Release
+from sojourn.disclosure.gate import ReceivedRelease, Release, signed_bytes
 from sojourn.disclosure.masked_gate import MaskedRelease, Received, ReceivedMasked
 from sojourn.errors import IdentityError
 from sojourn.forms import ArrayDocument, Digest, Document, Hex16, Message, Name, Note, Question, Reply, Word
 from sojourn.identity.keys import PrivateKey, PublicKey
 
 PROTOCOL = 1
-_TYPES = {"release": b"sojourn-release-v1\n", "masked": b"sojourn-masked-v1\n"}
+_MASKED_TYPE = b"sojourn-masked-v1\n"
 
 # ---- asks and answers -------------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ def _parts(document: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], str]:
 
 
 def _signed_bytes(kind: str, release: Mapping[str, Any]) -> bytes:
-    return _TYPES[kind] + rfc8785.dumps(dict(release))
+    return signed_bytes(release) if kind == "release" else _MASKED_TYPE + rfc8785.dumps(dict(release))
 
 
 def _without_nothing(document: dict[str, Any], word: str) -> dict[str, Any]:

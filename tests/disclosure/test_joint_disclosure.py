@@ -213,6 +213,32 @@ def test_unknown_evidence_and_rules_are_refused():
         Layout.of(count("sex").support(nobody(SITES[0], sensitive)), sensitive, count("sex").rules)
 
 
+def test_small_areas_are_refused_for_all_or_by_the_site_whose_rules_are_stricter():
+    def asked_of(people):
+        declared = with_site(
+            {"area": Variable(Kind.CATEGORY, ("x", "y"), area="custom", populations=(500, people))}, SITES
+        )
+        support = count("area").support(nobody(SITES[0], declared))
+        return Layout.of(support, declared, count().rules), support
+
+    for people in (99, 0):
+        with pytest.raises(DisclosureRefused) as caught:
+            asked_of(people)
+        assert caught.value.family == "geography"
+    layout, support = asked_of(100)
+    assert not layout.numbers(support, PARAMETERS).any()
+    with pytest.raises(DisclosureRefused) as caught:
+        layout.numbers(support, Parameters(custom_area=101))
+    assert caught.value.family == "geography"
+
+
+@pytest.mark.parametrize("parameters", [Parameters(rounding="base 5"), Parameters(cell_key=7)])
+def test_a_site_that_demands_rounding_or_noise_puts_in_nothing(parameters):
+    with pytest.raises(DisclosureRefused) as caught:
+        layout_of(count()).numbers(count().support(federation(1, (9,) * 5)[0]), parameters)
+    assert caught.value.family == "rounding"
+
+
 def test_evidence_of_other_tables_or_levels_is_refused():
     populations = federation(2, (9, 9, 9, 9, 9))
     for one, other in (("count", "crosstab"), ("crosstab", "describe"), ("logistic", "rate"), ("describe", "logistic")):
@@ -315,7 +341,7 @@ def test_a_sum_that_one_person_dominates_is_hidden(values, passes):
     assert "all_n" not in hidden
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.floats(0.2, 3), st.floats(0.5, 60))
 def test_no_sum_passes_that_p_percent_or_dominance_finds_unsafe_beyond_any_site(seed, spread, p):
     """The rules on pooled contributions, and on what each site sees when it has subtracted its own."""

@@ -92,7 +92,7 @@ def unprotected(sites: np.ndarray) -> str:
     return ""
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(tables())
 def test_no_failed_cell_and_no_hidden_part_of_a_line_can_be_told(sites):
     assert unprotected(sites) == ""

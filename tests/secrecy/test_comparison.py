@@ -51,7 +51,7 @@ def rows(draw):
     return values if spread else [value // 8 + 20 for value in values]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(rows(), st.floats(0.01, 1))
 def test_the_bracket_holds_the_pooled_rank_and_T_persons(values, q):
     pooled = np.sort(np.concatenate(values))
@@ -72,7 +72,7 @@ def test_the_bracket_holds_the_pooled_rank_and_T_persons(values, q):
         assert inside(values, *half) < T
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(rows(), st.booleans())
 def test_an_extreme_is_as_far_out_as_T_persons_are(values, upper):
     bracket, _ = searched(extreme(GRID, upper), values, plain, lambda cut: cut.test(SITES, SITES[:3], T))
@@ -82,7 +82,7 @@ def test_an_extreme_is_as_far_out_as_T_persons_are(values, upper):
     assert bracket == (Bracket(edge, None, True) if upper else Bracket(None, edge, True))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(0, 20), min_size=4, max_size=4), st.integers(0, 60))
 def test_a_total_is_above_where_it_is_and_enough_are_beyond_each_site(own, bound):
     bits = plain(above(SITES, SITES[:3], bound, T), np.array(own)[:, None])

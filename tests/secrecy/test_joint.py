@@ -51,7 +51,7 @@ def asked(draw):
     return test, np.array(numbers).reshape(sites, inputs)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(asked(), st.integers(0, 2**32))
 def test_any_conditions_hold_where_plain_arithmetic_says_so(case, seed):
     test, inputs = case

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sojourn.secrecy.ring import (
@@ -81,6 +81,11 @@ def test_limbs_carry_and_borrow(one: int, other: int) -> None:
 
 
 @given(st.integers(-(RANGE * 2**64) + 1, RANGE * 2**64 - 1))
+@example((2**63 + 2**10) * 2**30 + 1)  # a tie but for its last bit
+@example(-(2**63 + 2**10) * 2**61 - 1)
+@example((2**63 + 2**10) * 2**30)
+@example((2**63 + 3 * 2**10) * 2**30)
+@example(RANGE * 2**64 - 1 - 2**72)  # the magnitude's high limb rounds up to the next power
 def test_decoding_rounds_once(number: int) -> None:
     ring = np.array([[number % 2**64, (number >> 64) % 2**64]], dtype=np.uint64)
     assert decode(ring, np.float64)[0] == number / 2**64

@@ -10,8 +10,8 @@ import pytest
 from rosters import roster, share
 from scipy.stats import poisson
 
-from sojourn.secrecy.ring import ELEMENT, encode, to_bytes
-from sojourn.secrecy.uniformity import FALSE_ALARM, _surprise, chi_square, plausible
+from sojourn.secrecy.ring import ELEMENT, encode, to_bytes, vetoed
+from sojourn.secrecy.uniformity import _HIGHEST, _LOWEST, FALSE_ALARM, _surprise, chi_square, plausible
 
 LENGTHS = [1, 2, 3, 10, 79, 80, 81, 1000, 20_000]  # numbers; 80 are the first of chi-square
 VECTORS = {
@@ -37,6 +37,7 @@ def test_shares_look_random_and_their_numbers_do_not(name: str, length: int) -> 
     assert all(map(plausible, masked.values()))
     assert not plausible(to_bytes(encode(numbers, 5)))
     assert not plausible(numbers.astype(np.float64).tobytes() * (1 if length > 15 else 16))  # floats as they are
+    assert plausible(to_bytes(vetoed(length)))  # a veto looks like the others
     if length >= 80:
         assert all(110 < chi_square(one) < 500 for one in masked.values())
 
@@ -79,7 +80,7 @@ def test_the_stated_rate_of_false_alarms_is_a_bound(length: int) -> None:
         exponents = [256 * float(np.logaddexp.reduce(chances + tilt * squares)) - tilt * bound for tilt in tilts]
         return math.exp(min(exponents)) * math.sqrt(2 * math.pi * length) * 1.001
 
-    assert tail(500, np.linspace(0.05, 0.45, 81)) + tail(110, -np.linspace(0.2, 2, 91)) < FALSE_ALARM / 2
+    assert tail(_HIGHEST, np.linspace(0.05, 0.45, 81)) + tail(_LOWEST, -np.linspace(0.2, 2, 91)) < FALSE_ALARM / 2
 
 
 def test_random_bytes_pass_whatever_their_length() -> None:

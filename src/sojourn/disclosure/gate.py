@@ -28,9 +28,12 @@ from sojourn.disclosure.policy import Policy as Policy
 from sojourn.disclosure.review import event, no_riskier, votes
 from sojourn.disclosure.rules import CHECK_FAILED, by_itself, joined, refuse
 from sojourn.disclosure.suppression import union
-from sojourn.errors import REASONS, DisclosureRefused, ReviewError
+from sojourn.errors import REASONS, DisclosureRefused, IdentityError, ReviewError
+from sojourn.identity.keys import PublicKey
 
 OUTPUT_SCHEMA = "output schema"
+_RELEASE_TYPE = b"sojourn-release-v1\n"
+_OF_REPEATS = ("site", "snapshot", "policy", "policy_version", "hidden_max", "software", "watermark", "treatment")
 _EXACT = 2.0**53  # whole numbers below it are the same in both types
 
 
@@ -248,6 +251,27 @@ def approved(held: Held, decided: Decided) -> Release:
     if rfc8785.dumps(done.to_dict()) != held.document:
         raise ReviewError("The held bytes are not in their canonical form.", remedy="Reject it, and report this.")
     return done
+
+
+def repeat(signed: Mapping[str, Any], own: PublicKey, policy: Policy, header: Header) -> Release | None:
+    """The Release, under a new header, of numbers that left this site before by themselves; None where that may not be.
+
+    signed: {"release": …, "signature": …} as the site stored it. IdentityError where the site's key did not sign it:
+    who can write into the node's store lets nothing out.
+    """
+    if not own.verify(bytes.fromhex(signed["signature"]), signed_bytes(signed["release"])):
+        remedy = "Keep the database as evidence."
+        raise IdentityError("A stored answer does not carry this site's signature.", remedy=remedy)
+    before, now = ReceivedRelease.from_dict(signed["release"]), written(header, policy)
+    same = all(getattr(before.header, word) == getattr(now, word) for word in _OF_REPEATS)
+    if not same or before.header.noise or strictness(Tier(before.tier)) > strictness(automatic_of(policy)):
+        return None
+    return Release(now, _cleared(before.partial, Finding(Verdict.RELEASE)), before.tier, _KEY)
+
+
+def signed_bytes(release: Mapping[str, Any]) -> bytes:
+    """What a site signs of a release's document."""
+    return _RELEASE_TYPE + rfc8785.dumps(dict(release))
 
 
 def automatic_of(policy: Policy) -> Tier:

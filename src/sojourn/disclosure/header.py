@@ -1,4 +1,4 @@
-"""What every output that leaves a site says of itself."""
+"""The header of a release: what a set of numbers says of itself."""
 
 from __future__ import annotations
 

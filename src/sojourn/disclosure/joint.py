@@ -31,9 +31,10 @@ from sojourn.disclosure.joint_forms import (
     grid,
 )
 from sojourn.disclosure.joint_parts import Range
-from sojourn.disclosure.joint_questions import POPULATION, Questions, stretch_label, sum_label
+from sojourn.disclosure.joint_questions import POPULATION, Questions, small_area, stretch_label, sum_label
 from sojourn.disclosure.joint_questions import Told as Told
 from sojourn.disclosure.parameters import Parameters
+from sojourn.disclosure.perturbation import OFF
 from sojourn.disclosure.structural import structural_complement
 from sojourn.disclosure.suppression import Mask, spread, union
 from sojourn.errors import DisclosureRefused
@@ -54,6 +55,10 @@ class Layout(Questions):
         """
         if tuple((one.name, one.labels) for one in told) != self.told:
             raise ValueError("other earlier releases than those that are asked about")
+        if parameters.rounding != OFF or parameters.cell_key:
+            raise DisclosureRefused("rounding")  # a sum over sites can be neither rounded nor perturbed by one of them
+        if small_area(self.areas, parameters):
+            raise DisclosureRefused("geography")
         sets = self.sets(support)
         found = {label: len(sets[label]) for label in self._sets()}
         found |= {f"hidden {label}": still_hidden(sets[label], clear) for label in self._sets()}
@@ -183,8 +188,8 @@ class Layout(Questions):
         found = [(table.output, self._of_table(number, passed)) for number, table in enumerate(self.tables)]
         for number, sums in enumerate(self.sums):
             table = self.tables[sums.table]
-            gone = found[sums.table][1].ravel()
-            failed = [place for place in range(table.size) if gone[place] or not passed[f"sum {number} {place}"]]
+            gone = [place for place in table.places() if not passed[f"cell {sums.table} {place}"]]
+            failed = {place for place in range(table.size) if not passed[f"sum {number} {place}"]} | set(gone)
             found.append((sums.output, self._completed(sums.table, failed, passed)))
         for number, one in enumerate(self.quantiles):
             places = range(math.prod(one.shape) * len(one.fractions))
@@ -202,7 +207,7 @@ class Layout(Questions):
     def _completed(self, number: int, failed: Iterable[int], passed: Mapping[str, bool]) -> Mask:
         table = self.tables[number]
         cells, known = np.zeros(table.size, dtype=bool), np.zeros(table.size, dtype=bool)
-        cells[list(failed)], known[list(table.empty)] = True, True
+        cells[sorted(failed)], known[list(table.empty)] = True, True
         cells &= ~known
         if not table.dimensions or self.model is not None:
             return cells.reshape(table.shape)

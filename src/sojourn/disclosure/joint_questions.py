@@ -15,14 +15,16 @@ from pyroaring import BitMap
 
 from sojourn.analysis.support import Support
 from sojourn.analysis.values import BINS, HASHES
-from sojourn.analysis.variable import SITE, Variables
+from sojourn.analysis.variable import AREAS, SITE, Variables
 from sojourn.disclosure.demands import Demands
+from sojourn.disclosure.families.geography import Geography
 from sojourn.disclosure.joint_forms import LEVELS, apart, at_least, many_values, none_or, undominated, varies
 from sojourn.disclosure.joint_parts import Model, Quantiles, Range, Sum, Table
+from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import Alternative, Clause, Condition, JointTest, factors
 
-MOST_FACTORS = 500_000  # of a test; each is shared anew about three times, in four bytes, by and for each evaluator
+MOST_FACTORS = 400_000  # of a test: some 53 MB of sealed shares in its transcript, which travels in one message
 MOST_INPUTS = 200_000
 POPULATION = "population"
 
@@ -43,8 +45,9 @@ class Told:
 class Questions:
     """The questions of one analysis, the same at every site.
 
-    residual: whether numbers of more than persons need residual degrees of freedom. told: name and labels of earlier
-    masked releases over the same sites and dataset.
+    areas: kind and population of the smallest area that each variable tells apart. residual: whether numbers of more
+    than persons need residual degrees of freedom. told: name and labels of earlier masked releases over the same sites
+    and dataset.
     """
 
     tables: tuple[Table, ...]
@@ -52,6 +55,7 @@ class Questions:
     model: Model | None
     quantiles: tuple[Quantiles, ...]
     ranges: tuple[Range, ...]
+    areas: tuple[tuple[str, int], ...]
     residual: bool
     told: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
@@ -67,6 +71,7 @@ class Questions:
             None if design is None else Model.of(design, bool(tables)),
             tuple(Quantiles(one.output, one.fractions, one.persons.shape) for one in empty.positions),
             tuple(map(Range.of, empty.thresholds)),
+            _areas(empty, variables),
             "residual freedom" in rules,
             tuple((one.name, one.labels) for one in told),
         )
@@ -241,6 +246,7 @@ def stretch_label(number: int, stretch: tuple[int, int, int]) -> str:
 
 
 def sum_label(number: int, place: tuple[int, ...]) -> str:
+    """Of a sum over some dimensions of a table."""
     return f"margin {number} {' '.join(map(str, place))}"
 
 
@@ -268,6 +274,26 @@ def _answerable(empty: Support, variables: Variables, rules: Sequence[str]) -> N
         raise DisclosureRefused("check failed")
     if "positions" in rules and not empty.positions:
         raise DisclosureRefused("check failed")
+
+
+def _areas(empty: Support, variables: Variables) -> tuple[tuple[str, int], ...]:
+    """DisclosureRefused where an area has fewer inhabitants than the product's own rules demand, or nobody says."""
+    used = {*empty.measures, *(name for cells in empty.cells for name in cells.dimensions)}
+    found = []
+    for variable in (variables[name] for name in sorted(used & set(variables))):
+        if variable.area or variable.populations:
+            if variable.area not in AREAS or len(variable.populations) != len(variable.levels):
+                raise DisclosureRefused("geography")
+            found.append((variable.area, min(variable.populations, default=0)))
+    if small_area(found, Parameters()):
+        raise DisclosureRefused("geography")
+    return tuple(found)
+
+
+def small_area(areas: Sequence[tuple[str, int]], parameters: Parameters) -> bool:
+    """Whether an area has too few inhabitants by these rules: see `families.geography`."""
+    least = Geography(parameters.zip3, parameters.custom_area).least
+    return any(people < least[kind] for kind, people in areas)
 
 
 def _sensitive(empty: Support, variables: Variables) -> bool:

@@ -122,7 +122,7 @@ def charges(
     """
     everything = tuple(sorted(support.measures))
     sets = [("population", everything, support.population)]
-    evidence = (*support.cells, *support.thresholds)
+    evidence: tuple[Cells | Thresholds, ...] = (*support.cells, *support.thresholds)
     for one, mask in zip(evidence, hidden or [None] * len(evidence), strict=True):
         if isinstance(one, Cells):
             sets += _cells(one, np.zeros(one.shape, dtype=bool) if mask is None else mask)

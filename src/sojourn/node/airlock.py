@@ -16,9 +16,10 @@ from sqlalchemy import Connection
 from sojourn import __version__
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask, Step, most_numbers
-from sojourn.analysis.support import Support
+from sojourn.analysis.support import Capacity, Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.differencing import Judgement, kept
+from sojourn.disclosure.families.capacity import distinct
 from sojourn.disclosure.formal_privacy import Formal, Noised
 from sojourn.disclosure.gate import (
     Decided,
@@ -32,31 +33,27 @@ from sojourn.disclosure.gate import (
     judge,
     look,
     release,
+    repeat,
 )
 from sojourn.disclosure.ledger import Charge, charges, hidden_in
-from sojourn.disclosure.linked import Released
-from sojourn.disclosure.masked_gate import MaskedRelease
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
-from sojourn.disclosure.policy import for_dataset, linked_with
+from sojourn.disclosure.policy import StandardPolicy, for_dataset
 from sojourn.disclosure.rehearsal import HELD, Rehearsed
 from sojourn.disclosure.review import REVIEW, bench, enough, finding_to_dict, no_riskier
-from sojourn.disclosure.risk import LEAST, Model, features, train
-from sojourn.disclosure.rules import by_itself, joined, refuse
+from sojourn.disclosure.rules import by_itself, joined
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
-from sojourn.messages import Answer, Delivery
 from sojourn.node.admission import Run
-from sojourn.node.decisions import Place, decided, decision, review_id
+from sojourn.node.decisions import Place, decided, decision, question, review_id, sealed
 from sojourn.node.evidence import support_to_dict
+from sojourn.node.learning import Learning
 from sojourn.node.ledgers import Ledgers
-from sojourn.node.masked_store import MaskedStore, near_to
+from sojourn.node.masked_store import summed_before
 from sojourn.node.masking import Masking
 from sojourn.node.privacy import FormalPrivacy, Measure
 from sojourn.node.review_store import ReviewStore
+from sojourn.node.shown_store import REPEATED, ShownStore, origin_of
 from sojourn.node.store import NodeStore
-from sojourn.wire.seal import release_info, seal
-
-_SUMMED = "these persons were summed under masks with those of other sites"
 
 
 @dataclass(frozen=True)
@@ -69,8 +66,17 @@ class Airlock:
     key: PrivateKey
     ledgers: Ledgers
     privacy: FormalPrivacy | None = None
+    repeats: bool = True
     masking: Masking | None = None
-    _learnt: dict[int, Model | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    learning: Learning = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learning", Learning(self.reviews))
+
+    @property
+    def shown(self) -> ShownStore:
+        """What left before."""
+        return ShownStore(self.store)
 
     @property
     def reviews(self) -> ReviewStore:
@@ -81,7 +87,7 @@ class Airlock:
         """The noisy answer where the dataset is under formal privacy, else None; DisclosureRefused, noted inside."""
         if self.privacy is None:
             return None
-        attended = Formal(self.policy_of(place), Tier.MEDIUM).leaves
+        attended = Formal(self.policy_of(place), Tier.MEDIUM).leaves or enough(Tier.MEDIUM, self.seated(place.run))
         try:
             return self.privacy.answer(place.run, place.analysis, ask, measure, attended, now)
         except DisclosureRefused as refused:
@@ -96,33 +102,39 @@ class Airlock:
         support: Support,
         now: float,
         noised: Noised | None = None,
-        earlier: Sequence[Released] = (),
     ) -> None:
         """Store the sealed answer for this ask, or hold it for a checker; DisclosureRefused where the gate refuses,
         the reason noted inside.
 
         The first release of an analysis is compared with the ledger and charges it, once for all its rounds, in the
-        release's own transaction. Later rounds show what was charged and no more. earlier: what other analyses of the
-        run showed first.
+        release's own transaction. Later rounds show what was charged and no more. Tables are judged beside those that
+        left of the same persons.
         """
         statistic = place.run.plan.analyses[place.analysis]
+        spent = self.shown.spent(place.run.request.study, place.analysis)
+        most = most_numbers(statistic, place.run.variables, support.design is not None)
+        support = replace(support, capacity=Capacity(spent, most))
         output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
         policy = self.policy_of(place)
-        if place.run.request.rehearsal:
-            self._rehearse(place, output, now)
-            return
         if noised is not None:
             self._noisy(place, output, noised, now)
             return
-        looked, bounds = look(output, policy), policy.differencing()
-        finding = looked.finding
-        tables = linked_with(policy, output, finding, earlier)
-        linked = () if tables is None else (tables,)
-        finding = joined([finding, *linked])
+        if place.run.request.rehearsal:
+            self._rehearse(place, output, now)
+            return
+        looked = look(output, policy)
+        with self.ledgers.lock(place.run.dataset):  # of two tables at once the second is judged beside the first
+            self._judge(place, looked, now)
+
+    def _judge(self, place: Place, looked: Looked, now: float) -> None:
+        """Compare with what left before, and decide."""
+        output, bounds = looked.output, looked.policy.differencing()
+        linked = self.shown.beside(place, output, looked.finding, looked.policy)
+        finding = joined([looked.finding, *linked])
         charged = self.store.charged(place.run.request.study, place.analysis)
-        if not charged and bounds is not None and self._summed_before(place, support, bounds.threshold):
-            finding = refuse("differencing", _SUMMED)
-            linked = (*linked, finding)
+        if not charged and bounds is not None:
+            linked = (*linked, *summed_before(self.store, place.run.dataset, output.support, bounds.threshold))
+            finding = joined([finding, *linked])
         if finding.verdict is Verdict.REFUSE or bounds is None or charged:
             more = (kept(output, finding, charged),) if bounds is not None and charged else ()
             self._decide(place, looked, (*linked, *more), now)
@@ -133,18 +145,44 @@ class Airlock:
 
         self.ledgers.release(place.run, place.analysis, output, finding, bounds, decide)
 
-    def _summed_before(self, place: Place, support: Support, threshold: int) -> bool:
-        """Whether masked sums rest on the same persons, or nearly: shown in clear, they would leave the other sites'
-        parts with less to hide behind.
+    def asked(self, place: Place, ask: Ask) -> Place:
+        """The same with what makes identical asks equal; a testbed's rules, which are an object, have no such word."""
+        policy = self.policy_of(place)
+        if not isinstance(policy, StandardPolicy):
+            return place
+        return replace(place, question=question(place.run, place.analysis, ask, policy))
+
+    def repeat(self, place: Place, now: float) -> bool:
+        """Let the stored numbers leave again that answered an identical ask of another study; whether they did.
+
+        Nothing is computed and nothing charged: it is known. Only what left by itself is repeated; a checker's word is
+        for one study. DisclosureRefused, noted inside, where the asker has had what may be had.
         """
-        parts = MaskedStore(self.store).parts(place.run.dataset)
-        return bool(parts) and near_to(parts, [one.persons for one in charges("", "", support)], threshold)
+        private = self.privacy is not None and place.run.dataset in self.privacy.budgets
+        computed = private or place.run.request.rehearsal or not self.repeats
+        if computed or (row := self.shown.same(place)) is None:
+            return False
+        signed, policy = json.loads(row["answer"]), self.policy_of(place)
+        cleared = repeat(signed, self.key.public, policy, self.header(place))
+        if cleared is not None:
+            self._out(place, cleared, None, REPEATED, now, sets=(), origin=origin_of(row))
+        return cleared is not None
+
+    def _out(
+        self, place: Place, cleared: Release, output: Output | None, finding: Finding, now: float, **more: Any
+    ) -> int:
+        """`leave`, or the refusal noted inside."""
+        try:
+            return self.leave(place, cleared, output, finding, now, **more)
+        except DisclosureRefused as error:
+            self.refuse(place, error.family, "capacity: the most that one asker may get in all", now)
+            raise
 
     def _rehearse(self, place: Place, output: Output, now: float) -> None:
         """On a stand-in: the same rules and a ledger of its own, and nobody is asked to look at it."""
         real, policy = self.policy_of(place), Rehearsed(self.policy_of(place))
         looked, bounds = look(output, policy), real.differencing()
-        finding: Finding = looked.finding
+        finding: Finding = joined([looked.finding, *self.shown.beside(place, output, looked.finding, real)])
         sets: Sequence[Charge] = ()
         charged = self.store.charged(place.run.request.study, place.analysis)
         if bounds is not None and charged:
@@ -159,20 +197,30 @@ class Airlock:
             self.refuse(place, family, finding.note, now)
             raise DisclosureRefused(family)
         cleared = release(looked, policy, self.header(place), finding)
-        self.leave(place, cleared, output, finding, now, sets=sets)
+        self._out(place, cleared, output, finding, now, sets=sets)
 
     def _noisy(self, place: Place, output: Output, noised: Noised, now: float) -> None:
-        """No rule looks at what a noisy answer rests on; no exact set is told (`disclosure/formal_privacy.py`)."""
-        output, policy = noised.apply(output), Formal(self.policy_of(place), noised.tier)
+        """No rule looks at what a noisy answer rests on; no exact set is told (`disclosure/formal_privacy.py`).
+
+        Close to the limit of its budget it waits for a checker; it is charged, whatever the checker says.
+        """
+        output, base = noised.apply(output), self.policy_of(place)
+        policy: Policy = Formal(base, noised.tier)
+        policy = Rehearsed(policy) if place.run.request.rehearsal else policy
         header = replace(self.header(place), noise=noised.noise.text())
         looked = look(output, policy)
         finding = looked.finding
+        waits = strictness(finding.tier) > strictness(automatic_of(policy))
+        standing = self._standing(place, finding) if waits else None
+        if waits and standing is None and enough(finding.tier, self.seated(place.run)):
+            self._hold(place, hold(looked, policy, header), output, now)
+            return
         try:
-            cleared = release(looked, policy, header)
+            cleared = release(looked, policy, header, standing=standing)
         except DisclosureRefused as error:
             self.refuse(place, error.family, finding.note, now)
             raise
-        self.leave(place, cleared, output, finding, now, sets=())
+        self._out(place, cleared, None, finding, now, sets=())
 
     def policy_of(self, place: Place) -> Policy:
         """The rules for what leaves from the dataset of a run."""
@@ -193,8 +241,8 @@ class Airlock:
         """
         output, policy, header = looked.output, looked.policy, self.header(place)
         finding = judge(looked, policy, *more)
-        if (model := self.model()) is not None:
-            more = (*more, model.judge(joined([finding, *more]), self._features(place, output, finding)))
+        if (model := self.learning.model()) is not None:
+            more = (*more, model.judge(joined([finding, *more]), self.learning.features(place, output, finding)))
             finding = judge(looked, policy, *more)
         refused, risk = finding.verdict is Verdict.REFUSE, strictness(finding.tier)
         waits = not refused and risk > strictness(automatic_of(policy))
@@ -207,28 +255,36 @@ class Airlock:
         except DisclosureRefused as error:
             self.refuse(place, error.family, finding.note, now)
             raise
-        return self.leave(place, cleared, output, finding, now, sets=sets, newest=newest)
+        return self._out(place, cleared, output, finding, now, sets=sets, newest=newest)
 
     def leave(
         self,
         place: Place,
         cleared: Release,
-        output: Output,
+        output: Output | None,
         finding: Finding,
         now: float,
         also: Callable[[Connection], None] | None = None,
         entries: Sequence[Entry] = (),
         sets: Sequence[Charge] | None = None,
         newest: int | None = None,
+        origin: tuple[str, str] = ("", ""),
     ) -> int:
         """Sign, seal and store what leaves, with its charge, in one transaction; the ledger's newest entry then.
 
-        SiteRefused where nothing may. The first release of an analysis charges the ledger, once for all its rounds.
-        also, entries: what is decided with it, and the log's words on that. sets: the charge, where it was judged
-        already; newest: the newest entry that this judgement knew of, LedgerGrew where there is a newer one.
+        SiteRefused where nothing may, DisclosureRefused where its asker has had what may be had. The first release of
+        an analysis charges the ledger, once for all its rounds. also, entries: what is decided with it, and the log's
+        words on that. sets: the charge, where it was judged already; newest: the newest entry that this judgement knew
+        of, LedgerGrew where there is a newer one. output: none where no exact number is new. origin: the study and
+        analysis whose stored numbers these are.
         """
         request = place.run.request
-        row = self.sealed(place, cleared, now) | {"tier": str(cleared.tier), "note": finding.note}
+        row = self.decision(place, now) | {
+            **sealed(place, cleared, self.key, self.site),
+            **{"tier": str(cleared.tier), "note": finding.note},
+            **{"numbers": distinct(cleared.partial), "question": place.question},
+            **{"first_study": origin[0], "first_analysis": origin[1]},
+        }
         facts = {
             "analysis": place.analysis,
             "round": place.round,
@@ -241,20 +297,20 @@ class Airlock:
         if self.store.charged(request.study, place.analysis):
             sets = ()
         elif sets is None:
-            sets = self._charges(place, output, finding)
+            sets = () if output is None else self._charges(place, output, finding)
         if sets:
             statistic = place.run.plan.analyses[place.analysis]
             most = most_numbers(statistic, place.run.variables)
             told = {"analysis": place.analysis, "sets": len(sets), "most_numbers": most}
             written.insert(len(entries), self._entry("ledger.charged", place, told))
-        return self.store.seal(row, written, sets, place.run.dataset, newest, also)
+        shown = self.shown.leaving(place, row, cleared.partial, output, self.policy_of(place))
 
-    def sealed(self, place: Place, cleared: Release | MaskedRelease, now: float) -> dict[str, object]:
-        """The stored row of a release, signed and sealed to the run's key."""
-        document, request = Answer(cleared, self.key).to_dict(), place.run.request
-        info = release_info(study=request.study, analysis=place.analysis, round=place.ask, site=self.site)
-        sealed = seal(request.seal_key, json.dumps(document, sort_keys=True).encode(), info)
-        return self.decision(place, now) | {"sealed": sealed, "answer": json.dumps(document)}
+        def both(connection: Connection) -> None:
+            shown(connection)
+            if also is not None:
+                also(connection)
+
+        return self.store.seal(row, written, sets, place.run.dataset, newest, both)
 
     def _charges(self, place: Place, output: Output, finding: Finding) -> tuple[Charge, ...]:
         hidden = hidden_in(output.partial, output.support, finding.cells)
@@ -273,13 +329,13 @@ class Airlock:
         """
         bounds = self.policy_of(place).differencing()
         charged = self.store.charged(place.run.request.study, place.analysis)
-        if bounds is None:
+        finding = joined([finding, *self.shown.beside(place, output, finding, self.policy_of(place))])
+        if bounds is None or finding.verdict is Verdict.REFUSE:
             return finding
         if charged:
-            return kept(output, finding, charged)
-        if self._summed_before(place, output.support, bounds.threshold):
-            return refuse("differencing", _SUMMED)
-        return self.ledgers.judge(place.run, place.analysis, output, finding, bounds).finding
+            return joined([finding, kept(output, finding, charged)])
+        summed = summed_before(self.store, place.run.dataset, output.support, bounds.threshold)
+        return joined([*summed, self.ledgers.judge(place.run, place.analysis, output, finding, bounds).finding])
 
     def neighbours(self, place: Place, output: Output) -> list[dict[str, Any]]:
         """The nearest sets of persons in the ledger, for a checker inside the site; none where it does not compare."""
@@ -297,7 +353,7 @@ class Airlock:
             **{"document": held.document, "digest": held.digest, "version": 0},
             "finding": json.dumps(finding_to_dict(finding)),
             "support": json.dumps(support_to_dict(output.support)),
-            "features": json.dumps(self._features(place, output, finding)),
+            "features": json.dumps(self.learning.features(place, output, finding)),
             **{"opened": now, "decided": None, "how": ""},
         }
         facts = {"analysis": place.analysis, "round": place.round, "ask": place.ask, "review": row["id"]}
@@ -313,44 +369,11 @@ class Airlock:
                 return found
         return None
 
-    def model(self) -> Model | None:
-        """What this site's checkers have taught so far; trained again with each decision."""
-        number = self.reviews.decided()
-        if number < 2 * LEAST:
-            return None
-        if number not in self._learnt:
-            self._learnt.clear()
-            self._learnt[number] = train(self.reviews.decisions())
-        return self._learnt[number]
-
-    def _features(self, place: Place, output: Output, finding: Finding) -> dict[str, float]:
-        row = self.store.run(place.run.request.study)
-        past = self.reviews.past("" if row is None else str(row["researcher"]))
-        return features(output, finding, past)
-
     def refuse(self, place: Place, reason: str, note: str, now: float) -> None:
         """Store that nothing leaves for this ask, and why; the note stays here."""
         facts = {"analysis": place.analysis, "round": place.round, "ask": place.ask, "reason": reason}
         row = self.decision(place, now) | {"reason": reason, "note": note}
         self.store.seal(row, self._entry("release.refused", place, facts))
-
-    def outgoing(self, study: str, analysis: str, ask: str) -> Delivery | None:
-        """What may be handed over for an ask at this moment: its sealed answer, or why nothing leaves. None: nothing.
-
-        Where the approval was withdrawn or the run has ended since an answer was sealed, it is withdrawn for good, also
-        where it may have been sent already: then the hub's receipt says which of the two it settled.
-        """
-        row = self.store.release(study, analysis, ask)
-        if row is None or row["acknowledged"]:
-            return None
-        reason = row["reason"]
-        if not reason and (reason := self.store.objection(study)):
-            facts = {"analysis": analysis, "round": row["round"], "ask": ask, "reason": reason}
-            entry = Entry("release.withdrawn", f"node:{self.site}", study=study, facts=facts)
-            self.store.withdraw((study, analysis, ask), reason, entry)
-        if reason:
-            return Delivery(study=study, analysis=analysis, ask=ask, reason=reason)
-        return Delivery(study=study, analysis=analysis, ask=ask, sealed=bytes(row["sealed"]).hex())
 
     def header(self, place: Place) -> Header:
         """What this site says of an answer to this ask; the gate writes the policy's own words."""
@@ -362,8 +385,7 @@ class Airlock:
             ask=place.ask,
             site=self.site,
             snapshot=place.run.snapshot,
-            policy=self.policy.name,
-            policy_version=self.policy.version,
+            **{"policy": self.policy.name, "policy_version": self.policy.version},
             hidden_max=self.policy.hidden_max(),
             software=__version__,
             watermark=self.policy.watermark,
@@ -375,5 +397,4 @@ class Airlock:
         return row | {"sites": json.dumps(list(place.sites))}
 
     def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
-        actor = f"node:{self.site}"
-        return Entry(kind, actor, study=place.run.request.study, dataset=place.run.dataset, facts=facts)
+        return Entry(kind, f"node:{self.site}", study=place.run.request.study, dataset=place.run.dataset, facts=facts)

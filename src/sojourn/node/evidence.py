@@ -120,10 +120,11 @@ def _contributions(document: Mapping[str, Any]) -> Contributions:
     largest, second, total = (decode(document[word]).astype(float) for word in ("largest", "second", "total"))
     if not largest.shape == second.shape == total.shape:
         raise ValueError("the shapes of contributions disagree")
-    values = None if document["values"] is None else decode(document["values"]).astype(np.int64)
+    # What older programs held for review says nothing of these.
+    values = None if document.get("values") is None else decode(document["values"]).astype(np.int64)
     if values is not None and values.shape != total.shape:
         raise ValueError("the shapes of contributions disagree")
-    persons = tuple(tuple(_unpack(cell) for cell in level) for level in document["persons"])
+    persons = tuple(tuple(_unpack(cell) for cell in level) for level in document.get("persons", []))
     if any(len(level) != total.size for level in persons):
         raise ValueError("the shapes of contributions disagree")
     return Contributions(_names(document["output"]), largest, second, total, None, values, persons)
@@ -145,8 +146,8 @@ def _design(document: Mapping[str, Any]) -> Design:
         leverage=float(document["leverage"]),
         effective=None if document["effective"] is None else float(document["effective"]),
         patterns=None if document["patterns"] is None else _count(document["patterns"]),
-        numbers={str(name): _count(hit) for name, hit in document["numbers"].items()},
-        by_site=document["by_site"] is True,
+        numbers={str(name): _count(hit) for name, hit in document.get("numbers", {}).items()},
+        by_site=document.get("by_site") is True,
     )
 
 

@@ -17,7 +17,7 @@ from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.header import Header
 from sojourn.disclosure.joint import Told
-from sojourn.disclosure.masked_gate import MaskedRelease, masked, shares
+from sojourn.disclosure.masked_gate import MaskedRelease, masked, numbers_of, shares
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import Policy
@@ -25,7 +25,7 @@ from sojourn.disclosure.rehearsal import Rehearsed
 from sojourn.errors import AuditError, DisclosureRefused, SiteRefused, SojournError
 from sojourn.node.admission import reason_of
 from sojourn.node.airlock import Airlock
-from sojourn.node.decisions import Place
+from sojourn.node.decisions import Place, sealed
 from sojourn.node.joint_part import JointPart
 from sojourn.node.masked_store import MaskedStore, charge
 from sojourn.node.masking import Masking
@@ -86,7 +86,9 @@ class MaskedAirlock:
             newest = self._masked.newest(place.run.dataset) if ask.step == SHARE else None
             release, withheld = self._part(place, told, ask, rounds, evidence, header, withheld)
         note = f"vetoed: {vetoed}" if vetoed else f"takes part with nothing: {withheld}" if withheld else ""
-        row = self.airlock.sealed(place, release, now) | {"note": note, "withheld": withheld, "newest": newest}
+        row = self.airlock.decision(place, now) | sealed(place, release, self.airlock.key, self.airlock.site)
+        row |= {"note": note, "withheld": withheld, "newest": newest}
+        row |= {"numbers": numbers_of(told.step(ask))}
         facts = {
             **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
             **{"roster": circle.hash, "transcript": before},

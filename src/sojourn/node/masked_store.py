@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pyroaring import BitMap
 from sqlalchemy import Connection, func, insert, select
 
+from sojourn.analysis.support import Support
 from sojourn.disclosure.joint import Told
-from sojourn.disclosure.ledger import digest
+from sojourn.disclosure.ledger import charges, digest
+from sojourn.disclosure.output import Finding
+from sojourn.disclosure.rules import refuse
 from sojourn.node.admission import Run
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import ledger, masked_sets, person_sets, releases
@@ -88,6 +91,16 @@ class MaskedStore:
     def _sets(self, query: object) -> list[BitMap]:
         found = [BitMap.deserialize(bytes(row["persons"])) for row in self.store.rows(query)]
         return [persons for persons in found if persons]
+
+
+def summed_before(store: NodeStore, dataset: str, support: Support, threshold: int) -> tuple[Finding, ...]:
+    """A refusal where masked sums rest on the same persons, or nearly: shown in clear, they would leave the other
+    sites' parts with less to hide behind.
+    """
+    parts = MaskedStore(store).parts(dataset)
+    if not parts or not near_to(parts, [one.persons for one in charges("", "", support)], threshold):
+        return ()
+    return (refuse("differencing", "these persons were summed under masks with those of other sites"),)
 
 
 def near_to(parts: Sequence[BitMap], sets: Sequence[BitMap], threshold: int) -> bool:

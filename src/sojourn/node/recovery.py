@@ -22,6 +22,7 @@ from sojourn.analysis.partial import Partial
 from sojourn.audit.entry import Entry
 from sojourn.audit.receipt import Receipt
 from sojourn.disclosure.budget import Loss
+from sojourn.disclosure.families.capacity import distinct
 from sojourn.disclosure.gate import ReceivedRelease
 from sojourn.disclosure.ledger import Charge, charges, hidden_in
 from sojourn.errors import AuditError, SiteRefused, SojournError
@@ -177,7 +178,9 @@ class Recovery:
 
     def _decision(self, study: str, task: PastTask) -> dict[str, Any]:
         row = decision(study, task.analysis, task.ask, task.round, self.clock())
+        release = None if task.answer is None else ReceivedAnswer.read(task.answer, self.key).release
         return row | {
+            "numbers": distinct(release.partial) if isinstance(release, ReceivedRelease) else 0,
             "reason": task.reason or "",
             "answer": None if task.answer is None else json.dumps(task.answer),
             "note": RESTORED,

@@ -15,7 +15,6 @@ from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
-from sojourn.disclosure.linked import Released
 from sojourn.disclosure.output import Output
 from sojourn.errors import AuditError, DisclosureRefused, EnvelopeRefused, SiteRefused, SojournError
 from sojourn.messages import Task
@@ -221,6 +220,9 @@ class Runner:
             raise SiteRefused("rounds")
         if not place.sites and self._attempts.exhausted(run, self._clock()):
             raise SiteRefused("attempts")
+        place = self.airlock.asked(place, ask)
+        if self.airlock.repeat(place, self._clock()):
+            return
         with self._turns:
             try:
                 computation = self._computation(run)
@@ -229,14 +231,13 @@ class Runner:
                 )
                 support = self._support(computation, run, task.analysis)
                 partial, working = (noised.partial, None) if noised else computation.round(task.analysis, ask)
-                earlier = self._earlier(computation, run, task.analysis) if support.cells else []
             finally:
                 with self._lock:
                     self._computing.discard(task.study)
         if support.design is not None:
             support = replace(support, design=replace(support.design, working=working))
         step = next(step for step in statistic.steps(run.variables) if step.name == ask.step)
-        self.airlock.pass_out(place, step, partial, support, self._clock(), noised, earlier)
+        self.airlock.pass_out(place, step, partial, support, self._clock(), noised)
 
     def _masked(self, task: Task, place: Place) -> None:
         """One round of a masked plan: what fails in it is told to nobody, so that only a stopped study says so."""
@@ -273,15 +274,6 @@ class Runner:
             return self._computation(run).leverage(place.analysis, ask, sums)
 
         return Evidence(support, measure, leverage)
-
-    def _earlier(self, computation: Computation, run: Run, analysis: str) -> list[Released]:
-        """What the run's other analyses showed first: tables of the same persons are judged together."""
-        found = []
-        for other, answer in self.store.first_answers(run.request.study).items():
-            if other != analysis and other in run.plan.analyses:
-                partial = Partial.from_dict(answer["release"]["partial"])
-                found.append(Released(self._support(computation, run, other), partial))
-        return found
 
     def _support(self, computation: Computation, run: Run, analysis: str) -> Support:
         """The evidence behind every round of an analysis, computed once a run."""

@@ -82,7 +82,8 @@ class Node:
             *(store, home.site, key.public, policy.version, home.least_sites, stand_in, self.masking, self._federation)
         )
         self.privacy = FormalPrivacy(store, home.folder, home.site, budgets)
-        airlock = Airlock(store, policy, home.site, key, Ledgers(store, home.folder), self.privacy, self.masking)
+        ledgers = Ledgers(store, home.folder)
+        airlock = Airlock(store, policy, home.site, key, ledgers, self.privacy, home.repeats, self.masking)
         self.runner = Runner(
             store,
             admission,

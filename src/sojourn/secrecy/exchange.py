@@ -74,6 +74,10 @@ class ExchangeKey:
         except ValueError as error:  # not 32 bytes, or a point of small order, with which everybody agrees
             raise _no_key() from error
 
+    def secret(self) -> bytes:
+        """The key itself, 32 bytes, to derive from what nobody else can."""
+        return self._key.private_bytes_raw()
+
 
 @dataclass(frozen=True)
 class Stated:

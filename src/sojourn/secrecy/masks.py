@@ -57,9 +57,13 @@ def masked(ring: Ring, own: ExchangeKey, site: str, peers: Mapping[str, str], pl
 def mask_key(own: ExchangeKey, site: str, peer: str, public: str, place: Place) -> bytes:
     """The 32 bytes that two sites derive alike for one place: HKDF (RFC 5869) over their X25519 secret."""
     first, second = sorted((site, peer))
-    info = rfc8785.dumps({**asdict(place), "a": first, "b": second})
-    salt = bytes.fromhex(place.roster)
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=salt, info=info).derive(own.agree(public))
+    return derived(own.agree(public), place, a=first, b=second)
+
+
+def derived(secret: bytes, place: Place, **use: str) -> bytes:
+    """32 bytes out of a secret for one place and use; other words of use, other bytes."""
+    info = rfc8785.dumps({**asdict(place), **use})
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=bytes.fromhex(place.roster), info=info).derive(secret)
 
 
 def _mask(total: Ring, key: bytes, adds: bool) -> None:
