@@ -141,7 +141,10 @@ def test_the_hub_keeps_nothing_else_by_site(federation: Federation, study: Resul
         own |= {int((part["sex"] == "F").sum()), int(part["ill"].sum()), int(part["age"].sum())} - {0}
     for table in metadata.sorted_tables:
         for row in federation.hub.store.rows(select(table)):
-            found = {name: set(_numbers(_read(value))) & own for name, value in row.items()}
+            told = {name: _read(value) for name, value in row.items()}
+            if table.name.startswith("log"):  # its sizes and places are its own; what an entry says is looked at
+                told = {name: value.get("facts") for name, value in told.items() if isinstance(value, dict)}
+            found = {name: set(_numbers(value)) & own for name, value in told.items()}
             assert not any(found.values()), (table.name, found)
     chosen = evaluators(study.study.study, SIZES)
     left = defaultdict(set)
@@ -157,6 +160,8 @@ def test_a_site_that_has_nobody_cannot_be_told_apart(study: Results) -> None:
 
 
 def _read(value: Any) -> Any:
+    if isinstance(value, bytes) and value[:1] == b"{":
+        return json.loads(value)
     if isinstance(value, str) and value[:1] in ("[", "{"):
         return json.loads(value)
     return value
