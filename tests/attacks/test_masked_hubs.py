@@ -296,9 +296,10 @@ def test_a_node_that_states_no_exchange_key_is_named_at_submit(online: Federatio
         online.hub.publish("Dee", publication)
 
 
+@pytest.mark.long
 def test_a_masked_plan_is_rehearsed_on_stand_ins_and_charges_nothing(online: Federation) -> None:
     results = online.project().rehearse(COUNT.replace(purpose="NRES")).wait(60)
-    assert results.watermark and results["n"].sites["Cam"] == "contributed"
+    assert results.watermark and results["n"].sites["Cam"] == "took part"
     again = online.project().rehearse(COUNT.replace(purpose="NRES")).wait(60)
     assert again["n"].table["n"].tolist() == results["n"].table["n"].tolist()
 
@@ -323,6 +324,7 @@ def test_what_was_summed_under_masks_is_not_shown_by_site_afterwards(online: Fed
     assert {outcomes["n"] for outcomes in clear.sites.values()} == {"not released: differencing"}
 
 
+@pytest.mark.long
 def test_one_person_who_decides_the_fit_is_vetoed() -> None:
     """A planted outlier: its site alone knows it, and no other learns whose it was."""
     rows = patients(9)
@@ -334,4 +336,4 @@ def test_one_person_who_decides_the_fit_is_vetoed() -> None:
     with pytest.raises(DisclosureRefused, match="a masked analysis"):
         _ = results["n"].table
     assert {site for site, notes in left.items() if any("vetoed" in note for note in notes)} == {"Cam"}
-    assert {said["n"] for said in results.sites.values()} == {"contributed"}
+    assert {said["n"] for said in results.sites.values()} == {"took part"}
