@@ -47,6 +47,7 @@ from sojourn.messages import Answer, Delivery
 from sojourn.node.admission import Run
 from sojourn.node.decisions import Place, decided, decision, review_id
 from sojourn.node.evidence import support_to_dict
+from sojourn.node.histories import UNUSUAL, Histories
 from sojourn.node.ledgers import Ledgers
 from sojourn.node.privacy import FormalPrivacy, Measure
 from sojourn.node.review_store import ReviewStore
@@ -64,6 +65,7 @@ class Airlock:
     key: PrivateKey
     ledgers: Ledgers
     privacy: FormalPrivacy | None = None
+    usual_asks: int = 0  # see `Histories`
     _learnt: dict[int, Model | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -71,11 +73,20 @@ class Airlock:
         """What waits here for a checker."""
         return ReviewStore(self.store)
 
+    @property
+    def histories(self) -> Histories:
+        """What researchers asked here before, and the alarms about it."""
+        return Histories(self.store, self.site, self.usual_asks)
+
     def private(self, place: Place, ask: Ask, measure: Measure, now: float) -> Noised | None:
         """The noisy answer where the dataset is under formal privacy, else None; DisclosureRefused, noted inside."""
         if self.privacy is None:
             return None
         attended = Formal(self.policy_of(place), Tier.MEDIUM).leaves
+        noisy = place.run.plan.table in self.privacy.budgets and not place.run.request.rehearsal
+        if noisy and self.histories.finding(place.run.request.study):
+            self.refuse(place, UNUSUAL, "", now)  # no checker looks at a noisy answer, so nothing is drawn
+            raise DisclosureRefused(UNUSUAL)
         try:
             return self.privacy.answer(place.run, place.analysis, ask, measure, attended, now)
         except DisclosureRefused as refused:
@@ -179,7 +190,8 @@ class Airlock:
         finding = judge(looked, policy, *more)
         if (model := self.model()) is not None:
             more = (*more, model.judge(joined([finding, *more]), self._features(place, output, finding)))
-            finding = judge(looked, policy, *more)
+        more = (*more, *self.histories.finding(place.run.request.study))
+        finding = judge(looked, policy, *more)
         refused, risk = finding.verdict is Verdict.REFUSE, strictness(finding.tier)
         waits = not refused and risk > strictness(automatic_of(policy))
         standing = self._standing(place, finding) if waits else None
@@ -256,6 +268,7 @@ class Airlock:
 
         Ask, and let it leave, while the ledger is locked.
         """
+        finding = joined([finding, *self.histories.finding(place.run.request.study)])
         bounds = self.policy_of(place).differencing()
         charged = self.store.charged(place.run.request.study, place.analysis)
         if bounds is None:

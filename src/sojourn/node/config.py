@@ -66,6 +66,12 @@ class NodeHome:
         example=20,
         default=20,
     )
+    usual_asks: Annotated[int, Field(ge=0)] = setting(
+        "How many analyses a day a researcher usually asks of this site, until it knows her own number; ten times "
+        "as many raise an alarm, as do asks out of scope or for few persons. 0: no history is looked at.",
+        example=20,
+        default=20,
+    )
     database: str = setting(
         "The node's database: the URL of a PostgreSQL database of its own; empty for the SQLite file in this folder.",
         example="postgresql://sojourn@db.example.org:5432/node?sslmode=verify-full",

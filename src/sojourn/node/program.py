@@ -217,6 +217,8 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "review": lambda name: shown(node.desk, name),
         "vote": node.desk.vote,
         "close_review": node.desk.close,
+        "alarms": node.alarms,
+        "clear": node.clear,
         "scanned": node.scanned,
         "recover": node.recover,
         "verify": verify,
