@@ -19,6 +19,7 @@ from sojourn.analysis.statistic import Ask, Step, most_numbers
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.differencing import Judgement, kept
+from sojourn.disclosure.families.capacity import distinct
 from sojourn.disclosure.formal_privacy import Formal, Noised
 from sojourn.disclosure.gate import (
     Decided,
@@ -111,6 +112,8 @@ class Airlock:
         run showed first.
         """
         statistic = place.run.plan.analyses[place.analysis]
+        if place.round > 1:
+            support = replace(support, capacity=replace(support.capacity, spent=self._spent(place)))
         output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
         policy = self.policy_of(place)
         if place.run.request.rehearsal:
@@ -134,6 +137,11 @@ class Airlock:
             return self._decide(place, looked, (judged.finding,), now, judged.charges, newest)
 
         self.ledgers.release(place.run, place.analysis, output, finding, bounds, decide)
+
+    def _spent(self, place: Place) -> int:
+        """How many distinct numbers the analysis carried out of this site in its earlier rounds."""
+        answers = self.store.answers(place.run.request.study, place.analysis)
+        return sum(distinct(Partial.from_dict(answer["release"]["partial"])) for answer in answers)
 
     def _rehearse(self, place: Place, output: Output, now: float) -> None:
         """On a stand-in: the same rules and a ledger of its own, and nobody is asked to look at it."""

@@ -43,6 +43,7 @@ _APPROVAL = select(approvals.c.revoked).where(
     approvals.c.project == bindparam("of_project"), approvals.c.key == bindparam("of")
 )
 _RELEASE = select(releases).where(*_OF_ASK)
+_ANSWERS = select(releases.c.answer).where(*_OF_ANALYSIS, releases.c.answer.is_not(None))
 _ADD_RELEASE = insert(releases)
 _ASKED = union(
     select(releases.c.ask).where(*_OF_ANALYSIS),
@@ -285,6 +286,11 @@ class NodeStore(LossStore):
         """What each analysis of a run showed in its first round."""
         first = select(releases).where(releases.c.study == study, releases.c.round == 1, releases.c.answer.is_not(None))
         return {row["analysis"]: json.loads(row["answer"]) for row in self.rows(first)}
+
+    def answers(self, study: str, analysis: str) -> list[Document]:
+        """What left of an analysis in all its rounds so far."""
+        found = self.rows(_ANSWERS, {"of_study": study, "of_analysis": analysis})
+        return [json.loads(row["answer"]) for row in found]
 
     def objection(self, study: str) -> str:
         """Why nothing of a run may leave now, a word of `errors.REASONS`, or nothing."""
