@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,7 +139,8 @@ class Processes:
     def join(self, site: str) -> NodeHome:
         """A new node that has joined; not started. Avon computes in the sandbox, the others without."""
         home = node_program.create(self.home / site, site, self.sandbox if site == "Avon" else "none", least_sites=1)
-        return node_program.join(home, self.hub("invite", site=site))
+        # One study is asked again and again here, and some of it is refused: `attempts` has tests of its own.
+        return node_program.join(replace(home, most_refusals=0), self.hub("invite", site=site))
 
     def add(self, site: str, table: str, frame: pd.DataFrame) -> dict[str, Any]:
         """`sojourn dataset add`, through the running node or beside it."""
