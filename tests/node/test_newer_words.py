@@ -54,4 +54,4 @@ def test_a_word_that_the_hub_does_not_know(wards: Federation, monkeypatch: pytes
 
 def test_a_word_that_the_client_does_not_know() -> None:
     said = _outcome(Outcome(status="not released", reason=LATER, bytes=0))
-    assert (said.reason, said.remedy) == (UNKNOWN_WORD, REASONS[UNKNOWN_WORD].remedy)
+    assert (said.family, said.remedy) == (UNKNOWN_WORD, REASONS[UNKNOWN_WORD].remedy)
