@@ -109,7 +109,7 @@ def test_each_kind_passes_unseen_without_the_detector(kind: str, blind: Federati
     asker = Asker(blind)
     getattr(asker, kind)()
     assert asker.outcome() == ""
-    assert blind.nodes[SITE].alarms() == [] and logged(blind, "researcher.suspected") == []
+    assert blind.nodes[SITE].histories.shown() == [] and logged(blind, "researcher.suspected") == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -125,17 +125,17 @@ def test_each_kind_is_seen_and_held_until_the_custodian_clears_it(
     assert (alarm["key"], [word for word in KINDS if alarm[word]]) == (asker.key.public.id, [kind])
     [entry] = logged(watched, "researcher.suspected")[before:]
     assert asker.key.public.id in entry and kind in entry
-    tell_alarms(node.alarms())
+    tell_alarms(node.histories.shown())
     assert asker.key.public.id in capsys.readouterr().out
     assert other.outcome() == ""  # of her alone
     seen = check_histories(node.home)
     assert (seen.verdict, asker.key.public.id in seen.sentence) == ("warning", True)
     with pytest.raises(ConfigurationError, match="reason"):
-        node.clear(asker.key.public.id, " ")
+        node.histories.clear(asker.key.public.id, " ", node.clock())
     with pytest.raises(ConfigurationError, match="No alarm"):
-        node.clear(other.key.public.id, "spoke with her")
-    node.clear(asker.key.public.id, "spoke with her")
-    assert asker.outcome() == "" and node.alarms() == []
+        node.histories.clear(other.key.public.id, "spoke with her", node.clock())
+    node.histories.clear(asker.key.public.id, "spoke with her", node.clock())
+    assert asker.outcome() == "" and node.histories.shown() == []
     assert check_histories(node.home).verdict == "ok"
     assert "spoke" not in "".join(logged(watched, "researcher.cleared"))
 
@@ -160,7 +160,7 @@ def test_what_is_unusual_leaves_where_two_checkers_agree(watched: Federation) ->
             node.desk.vote(cast.signed(key).to_dict())
         assert run.wait(60)["n0"].sites[SITE] == "contributed"
     finally:
-        node.clear(asker.key.public.id, "seen")
+        node.histories.clear(asker.key.public.id, "seen", node.clock())
         for name in keys:
             node.desk.dismiss(name)
 
@@ -181,8 +181,8 @@ def test_a_hub_cannot_frame_a_researcher(watched: Federation) -> None:
     for number in range(20):
         with pytest.raises(SojournError):
             admission.run(task(request, asker.key, f"{number:032x}"), node.clock())
-    node.desk.airlock.histories.look(asker.key.public.hex, node.clock())
-    assert node.alarms() == []
+    node.histories.look(asker.key.public.hex, node.clock())
+    assert node.histories.shown() == []
     assert admission.signer(task(request, asker.key, request.study))[0] == asker.key.public.hex
     elsewhere = replace(request, roster={"Elsewhere": PrivateKey.generate().public.hex})
     assert admission.signer(task(elsewhere, asker.key, request.study)) == ("", "")

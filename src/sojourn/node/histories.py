@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -19,7 +20,7 @@ from sqlalchemy.engine import RowMapping
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.output import Finding, Tier, Verdict
 from sojourn.errors import ConfigurationError
-from sojourn.governance.history import KEPT, Asked, suspicions
+from sojourn.governance.history import KEPT, KINDS, Asked, suspicions
 from sojourn.identity.keys import PublicKey
 from sojourn.node.admission import REHEARSED
 from sojourn.node.loss_store import DoneBefore
@@ -134,6 +135,20 @@ class Histories:
     def alarms(self) -> list[RowMapping]:
         """The alarms that stand, the oldest first."""
         return self._store.rows(select(alarms).where(alarms.c.cleared.is_(None)).order_by(alarms.c.id))
+
+    def shown(self) -> list[dict[str, Any]]:
+        """The same as people read them: of each kind how many were seen, and the bound that they reached."""
+        told = []
+        for row in self.alarms():
+            found = json.loads(row["found"])
+            told.append(
+                {
+                    "key": PublicKey.from_hex(row["researcher"]).id,
+                    "raised": datetime.fromtimestamp(row["raised"], UTC).isoformat(timespec="seconds"),
+                    **{kind: f"{found[kind][0]} of {found[kind][1]}" if kind in found else "" for kind in KINDS},
+                }
+            )
+        return told
 
     def _last(self, researcher: str) -> RowMapping | None:
         return self._store.row(_ALARMS, {"of": researcher})

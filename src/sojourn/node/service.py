@@ -19,7 +19,6 @@ from sojourn.disclosure.budget import Budget
 from sojourn.disclosure.gate import Policy
 from sojourn.disclosure.policy import for_dataset
 from sojourn.errors import ConfigurationError, DatasetError
-from sojourn.governance.history import KINDS
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.messages import Publish
@@ -92,6 +91,7 @@ class Node:
             lines,
             home.most_refusals,
         )
+        self.histories = airlock.histories
         self.desk = Desk(airlock, clock, self._hand_over)
         self.runner.sweep = self.desk.sweep
         self.runner.opened = self._tell_reviews
@@ -188,10 +188,6 @@ class Node:
             self._polling.again()
         return done
 
-    def clear(self, key: str, reason: str) -> dict[str, Any]:
-        """Clear the alarm about a researcher's history: see `Histories.clear`."""
-        return self.desk.airlock.histories.clear(key, reason, self.clock())
-
     def recover(self) -> dict[str, int]:
         """After a restore from a backup: recall from the hub what this site said since then, and charge it.
 
@@ -256,16 +252,12 @@ class Node:
             "datasets": self.datasets(),
             "checkers": [_checker(row) for row in self.desk.airlock.reviews.checkers()],
             "reviews": len(self.desk.airlock.reviews.waiting()),
-            "alarms": self.alarms(),
+            "alarms": self.histories.shown(),
             "privacy": self.privacy.left(),
             "approvals": [_approval(row) for row in self.store.rows(select(approvals))],
             "runs": [_run(row) for row in self.store.rows(select(runs).order_by(runs.c.admitted))],
             "log": self.witnessing.facts(),
         }
-
-    def alarms(self) -> list[dict[str, Any]]:
-        """The alarms that stand about researchers, with what was seen of each kind and the bound that it reached."""
-        return [_alarm(row) for row in self.desk.airlock.histories.alarms()]
 
     def datasets(self) -> list[dict[str, Any]]:
         """Every dataset with its snapshot; counts stay inside the site."""
@@ -377,16 +369,6 @@ def _approval(row: RowMapping) -> dict[str, Any]:
         "tables": json.loads(row["tables"]),
         "approved": _time(row["approved"]),
         "revoked": _time(row["revoked"]),
-    }
-
-
-def _alarm(row: RowMapping) -> dict[str, Any]:
-    """An alarm as people read it."""
-    found = json.loads(row["found"])
-    return {
-        "key": PublicKey.from_hex(row["researcher"]).id,
-        "raised": _time(row["raised"]),
-        **{kind: f"{found[kind][0]} of {found[kind][1]}" if kind in found else "" for kind in KINDS},
     }
 
 
