@@ -55,7 +55,7 @@ def measured(project: Project, least: int, clock: Callable[[], dict[str, float]]
 def in_process(sites: int) -> dict[str, Any]:
     """Hub and nodes as threads of this process."""
     tables = {f"site{number}": {"rows": rows(number, 400, 2)} for number in range(sites)}
-    with Federation(tables) as joined:
+    with Federation(tables, repeats=False) as joined:
         return measured(joined.project(), 1, lambda: {"all": time.process_time()})
 
 

@@ -61,7 +61,7 @@ def measured(project: Project, sites: int, processor: Callable[[], float]) -> di
 def in_memory(sites: int) -> Iterator[Project]:
     """A hub and simulated nodes in this process."""
     answer, nodes = light.output(), []
-    with Federation({}) as joined:
+    with Federation({}, repeats=False) as joined:
         for number in range(sites):
             site, key = f"site{number}", PrivateKey.generate()
             client = in_memory_client(joined._app, SignedAuth(key, audience=NAME), joined._loop)

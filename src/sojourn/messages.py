@@ -21,13 +21,12 @@ from pydantic import (
 from sojourn.analysis.partial import decode, encode
 from sojourn.analysis.statistic import Ask
 from sojourn.audit.checkpoint import stated_size
-from sojourn.disclosure.gate import ReceivedRelease, Release
+from sojourn.disclosure.gate import ReceivedRelease, Release, signed_bytes
 from sojourn.errors import IdentityError
 from sojourn.forms import ArrayDocument, Digest, Document, Hex16, Message, Name, Note, Question, Reply, Word
 from sojourn.identity.keys import PrivateKey, PublicKey
 
 PROTOCOL = 1
-_RELEASE_TYPE = b"sojourn-release-v1\n"
 
 # ---- asks and answers -------------------------------------------------------------------------------------------
 
@@ -60,7 +59,7 @@ class Answer:
         if type(release) is not Release:
             raise TypeError("an Answer holds only a Release that the gate made")
         self.release = release
-        self._signature = key.sign(_signed_bytes(release.to_dict()))
+        self._signature = key.sign(signed_bytes(release.to_dict()))
 
     def to_dict(self) -> Document:
         """The document that is sealed and sent."""
@@ -83,7 +82,7 @@ class ReceivedAnswer:
             case _:
                 raise ValueError("not an answer")
         try:
-            holds = key.verify(bytes.fromhex(signature), _signed_bytes(release))
+            holds = key.verify(bytes.fromhex(signature), signed_bytes(release))
         except (RecursionError, TypeError) as error:
             raise ValueError("not an answer") from error
         if not holds:
@@ -92,10 +91,6 @@ class ReceivedAnswer:
                 remedy="Report this to all custodians: the hub may be faulty or hostile.",
             )
         return cls(ReceivedRelease.from_dict(release), dict(document))
-
-
-def _signed_bytes(release: Mapping[str, Any]) -> bytes:
-    return _RELEASE_TYPE + rfc8785.dumps(dict(release))
 
 
 # ---- node and hub -----------------------------------------------------------------------------------------------

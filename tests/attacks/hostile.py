@@ -66,7 +66,7 @@ class Hospital:
         self.runner = Runner(
             store,
             Admission(store, site, self.key.public, policy.version, home.least_sites),
-            Airlock(store, policy, site, self.key, Ledgers(store, home.folder)),
+            Airlock(store, policy, site, self.key, Ledgers(store, home.folder), repeats=False),
             self._openings.open,
             lambda *place: self._sent.put(place),
             time.time,

@@ -78,7 +78,8 @@ WITHOUT_TEST = {
     **dict.fromkeys(("A05", "A06", "A32", "A34"), "Formal privacy: no test of its own yet."),
     **dict.fromkeys(("A25", "A27", "A29", "A30"), "Covert channels: no test of its own yet."),
     "A28": "Refused asks are logged and nothing is charged for them: no test of its own yet.",
-    "A31": "Only typed statistics leave, and a release's numbers are counted in the log: no test of its own yet.",
+    "A31": "Only typed statistics leave; an analysis has its cap over all rounds and an asker one in all "
+    "(tests/node/test_what_left_before.py), with no figure of its own here.",
 }
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sojourn.disclosure.families.dominance import PPercent
 from sojourn.disclosure.gate import judge, release
-from sojourn.disclosure.layers import EXAMPLES, composed
+from sojourn.disclosure.layers import LAYERS, composed, layers_of
 from sojourn.disclosure.output import Tier, Verdict
 from sojourn.disclosure.parameters import STRICTER, Parameters, layer, strictest
 from sojourn.disclosure.perturbation import ROUNDINGS
@@ -147,13 +147,14 @@ def test_every_value_says_in_which_direction_it_is_stricter():
 
 
 def test_examples_of_layers_name_their_source_and_never_loosen():
-    for one in EXAMPLES.values():
+    for one in LAYERS.values():
         assert one.source and one.verified and one.confidence in "ABC"
         holds = composed([one])
         assert strictest(holds, Parameters()) == holds
-    assert composed([EXAMPLES["CMS cell size"]]) == Parameters(threshold=11)  # zeros stay hidden: the site hides them
-    assert composed(EXAMPLES.values()) == Parameters(threshold=21, rounding="midpoint 6")
-    assert composed([EXAMPLES["OpenSAFELY midpoint"]]).threshold == 10
+    assert composed([LAYERS["CMS cell size"]]) == Parameters(threshold=11)  # zeros stay hidden: the site hides them
+    assert composed(LAYERS.values()) == Parameters(threshold=21, rounding="midpoint 6")
+    assert [one.name for one in layers_of(["SACRO", "ABS"])] == ["SACRO", "ABS"]
+    assert composed([LAYERS["OpenSAFELY midpoint"]]).threshold == 10
 
 
 def test_a_dataset_s_rules_are_nowhere_milder(outputs):

@@ -184,7 +184,9 @@ class Mortals(Processes):
         """A new node by the name of one that was removed, with new keys and the same rows."""
         self.kill(site)
         shutil.rmtree(self.home / site)
-        replace(node_program.create(self.home / site, site, "none", least_sites=1), most_refusals=0).save()
+        replace(
+            node_program.create(self.home / site, site, "none", least_sites=1), most_refusals=0, repeats=False
+        ).save()
         self.command("node", "join", str(self.hub("invite", site=site)), "--home", str(self.home / site))
         self.add(site, "patients", patients(self.sites.index(site), 300))
         self.node(site, "approve", project=PROJECT, key=self.key.public.hex)

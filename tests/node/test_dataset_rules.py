@@ -48,6 +48,26 @@ def test_what_is_no_rule_is_refused_without_its_value(home, words):
     assert "20" not in str(refusal.value).split("Remedy")[0]
 
 
+def test_of_jurisdictions_and_own_rules_the_strictest_holds(home):
+    """15 of the site's own rules is stricter than 11, and milder than 21."""
+    words = "jurisdictions: [CMS cell size, {}]\nrules: {{threshold: 15}}\ndataset_rules: {{open: {{threshold: 12}}}}\n"
+    for other, threshold in (("UK Biobank", 15), ("All of Us", 21)):
+        (home.folder / "node.yaml").write_text("site: Cleveland\n" + words.format(other), encoding="utf-8")
+        node = program.open_node(NodeHome.load(home.folder))
+        try:
+            assert node.policy.parameters == Parameters(threshold=threshold)
+            assert node.policy.of("open").hidden_max() == threshold - 1
+        finally:
+            node.close()
+
+
+@pytest.mark.parametrize("words", ["[CMS cell sise]", "CMS cell size", "[11]"])
+def test_a_jurisdiction_that_is_none_says_which_there_are(home, words):
+    with pytest.raises(ConfigurationError) as refusal:
+        program.open_node(written(home, f"jurisdictions: {words}\n"))
+    assert "jurisdiction" in str(refusal.value) and "CMS cell size" in refusal.value.remedy
+
+
 def test_a_release_goes_by_the_rules_of_its_dataset():
     """Two tables of the same 80 persons at one site; 40 women are too few under the rules of one of them."""
     frame = pd.DataFrame({"sex": ["f", "m"] * 40})

@@ -94,15 +94,16 @@ def test_a_set_is_stored_once(federation):
 
 
 def test_identical_asks_get_identical_bytes(federation):
-    """A local part is a pure function of plan and snapshot: asked again, the same numbers leave."""
+    """A local part is a pure function of plan and snapshot, and what left is not computed again: one charge."""
     node, project = federation.nodes[SITE], federation.project()
-    runs = [project.submit(plan("record >= 100")) for _ in range(2)]
-    for run in runs:
-        run.wait(60)
+    runs = []
+    for _ in range(2):
+        runs.append(project.submit(plan("record >= 100")))
+        runs[-1].wait(60)
     left = [[one["answer"]["release"]["partial"] for one in node.released(run.study)] for run in runs]
     assert left[0] == left[1] and len(left[0]) == 2
-    known = [{row["digest"] for row in node.store.ledger_of(run.study)} for run in runs]
-    assert known[0] == known[1]
+    known = [node.store.charged(run.study, "ask") for run in runs]
+    assert known[0] == known[1] and node.store.ledger_of(runs[1].study) == []
 
 
 def test_a_declared_core_keeps_plans_of_other_columns_apart_from_each_other_s_missing_values():

@@ -394,7 +394,8 @@ def test_what_a_site_has_learnt_can_hold_what_would_leave(wards, monkeypatch):
     monkeypatch.setattr(ReviewStore, "decisions", lambda self: [(few, True), (many, False)] * 40)
     monkeypatch.setattr(ReviewStore, "decided", lambda self: 80)
     enrol(node, "Dora")
-    run, held = asked(wards, "Avon", flat)
+    other = sj.Plan(table="patients", purpose="HMB", analyses={"table": sj.count(by="b")})  # not what left before
+    run, held = asked(wards, "Avon", other)
     node.desk.dismiss("Dora")
     seen = shown(node.desk, held["review"])
     assert held["family"] == "review"

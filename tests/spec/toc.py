@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
-from sojourn.disclosure.parameters import RANGES, STRICTER, Parameters
+from sojourn.disclosure.layers import LAYERS, Layer
+from sojourn.disclosure.parameters import CONFIDENTIAL, RANGES, STRICTER, Parameters
 
 SPEC = Path(__file__).parent / "disclosure"
 PAGES = Path(__file__).parents[2] / "docs" / "reference" / "disclosure"
@@ -58,6 +59,17 @@ value, the stricter one holds. p and the seed of cell keys are confidential: not
 | setting | is | default | stricter is | meaning |
 |---|---|---|---|---|
 """
+JURISDICTIONS = """
+## Jurisdictions
+
+Thresholds that data holders publish, for the setting `jurisdictions` of `node.yaml`, e.g.
+`jurisdictions: [CMS cell size]`. Those that are named hold on top of `rules`: of each value the strictest. This is no
+legal advice; whether one applies to a site is for its own people to say. Confidence: A read in the rule itself, B in a
+secondary source, C general knowledge.
+
+| name | place | values | source | confidence | read on |
+|---|---|---|---|---|---|
+"""
 MEANING = {
     "threshold": "T, the smallest number of persons that may be shown",
     "zero_shown": "whether an empty cell may be seen to be empty",
@@ -75,7 +87,8 @@ MEANING = {
     "cell_key": "the seed of the noise on counts, 0 for none; confidential",
     "zip3": "the smallest population of three digits of a US postcode",
     "custom_area": "the smallest population of an area of a site's own making",
-    "numbers": "the most numbers of one analysis that declares no cap of its own",
+    "numbers": "the most numbers of one analysis, over all its rounds",
+    "numbers_in_all": "the most numbers about a dataset for one researcher, and for one project; 0: no bound",
     "ledger_hit": "an answer that tells of few persons together with earlier ones: hold it for checkers, or refuse it",
     "ledger_beyond": "what the search of the ledger does not reach: hold it, or go by pairs and trackers alone",
     "ledger_bound": "how far the ledger is searched, in independent sets × groups of persons",
@@ -89,12 +102,20 @@ def settings() -> str:
     for name, default in asdict(Parameters()).items():
         harder = {"zero_shown": "false", "automatic": "low", "suppressed": "medium", "rounding": "the later"}
         harder |= {"ledger_hit": "refuse", "ledger_beyond": "hold"}
+        harder |= {"numbers_in_all": "the smaller, but 0 is mildest"}
         low, high = (0.1, 0.9) if isinstance(default, float) else (1, 2)
         word = harder.get(name) or ("the larger" if STRICTER[name](high) > STRICTER[name](low) else "the smaller")
         shown = {True: "true", False: "false"}.get(default, default) if isinstance(default, bool) else default
         shown = f"{shown:.3g}" if isinstance(shown, float) else shown
         rows.append(f"| `{name}` | {RANGES[name][1]} | `{shown}` | {word} | {MEANING[name]} |\n")
-    return SETTINGS + "".join(rows)
+    return SETTINGS + "".join(rows) + JURISDICTIONS + "".join(map(jurisdiction, LAYERS.values()))
+
+
+def jurisdiction(layer: Layer) -> str:
+    """One published layer as a row."""
+    values = ", ".join(f"{name} {value}" for name, value in layer.values.items() if name not in CONFIDENTIAL)
+    said = (layer.name, layer.place, values, layer.source, layer.confidence, layer.verified)
+    return f"| {' | '.join(said)} |\n"
 
 
 def load(name: str) -> ModuleType:

@@ -132,10 +132,20 @@ class Statistic(Protocol):
         """The hub's part: asks, receives what was gathered, returns the estimate. Pure: anyone can replay it."""
 
 
-def most_numbers(statistic: Statistic, variables: Variables) -> int:
-    """The most numbers that a site can give for an analysis: the largest step's, in every round that it may take."""
+def most_numbers(statistic: Statistic, variables: Variables, symmetric: bool = False) -> int:
+    """The most numbers that a site can give for an analysis: the largest step's, in every round that it may take.
+
+    symmetric: of a model, whose square arrays are symmetric and count once: R (1 + p + p (p + 1) / 2) for p parameters
+    in R rounds, and the few numbers that a step has besides.
+    """
     steps = statistic.steps(variables)
-    return statistic.rounds() * max(sum(math.prod(shape) for shape in step.partial.values()) for step in steps)
+    largest = max(sum(_distinct(shape, symmetric) for shape in step.partial.values()) for step in steps)
+    return statistic.rounds() * largest
+
+
+def _distinct(shape: tuple[int, ...], symmetric: bool) -> int:
+    square = symmetric and len(shape) == 2 and shape[0] == shape[1]
+    return shape[0] * (shape[0] + 1) // 2 if square else math.prod(shape)
 
 
 def fits(ask: Ask, step: Step) -> bool:

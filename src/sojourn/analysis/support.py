@@ -136,7 +136,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Capacity:
-    """spent: distinct numbers that the analysis released before. most: its declared cap, where it is no regression.
+    """spent: distinct numbers that the analysis released before. most: its declared cap; a node knows it of each.
 
     digits: significant digits of each number, 17 for full precision; trusted: whether the product's own code made them.
     """

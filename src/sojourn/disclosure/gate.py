@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Never
 
@@ -19,8 +19,8 @@ import numpy as np
 import rfc8785
 from numpy.typing import NDArray
 
-from sojourn.analysis.noise import Noise
 from sojourn.analysis.partial import MOST_NUMBERS, Array, Partial, canonical
+from sojourn.disclosure.header import Header as Header
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.perturbation import Perturbation
 from sojourn.disclosure.policy import RULES
@@ -28,51 +28,13 @@ from sojourn.disclosure.policy import Policy as Policy
 from sojourn.disclosure.review import event, no_riskier, votes
 from sojourn.disclosure.rules import CHECK_FAILED, by_itself, joined, refuse
 from sojourn.disclosure.suppression import union
-from sojourn.errors import REASONS, DisclosureRefused, ReviewError
+from sojourn.errors import REASONS, DisclosureRefused, IdentityError, ReviewError
+from sojourn.identity.keys import PublicKey
 
 OUTPUT_SCHEMA = "output schema"
-_OPTIONAL = frozenset({"treatment", "noise"})  # of a header; older programs do not know them
+_RELEASE_TYPE = b"sojourn-release-v1\n"
+_OF_REPEATS = ("site", "snapshot", "policy", "policy_version", "hidden_max", "software", "watermark", "treatment")
 _EXACT = 2.0**53  # whole numbers below it are the same in both types
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a release says of itself; checked by the hub and by every other node of a clear plan."""
-
-    study: str
-    plan: str  # plan hash
-    analysis: str
-    round: int
-    ask: str  # hash of (step, broadcast) that it answers
-    site: str
-    snapshot: str
-    policy: str
-    policy_version: str
-    hidden_max: int
-    software: str
-    watermark: str
-    treatment: str = ""  # what was done to the numbers before they were judged; left out where it is nothing
-    noise: str = ""  # what was drawn into the numbers (`analysis.noise`); left out where nothing was
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form, a word a field."""
-        return {name: word for name, word in asdict(self).items() if word or name not in _OPTIONAL}
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Header:
-        """Read `to_dict`'s form; ValueError on anything else."""
-        types = {item.name: {"str": str, "int": int}[str(item.type)] for item in fields(cls)}
-        if not isinstance(document, Mapping) or set(document) | _OPTIONAL != set(types):
-            raise ValueError("not a header")
-        if any(document.get(name) == "" for name in _OPTIONAL):
-            raise ValueError("a header is not in its canonical form")
-        if any(type(document.get(name, "")) is not kind for name, kind in types.items()):
-            raise ValueError("a header's word has the wrong type")
-        if document["round"] < 0 or document["hidden_max"] < 0:
-            raise ValueError("a header's number is negative")
-        if "noise" in document:
-            Noise.read(document["noise"])
-        return cls(**document)
 
 
 class _Key:
@@ -289,6 +251,27 @@ def approved(held: Held, decided: Decided) -> Release:
     if rfc8785.dumps(done.to_dict()) != held.document:
         raise ReviewError("The held bytes are not in their canonical form.", remedy="Reject it, and report this.")
     return done
+
+
+def repeat(signed: Mapping[str, Any], own: PublicKey, policy: Policy, header: Header) -> Release | None:
+    """The Release, under a new header, of numbers that left this site before by themselves; None where that may not be.
+
+    signed: {"release": …, "signature": …} as the site stored it. IdentityError where the site's key did not sign it:
+    who can write into the node's store lets nothing out.
+    """
+    if not own.verify(bytes.fromhex(signed["signature"]), signed_bytes(signed["release"])):
+        remedy = "Keep the database as evidence."
+        raise IdentityError("A stored answer does not carry this site's signature.", remedy=remedy)
+    before, now = ReceivedRelease.from_dict(signed["release"]), _written(header, policy)
+    same = all(getattr(before.header, word) == getattr(now, word) for word in _OF_REPEATS)
+    if not same or before.header.noise or strictness(Tier(before.tier)) > strictness(automatic_of(policy)):
+        return None
+    return Release(now, _cleared(before.partial, Finding(Verdict.RELEASE)), before.tier, _KEY)
+
+
+def signed_bytes(release: Mapping[str, Any]) -> bytes:
+    """What a site signs of a release's document."""
+    return _RELEASE_TYPE + rfc8785.dumps(dict(release))
 
 
 def automatic_of(policy: Policy) -> Tier:

@@ -1,7 +1,8 @@
 """Layers of rules: what a law, a data holder or a site asks for, as data with its source.
 
 A layer names only the values that it is about. Laid upon others it never loosens: of each value the stricter one holds
-(`parameters.strictest`). The packs of whole jurisdictions come later; these are examples from published rules.
+(`parameters.strictest`). A node's setting `jurisdictions` names those that hold at its site. They are the thresholds
+that data holders publish, and no legal advice: whether one applies to a site is for its own people to say.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from sojourn.disclosure.parameters import Parameters, layer
+from sojourn.errors import ConfigurationError
 
 Confidence = Literal["A", "B", "C"]  # read in the rule itself; in a secondary source; general knowledge
 
@@ -31,6 +33,19 @@ class Layer:
         Parameters.from_dict(self.values)
 
 
+def layers_of(names: object) -> tuple[Layer, ...]:
+    """The layers of these names; ConfigurationError where there is none of a name, or it is no list of names."""
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigurationError(
+            "`jurisdictions` is no list of names.", remedy=f"Write e.g. `jurisdictions: [{next(iter(LAYERS))}]`."
+        )
+    if unknown := [name for name in names if name not in LAYERS]:
+        raise ConfigurationError(
+            f"There is no jurisdiction `{unknown[0][:40]}`.", remedy=f"Use only {', '.join(sorted(LAYERS))}."
+        )
+    return tuple(LAYERS[name] for name in names)
+
+
 def composed(layers: Iterable[Layer], site: Parameters | None = None) -> Parameters:
     """The parameters under all these layers, upon the site's own."""
     holds = site or Parameters()
@@ -39,7 +54,7 @@ def composed(layers: Iterable[Layer], site: Parameters | None = None) -> Paramet
     return holds
 
 
-EXAMPLES: Mapping[str, Layer] = MappingProxyType(
+LAYERS: Mapping[str, Layer] = MappingProxyType(
     {
         one.name: one
         for one in (
@@ -58,6 +73,47 @@ EXAMPLES: Mapping[str, Layer] = MappingProxyType(
                 "B",
                 "2026-11-21",
                 {"threshold": 21, "zero_shown": True},
+            ),
+            Layer(
+                "NHS England HES",
+                "GB",
+                "NHS England, Hospital Episode Statistics analysis guide: sub-national 1 to 7 suppressed, else base 5",
+                "B",
+                "2026-11-21",
+                {"threshold": 8, "rounding": "base 5"},
+            ),
+            Layer(
+                "UK Biobank",
+                "GB",
+                "UK Biobank: no counts of fewer than 5 participants",
+                "B",
+                "2026-11-21",
+                {"threshold": 5},
+            ),
+            Layer(
+                "CASD PMSI",
+                "FR",
+                "CASD, hospital data of the PMSI: no counts below 11",
+                "B",
+                "2026-11-21",
+                {"threshold": 11},
+            ),
+            Layer(
+                "ABS",
+                "AU",
+                "Australian Bureau of Statistics: at least 10 contributors to a number",
+                "B",
+                "2026-11-21",
+                {"threshold": 10},
+            ),
+            Layer(
+                "SACRO",
+                "GB",
+                "SACRO, guidelines of the UK's trusted research environments: 10 persons, 10 residual degrees of "
+                "freedom, (2, 90) dominance and p = 10 %",
+                "B",
+                "2026-11-21",
+                {"threshold": 10, "residual": 10, "dominance_n": 2, "dominance_k": 90.0, "p_percent": 10.0},
             ),
             Layer(
                 "OpenSAFELY midpoint",

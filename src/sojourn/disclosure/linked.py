@@ -6,15 +6,19 @@ neither shows: here all their cells and totals are one system, a total that two 
 of it, and the audit of `intervals` runs over all. It is exact for tables that overlap like links of a chain; that three
 tables must come from one table of more dimensions can tell more, and is not asked.
 
-A node that judges an analysis hands in what the same run has released (`Released`), with its masks: that stays as is,
-and only the new tables lose more cells. Tables are linked where they are of the same persons, share a dimension, and
-each person stands in one cell; elsewhere totals are no sums of cells.
+A node that judges an analysis hands in the tables that left before, of the same run and of others, with their masks:
+those stay as they are, and only the new tables lose more cells. Tables are linked where they are of the same persons of
+one snapshot, share a dimension with the same levels, and each person stands in one cell; elsewhere totals are no sums
+of cells. Of many such tables the nearest are audited, at most `MOST_TABLES` with `MOST_CELLS` cells in all: those that
+share more dimensions first, of these the newest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +33,9 @@ from sojourn.disclosure.output import Finding, Output
 from sojourn.disclosure.suppression import over, suppress, union
 
 FAMILY = "minimum frequency"
+MOST_TABLES = 12  # that left before
+MOST_CELLS = 2_000  # of all these and the new ones
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 Key = frozenset[tuple[str, int]]  # the level of each dimension that a number is broken down by
 
 
@@ -48,6 +55,26 @@ class Table:
         if len(cells.dimensions) != len(cells.shape) or SITE in cells.dimensions:
             raise ValueError("a linked table has named dimensions, without the site")
         return cls(cells.dimensions, cells.counts(), hidden, cells.structural(), settled)
+
+    def called(self, names: Mapping[str, str]) -> Table:
+        """The same under names of dimensions that tell apart what has other levels."""
+        return replace(self, dimensions=tuple(names.get(name, name) for name in self.dimensions))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, for the node's store: it holds counts that are hidden, and stays inside the site."""
+        return {
+            "dimensions": list(self.dimensions),
+            "counts": self.counts.tolist(),
+            "hidden": self.hidden.tolist(),
+            "known": self.known.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Table:
+        """Read `to_dict`'s form as a table that was released before."""
+        counts = np.array(document["counts"], dtype=np.int64)
+        hidden, known = (np.array(document[word], dtype=bool) for word in ("hidden", "known"))
+        return cls(tuple(document["dimensions"]), counts, hidden, known, settled=True)
 
 
 def linked(tables: Sequence[Table], threshold: int, zero_shown: bool = False) -> tuple[Mask, ...]:
@@ -69,34 +96,50 @@ def linked(tables: Sequence[Table], threshold: int, zero_shown: bool = False) ->
     )
 
 
-@dataclass(frozen=True)
-class Released:
-    """What an analysis of the same run showed first: its evidence, and the numbers as they left."""
-
-    support: Support
-    partial: Partial
+def tables_of(support: Support, partial: Partial, masks: Mapping[str, Mask]) -> list[tuple[Cells, Table]]:
+    """The tables of an output in which each person stands in one cell, as far as its numbers and masks show them."""
+    persons = len(support.population)
+    found = [cells for cells in support.cells if _is_table(cells, persons)]
+    return [(cells, Table.of(cells, hidden_cells(partial, cells, masks))) for cells in found]
 
 
 def beside(
-    output: Output, finding: Finding, earlier: Iterable[Released], threshold: int, zero_shown: bool
+    output: Output,
+    finding: Finding,
+    earlier: Iterable[Table],
+    threshold: int,
+    zero_shown: bool,
+    names: Mapping[str, str] = _NO_NAMES,
 ) -> Finding | None:
-    """What else must be hidden of this output beside what the run released; None where no table is linked."""
-    persons = output.support.population
-    settled = [
-        (Table.of(cells, hidden_cells(one.partial, cells, {}), settled=True))
-        for one in earlier
-        if one.support.population == persons
-        for cells in one.support.cells
-        if _is_table(cells, len(persons))
-    ]
-    own = [cells for cells in output.support.cells if _is_table(cells, len(persons))]
-    tables = [Table.of(cells, hidden_cells(output.partial, cells, finding.cells)) for cells in own]
-    settled = [table for table in settled if any(set(table.dimensions) & set(new.dimensions) for new in tables)]
+    """What else must be hidden of this output beside what left of the same persons; None where no table is linked.
+
+    earlier: the newest first, under the names of `Table.called`. names: those of this output's dimensions.
+    """
+    own = tables_of(output.support, output.partial, finding.cells)
+    tables = [table.called(names) for _, table in own]
+    settled = _nearest(earlier, tables)
     if not settled or not any(table.hidden.any() for table in (*settled, *tables)):
         return None
     masks = linked((*settled, *tables), threshold, zero_shown)[len(settled) :]
-    more = union(over(output, cells.output, mask) for cells, mask in zip(own, masks, strict=True))
-    return suppress(FAMILY, more, note="beside another table of the run" if more else "")
+    more = union(over(output, cells.output, mask) for (cells, _), mask in zip(own, masks, strict=True))
+    return suppress(FAMILY, more, note="beside another table" if more else "")
+
+
+def _nearest(earlier: Iterable[Table], tables: Sequence[Table]) -> list[Table]:
+    """The tables that left before to be audited with new ones: each once, and within the bounds."""
+
+    def shared(one: Table) -> int:
+        return max((len(set(one.dimensions) & set(new.dimensions)) for new in tables), default=0)
+
+    once = {(one.dimensions, one.counts.shape, one.hidden.tobytes()): one for one in reversed(list(earlier))}
+    near = sorted((one for one in reversed(list(once.values())) if shared(one)), key=lambda one: -shared(one))
+    left = MOST_CELLS - sum(new.counts.size for new in tables)
+    chosen: list[Table] = []
+    for one in near:
+        if len(chosen) < MOST_TABLES and one.counts.size <= left:
+            chosen.append(one)
+            left -= one.counts.size
+    return chosen
 
 
 def _is_table(cells: Cells, persons: int) -> bool:

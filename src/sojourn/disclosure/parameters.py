@@ -29,10 +29,12 @@ class Parameters:
     highest risk that leaves without a checker. suppressed: the risk of an output of which something is hidden.
     rounding: of counts. cell_key: the seed of the noise on counts, 0 for none; confidential like p, and nobody can take
     the noise away without it. zip3, custom_area: the smallest population of an area. numbers: the most numbers of one
-    analysis. ledger_hit: `hold` an answer that tells of few persons together with earlier ones, for checkers where
-    there are any, or `refuse` it. ledger_beyond: `hold` what the search of the ledger does not reach, or go by `pairs`
-    and trackers alone. ledger_bound: how far it reaches, in independent sets × groups of persons. ledger_share: the
-    most independent numbers about a group of persons, as a share of their number.
+    analysis, over all its rounds. numbers_in_all: the most about a dataset that one researcher, and one project, may
+    get in all, an answer that is repeated counted once; 0 for no bound. ledger_hit: `hold` an answer that tells of few
+    persons together with earlier ones, for checkers where there are any, or `refuse` it. ledger_beyond: `hold` what the
+    search of the ledger does not reach, or go by `pairs` and trackers alone. ledger_bound: how far it reaches, in
+    independent sets × groups of persons. ledger_share: the most independent numbers about a group of persons, as a
+    share of their number.
     """
 
     threshold: int = 10
@@ -52,6 +54,7 @@ class Parameters:
     zip3: int = 20_000
     custom_area: int = 100
     numbers: int = 1_000_000
+    numbers_in_all: int = 0
     ledger_hit: str = "hold"
     ledger_beyond: str = "hold"
     ledger_bound: int = 50_000_000
@@ -145,6 +148,7 @@ RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "zip3": (_whole(1, 10_000_000), "a whole number from 1"),
     "custom_area": (_whole(1, 10_000_000), "a whole number from 1"),
     "numbers": (_whole(1, MOST_NUMBERS), f"a whole number from 1 to {MOST_NUMBERS}"),
+    "numbers_in_all": (_whole(0, 10**12), "a whole number, 0 for no bound"),
 }
 
 # What orders each value from mildest to strictest.
@@ -166,6 +170,7 @@ STRICTER: Mapping[str, Callable[[Any], Any]] = {
     "zip3": operator.pos,
     "custom_area": operator.pos,
     "numbers": operator.neg,
+    "numbers_in_all": lambda most: -most if most else -math.inf,
     "ledger_hit": _HITS.index,
     "ledger_beyond": _BEYOND.index,
     "ledger_bound": operator.pos,

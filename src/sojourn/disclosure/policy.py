@@ -32,7 +32,7 @@ from sojourn.disclosure.families.risk_sets import RiskSets
 from sojourn.disclosure.families.rounding import Rounded
 from sojourn.disclosure.families.survival_steps import SurvivalSteps
 from sojourn.disclosure.families.text import Text
-from sojourn.disclosure.linked import Released, beside
+from sojourn.disclosure.linked import Table, beside
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.parameters import Parameters, strictest
 from sojourn.disclosure.perturbation import OFF, Perturbation, Rounding
@@ -154,11 +154,16 @@ def for_dataset(policy: Policy, dataset: str) -> Policy:
     return policy.of(dataset) if isinstance(policy, StandardPolicy) else policy
 
 
-def linked_with(policy: Policy, output: Output, finding: Finding, earlier: Sequence[Released]) -> Finding | None:
-    """What else must be hidden beside what the same run released; nothing where the policy is a testbed's object."""
+def linked_with(
+    policy: Policy, output: Output, finding: Finding, earlier: Sequence[Table], names: Mapping[str, str]
+) -> Finding | None:
+    """What else must be hidden beside tables that left before; nothing where the policy is a testbed's object.
+
+    names: see `linked.beside`.
+    """
     if not isinstance(policy, StandardPolicy) or finding.verdict is Verdict.REFUSE:
         return None
-    return beside(output, finding, earlier, policy.parameters.threshold, policy.parameters.zero_shown)
+    return beside(output, finding, earlier, policy.parameters.threshold, policy.parameters.zero_shown, names)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sojourn import __version__
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask, Step, most_numbers
-from sojourn.analysis.support import Support
+from sojourn.analysis.support import Capacity, Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.differencing import Judgement, kept
 from sojourn.disclosure.families.capacity import distinct
@@ -33,25 +32,26 @@ from sojourn.disclosure.gate import (
     judge,
     look,
     release,
+    repeat,
 )
 from sojourn.disclosure.ledger import Charge, charges, hidden_cells
-from sojourn.disclosure.linked import Released
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
-from sojourn.disclosure.policy import for_dataset, linked_with
+from sojourn.disclosure.policy import StandardPolicy, for_dataset
 from sojourn.disclosure.rehearsal import HELD, Rehearsed
 from sojourn.disclosure.review import REVIEW, bench, enough, finding_to_dict, no_riskier
-from sojourn.disclosure.risk import LEAST, Model, features, train
 from sojourn.disclosure.rules import by_itself, joined
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
-from sojourn.messages import Answer, Delivery
+from sojourn.messages import Answer
 from sojourn.node.admission import Run
-from sojourn.node.decisions import Place, decided, decision, review_id
+from sojourn.node.decisions import Place, decided, decision, header_of, question, review_id
 from sojourn.node.evidence import support_to_dict
 from sojourn.node.histories import UNUSUAL, Histories
+from sojourn.node.learning import Learning
 from sojourn.node.ledgers import Ledgers
 from sojourn.node.privacy import FormalPrivacy, Measure
 from sojourn.node.review_store import ReviewStore
+from sojourn.node.shown_store import REPEATED, ShownStore, origin_of
 from sojourn.node.store import NodeStore
 from sojourn.wire.seal import release_info, seal
 
@@ -66,8 +66,17 @@ class Airlock:
     key: PrivateKey
     ledgers: Ledgers
     privacy: FormalPrivacy | None = None
+    repeats: bool = True
     usual_asks: int = 0  # see `Histories`
-    _learnt: dict[int, Model | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    learning: Learning = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learning", Learning(self.reviews))
+
+    @property
+    def shown(self) -> ShownStore:
+        """What left before."""
+        return ShownStore(self.store)
 
     @property
     def reviews(self) -> ReviewStore:
@@ -83,9 +92,8 @@ class Airlock:
         """The noisy answer where the dataset is under formal privacy, else None; DisclosureRefused, noted inside."""
         if self.privacy is None:
             return None
-        attended = Formal(self.policy_of(place), Tier.MEDIUM).leaves
-        noisy = place.run.plan.table in self.privacy.budgets and not place.run.request.rehearsal
-        if noisy and self.histories.finding(place.run.request.study):
+        attended = Formal(self.policy_of(place), Tier.MEDIUM).leaves or enough(Tier.MEDIUM, self.seated(place.run))
+        if place.run.dataset in self.privacy.budgets and self.histories.finding(place.run.request.study):
             self.refuse(place, UNUSUAL, "", now)  # no checker looks at a noisy answer, so nothing is drawn
             raise DisclosureRefused(UNUSUAL)
         try:
@@ -102,31 +110,35 @@ class Airlock:
         support: Support,
         now: float,
         noised: Noised | None = None,
-        earlier: Sequence[Released] = (),
     ) -> None:
         """Store the sealed answer for this ask, or hold it for a checker; DisclosureRefused where the gate refuses,
         the reason noted inside.
 
         The first release of an analysis is compared with the ledger and charges it, once for all its rounds, in the
-        release's own transaction. Later rounds show what was charged and no more. earlier: what other analyses of the
-        run showed first.
+        release's own transaction. Later rounds show what was charged and no more. Tables are judged beside those that
+        left of the same persons.
         """
         statistic = place.run.plan.analyses[place.analysis]
-        if place.round > 1:
-            support = replace(support, capacity=replace(support.capacity, spent=self._spent(place)))
+        spent = self.shown.spent(place.run.request.study, place.analysis)
+        most = most_numbers(statistic, place.run.variables, support.design is not None)
+        support = replace(support, capacity=Capacity(spent, most))
         output = Output(statistic.name, step, partial, support, place.run.variables, statistic.rules)
         policy = self.policy_of(place)
-        if place.run.request.rehearsal:
-            self._rehearse(place, output, now)
-            return
         if noised is not None:
             self._noisy(place, output, noised, now)
             return
-        looked, bounds = look(output, policy), policy.differencing()
-        finding = looked.finding
-        tables = linked_with(policy, output, finding, earlier)
-        linked = () if tables is None else (tables,)
-        finding = joined([finding, *linked])
+        if place.run.request.rehearsal:
+            self._rehearse(place, output, now)
+            return
+        looked = look(output, policy)
+        with self.ledgers.lock(place.run.dataset):  # of two tables at once the second is judged beside the first
+            self._judge(place, looked, now)
+
+    def _judge(self, place: Place, looked: Looked, now: float) -> None:
+        """Compare with what left before, and decide."""
+        output, bounds = looked.output, looked.policy.differencing()
+        linked = self.shown.beside(place, output, looked.finding, looked.policy)
+        finding = joined([looked.finding, *linked])
         charged = self.store.charged(place.run.request.study, place.analysis)
         if finding.verdict is Verdict.REFUSE or bounds is None or charged:
             more = (kept(output, finding, charged),) if bounds is not None and charged else ()
@@ -138,16 +150,45 @@ class Airlock:
 
         self.ledgers.release(place.run, place.analysis, output, finding, bounds, decide)
 
-    def _spent(self, place: Place) -> int:
-        """How many distinct numbers the analysis carried out of this site in its earlier rounds."""
-        answers = self.store.answers(place.run.request.study, place.analysis)
-        return sum(distinct(Partial.from_dict(answer["release"]["partial"])) for answer in answers)
+    def asked(self, place: Place, ask: Ask) -> Place:
+        """The same with what makes identical asks equal; a testbed's rules, which are an object, have no such word."""
+        policy = self.policy_of(place)
+        if not isinstance(policy, StandardPolicy):
+            return place
+        return replace(place, question=question(place.run, place.analysis, ask, policy))
+
+    def repeat(self, place: Place, now: float) -> bool:
+        """Let the stored numbers leave again that answered an identical ask of another study; whether they did.
+
+        Nothing is computed and nothing charged: it is known. Only what left by itself is repeated; a checker's word is
+        for one study. DisclosureRefused, noted inside, where the asker has had what may be had.
+        """
+        private = self.privacy is not None and place.run.dataset in self.privacy.budgets
+        computed = private or place.run.request.rehearsal or not self.repeats
+        computed = computed or bool(self.histories.finding(place.run.request.study))  # people look at it first
+        if computed or (row := self.shown.same(place)) is None:
+            return False
+        signed, policy = json.loads(row["answer"]), self.policy_of(place)
+        cleared = repeat(signed, self.key.public, policy, self._header(place))
+        if cleared is not None:
+            self._out(place, cleared, None, REPEATED, now, sets=(), origin=origin_of(row))
+        return cleared is not None
+
+    def _out(
+        self, place: Place, cleared: Release, output: Output | None, finding: Finding, now: float, **more: Any
+    ) -> int:
+        """`leave`, or the refusal noted inside."""
+        try:
+            return self.leave(place, cleared, output, finding, now, **more)
+        except DisclosureRefused as error:
+            self.refuse(place, error.family, "capacity: the most that one asker may get in all", now)
+            raise
 
     def _rehearse(self, place: Place, output: Output, now: float) -> None:
         """On a stand-in: the same rules and a ledger of its own, and nobody is asked to look at it."""
         real, policy = self.policy_of(place), Rehearsed(self.policy_of(place))
         looked, bounds = look(output, policy), real.differencing()
-        finding: Finding = looked.finding
+        finding: Finding = joined([looked.finding, *self.shown.beside(place, output, looked.finding, real)])
         sets: Sequence[Charge] = ()
         charged = self.store.charged(place.run.request.study, place.analysis)
         if bounds is not None and charged:
@@ -162,20 +203,30 @@ class Airlock:
             self.refuse(place, family, finding.note, now)
             raise DisclosureRefused(family)
         cleared = release(looked, policy, self._header(place), finding)
-        self.leave(place, cleared, output, finding, now, sets=sets)
+        self._out(place, cleared, output, finding, now, sets=sets)
 
     def _noisy(self, place: Place, output: Output, noised: Noised, now: float) -> None:
-        """No rule looks at what a noisy answer rests on; no exact set is told (`disclosure/formal_privacy.py`)."""
-        output, policy = noised.apply(output), Formal(self.policy_of(place), noised.tier)
+        """No rule looks at what a noisy answer rests on; no exact set is told (`disclosure/formal_privacy.py`).
+
+        Close to the limit of its budget it waits for a checker; it is charged, whatever the checker says.
+        """
+        output, base = noised.apply(output), self.policy_of(place)
+        policy: Policy = Formal(base, noised.tier)
+        policy = Rehearsed(policy) if place.run.request.rehearsal else policy
         header = replace(self._header(place), noise=noised.noise.text())
         looked = look(output, policy)
         finding = looked.finding
+        waits = strictness(finding.tier) > strictness(automatic_of(policy))
+        standing = self._standing(place, finding) if waits else None
+        if waits and standing is None and enough(finding.tier, self.seated(place.run)):
+            self._hold(place, hold(looked, policy, header), output, now)
+            return
         try:
-            cleared = release(looked, policy, header)
+            cleared = release(looked, policy, header, standing=standing)
         except DisclosureRefused as error:
             self.refuse(place, error.family, finding.note, now)
             raise
-        self.leave(place, cleared, output, finding, now, sets=())
+        self._out(place, cleared, None, finding, now, sets=())
 
     def policy_of(self, place: Place) -> Policy:
         """The rules for what leaves from the dataset of a run."""
@@ -196,8 +247,8 @@ class Airlock:
         """
         output, policy, header = looked.output, looked.policy, self._header(place)
         finding = judge(looked, policy, *more)
-        if (model := self.model()) is not None:
-            more = (*more, model.judge(joined([finding, *more]), self._features(place, output, finding)))
+        if (model := self.learning.model()) is not None:
+            more = (*more, model.judge(joined([finding, *more]), self.learning.features(place, output, finding)))
         more = (*more, *self.histories.finding(place.run.request.study))
         finding = judge(looked, policy, *more)
         refused, risk = finding.verdict is Verdict.REFUSE, strictness(finding.tier)
@@ -211,25 +262,28 @@ class Airlock:
         except DisclosureRefused as error:
             self.refuse(place, error.family, finding.note, now)
             raise
-        return self.leave(place, cleared, output, finding, now, sets=sets, newest=newest)
+        return self._out(place, cleared, output, finding, now, sets=sets, newest=newest)
 
     def leave(
         self,
         place: Place,
         cleared: Release,
-        output: Output,
+        output: Output | None,
         finding: Finding,
         now: float,
         also: Callable[[Connection], None] | None = None,
         entries: Sequence[Entry] = (),
         sets: Sequence[Charge] | None = None,
         newest: int | None = None,
+        origin: tuple[str, str] = ("", ""),
     ) -> int:
         """Sign, seal and store what leaves, with its charge, in one transaction; the ledger's newest entry then.
 
-        SiteRefused where nothing may. The first release of an analysis charges the ledger, once for all its rounds.
-        also, entries: what is decided with it, and the log's words on that. sets: the charge, where it was judged
-        already; newest: the newest entry that this judgement knew of, LedgerGrew where there is a newer one.
+        SiteRefused where nothing may, DisclosureRefused where its asker has had what may be had. The first release of
+        an analysis charges the ledger, once for all its rounds. also, entries: what is decided with it, and the log's
+        words on that. sets: the charge, where it was judged already; newest: the newest entry that this judgement knew
+        of, LedgerGrew where there is a newer one. output: none where no exact number is new. origin: the study and
+        analysis whose stored numbers these are.
         """
         document = Answer(cleared, self.key).to_dict()
         request = place.run.request
@@ -240,6 +294,8 @@ class Airlock:
             "answer": json.dumps(document),
             "tier": str(cleared.tier),
             "note": finding.note,
+            **{"numbers": distinct(cleared.partial), "question": place.question},
+            **{"first_study": origin[0], "first_analysis": origin[1]},
         }
         facts = {
             "analysis": place.analysis,
@@ -253,13 +309,20 @@ class Airlock:
         if self.store.charged(request.study, place.analysis):
             sets = ()
         elif sets is None:
-            sets = self._charges(place, output, finding)
+            sets = () if output is None else self._charges(place, output, finding)
         if sets:
             statistic = place.run.plan.analyses[place.analysis]
             most = most_numbers(statistic, place.run.variables)
             told = {"analysis": place.analysis, "sets": len(sets), "most_numbers": most}
             written.insert(len(entries), self._entry("ledger.charged", place, told))
-        return self.store.seal(row, written, sets, place.run.dataset, newest, also)
+        shown = self.shown.leaving(place, row, cleared.partial, output, self.policy_of(place))
+
+        def both(connection: Connection) -> None:
+            shown(connection)
+            if also is not None:
+                also(connection)
+
+        return self.store.seal(row, written, sets, place.run.dataset, newest, both)
 
     def _charges(self, place: Place, output: Output, finding: Finding) -> tuple[Charge, ...]:
         hidden = [hidden_cells(output.partial, cells, finding.cells) for cells in output.support.cells]
@@ -279,10 +342,11 @@ class Airlock:
         finding = joined([finding, *self.histories.finding(place.run.request.study)])
         bounds = self.policy_of(place).differencing()
         charged = self.store.charged(place.run.request.study, place.analysis)
-        if bounds is None:
+        finding = joined([finding, *self.shown.beside(place, output, finding, self.policy_of(place))])
+        if bounds is None or finding.verdict is Verdict.REFUSE:
             return finding
         if charged:
-            return kept(output, finding, charged)
+            return joined([finding, kept(output, finding, charged)])
         return self.ledgers.judge(place.run, place.analysis, output, finding, bounds).finding
 
     def neighbours(self, place: Place, output: Output) -> list[dict[str, Any]]:
@@ -301,7 +365,7 @@ class Airlock:
             **{"document": held.document, "digest": held.digest, "version": 0},
             "finding": json.dumps(finding_to_dict(finding)),
             "support": json.dumps(support_to_dict(output.support)),
-            "features": json.dumps(self._features(place, output, finding)),
+            "features": json.dumps(self.learning.features(place, output, finding)),
             **{"opened": now, "decided": None, "how": ""},
         }
         facts = {"analysis": place.analysis, "round": place.round, "ask": place.ask, "review": row["id"]}
@@ -317,60 +381,14 @@ class Airlock:
                 return found
         return None
 
-    def model(self) -> Model | None:
-        """What this site's checkers have taught so far; trained again with each decision."""
-        number = self.reviews.decided()
-        if number < 2 * LEAST:
-            return None
-        if number not in self._learnt:
-            self._learnt.clear()
-            self._learnt[number] = train(self.reviews.decisions())
-        return self._learnt[number]
-
-    def _features(self, place: Place, output: Output, finding: Finding) -> dict[str, float]:
-        row = self.store.run(place.run.request.study)
-        past = self.reviews.past("" if row is None else str(row["researcher"]))
-        return features(output, finding, past)
-
     def refuse(self, place: Place, reason: str, note: str, now: float) -> None:
         """Store that nothing leaves for this ask, and why; the note stays here."""
         facts = {"analysis": place.analysis, "round": place.round, "ask": place.ask, "reason": reason}
         row = self.decision(place, now) | {"reason": reason, "note": note}
         self.store.seal(row, self._entry("release.refused", place, facts))
 
-    def outgoing(self, study: str, analysis: str, ask: str) -> Delivery | None:
-        """What may be handed over for an ask at this moment: its sealed answer, or why nothing leaves. None: nothing.
-
-        Where the approval was withdrawn or the run has ended since an answer was sealed, it is withdrawn for good, also
-        where it may have been sent already: then the hub's receipt says which of the two it settled.
-        """
-        row = self.store.release(study, analysis, ask)
-        if row is None or row["acknowledged"]:
-            return None
-        reason = row["reason"]
-        if not reason and (reason := self.store.objection(study)):
-            facts = {"analysis": analysis, "round": row["round"], "ask": ask, "reason": reason}
-            entry = Entry("release.withdrawn", f"node:{self.site}", study=study, facts=facts)
-            self.store.withdraw((study, analysis, ask), reason, entry)
-        if reason:
-            return Delivery(study=study, analysis=analysis, ask=ask, reason=reason)
-        return Delivery(study=study, analysis=analysis, ask=ask, sealed=bytes(row["sealed"]).hex())
-
     def _header(self, place: Place) -> Header:
-        return Header(
-            study=place.run.request.study,
-            plan=place.run.request.plan_hash,
-            analysis=place.analysis,
-            round=place.round,
-            ask=place.ask,
-            site=self.site,
-            snapshot=place.run.snapshot,
-            policy=self.policy.name,
-            policy_version=self.policy.version,
-            hidden_max=self.policy.hidden_max(),
-            software=__version__,
-            watermark=self.policy.watermark,
-        )
+        return header_of(place, self.policy, self.site)
 
     def decision(self, place: Place, now: float) -> dict[str, object]:
         """The stored row of a decision on this ask, by which nothing leaves yet."""
@@ -378,5 +396,4 @@ class Airlock:
         return row | {"sites": json.dumps(list(place.sites))}
 
     def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
-        actor = f"node:{self.site}"
-        return Entry(kind, actor, study=place.run.request.study, dataset=place.run.dataset, facts=facts)
+        return Entry(kind, f"node:{self.site}", study=place.run.request.study, dataset=place.run.dataset, facts=facts)

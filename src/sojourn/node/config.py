@@ -15,6 +15,7 @@ from sojourn.operations import logs, settings
 from sojourn.operations.settings import setting
 
 SETTINGS = "node.yaml"
+STAND_INS = "rehearsal"  # folder of synthetic stand-ins
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class NodeHome:
         default=dict,
         always_written=True,
     )
+    jurisdictions: Annotated[list[str], Field(description="a list of names")] = setting(
+        "Published thresholds that hold at this site, by name, beside `rules`; of each value the strictest holds: "
+        "see the page on disclosure rules.",
+        example=["CMS cell size"],
+        default=list,
+    )
     dataset_rules: Mapping[str, Any] = setting(
         "Stricter parameters for single datasets, by the name of their table; of each value the stricter one holds.",
         example={"registry": {"threshold": 20, "rounding": "midpoint 6"}},
@@ -71,6 +78,12 @@ class NodeHome:
         "as many raise an alarm, as do asks out of scope or for few persons. 0: no history is looked at.",
         example=20,
         default=20,
+    )
+    repeats: bool = setting(
+        "Whether an ask that was answered in another study gets the stored bytes at once; how soon it comes tells that "
+        "somebody had asked. Where not, it is computed again.",
+        example=True,
+        default=True,
     )
     database: str = setting(
         "The node's database: the URL of a PostgreSQL database of its own; empty for the SQLite file in this folder.",
@@ -134,7 +147,7 @@ class NodeHome:
     @property
     def stand_ins(self) -> Path:
         """Synthetic stand-ins for rehearsals, laid out as the datasets of a home are."""
-        return self.folder / "rehearsal"
+        return self.folder / STAND_INS
 
     def save(self) -> None:
         """Write `node.yaml`."""

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import rfc8785
 from sqlalchemy.engine import RowMapping
 
-from sojourn.analysis.partial import Partial
-from sojourn.disclosure.gate import Decided, Held
+from sojourn import __version__
+from sojourn.analysis.declaration import variable_to_dict
+from sojourn.analysis.partial import Partial, encode
+from sojourn.analysis.statistic import Ask
+from sojourn.disclosure.gate import Decided, Header, Held, Policy
 from sojourn.disclosure.output import Output
+from sojourn.disclosure.policy import StandardPolicy
 from sojourn.disclosure.review import finding_from_dict
 from sojourn.node.admission import Run
 from sojourn.node.evidence import support_from_dict
@@ -27,6 +32,34 @@ class Place:
     ask: str
     sites: tuple[str, ...]  # whose releases the ask rests on; none in the first round
     round: int
+    question: str = ""  # equal for identical asks of whatever study; empty where it is not known
+
+
+def question(run: Run, analysis: str, ask: Ask, policy: StandardPolicy) -> str:
+    """What is asked, under which rules, as SHA-256 (hex): identical asks of one snapshot have one answer.
+
+    The whole plan's columns, selection and declarations decide its population, so that all of them are asked.
+    """
+    statistic, plan = run.plan.analyses[analysis], run.plan
+    document: dict[str, Any] = {
+        "dataset": run.dataset,
+        "snapshot": run.snapshot,
+        "rows": {"where": plan.where, "missing": plan.missing, "names": list(plan.names)},
+        "variables": {name: variable_to_dict(variable) for name, variable in run.variables.items()},
+        "statistic": {statistic.name: statistic.arguments()},
+        "step": ask.step,
+        "broadcast": {name: encode(array) for name, array in ask.broadcast.items()},
+        "policy": [policy.name, policy.version, str(asdict(policy.parameters))],  # a seed may exceed JSON's numbers
+        "software": __version__,
+    }
+    return hashlib.sha256(rfc8785.dumps(document)).hexdigest()
+
+
+def dimensions(run: Run, analysis: str) -> dict[str, str]:
+    """Names of a table's dimensions that differ where the levels do: a column, and a hash of what divides it."""
+    edges = run.plan.analyses[analysis].arguments().get("edges")
+    documents = {name: [variable_to_dict(one), edges] for name, one in run.variables.items()}
+    return {name: f"{name}:{hashlib.sha256(rfc8785.dumps(said)).hexdigest()[:16]}" for name, said in documents.items()}
 
 
 def review_id(place: Place) -> str:
@@ -76,3 +109,21 @@ def decision(study: str, analysis: str, ask: str, round_number: int, now: float)
         "acknowledged": False,
         "receipt": None,
     }
+
+
+def header_of(place: Place, policy: Policy, site: str) -> Header:
+    """What stands over every release of a place."""
+    return Header(
+        study=place.run.request.study,
+        plan=place.run.request.plan_hash,
+        analysis=place.analysis,
+        round=place.round,
+        ask=place.ask,
+        site=site,
+        snapshot=place.run.snapshot,
+        policy=policy.name,
+        policy_version=policy.version,
+        hidden_max=policy.hidden_max(),
+        software=__version__,
+        watermark=policy.watermark,
+    )

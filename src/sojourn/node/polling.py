@@ -13,6 +13,7 @@ from sojourn.audit.witness import Reason
 from sojourn.errors import AuditError
 from sojourn.messages import Publish, Shown, Work
 from sojourn.node.hub_link import ARRIVED, HubLink, Settled
+from sojourn.node.outgoing import outgoing
 from sojourn.node.runner import Runner
 from sojourn.node.store import NodeStore
 from sojourn.operations.logs import SILENT, Log, error_fields
@@ -261,7 +262,7 @@ class Polling:
         What may leave is asked just before each sending. None where nothing is left to hand over.
         """
         for _ in range(TRIES):
-            message = self.runner.airlock.outgoing(study, analysis, ask)
+            message = outgoing(self.runner.store, self.runner.airlock.site, study, analysis, ask)
             if message is None:
                 return None
             shown, sent = self._show()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,11 @@ from sojourn.disclosure.formal_privacy import (
 from sojourn.disclosure.mechanisms import account_of, draw
 from sojourn.errors import DisclosureRefused
 from sojourn.node.admission import Run
+from sojourn.node.config import STAND_INS
 from sojourn.node.dataset import Snapshot, load_snapshot
 from sojourn.node.store import NodeStore
 
+_REHEARSED = 256  # noisy answers of rehearsals that are remembered
 Measure = Callable[[Ask], Partial]  # asks the run's sealed computation
 
 
@@ -57,6 +59,7 @@ class FormalPrivacy:
     folder: Path
     site: str
     budgets: Mapping[str, Budget]
+    _drawn: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)  # for rehearsals
 
     def answer(self, run: Run, analysis: str, ask: Ask, measure: Measure, attended: bool, now: float) -> Noised | None:
         """The noisy answer to one round's ask; None where the dataset has no budget.
@@ -64,9 +67,11 @@ class FormalPrivacy:
         attended: whether what is not of low risk can leave at this site. DisclosureRefused, and nothing charged, where
         the statistic has no form here, or a budget does not hold it.
         """
-        budget = self.budgets.get(run.dataset)
+        budget = self.budgets.get(run.plan.table)
         if budget is None:
             return None
+        if run.dataset != run.plan.table:  # a rehearsal's own ledger
+            return self._rehearsed(run, analysis, ask, measure, budget)
         snapshot = load_snapshot(self.folder, run.dataset, run.snapshot)
         form = form_of(run.plan.analyses[analysis], _ground(run, snapshot, self.site))
         account = account_of(budget, run.request.project)
@@ -90,6 +95,23 @@ class FormalPrivacy:
             numbers = self.store.keep_noisy(key, drawn, now, entry)
         noisy = {name: np.array(values, dtype=np.int64) for name, values in json.loads(numbers).items()}
         return Noised(form.answer(ask, noisy), noise, share, float(CLOSE))
+
+    def _rehearsed(self, run: Run, analysis: str, ask: Ask, measure: Measure, budget: Budget) -> Noised:
+        """Noise of the same scale on the stand-in's numbers. Nothing is charged, and nothing said of what is left.
+
+        What is drawn is remembered while the study runs, so that its rounds agree.
+        """
+        snapshot = load_snapshot(self.folder / STAND_INS, run.plan.table, run.snapshot)
+        form = form_of(run.plan.analyses[analysis], _ground(run, snapshot, self.site))
+        account = account_of(budget, run.request.project)
+        noise = noise_of(form.vectors(_nothing(form, run, analysis)), account, budget.release, budget.delta)
+        key = _key(run, snapshot, form, noise)
+        if key not in self._drawn:
+            while len(self._drawn) >= _REHEARSED:
+                self._drawn.pop(next(iter(self._drawn)))
+            self._drawn[key] = self._draw(form, account, measure)
+        noisy = {name: np.array(values, dtype=np.int64) for name, values in json.loads(self._drawn[key]).items()}
+        return Noised(form.answer(ask, noisy), noise, 0.0, float(CLOSE))
 
     def _draw(self, form: Form, account: Account, measure: Measure) -> str:
         """Noise for numbers that are charged; JSON of whole numbers."""

@@ -11,6 +11,7 @@ from typing import Any
 from sojourn import __version__
 from sojourn.disclosure.budget import Budget
 from sojourn.disclosure.gate import Policy
+from sojourn.disclosure.layers import composed, layers_of
 from sojourn.disclosure.mechanisms import demand
 from sojourn.disclosure.parameters import Parameters, layer
 from sojourn.disclosure.policy import StandardPolicy
@@ -130,8 +131,8 @@ def open_node(
 
 
 def _policy(home: NodeHome) -> StandardPolicy:
-    """The custodian's rules; those of a dataset come on top and never loosen."""
-    site = Parameters.from_dict(dict(home.rules))
+    """The custodian's rules; those of jurisdictions and of a dataset come on top and never loosen."""
+    site = composed(layers_of(home.jurisdictions), Parameters.from_dict(dict(home.rules)))
     for name, words in home.dataset_rules.items():
         if not isinstance(words, Mapping):
             raise ConfigurationError(

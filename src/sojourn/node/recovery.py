@@ -21,6 +21,7 @@ from sojourn.analysis.partial import Partial
 from sojourn.audit.entry import Entry
 from sojourn.audit.receipt import Receipt
 from sojourn.disclosure.budget import Loss
+from sojourn.disclosure.families.capacity import distinct
 from sojourn.disclosure.ledger import Charge, charges, hidden_cells
 from sojourn.errors import AuditError, SojournError
 from sojourn.identity.envelope import Envelope, Request
@@ -171,7 +172,9 @@ class Recovery:
 
     def _decision(self, study: str, task: PastTask) -> dict[str, Any]:
         row = decision(study, task.analysis, task.ask, task.round, self.clock())
+        answer = None if task.answer is None else ReceivedAnswer.read(task.answer, self.key)
         return row | {
+            "numbers": 0 if answer is None else distinct(answer.release.partial),
             "reason": task.reason or "",
             "answer": None if task.answer is None else json.dumps(task.answer),
             "note": RESTORED,

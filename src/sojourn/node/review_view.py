@@ -46,7 +46,7 @@ def shown(desk: Desk, name: str) -> dict[str, Any]:
     partial, support = output.partial, output.support
     threshold = desk.airlock.policy_of(place).hidden_max() + 1
     statistic = place.run.plan.analyses[place.analysis]
-    model = desk.airlock.model()
+    model = desk.airlock.learning.model()
     seen = json.loads(row["features"])
     return {
         **_facts(desk, row, desk.clock()),

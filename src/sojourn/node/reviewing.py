@@ -25,7 +25,7 @@ from sojourn.disclosure.gate import Held, approved, hide_more
 from sojourn.disclosure.output import Output, Tier, Verdict, strictness
 from sojourn.disclosure.review import HIDE, REVIEW, Vote, cell_names, finding_to_dict
 from sojourn.disclosure.suppression import spread, union
-from sojourn.errors import EnvelopeRefused, ReviewError, SiteRefused
+from sojourn.errors import DisclosureRefused, EnvelopeRefused, ReviewError, SiteRefused
 from sojourn.identity.envelope import Envelope
 from sojourn.identity.keys import PublicKey
 from sojourn.node.admission import Run, opened
@@ -182,10 +182,14 @@ class Desk:
         entry = self._entry("review.approved", place, actor, facts)
         also = self.airlock.reviews.voted(cast, state, now)
         try:
-            self.airlock.leave(place, cleared, output, agreed.finding, now, also, [entry])
+            told, sets = (None, ()) if cleared.header.noise else (output, None)  # of noisy answers no set is known
+            self.airlock.leave(place, cleared, told, agreed.finding, now, also, [entry], sets)
         except SiteRefused as error:  # withdrawn, or the run has ended: nothing leaves, whatever the checkers say
             self._end(row, "close", f"node:{self.airlock.site}", error.reason)
             raise ReviewError("Nothing of this study may leave any more.", remedy=error.remedy) from error
+        except DisclosureRefused as error:  # others of this asker's answers left meanwhile
+            self._end(row, "close", f"node:{self.airlock.site}", error.family)
+            raise ReviewError("Its researcher has had all that may be had.", remedy=error.remedy) from error
 
     def _riskier(self, row: RowMapping, place: Place, output: Output) -> bool:
         """Whether other rules, or what was released since, make it riskier than what was voted on: then it waits anew,
@@ -196,7 +200,9 @@ class Desk:
         if judged != (policy.name, policy.version, policy.hidden_max()):
             self._end(row, "close", f"node:{self.airlock.site}", "policy version")
             return True
-        known = self.airlock.again(place, output, held_of(row).finding)
+        known = held_of(row).finding
+        if "noise" not in header:  # noisy answers are compared with nothing
+            known = self.airlock.again(place, output, known)
         if known.verdict is Verdict.REFUSE:
             self._end(row, "close", f"node:{self.airlock.site}", known.family)
             return True

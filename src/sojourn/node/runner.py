@@ -10,10 +10,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
-from sojourn.analysis.partial import Partial
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
-from sojourn.disclosure.linked import Released
 from sojourn.errors import AuditError, DisclosureRefused, EnvelopeRefused, SiteRefused, SojournError
 from sojourn.messages import Task
 from sojourn.node.admission import Admission, Run, reason_of
@@ -221,6 +219,9 @@ class Runner:
             self.airlock.histories.look(known["researcher"], self._clock())
         if not place.sites and self._attempts.exhausted(run, self._clock()):
             raise SiteRefused("attempts")
+        place = self.airlock.asked(place, ask)
+        if self.airlock.repeat(place, self._clock()):
+            return
         with self._turns:
             try:
                 computation = self._computation(run)
@@ -229,23 +230,13 @@ class Runner:
                 )
                 support = self._support(computation, run, task.analysis)
                 partial, working = (noised.partial, None) if noised else computation.round(task.analysis, ask)
-                earlier = self._earlier(computation, run, task.analysis) if support.cells else []
             finally:
                 with self._lock:
                     self._computing.discard(task.study)
         if support.design is not None:
             support = replace(support, design=replace(support.design, working=working))
         step = next(step for step in statistic.steps(run.variables) if step.name == ask.step)
-        self.airlock.pass_out(place, step, partial, support, self._clock(), noised, earlier)
-
-    def _earlier(self, computation: Computation, run: Run, analysis: str) -> list[Released]:
-        """What the run's other analyses showed first: tables of the same persons are judged together."""
-        found = []
-        for other, answer in self.store.first_answers(run.request.study).items():
-            if other != analysis and other in run.plan.analyses:
-                partial = Partial.from_dict(answer["release"]["partial"])
-                found.append(Released(self._support(computation, run, other), partial))
-        return found
+        self.airlock.pass_out(place, step, partial, support, self._clock(), noised)
 
     def _support(self, computation: Computation, run: Run, analysis: str) -> Support:
         """The evidence behind every round of an analysis, computed once a run."""

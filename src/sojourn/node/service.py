@@ -79,7 +79,8 @@ class Node:
         self.stand_ins = StandIns(home, store, self.journal.write)
         admission = Admission(store, home.site, key.public, policy.version, home.least_sites, self.stand_ins.snapshot)
         self.privacy = FormalPrivacy(store, home.folder, home.site, budgets)
-        airlock = Airlock(store, policy, home.site, key, Ledgers(store, home.folder), self.privacy, home.usual_asks)
+        known = (Ledgers(store, home.folder), self.privacy, home.repeats, home.usual_asks)
+        airlock = Airlock(store, policy, home.site, key, *known)
         self.runner = Runner(
             store,
             admission,
@@ -91,8 +92,7 @@ class Node:
             lines,
             home.most_refusals,
         )
-        self.histories = airlock.histories
-        self.desk = Desk(airlock, clock, self._hand_over)
+        self.desk, self.histories = Desk(airlock, clock, self._hand_over), airlock.histories
         self.runner.sweep = self.desk.sweep
         self.runner.opened = self._tell_reviews
         self._closing = False

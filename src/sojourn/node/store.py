@@ -43,7 +43,6 @@ _APPROVAL = select(approvals.c.revoked).where(
     approvals.c.project == bindparam("of_project"), approvals.c.key == bindparam("of")
 )
 _RELEASE = select(releases).where(*_OF_ASK)
-_ANSWERS = select(releases.c.answer).where(*_OF_ANALYSIS, releases.c.answer.is_not(None))
 _ADD_RELEASE = insert(releases)
 _ASKED = union(
     select(releases.c.ask).where(*_OF_ANALYSIS),
@@ -58,6 +57,11 @@ _WITHDRAW = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(False),
 _ADD_CHARGE = insert(ledger)
 _CHARGED = select(ledger.c.digest).where(
     ledger.c.study == bindparam("of_study"), ledger.c.analysis == bindparam("of_analysis")
+)
+_CHARGED_ELSEWHERE = (  # whose answer an analysis repeats was charged, once for all
+    select(ledger.c.digest)
+    .join_from(releases, ledger, ledger.c.study == releases.c.first_study)
+    .where(*_OF_ANALYSIS, releases.c.first_study != "", ledger.c.analysis == releases.c.first_analysis)
 )
 _NEWEST = select(func.max(ledger.c.id)).where(ledger.c.dataset == bindparam("of_dataset"))
 _ENTRIES = select(ledger).where(ledger.c.dataset == bindparam("of_dataset"), ledger.c.id > bindparam("after"))
@@ -282,16 +286,6 @@ class NodeStore(LossStore):
         """What was decided for one ask."""
         return self.row(_RELEASE, {"of_study": study, "of_analysis": analysis, "of_ask": ask})
 
-    def first_answers(self, study: str) -> dict[str, Document]:
-        """What each analysis of a run showed in its first round."""
-        first = select(releases).where(releases.c.study == study, releases.c.round == 1, releases.c.answer.is_not(None))
-        return {row["analysis"]: json.loads(row["answer"]) for row in self.rows(first)}
-
-    def answers(self, study: str, analysis: str) -> list[Document]:
-        """What left of an analysis in all its rounds so far."""
-        found = self.rows(_ANSWERS, {"of_study": study, "of_analysis": analysis})
-        return [json.loads(row["answer"]) for row in found]
-
     def objection(self, study: str) -> str:
         """Why nothing of a run may leave now, a word of `errors.REASONS`, or nothing."""
         return self.read(lambda connection: objection_in(connection, study))
@@ -326,7 +320,7 @@ class NodeStore(LossStore):
 
     def charged(self, study: str, analysis: str) -> frozenset[str]:
         """The digests of the sets by which an analysis stands in the ledger; none where it does not."""
-        found = self.rows(_CHARGED, {"of_study": study, "of_analysis": analysis})
+        found = self.rows(_CHARGED.union(_CHARGED_ELSEWHERE), {"of_study": study, "of_analysis": analysis})
         return frozenset(row["digest"] for row in found)
 
     def ledger_after(self, dataset: str, after: int) -> tuple[int, list[Charge]]:

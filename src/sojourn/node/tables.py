@@ -93,7 +93,24 @@ releases = Table(
     Column("made", Float, nullable=False),
     Column("acknowledged", Boolean, nullable=False),
     Column("receipt", Text),  # JSON of the hub's receipt
+    Column("numbers", Integer, nullable=False, server_default="0"),  # distinct numbers that left
+    Column("question", String(64), nullable=False, server_default="", index=True),  # equal for identical asks
+    Column("first_study", String(32), nullable=False, server_default=""),  # whose bytes it repeats; empty: its own
+    Column("first_analysis", String(40), nullable=False, server_default=""),
 )
+
+shown_tables = Table(  # what linked audits look at: also the counts of hidden cells
+    "shown_table",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("dataset", String(80), nullable=False),
+    Column("snapshot", String(64), nullable=False),
+    Column("population", String(64), nullable=False),  # digest of the set of persons
+    Column("study", String(32), nullable=False),
+    Column("analysis", String(40), nullable=False),
+    Column("document", Text, nullable=False),  # JSON: dimensions, counts, which cells are hidden
+)
+Index("shown_table_of_persons", shown_tables.c.dataset, shown_tables.c.snapshot, shown_tables.c.population)
 
 losses = Table(
     "privacy_loss",

@@ -1,7 +1,8 @@
 """Capacity: how many numbers an analysis may carry out in all, whatever they are.
 
-    unsafe: numbers released so far and now > R (1 + p + p (p + 1) / 2) for a regression of p parameters and R rounds,
-            > the declared cap otherwise; results of code that is not the product's own with more than 6 digits
+    unsafe: numbers released so far and now > what the analysis declares: its largest step in each of its R rounds,
+              for a regression of p parameters R (1 + p + p (p + 1) / 2) and what belongs to the step besides;
+            > the site's own cap; results of code that is not the product's own with more than 6 digits
 
 A number of d significant digits carries at most 3.32 d bits; the note tells the custodian how many. A symmetric matrix
 counts once. Source: for arbitrary code the only hard bound is how much it may say: output capacity, as in the theory of
@@ -48,10 +49,12 @@ class Capacity:
 
     def _most(self, output: Output) -> int:
         design, declared = output.support.design, output.support.capacity.most
+        if declared is not None:
+            return min(self.numbers, declared)
         if design is not None:
             width = design.parameters
             return min(self.numbers, MOST_ROUNDS * (1 + width + width * (width + 1) // 2))
-        return self.numbers if declared is None else min(self.numbers, declared)
+        return self.numbers
 
 
 def distinct(partial: Partial) -> int:
