@@ -1,0 +1,86 @@
+"""How many persons two sites have in common, without either site's list: told only where they are many.
+
+Each site turns its persons into points of a curve and multiplies them by a secret number of its own (`blinded`), the
+other multiplies what it gets by its own (`doubled`), and a third site compares the two lists (`common`): whoever was
+multiplied by both numbers is the same point, in either order. Lists are sorted, so that no place in one tells a person,
+and filled up to a size of the plan with points of nobody, so that no length tells a count.
+
+The two learn nothing but what the third tells; the third learns the number in common, also a small one, and nothing of
+whom, for it has neither number. Who sends wrong points makes the number wrong, and learns no more than the number.
+
+Sources: C. Meadows, IEEE Symposium on Security and Privacy 1986 (matching by commuting exponents); B. Huberman,
+M. Franklin, T. Hogg, ACM EC 1999; E. De Cristofaro, P. Gasti, G. Tsudik, CANS 2012 (cardinality by shuffling).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Collection, Iterable
+from itertools import pairwise
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from sojourn.secrecy.exchange import ExchangeKey
+from sojourn.secrecy.masks import Place, derived
+
+POINT = 32
+"""Bytes of a point: its u-coordinate on Curve25519, little-endian (RFC 7748)."""
+_FIELD = 2**255 - 19
+_A = 486662
+
+
+def pseudonyms(identifiers: Iterable[bytes], own: ExchangeKey, public: str, place: Place) -> set[bytes]:
+    """Persons under a key that only the two sites have: HMAC-SHA256 of identifiers, which both write alike."""
+    key = derived(own.agree(public), place, use="pseudonyms")
+    return {hmac.digest(key, identifier, "sha256") for identifier in identifiers}
+
+
+def blinded(persons: Collection[bytes], own: ExchangeKey, place: Place, size: int) -> bytes:
+    """What a site sends to the other: `size` points, its persons' and others, under its number for this place.
+
+    The same persons give the same bytes. ValueError for more persons than `size`, or any of them twice.
+    """
+    if len(persons) > size or len(set(persons)) < len(persons):
+        raise ValueError("more persons than the plan allows for, or one of them twice")
+    filler = derived(own.secret(), place, use="filler")
+    nobody = (hmac.digest(filler, number.to_bytes(8, "big"), "sha256") for number in range(size - len(persons)))
+    return _multiplied((_point(text) for text in [*persons, *nobody]), own, place)
+
+
+def doubled(points: bytes, own: ExchangeKey, place: Place, size: int) -> bytes:
+    """The other site's `blinded` points under this site's number too; ValueError for what `blinded` does not make."""
+    return _multiplied(_points(points, size), own, place)
+
+
+def common(one: bytes, other: bytes, size: int, threshold: int) -> int | None:
+    """How many persons are in both lists of `doubled` points; None where they are fewer than `threshold`."""
+    number = len(set(_points(one, size)) & set(_points(other, size)))
+    return None if number < threshold else number
+
+
+def _multiplied(points: Iterable[bytes], own: ExchangeKey, place: Place) -> bytes:
+    # A multiple of the cofactor (RFC 7748 clamps it): what is left of a point is in the group of prime order.
+    number = X25519PrivateKey.from_private_bytes(derived(own.secret(), place, use="blinding"))
+    return b"".join(sorted(number.exchange(X25519PublicKey.from_public_bytes(point)) for point in points))
+
+
+def _point(text: bytes) -> bytes:
+    """A point of the curve that nobody knows a factor of: the first hash that is one, not one of the curve's twist.
+
+    Multiplying keeps a point on its curve, so a hash taken as it is would tell one bit of its person.
+    """
+    for count in range(256):
+        u = int.from_bytes(hashlib.sha512(b"sojourn-point-v1" + bytes([count]) + text).digest(), "big") % _FIELD
+        if pow(u * (u * u + _A * u + 1), (_FIELD - 1) // 2, _FIELD) == 1:
+            return u.to_bytes(POINT, "little")
+    raise ValueError("no point")  # once in 2^256 texts
+
+
+def _points(data: bytes, size: int) -> list[bytes]:
+    """The points of a list: as many as were agreed, in order, none twice and each in its one spelling."""
+    points = [data[start : start + POINT] for start in range(0, len(data), POINT)]
+    canonical = all(int.from_bytes(point, "little") < _FIELD for point in points)
+    if len(data) != size * POINT or not canonical or any(a >= b for a, b in pairwise(points)):
+        raise ValueError("not a list of points of the agreed size")
+    return points
