@@ -26,6 +26,7 @@ from mortal_processes import (
 )
 
 import sojourn
+import sojourn as sj
 from sojourn.client.studies import Run
 from sojourn.errors import SojournError
 from sojourn.hub import program as hub_program
@@ -331,12 +332,16 @@ def test_c06_a_node_killed_around_an_alarm(mortals: Mortals) -> None:
     mortals.tended("the tables", lambda: beyond <= mortals.insist(tables))
     mortals.armed(Cam=around("researcher.suspected"))
     before = len(mortals.deaths)
+
+    def ask(plan: sj.Plan) -> None:
+        run = mortals.submit(mortals.insist(mortals.project), plan)
+        mortals.tended("an end", lambda: state(mortals, run) in ENDED)
+
     for table in sorted(beyond):
-        plan = counting(min_sites=1).replace(table=table)
-        mortals.finish(mortals.submit(mortals.insist(mortals.project), plan))
+        ask(counting(min_sites=1).replace(table=table))
     for _ in range(3):  # a crash before the commit leaves it to what is asked next
         if len(mortals.deaths) < before + 2:
-            mortals.finish(mortals.submit(mortals.insist(mortals.project), counting(min_sites=2)))
+            ask(counting(min_sites=2))
     [alarm] = mortals.node("Cam", "alarms")
     assert alarm["scope"] == "5 of 5"
     mortals.armed(Cam=around("researcher.cleared"))
