@@ -160,8 +160,11 @@ def test_a_site_that_has_nobody_cannot_be_told_apart(study: Results) -> None:
 
 
 def _read(value: Any) -> Any:
-    if isinstance(value, bytes) and value[:1] == b"{":
-        return json.loads(value)
+    if isinstance(value, bytes):
+        try:
+            return json.loads(value)
+        except ValueError:  # a hash or a key
+            return None
     if isinstance(value, str) and value[:1] in ("[", "{"):
         return json.loads(value)
     return value
