@@ -111,6 +111,13 @@ def test_a_range_of_many_parts_is_refused():
     assert refused.value.family == "capacity"
 
 
+@pytest.mark.parametrize("fraction", [0.1, 0.9, 0.99])
+def test_other_positions_would_wait_for_a_checker_and_are_refused(fraction):
+    with pytest.raises(DisclosureRefused) as refused:
+        layout_of(quantiles("age", q=[fraction], precision=1, bins=12))
+    assert refused.value.family == "positions"
+
+
 def test_evidence_of_another_range_puts_in_nothing():
     layout, other = layout_of(MEDIAN), quantiles("age", q=[0.5], precision=1, bins=11)
     with pytest.raises(DisclosureRefused):
