@@ -102,7 +102,7 @@ def quantiles(
     """Quantiles of numbers, in all or by groups, equal to those of the pooled rows where the counts may be shown.
 
     columns: numbers with a declared range (`low`, `high`). by: categories or booleans, one name or two. q: fractions
-    between 0 and 1; others than the median and quartiles wait for a checker. precision: the distance between two values
+    between 0 and 1; others than the median and quartiles wait for a checker, or are refused where masked. precision: the distance between two values
     that a column can have, e.g. 1 for whole years, one for all columns or one each; values are rounded to it. Without
     it, about two hundred steps of the range are counted, and the answer is approximate. bins: the most values at which
     rows are counted, at most 1,000; a masked plan needs 16 or fewer.
