@@ -188,7 +188,8 @@ def plan_words() -> str:
 
 def statistics() -> str:
     """Every statistic of the catalogue: how it is called, what it means, what leaves a site."""
-    return "\n".join(_statistic(make) for make in (sj.count, sj.describe, sj.crosstab, sj.histogram, sj.glm))
+    makers = (sj.count, sj.describe, sj.crosstab, sj.histogram, sj.quantiles, sj.glm)
+    return "\n".join(map(_statistic, makers))
 
 
 def _statistic(make: Callable[..., Any]) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sojourn.statistics.catalogue import describe as describe
     from sojourn.statistics.catalogue import glm as glm
     from sojourn.statistics.catalogue import histogram as histogram
+    from sojourn.statistics.catalogue import quantiles as quantiles
     from sojourn.study.plan import Plan as Plan
 
 __version__ = "0.1.0"
@@ -25,9 +26,10 @@ _HOMES = {
     "describe": "sojourn.statistics.catalogue",
     "glm": "sojourn.statistics.catalogue",
     "histogram": "sojourn.statistics.catalogue",
+    "quantiles": "sojourn.statistics.catalogue",
 }
 
-__all__ = ["Plan", "__version__", "connect", "count", "crosstab", "describe", "errors", "glm", "histogram"]
+__all__ = ["Plan", "__version__", "connect", "count", "crosstab", "describe", "errors", "glm", "histogram", "quantiles"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from sojourn.hub.program import ask as ask_hub
 from sojourn.node import airlock_commands as airlock
 from sojourn.node import commands as node
 from sojourn.node.config import SETTINGS
+from sojourn.node.pin_commands import pin, pins
 from sojourn.node.program import ask as ask_node
 from sojourn.node.scan_command import scan
 from sojourn.report.printing import answer
@@ -33,6 +34,8 @@ audit = typer.Typer(help="The tamper-evident logs.", no_args_is_help=True)
 app.command("demo")(demo)
 app.add_typer(hub.app, name="hub")
 app.add_typer(hub.projects, name="project")
+node.app.command("pin")(pin)
+node.app.command("pins")(pins)
 node.app.add_typer(airlock.checkers, name="checker")
 app.add_typer(node.app, name="node")
 airlock.app.command("scan")(scan)

@@ -70,6 +70,10 @@ class TooFewSites(SojournError):
     """Fewer sites released than the plan's minimum."""
 
 
+class DroppedOut(SojournError):
+    """A masked sum that does not exist, because a site of its roster did not take part to the end."""
+
+
 class ConvergenceError(SojournError):
     """An estimate that does not exist or was not reached, e.g. under separation."""
 
@@ -274,8 +278,32 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Fetch the federation's policy again and submit again.",
         ),
         "masked aggregation": Reason(
-            "Masked aggregation is not available in this version.",
-            "Set `aggregation: clear`, or `auto`.",
+            "This site takes no part in masked plans.",
+            "Set `aggregation: clear`, or ask other sites.",
+        ),
+        "masking required": Reason(
+            "This site answers masked plans only.",
+            "Set `aggregation: masked`, or `auto`.",
+        ),
+        "not pinned": Reason(
+            "The custodian has not pinned every site of this masked plan, or one has another key than the pinned one.",
+            "Ask the custodian to compare keys with the other sites and run `sojourn node pin SITE KEY` for each.",
+        ),
+        "roster differs": Reason(
+            "The masked plan is for other sites than those with which this one was summed before.",
+            "Ask the same sites as in the earlier masked studies of this dataset.",
+        ),
+        "dropped out": Reason(
+            "A site of a masked plan did not take part to the end, and without it there is no sum.",
+            "Submit again when every site can be reached, or without the one that dropped out.",
+        ),
+        "a site's gate": Reason(
+            "A site's rules refused in the middle of a masked analysis; nobody knows which site's.",
+            "Use fewer terms, merge rare levels, or widen the population.",
+        ),
+        "joint test": Reason(
+            "The sites could not agree on what to test before adding, or the test would be too large.",
+            "Ask for fewer cells; if it happens again, report it to the custodians.",
         ),
         "missing by analysis": Reason(
             "`missing: by analysis` is not available in this version.",

@@ -1,7 +1,7 @@
 """Everything that crosses between hub, node and client; nothing else does.
 
-Law: an `Answer` holds only a `disclosure.Release`, which only the gate can make. Every other message carries
-identifiers, hashes, signed requests and words of `errors.REASONS`.
+Law: an `Answer` holds only a release, which only the gate of its kind of plan, clear or masked, can make. Every other
+message carries identifiers, hashes, signed requests and words of `errors.REASONS`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from sojourn.analysis.partial import decode, encode
 from sojourn.analysis.statistic import Ask
 from sojourn.audit.checkpoint import stated_size
 from sojourn.disclosure.gate import ReceivedRelease, Release, signed_bytes
+from sojourn.disclosure.masked_gate import MaskedRelease, Received, ReceivedMasked
 from sojourn.errors import IdentityError
 from sojourn.forms import ArrayDocument, Digest, Document, Hex16, Message, Name, Note, Question, Reply, Word
 from sojourn.identity.keys import PrivateKey, PublicKey
 
 PROTOCOL = 1
+_MASKED_TYPE = b"sojourn-masked-v1\n"
 
 # ---- asks and answers -------------------------------------------------------------------------------------------
 
@@ -55,34 +57,31 @@ class AskDocument(Message):
 class Answer:
     """A release under its site's signature: the only thing with numbers that a node ever sends."""
 
-    def __init__(self, release: Release, key: PrivateKey) -> None:
-        if type(release) is not Release:
-            raise TypeError("an Answer holds only a Release that the gate made")
+    def __init__(self, release: Release | MaskedRelease, key: PrivateKey) -> None:
+        if type(release) not in (Release, MaskedRelease):
+            raise TypeError("an Answer holds only a release that the gate made")
         self.release = release
-        self._signature = key.sign(signed_bytes(release.to_dict()))
+        self._kind = "release" if isinstance(release, Release) else "masked"
+        self._signature = key.sign(_signed_bytes(self._kind, release.to_dict()))
 
     def to_dict(self) -> Document:
         """The document that is sealed and sent."""
-        return {"release": self.release.to_dict(), "signature": self._signature.hex()}
+        return {self._kind: self.release.to_dict(), "signature": self._signature.hex()}
 
 
 class ReceivedAnswer:
     """An answer as another party reads it, its signature checked against the site's key from the signed roster."""
 
-    def __init__(self, release: ReceivedRelease, document: Document) -> None:
+    def __init__(self, release: Received, document: Document) -> None:
         self.release = release
         self.document = document
 
     @classmethod
     def read(cls, document: Mapping[str, Any], key: PublicKey) -> ReceivedAnswer:
         """IdentityError where the signature does not hold, ValueError where it is not an answer."""
-        match document:
-            case {"release": Mapping() as release, "signature": str(signature), **others} if not others:
-                pass
-            case _:
-                raise ValueError("not an answer")
+        kind, release, signature = _parts(document)
         try:
-            holds = key.verify(bytes.fromhex(signature), signed_bytes(release))
+            holds = key.verify(bytes.fromhex(signature), _signed_bytes(kind, release))
         except (RecursionError, TypeError) as error:
             raise ValueError("not an answer") from error
         if not holds:
@@ -90,17 +89,48 @@ class ReceivedAnswer:
                 "A release does not carry its site's signature.",
                 remedy="Report this to all custodians: the hub may be faulty or hostile.",
             )
-        return cls(ReceivedRelease.from_dict(release), dict(document))
+        return cls(received(document), dict(document))
+
+
+def received(document: Mapping[str, Any]) -> Received:
+    """The release in an answer whose signature was verified; ValueError where it is none."""
+    kind, release, _ = _parts(document)
+    return ReceivedMasked.from_dict(release) if kind == "masked" else ReceivedRelease.from_dict(release)
+
+
+def _parts(document: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], str]:
+    match document:
+        case {"release": Mapping() as release, "signature": str(signature), **others} if not others:
+            return "release", release, signature
+        case {"masked": Mapping() as release, "signature": str(signature), **others} if not others:
+            return "masked", release, signature
+    raise ValueError("not an answer")
+
+
+def _signed_bytes(kind: str, release: Mapping[str, Any]) -> bytes:
+    return signed_bytes(release) if kind == "release" else _MASKED_TYPE + rfc8785.dumps(dict(release))
+
+
+def _without_nothing(document: dict[str, Any], word: str) -> dict[str, Any]:
+    """A message without a word that says nothing: readers of an older version do not know it."""
+    return {name: value for name, value in document.items() if name != word or value is not None}
 
 
 # ---- node and hub -----------------------------------------------------------------------------------------------
 
 
 class RoundDocument(Message):
-    """One past round of a clear plan: what was asked, and each site's signed answer."""
+    """One past round: what was asked, and each site's signed answer."""
 
     ask: AskDocument
     answers: dict[Name, Document]
+
+
+class Stated(Reply):
+    """A site's public exchange key (X25519), stated by its node's key: see `secrecy.exchange`."""
+
+    key: Digest
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 
 
 class Task(Reply):
@@ -111,6 +141,12 @@ class Task(Reply):
     ask: AskDocument
     transcript: list[RoundDocument]
     request: Document  # the researcher's envelope
+    exchange: dict[Name, Stated] | None = None  # of a masked plan: the sites' keys for masks, under their signatures
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `exchange` in clear plans: an older node does not know the word."""
+        return _without_nothing(dump(self), "exchange")
 
     def key(self) -> str:
         """Names the task: (study, analysis, ask)."""
@@ -199,10 +235,7 @@ class Poll(Question):
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without `reviews` where nothing waits: an older hub does not know the word."""
-        document: dict[str, Any] = dump(self)
-        if self.reviews is None:
-            document.pop("reviews", None)
-        return document
+        return _without_nothing(dump(self), "reviews")
 
 
 class Work(Reply):
@@ -295,10 +328,7 @@ class SiteView(Reply):
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without `suspended` where there is nothing to say: an older client does not know the word."""
-        document: dict[str, Any] = dump(self)
-        if self.suspended is None:
-            document.pop("suspended", None)
-        return document
+        return _without_nothing(dump(self), "suspended")
 
 
 class Federation(Reply):
@@ -358,3 +388,9 @@ class ResultsView(Reply):
     receipts: list[Document]
     log_origin: str
     log_key: Digest
+    exchange: dict[Name, Stated] | None = None  # of a masked plan, as in every `Task` of it
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `exchange` in clear plans."""
+        return _without_nothing(dump(self), "exchange")

@@ -93,6 +93,7 @@ class Federation:
                 policy = rules.get(site) if isinstance(rules, Mapping) else rules
                 own = clocks.get(site, time.time)
                 self.nodes[site] = self._open_node(site, tables, policy, person, sandbox, own)
+            self._pin()
             late = [site for site, node in self.nodes.items() if not node.connected(PATIENCE)]
             if late:
                 raise ConfigurationError(f"Not connected: {', '.join(late)}.", remedy="See the nodes' journals.")
@@ -137,6 +138,13 @@ class Federation:
         link.join(self.hub.invite(site), node.key.public.hex, node.store.public_key.hex)
         node.connect(link)
         return node
+
+    def _pin(self) -> None:
+        """Each custodian trusts the others to be sites, as real ones do after they have compared keys."""
+        keys = {site: node.key.public.hex for site, node in self.nodes.items()}
+        for site, node in self.nodes.items():
+            for other in sorted(set(keys) - {site}):
+                node.pin(other, keys[other])
 
     def connection(self, key: PrivateKey | None = None, clock: Clock | None = None) -> Connection:
         """The analyst's library on this federation; another key than the approved one, or clock than the hub's, for

@@ -118,6 +118,6 @@ def test_rosters_that_hide_nothing_are_refused() -> None:
 def test_the_examples_of_the_manual_run() -> None:
     page = (Path(__file__).parents[2] / "docs" / "explanation" / "secrecy.md").read_text(encoding="utf-8")
     examples = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
-    assert "masked(" in examples[0]
+    assert len(examples) >= 2 and "masked(" in examples[0]
     for example in examples:
         exec(compile(example, "secrecy.md", "exec"), {})

@@ -16,6 +16,7 @@ EXAMPLES = {
     "crosstab": catalogue.crosstab("sex", "dead"),
     "describe": catalogue.describe("age", by="sex"),
     "histogram": catalogue.histogram("age", edges=range(0, 100, 10)),
+    "quantiles": catalogue.quantiles("age", by="sex", q=(0.5, 0.9), precision=1),
     "glm": catalogue.glm("died ~ age", "binomial", "probit", weights="w"),
 }
 
@@ -54,7 +55,8 @@ TEXTS = st.sampled_from(["", "x", "y ~ x", "binomial", "probit", "log"])
 VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner: st.lists(inner, max_size=5), max_leaves=6
 )
-WORDS = ["by", "columns", "column", "edges", "formula", "family", "link", "weights", "offset", "other"]
+WORDS = ["by", "columns", "column", "edges", "q", "precision", "formula", "family", "link", "weights", "offset"]
+WORDS += ["other"]
 
 
 @settings(max_examples=400, deadline=None)

@@ -80,7 +80,7 @@ def test_usage_errors(say, line):
         ("tabel: patients\nanalyses: {n: {count: {}}}", "Unknown word `tabel`.", "Did you mean `table`?"),
         ("table: [", "The plan cannot be read at line 1", "sojourn study check --help"),
         ("table: patients\nanalyses: {m: {glm: {formula: 'y ~ x['}}}", "analyses.m.glm.formula", "outcome ~ age"),
-        ("table: patients\naggregation: masked\nanalyses: {n: {count: {}}}", "aggregation: Masked", "clear"),
+        ("table: patients\nmissing: by analysis\nanalyses: {n: {count: {}}}", "missing: `missing", "complete"),
         ("table: patients\nwhere: sex = F\nanalyses: {n: {count: {}}}", "where: At character 7", "quotation marks"),
     ],
 )

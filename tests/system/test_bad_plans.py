@@ -234,9 +234,7 @@ def test_a_site_without_the_table_is_not_asked_unless_it_is_named():
         still_works(one)
 
 
-@pytest.mark.parametrize(
-    ("change", "word"), [({"aggregation": "masked"}, "aggregation"), ({"missing": "by analysis"}, "missing")]
-)
+@pytest.mark.parametrize(("change", "word"), [({"missing": "by analysis"}, "missing")])
 def test_what_this_version_lacks_is_refused_with_what_to_write_instead(sound, change, word):
     error = fails(sound, plan().replace(**change))
     assert error.field == word and f"`{word}: " in error.remedy

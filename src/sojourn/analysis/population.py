@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.analysis.variable import SITE, Kind, Variables
+from sojourn.analysis.variable import SITE, Kind, Variable, Variables
+
+_NOBODY = np.zeros(0, dtype=np.uint32)
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,13 @@ class Population:
         if self.variables[name].kind is Kind.CATEGORY:
             raise TypeError("a category has no numeric value")
         return self.column(name).astype(np.float64, copy=False)
+
+
+def nobody(site: str, variables: Variables) -> Population:
+    """A population without rows: what a masked plan's layout is read from, and what a site without data joins with."""
+    columns = {name: np.zeros(0, dtype=_dtype(variable)) for name, variable in variables.items() if name != SITE}
+    return Population(site, variables, columns, _NOBODY, dict.fromkeys(columns, _NOBODY))
+
+
+def _dtype(variable: Variable) -> np.dtype[np.generic]:
+    return np.dtype({Kind.NUMBER: "f8", Kind.BOOLEAN: "i1", Kind.CATEGORY: "i4"}[variable.kind])

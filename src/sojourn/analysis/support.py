@@ -43,12 +43,20 @@ class Cells:
 
 @dataclass(frozen=True)
 class Contributions:
-    """The largest two absolute contributions of persons to each sum of `output`, and their absolute total."""
+    """The largest two absolute contributions of persons to each sum of `output`, and their absolute total.
+
+    For joint tests, all of the shape of the sums: most, the greatest absolute value that the declarations allow a row,
+    NaN where they do not say. values: the bins that the summed numbers hit (`analysis.values`); -1 where their levels
+    are declared, and then persons: of each declared level the persons of each sum, C order.
+    """
 
     output: tuple[str, ...]
     largest: NDArray[np.float64]
     second: NDArray[np.float64]
     total: NDArray[np.float64]
+    most: NDArray[np.float64] | None = None
+    values: NDArray[np.int64] | None = None
+    persons: tuple[tuple[BitMap, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,9 @@ class Design:
     leverage: the largest of a person.
     effective: (sum w)^2 / sum w^2, None without weights. patterns: persons of the rarest covariate pattern where the
     model is saturated, else None. working: of the round at hand, where its broadcast decides which persons count.
+    numbers: of outcome and columns without declared levels the bins that their values hit (`analysis.values`); where
+    such a number has two values here, `levels` holds its levels too, which no other site need have.
+    by_site: whether there are columns by site.
     """
 
     persons: int
@@ -84,6 +95,8 @@ class Design:
     effective: float | None = None
     patterns: int | None = None
     working: Working | None = None
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    by_site: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,21 @@ class Positions:
     output: tuple[str, ...]
     fractions: tuple[float, ...]
     persons: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Persons between the values at which rows are counted, the parts of a range.
+
+    output: the array of the numbers at or below each part but the last, of shape (*groups, parts - 1, 1). shape:
+    (*groups, parts). persons: one set a part, C order; a person with several rows may stand in several. measures: what
+    the numbers measure, column names.
+    """
+
+    output: str
+    shape: tuple[int, ...]
+    persons: tuple[BitMap, ...]
+    measures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,6 +185,7 @@ class Support:
     contributions: tuple[Contributions, ...] = ()
     design: Design | None = None
     positions: tuple[Positions, ...] = ()
+    thresholds: tuple[Thresholds, ...] = ()
     steps: tuple[Steps, ...] = ()
     risk_sets: RiskSets | None = None
     pairs: Pairs | None = None

@@ -12,6 +12,7 @@ from sojourn.analysis.statistic import Cell, Estimate, Suppressed
 from sojourn.disclosure.change import Offer
 from sojourn.report.ratios import exponentiated
 from sojourn.report.record import Refusal, StudyRecord, analysis_to_dict
+from sojourn.report.secrecy import NOT_BY_SITE, NOT_BY_SITE_REMEDY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,8 +70,16 @@ class Result:
 
     @property
     def sites(self) -> dict[str, str]:
-        """What each site did: `contributed`, or `not released` or `no answer` with the family. Never a count."""
+        """What each site did: `contributed`, or `not released` or `no answer` with the family. Never a count.
+
+        Of a masked analysis `took part`, which a site without data does too.
+        """
         return {site: str(outcome) for site, outcome in self._record.outcomes(self.name).items()}
+
+    @property
+    def secrecy(self) -> list[str]:
+        """Of a masked analysis what each party learns, in sentences; empty of a clear one."""
+        return list(self._analysis.secrecy)
 
     @property
     def exactness(self) -> str:
@@ -123,7 +132,9 @@ class Result:
 
     @property
     def n_by_site(self) -> dict[str, int | Suppressed] | None:
-        """As `n`, by site; None where the sites did not release it."""
+        """As `n`, by site; None where the sites did not release it. SojournError of a masked analysis says why not."""
+        if self._analysis.secrecy:
+            raise errors.SojournError(f"{self.name}: {NOT_BY_SITE}", remedy=NOT_BY_SITE_REMEDY)
         found = self._estimate().facts.get("n_by_site")
         return None if found is None else dict(found)
 
@@ -239,6 +250,7 @@ def error_of(name: str, refused: Refusal) -> errors.SojournError:
         "TooFewSites": errors.TooFewSites,
         "ConvergenceError": errors.ConvergenceError,
         "StudyFailed": errors.StudyFailed,
+        "DroppedOut": errors.DroppedOut,
     }
     return kinds[refused.error](words, remedy=refused.remedy)
 

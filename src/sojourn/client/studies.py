@@ -13,6 +13,7 @@ import httpx
 
 from sojourn import __version__
 from sojourn.analysis.suggestion import did_you_mean
+from sojourn.client.aggregation import aggregation_of
 from sojourn.client.login import Login, load_login
 from sojourn.client.results import Results
 from sojourn.client.verification import LogIdentity, record_of
@@ -121,6 +122,7 @@ class Project:
         if plan.min_sites is None and self.federation.least_sites is not None:
             plan = plan.replace(min_sites=self.federation.least_sites)
         plan = complete(plan, datasets_of(chosen))
+        plan = plan.replace(aggregation=aggregation_of(plan, chosen))
         plan.check_for_submit()
         _check_enough(plan, chosen)
         now = int(self.federation.clock())
@@ -190,19 +192,37 @@ class Run:
 
     def results(self) -> Results:
         """The results of an ended study, checked here: signatures, transcript, estimates, log proofs."""
-        path = f"/v1/studies/{self.study}/results"
-        document = self._patiently(lambda: _call(self.federation.client, "GET", path))
-        view = ResultsView.model_validate(document)
-        if view.study.state not in ENDED:
-            raise StudyFailed("The study has not ended yet.", remedy="Wait for it: `sojourn study watch STUDY`.")
+        view = self._ended()
         if view.study.state == "cancelled":
             raise StudyFailed("The study was cancelled.", remedy="Submit the plan again if it is still needed.")
         record = record_of(view, self.federation.log, self.federation.key.public)
         return Results(record, partial(self._changed, view.study.project, record))
 
+    def restart(self) -> Run:
+        """The plan of a masked study that a site dropped out of, to the sites that stayed; returns at once.
+
+        StudyFailed where nobody dropped out. Each site decides anew, and refuses a smaller roster (`roster differs`)
+        where it has given masked numbers before.
+        """
+        view = self._ended()
+        record = record_of(view, self.federation.log, self.federation.key.public)
+        outcomes = [pair for seen in view.analyses.values() for pair in seen.outcomes.items()]
+        gone = {site for site, outcome in outcomes if outcome.status in ("not released", "no answer")}
+        if record.aggregation != "masked" or not gone:
+            raise StudyFailed("No site dropped out of a masked plan.", remedy="Submit the plan again.")
+        stayed = sorted(set(record.sites) - gone)
+        return self.federation.project(view.study.project).submit(Plan.from_dict(dict(record.plan)), stayed)
+
     def accept(self, offer: Offer) -> Run:
         """Submit the study's plan with an offer of its results in it, to the same sites; returns at once."""
         return self.results()[offer.analysis].accept(offer)
+
+    def _ended(self) -> ResultsView:
+        path = f"/v1/studies/{self.study}/results"
+        view = ResultsView.model_validate(self._patiently(lambda: _call(self.federation.client, "GET", path)))
+        if view.study.state not in ENDED:
+            raise StudyFailed("The study has not ended yet.", remedy="Wait for it: `sojourn study watch STUDY`.")
+        return view
 
     def _changed(self, project: str, record: StudyRecord, offer: Offer) -> Run:
         plan = mitigated(Plan.from_dict(dict(record.plan)), offer.analysis, offer.change)

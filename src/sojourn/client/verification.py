@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from sojourn.analysis.variable import Variables, with_site
 from sojourn.audit import checkpoint as checkpoints
 from sojourn.audit.receipt import Receipt
 from sojourn.disclosure.formal_privacy import NOT_CERTIFIED, OVERSPENT
+from sojourn.disclosure.gate import ReceivedRelease
 from sojourn.disclosure.mitigation import Asked, offers
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import RULES
@@ -34,7 +36,12 @@ from sojourn.report.record import (
     StudyRecord,
     estimate_from_dict,
 )
+from sojourn.report.secrecy import learned
+from sojourn.secrecy.exchange import Stated
+from sojourn.study.circle import Circle
+from sojourn.study.masked import coherent_masked, replay_masked, said_of
 from sojourn.study.plan import Plan
+from sojourn.study.question import Question
 from sojourn.study.transcript import Round, coherent, replay
 
 RELATIVE = 1e-9
@@ -59,6 +66,7 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
     request = _request(view, researcher)
     plan = Plan.from_dict(dict(request.plan))
     variables = with_site(plan.variables, tuple(request.roster))
+    circle = _circle(view, request, plan, log)
     analyses: dict[str, AnalysisRecord] = {}
     sites: dict[str, dict[str, SiteOutcome]] = {site: {} for site in request.roster}
     watermarks: set[str] = {WATERMARK} if request.rehearsal else set()
@@ -69,21 +77,24 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
             continue
         seen = view.analyses[name]
         rounds = list(_rounds(request, name, seen))
+        asks = None if circle is None else Question.of(request.study, name, plan, variables, circle)
         watermarks |= {release.header.watermark for past in rounds for release in past.releases.values()}
-        estimate, agrees = _replayed(request, name, statistic, variables, rounds, seen)
+        estimate, agrees = _replayed(request, name, statistic, variables, rounds, seen, asks)
         replayed = replayed and agrees
         analyses[name] = AnalysisRecord(
             kind=statistic.name,
             arguments=statistic.arguments(),
             estimate=estimate,
             rounds=len(rounds),
-            refused=None if estimate is not None else _refusal(seen),
+            refused=None if estimate is not None else _refusal(seen, circle is not None),
             bytes_left={site: outcome.bytes for site, outcome in seen.outcomes.items()},
             hidden=_hidden_cells(rounds),
+            secrecy=() if asks is None else learned(asks.circle.sites, asks.evaluators, estimate is not None),
         )
         for site, outcome in seen.outcomes.items():
-            sites[site][name] = _outcome(outcome)
+            sites[site][name] = _outcome(outcome, circle is not None)
         asked.append(_asked(name, plan, rounds, seen))
+    said = None if circle is None else _said(view, log, request, circle)
     for one in asked:
         analyses[one.name] = replace(analyses[one.name], offers=offers(one, variables, asked))
     proofs, sound = _proofs(view, log)
@@ -95,10 +106,10 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
         study=request.study,
         submitted=_time(view.study.submitted),
         finished=_time(view.study.finished),
-        aggregation="clear",
+        aggregation="clear" if circle is None else "masked",
         sites=sites,
         analyses=analyses,
-        checks=_checks(replayed, sound),
+        checks=_checks(replayed, sound, said),
         proofs=proofs,
         hashes={"plan": plan.hash},
         watermark="; ".join(dict.fromkeys("; ".join(sorted(watermarks - {""})).split("; "))),
@@ -106,13 +117,32 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
     )
 
 
-def _checks(replayed: bool, sound: bool) -> tuple[Check, ...]:
+def _checks(replayed: bool, sound: bool, said: bool | None) -> tuple[Check, ...]:
+    """said: of a masked study, whether all parties said the same."""
+    words = "Hub and sites have logged the same roster, rounds and results as are here, under their signatures."
     return (
+        *(() if said is None else (Check("transcripts", said, words),)),
         Check("request", True, "The request that ran is the one that you signed, byte for byte."),
         Check("signatures", True, "Every release carries the signature of its site, by the keys in your request."),
         Check("recomputed", replayed, "The coordinator's steps were recomputed here from the releases and agree."),
         Check("log", sound, "The hub's log proves that the submission and its end are recorded."),
     )
+
+
+def _circle(view: ResultsView, request: Request, plan: Plan, log: LogIdentity) -> Circle | None:
+    """The sites of a masked study with the exchange keys that they stated; None of a clear one."""
+    if plan.aggregation != "masked":
+        return None
+    try:
+        stated = {
+            site: Stated(site, word.key, bytes.fromhex(word.signature)) for site, word in (view.exchange or {}).items()
+        }
+        return Circle.of(request.roster, stated, log.origin)
+    except ValueError as error:
+        raise IdentityError(
+            "The results of a masked study lack its sites' exchange keys.",
+            remedy="Report this to all custodians: the hub may be faulty or hostile.",
+        ) from error
 
 
 def _request(view: ResultsView, researcher: PublicKey) -> Request:
@@ -142,16 +172,21 @@ def _replayed(
     variables: Variables,
     rounds: list[Round],
     seen: AnalysisView,
+    asks: Question | None = None,
 ) -> tuple[Estimate | None, bool]:
-    """This side's own estimate from the releases, and whether the hub's agrees with it."""
+    """This side's own estimate from the releases, and whether the hub's agrees with it. asks: of a masked plan."""
     if seen.estimate is None:
         return None, True
     own = min(rounds[0].releases) if rounds and rounds[0].releases else ""
     of = (request.study, request.plan_hash, name, own, request.min_sites, request.rehearsal)
-    if not coherent(rounds, *of):
+    if asks is not None:
+        sound = coherent_masked(asks, rounds, request.plan_hash, request.rehearsal)
+    else:
+        sound = coherent(rounds, *of)
+    if not sound:
         return None, False
     try:
-        mine = replay(statistic, variables, rounds)
+        mine = replay(statistic, variables, rounds) if asks is None else replay_masked(asks, rounds).state
     except (ValueError, SojournError):
         return None, False
     if not isinstance(mine, Estimate):
@@ -192,17 +227,22 @@ def _hidden(rounds: list[Round]) -> dict[str, NDArray[np.bool_]]:
     return {
         f"{site}: {array}": release.partial.hidden(array)
         for past in rounds
-        for site, release in past.releases.items()
+        for site, release in _clear(past)
         for array in release.partial.arrays
         if array == "count" or array.startswith("group_")
     }
+
+
+def _clear(past: Round) -> list[tuple[str, ReceivedRelease]]:
+    """The releases that show a site's own numbers: none of a masked plan."""
+    return [(site, release) for site, release in past.releases.items() if isinstance(release, ReceivedRelease)]
 
 
 def _hidden_cells(rounds: list[Round]) -> dict[str, int]:
     """How many cells of its tables each site hid, a cell of several arrays once; sites that hid none are left out."""
     tables: dict[str, dict[tuple[str, tuple[int, ...]], NDArray[np.bool_]]] = {}
     for past in rounds:
-        for site, release in past.releases.items():
+        for site, release in _clear(past):
             for array, mask in release.partial.suppressed.items():
                 table = (array.split("_")[0], mask.shape)
                 known = tables.setdefault(site, {})
@@ -210,11 +250,13 @@ def _hidden_cells(rounds: list[Round]) -> dict[str, int]:
     return {site: sum(int(mask.sum()) for mask in masks.values()) for site, masks in sorted(tables.items())}
 
 
-def _refusal(seen: AnalysisView) -> Refusal:
-    """Why there is no answer, in the hub's word or ours."""
+def _refusal(seen: AnalysisView, masked: bool = False) -> Refusal:
+    """Why there is no answer, in the hub's word or ours. masked: it is the word of all sites together."""
     if seen.error is None:
         return Refusal("StudyFailed", "The hub's estimate does not follow from the releases.", "Report this.")
     error, words, remedy = (str(seen.error[word]) for word in ("error", "words", "remedy"))
+    if masked and error == "DisclosureRefused":
+        return Refusal("DisclosureRefused", words, remedy, str(seen.error["family"]))
     silent = {outcome.reason for outcome in seen.outcomes.values() if outcome.status in ("not released", "no answer")}
     families = [outcome.reason for outcome in seen.outcomes.values() if outcome.reason in DISCLOSURE]
     # Where the first refusal leaves too few sites, the others may end for want of rounds: the rule is the cause.
@@ -226,18 +268,37 @@ def _refusal(seen: AnalysisView) -> Refusal:
     if error == "TooFewSites" and len(silent) == 1 and silent <= set(REASONS):
         [reason] = silent
         words, remedy = f"{words} {REASONS[reason].sentence}", REASONS[reason].remedy
-    kinds: dict[str, Failure] = {"TooFewSites": "TooFewSites", "ConvergenceError": "ConvergenceError"}
+    known: tuple[Failure, ...] = ("TooFewSites", "ConvergenceError", "DroppedOut")
+    kinds: dict[str, Failure] = {kind: kind for kind in known}
     return Refusal(kinds.get(error, "StudyFailed"), words, remedy)
 
 
-def _outcome(outcome: Outcome) -> SiteOutcome:
+def _outcome(outcome: Outcome, masked: bool) -> SiteOutcome:
     if outcome.status == "contributed":
-        return SiteOutcome("contributed")
+        return SiteOutcome("took part" if masked else "contributed")
     if outcome.status == "waiting":
         why = "in review" if outcome.reason == "in review" else "no answer"
         return SiteOutcome("no answer", why, REASONS[why].remedy)
     reason = outcome.reason if outcome.reason in REASONS else UNKNOWN_WORD
     return SiteOutcome(outcome.status, reason, REASONS[reason].remedy)
+
+
+def _said(view: ResultsView, log: LogIdentity, request: Request, circle: Circle) -> bool:
+    """Whether the hub's log says of each masked analysis what was received here; sites said it in their releases."""
+    logged: dict[str, dict[str, Any]] = {}
+    try:
+        for document in view.receipts:
+            entry = log.verify(document)
+            if entry["kind"] == "analysis.concluded":
+                logged[entry["facts"]["analysis"]] = entry["facts"]
+    except (AuditError, KeyError, TypeError):
+        return False
+    for name, seen in view.analyses.items():
+        estimate = None if seen.estimate is None else json.dumps(seen.estimate)
+        here = said_of(circle.hash, list(_rounds(request, name, seen)), estimate)
+        if not here.items() <= logged.get(name, {}).items():
+            return False
+    return True
 
 
 def _proofs(view: ResultsView, log: LogIdentity) -> tuple[tuple[Proof, ...], bool]:

@@ -50,6 +50,9 @@ class DemoFederation:
         hub.ask(self.home / "hub", "add_member", project=PROJECT, key=key.public.hex)
         for site, file in HOSPITALS.items():
             self._hospital(site, file, key.public)
+        self._pin()
+        for site in HOSPITALS:
+            self._run(site, ["node", "start", "--home", str(self.home / site)])
         self._until("the four nodes", lambda: len(self._publishing()) == len(HOSPITALS))
 
     def _hospital(self, site: str, file: str, researcher: PublicKey) -> None:
@@ -60,7 +63,13 @@ class DemoFederation:
         dictionary = str(resources.files("sojourn") / "data" / "heart" / "heart.dictionary.yaml")
         node.ask(folder, "add_dataset", source=source, dictionary=dictionary)
         node.ask(folder, "approve", project=PROJECT, key=researcher.hex)
-        self._run(site, ["node", "start", "--home", str(folder)])
+
+    def _pin(self) -> None:
+        """The custodians compare keys, which in this demonstration are all in one folder."""
+        keys = {site: PrivateKey.load(self.home / site / "node.key").public.hex for site in HOSPITALS}
+        for site in HOSPITALS:
+            for other in sorted(set(HOSPITALS) - {site}):
+                node.ask(self.home / site, "pin", site=other, key=keys[other])
 
     def login(self) -> Login:
         """The researcher's login, in the home's `researcher` folder."""

@@ -2,9 +2,10 @@
 
 Laws: every set that a release would make known is compared with everything released before it, over all projects,
 researchers and snapshots of the dataset, and with the other sets of the same release. A hit is high risk. Only what the
-release adds is blamed. Where the cells of a table make the hits, these cells are hidden, with their complements, and
-everything is compared anew; what then remains is a hit of the whole. Beyond the bounds of the search, and where
-something left of which nobody knows the sets, nothing is vouched for.
+release adds is blamed. Where the cells of a table make the hits, these cells are hidden, with their complements; where
+others do and rows are counted up to given values, every second of these. Then everything is compared anew; what then
+remains is a hit of the whole. Beyond the bounds of the search, and where something left of which nobody knows the sets,
+nothing is vouched for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pyroaring import BitMap
 from sojourn.analysis.support import Cells
 from sojourn.disclosure.complement import complement
 from sojourn.disclosure.known import Known
-from sojourn.disclosure.ledger import NUMBER, Charge, Mask, charges, digest, hidden_cells
+from sojourn.disclosure.ledger import NUMBER, Charge, Mask, charges, digest, hidden_cells, hidden_in, runs
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict
 from sojourn.disclosure.pairs import near
 from sojourn.disclosure.rules import joined, refuse
@@ -101,12 +102,15 @@ def control(
         return _held(finding, known, bounds, "something left, before a restore, of which the sets are not known")
     cells = finding.cells
     for _ in range(_TURNS):
-        hidden = [hidden_cells(output.partial, table, cells) for table in output.support.cells]
+        hidden = hidden_in(output.partial, output.support, cells)
         added = charges(*place, output.support, hidden)
         hits, later = find(known, known.plus(added), place[0], bounds, around)
         if not hits:
             return Judgement(_finding(finding, cells), added, later)
-        more = _hide(output, hidden, hits, later, bounds.threshold)
+        tables = [mask for mask in hidden[: len(output.support.cells)] if mask is not None]
+        more = _hide(output, tables, hits, later, bounds.threshold)
+        if more is None:
+            more = _coarser(output, hidden[len(tables) :])
         if more is None:
             break
         cells = union([cells, more])
@@ -214,6 +218,19 @@ def _hide(
     )
 
 
+def _coarser(output: Output, hidden: Sequence[Mask | None]) -> dict[str, Mask] | None:
+    """Every second of the values hidden up to which rows are counted; None where there is no such value."""
+    masks = {}
+    for one, mask in zip(output.support.thresholds, hidden, strict=True):
+        if mask is None or mask.all():
+            continue
+        lines = mask.reshape(-1, mask.shape[-2]).copy()
+        for line in lines:
+            line[np.flatnonzero(~line)[::2]] = True
+        masks[one.output] = lines.reshape(mask.shape)
+    return masks or None
+
+
 def _to_blame(cells: Cells, hidden: Mask, sets: Sequence[BitMap], few: BitMap | None) -> list[int]:
     """The shown cells of one table to hide for a hit.
 
@@ -272,4 +289,8 @@ def kept(output: Output, finding: Finding, charged: frozenset[str]) -> Finding:
         ]
         if any(strange):
             masks.append(over(output, cells.output, hidden | np.reshape(strange, cells.shape)))
+    ranges = hidden_in(output.partial, output.support, finding.cells)[len(output.support.cells) :]
+    for one, mask in zip(output.support.thresholds, ranges, strict=True):
+        if one.output in output.partial.arrays and any(digest(run) not in charged for *_, run in runs(one, mask)):
+            return refuse(FAMILY, "a count up to a value that was not charged")
     return joined((finding, suppress(FAMILY, union(masks))))

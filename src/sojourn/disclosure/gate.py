@@ -170,7 +170,7 @@ def look(output: Output, policy: Policy) -> Looked:
     if finding.verdict is Verdict.REFUSE and finding.family != CHECK_FAILED:
         return Looked(output, policy, seen, finding, _KEY)
     try:
-        fault = _fault(seen)
+        fault = fault_of(seen)
     except Exception as error:
         fault = type(error).__name__
     return Looked(output, policy, seen, refuse(OUTPUT_SCHEMA, fault) if fault else finding, _KEY)
@@ -207,7 +207,7 @@ def release(
         finding = by_itself(finding, automatic_of(policy))
     if finding.verdict is Verdict.REFUSE:
         raise DisclosureRefused(finding.family)
-    return Release(_written(header, policy), _cleared(looked.treated.partial, finding), finding.tier.value, _KEY)
+    return Release(written(header, policy), _cleared(looked.treated.partial, finding), finding.tier.value, _KEY)
 
 
 def hold(output: Output | Looked, policy: Policy, header: Header, *more: Finding) -> Held:
@@ -217,7 +217,7 @@ def hold(output: Output | Looked, policy: Policy, header: Header, *more: Finding
     if finding.verdict is Verdict.REFUSE:
         raise DisclosureRefused(finding.family)
     partial = _cleared(looked.treated.partial, finding)
-    document = rfc8785.dumps(_document(ReceivedRelease(_written(header, policy), partial, finding.tier.value)))
+    document = rfc8785.dumps(_document(ReceivedRelease(written(header, policy), partial, finding.tier.value)))
     return Held(document, hashlib.sha256(document).hexdigest(), finding)
 
 
@@ -262,7 +262,7 @@ def repeat(signed: Mapping[str, Any], own: PublicKey, policy: Policy, header: He
     if not own.verify(bytes.fromhex(signed["signature"]), signed_bytes(signed["release"])):
         remedy = "Keep the database as evidence."
         raise IdentityError("A stored answer does not carry this site's signature.", remedy=remedy)
-    before, now = ReceivedRelease.from_dict(signed["release"]), _written(header, policy)
+    before, now = ReceivedRelease.from_dict(signed["release"]), written(header, policy)
     same = all(getattr(before.header, word) == getattr(now, word) for word in _OF_REPEATS)
     if not same or before.header.noise or strictness(Tier(before.tier)) > strictness(automatic_of(policy)):
         return None
@@ -286,7 +286,8 @@ def _read(document: bytes, digest: str) -> ReceivedRelease:
     return ReceivedRelease.from_dict(json.loads(document))
 
 
-def _written(header: Header, policy: Policy) -> Header:
+def written(header: Header, policy: Policy) -> Header:
+    """The header with the policy's own words: no caller can leave out a watermark."""
     return replace(
         header,
         policy=policy.name,
@@ -322,7 +323,7 @@ def _checked(output: Output, finding: Finding) -> Finding:
     return finding
 
 
-def _fault(output: Output) -> str:
+def fault_of(output: Output) -> str:
     """How the output differs from its declared form; empty where it does not."""
     arrays = output.partial.arrays
     if not output.rules or not set(output.rules) <= set(RULES):
@@ -347,7 +348,7 @@ def _cleared(partial: Partial, finding: Finding) -> Partial:
     arrays, suppressed = {}, {}
     for name in sorted(partial.arrays):
         hidden = partial.hidden(name) | finding.cells.get(name, False)
-        numbers = _of_one_type(canonical(np.where(hidden, 0, partial.arrays[name])))
+        numbers = of_one_type(canonical(np.where(hidden, 0, partial.arrays[name])))
         numbers.flags.writeable = hidden.flags.writeable = False
         arrays[name] = numbers
         if hidden.any():
@@ -355,7 +356,7 @@ def _cleared(partial: Partial, finding: Finding) -> Partial:
     return Partial(MappingProxyType(arrays), MappingProxyType(suppressed))
 
 
-def _of_one_type(numbers: Array) -> Array:
+def of_one_type(numbers: Array) -> Array:
     """Whole numbers as int64, others as float64, whatever they came as: an array's type says nothing of its own."""
     if numbers.dtype == "<f8" and (np.abs(numbers) < _EXACT).all() and (numbers == np.trunc(numbers)).all():
         return canonical(numbers.astype("<i8"))

@@ -8,12 +8,15 @@ from typing import Any
 
 from sojourn.analysis.noise import Noise
 
-_OPTIONAL = frozenset({"treatment", "noise"})  # older programs do not know them
+_OPTIONAL = frozenset({"treatment", "noise", "roster", "transcript"})  # older programs do not know them
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a release says of itself; checked by the hub and by every other node of a clear plan."""
+    """What a release says of itself; checked by the hub and by every other node.
+
+    snapshot: in a masked plan a commitment, by which nobody can tell a site without data from the others.
+    """
 
     study: str
     plan: str  # plan hash
@@ -29,6 +32,8 @@ class Header:
     watermark: str
     treatment: str = ""  # what was done to the numbers before they were judged; left out where it is nothing
     noise: str = ""  # what was drawn into the numbers (`analysis.noise`); left out where nothing was
+    roster: str = ""  # of a masked plan: hash of all sites with their keys
+    transcript: str = ""  # of a masked plan: hash of the rounds before this one, as this site has seen them
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, a word a field."""

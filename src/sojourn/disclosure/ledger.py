@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from sojourn.analysis.partial import Partial
-from sojourn.analysis.support import Cells, Support
+from sojourn.analysis.support import Cells, Support, Thresholds
 
 Mask = NDArray[np.bool_]
 
@@ -118,15 +118,41 @@ def charges(
 ) -> tuple[Charge, ...]:
     """The entries of an analysis; a set without persons is left out.
 
-    hidden: for each table of the support, which of its cells are not shown; None: all are.
+    hidden: as `hidden_in` gives it; None: nothing is.
     """
     everything = tuple(sorted(support.measures))
     sets = [("population", everything, support.population)]
-    for cells, mask in zip(support.cells, hidden or [None] * len(support.cells), strict=True):
-        sets += _cells(cells, np.zeros(cells.shape, dtype=bool) if mask is None else mask)
+    evidence: tuple[Cells | Thresholds, ...] = (*support.cells, *support.thresholds)
+    for one, mask in zip(evidence, hidden or [None] * len(evidence), strict=True):
+        if isinstance(one, Cells):
+            sets += _cells(one, np.zeros(one.shape, dtype=bool) if mask is None else mask)
+        else:
+            sets += runs(one, mask)
     if support.design is not None:
         sets += [(f"level {label}", everything, persons) for label, persons in support.design.levels.items()]
     return tuple(Charge(snapshot, analysis, measure, label, persons) for label, measure, persons in sets if persons)
+
+
+def hidden_in(partial: Partial, support: Support, masks: Mapping[str, Mask]) -> list[Mask | None]:
+    """What this round does not show: of each table its cells, then of each range the counts up to a value."""
+    tables = [hidden_cells(partial, cells, masks) for cells in support.cells]
+    ranges = [
+        partial.hidden(one.output) | masks.get(one.output, np.False_) if one.output in partial.arrays else None
+        for one in support.thresholds
+    ]
+    return [*tables, *ranges]
+
+
+def runs(counted: Thresholds, hidden: Mask | None) -> Iterator[tuple[str, tuple[str, ...], BitMap]]:
+    """The persons between every two neighbouring values whose counts are shown."""
+    *groups, parts = counted.shape
+    shown = np.ones((*groups, parts - 1), dtype=bool) if hidden is None else ~hidden.reshape(*groups, parts - 1)
+    for group, place in enumerate(np.ndindex(*groups)):
+        ends = [0, *(np.flatnonzero(shown[place]) + 1).tolist(), parts]
+        for first, end in pairwise(ends) if len(ends) > 2 else ():
+            within = counted.persons[group * parts + first : group * parts + end]
+            label = f"{counted.output}[{','.join(map(str, (*place, first)))}–{end}]"
+            yield label, counted.measures, BitMap.union(BitMap(), *within)
 
 
 def hidden_cells(partial: Partial, cells: Cells, masks: Mapping[str, Mask]) -> Mask:

@@ -6,7 +6,7 @@ import json
 
 from sqlalchemy import select
 
-from sojourn.disclosure.gate import ReceivedRelease
+from sojourn.disclosure.masked_gate import Received, ReceivedMasked
 from sojourn.disclosure.rehearsal import is_rehearsal
 from sojourn.errors import IdentityError
 from sojourn.forms import Document
@@ -14,7 +14,7 @@ from sojourn.hub.store import HubStore
 from sojourn.hub.tables import seal_keys
 from sojourn.identity.envelope import Request
 from sojourn.identity.keys import PublicKey
-from sojourn.messages import Delivery, ReceivedAnswer
+from sojourn.messages import Delivery, ReceivedAnswer, received
 from sojourn.wire.seal import open_sealed, release_info
 
 
@@ -33,6 +33,8 @@ def open_delivery(store: HubStore, request: Request, site: str, message: Deliver
     place = (header.study, header.plan, header.analysis, header.ask, header.site)
     if place != (message.study, request.plan_hash, message.analysis, message.ask, site):
         raise _refuse("The answer belongs to another question.")
+    if isinstance(answer.release, ReceivedMasked) != (request.plan.get("aggregation") == "masked"):
+        raise _refuse("A clear answer was given in a masked study, or a masked one in a clear study.")
     if is_rehearsal(header.watermark) != request.rehearsal:
         raise _refuse("A rehearsal was answered for a study, or a study for a rehearsal.")
     return answer.document, answer.release.digest()
@@ -43,13 +45,13 @@ class Releases:
 
     def __init__(self, most: int = 2048) -> None:
         self._most = most
-        self._held: dict[tuple[str, str, str, str], ReceivedRelease] = {}
+        self._held: dict[tuple[str, str, str, str], Received] = {}
 
-    def read(self, place: tuple[str, str, str, str], answer: str) -> ReceivedRelease:
+    def read(self, place: tuple[str, str, str, str], answer: str) -> Received:
         """The release in this answer of this place."""
         release = self._held.get(place)
         if release is None:
-            release = self._held[place] = ReceivedRelease.from_dict(json.loads(answer)["release"])
+            release = self._held[place] = received(json.loads(answer))
             while len(self._held) > self._most:
                 self._held.pop(next(iter(self._held)), None)
         return release

@@ -20,6 +20,7 @@ from sojourn.errors import ConfigurationError, EnvelopeRefused, IdentityError, S
 from sojourn.forms import Document, log_of, site_name
 from sojourn.hub import held
 from sojourn.hub.bell import Bell
+from sojourn.hub.circles import exchange_of
 from sojourn.hub.metrics import BEGINS, ENDS, HubMetrics
 from sojourn.hub.presence import Presence
 from sojourn.hub.store import HubStore, removed
@@ -366,6 +367,7 @@ class Hub:
             "submitted": now,
             "finished": None,
             "expires": float(request.expires),
+            "exchange": exchange_of(self.store, request, self.log_identity()[0]),
         }
         facts: dict[str, Any] = {"project": request.project, "plan": plan.hash, "sites": sorted(request.roster)}
         facts |= {"rehearsal": True} if request.rehearsal else {}

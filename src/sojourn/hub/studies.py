@@ -13,10 +13,11 @@ from typing import Any
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
-from sojourn.disclosure.gate import ReceivedRelease
+from sojourn.disclosure.masked_gate import Received
 from sojourn.errors import REASONS, UNKNOWN_WORD, AuditError, SojournError, StudyFailed
 from sojourn.forms import Document
 from sojourn.hub.bell import Bell
+from sojourn.hub.circles import circle_of, stated_in
 from sojourn.hub.combine import Releases, open_delivery
 from sojourn.hub.drive import Concluded, Ended, Recorded, Wanted, drive
 from sojourn.hub.held import IN_REVIEW
@@ -28,8 +29,11 @@ from sojourn.identity.keys import PublicKey
 from sojourn.messages import AskDocument, Delivery, PastStudy, PastTask, RoundDocument, Task
 from sojourn.operations import logs
 from sojourn.report.record import estimate_to_dict
+from sojourn.study.circle import Circle
 from sojourn.study.lifecycle import SITE, STUDY
+from sojourn.study.masked import said_of
 from sojourn.study.plan import Plan
+from sojourn.study.question import Question as Asks
 
 ABORT_AFTER = 120.0
 KINDS = {CONTRIBUTED: "round.answered", WITHHELD: "round.refused"}  # of the log entry about a settled task
@@ -81,9 +85,10 @@ class Studies:
             return True
         tasks = self.store.tasks_of(study)
         done = self.store.concluded(study)
+        circle = circle_of(question.request, row["exchange"])
         try:
             for name in question.plan.analyses:
-                if name not in done and self._advance(question, name, tasks):
+                if name not in done and self._advance(question, name, tasks, circle):
                     done.add(name)
         except Stale:
             return False
@@ -99,32 +104,35 @@ class Studies:
         message = f"{site} did not contribute, and the plan says `stragglers: abort`."
         return self.end(study, "fail", message, "hub", {"site": site})
 
-    def _advance(self, question: Question, name: str, tasks: list[RowMapping]) -> bool:
+    def _advance(self, question: Question, name: str, tasks: list[RowMapping], circle: Circle | None) -> bool:
         request = question.request
         mine = [task for task in tasks if task["analysis"] == name]
         fallen = {task["site"] for task in mine if task["state"] in SILENT}
-        answers: dict[str, dict[str, ReceivedRelease]] = defaultdict(dict)
+        answers: dict[str, dict[str, Received]] = defaultdict(dict)
         for task in mine:
             if task["answer"] is not None:
                 place = (request.study, name, task["ask"], task["site"])
                 answers[task["ask"]][task["site"]] = self._releases.read(place, task["answer"])
         sites = [site for site in request.roster if site not in fallen]
-        if len(sites) < request.min_sites and any(task["state"] == SITE.initial for task in mine):
+        least = request.min_sites if circle is None else len(request.roster)
+        if len(sites) < least and any(task["state"] == SITE.initial for task in mine):
             return False  # it will have no answer, but each site may still say what it did
-        state = self._driven(question, name, sites, lambda digest: answers[digest])
+        state = self._driven(question, name, sites, lambda digest: answers[digest], circle)
         if isinstance(state, Wanted):
             asked = {task["site"] for task in mine if task["ask"] == state.digest}
-            self._dispatch(request.study, name, state, [site for site in state.sites if site not in asked], fallen)
+            self._dispatch(request.study, name, state, [site for site in state.asked if site not in asked], fallen)
             return False
-        self._conclude(request.study, name, state, fallen)
+        self._conclude(request.study, name, state, fallen, circle)
         return True
 
     def _driven(
-        self, question: Question, name: str, sites: list[str], recorded: Recorded
+        self, question: Question, name: str, sites: list[str], recorded: Recorded, circle: Circle | None
     ) -> Wanted | Concluded | Ended:
         request, statistic = question.request, question.plan.analyses[name]
         try:
-            return drive(request.study, name, statistic, question.variables, sites, request.min_sites, recorded)
+            asks = None if circle is None else Asks.of(request.study, name, question.plan, question.variables, circle)
+            asked = (request.study, name, statistic, question.variables, sites, request.min_sites)
+            return drive(*asked, recorded, asks)
         except Exception as failure:  # one analysis ends; the study, and the hub's start, go on
             self.log.error("analysis.not_combined", study=request.study, **logs.error_fields(failure))
             error = StudyFailed(
@@ -160,7 +168,9 @@ class Studies:
             self.store.dispatch(ask, rows, fallen, event, Entry("round.asked", "hub", study=study, facts=facts))
         self.bell.ring(f"study:{study}", *(f"site:{site}" for site in sites))
 
-    def _conclude(self, study: str, analysis: str, state: Concluded | Ended, fallen: set[str]) -> None:
+    def _conclude(
+        self, study: str, analysis: str, state: Concluded | Ended, fallen: set[str], circle: Circle | None
+    ) -> None:
         if isinstance(state, Concluded):
             estimate = json.dumps(estimate_to_dict(state.estimate))
             values = {"estimate": estimate, "error": None}
@@ -171,7 +181,9 @@ class Studies:
         rounds = [past.digest for past in state.rounds]
         last = {"sites": list(state.sites), "asks": rounds}
         values = {**values, "contributed": json.dumps(last)}
-        facts = {"analysis": analysis, "outcome": word, "rounds": len(rounds), "sites": list(state.sites)}
+        facts: dict[str, Any] = {"analysis": analysis, "outcome": word, "rounds": len(rounds)}
+        facts |= {"sites": list(state.sites)}
+        facts |= {} if circle is None else said_of(circle.hash, state.rounds, values["estimate"])
         event = {"analysis": analysis, "state": word, "time": self.clock()}
         entry = Entry("analysis.concluded", "hub", study=study, facts=facts)
         with suppress(Repeated):
@@ -341,7 +353,8 @@ class Studies:
         ask = self.store.asks_of(study)[analysis, digest]
         rounds = self.rounds(study, analysis, json.loads(ask["after"]), json.loads(ask["sites"]))
         document = AskDocument.model_validate_json(ask["document"])
-        return Task(study=study, analysis=analysis, ask=document, transcript=rounds, request=json.loads(row["request"]))
+        request, exchange = json.loads(row["request"]), stated_in(row["exchange"])
+        return Task(study=study, analysis=analysis, ask=document, transcript=rounds, request=request, exchange=exchange)
 
     def rounds(self, study: str, analysis: str, digests: list[str], sites: list[str]) -> list[RoundDocument]:
         """The transcript over these asks and sites."""
@@ -353,7 +366,7 @@ class Studies:
         return [
             RoundDocument(
                 ask=AskDocument.model_validate_json(asks[analysis, digest]["document"]),
-                answers={site: json.loads(answers[digest, site]) for site in sites},
+                answers={site: json.loads(answers[digest, site]) for site in sites if (digest, site) in answers},
             )
             for digest in digests
         ]

@@ -69,6 +69,7 @@ studies = Table(
     Column("submitted", Float, nullable=False),
     Column("finished", Float),
     Column("expires", Float, nullable=False),
+    Column("exchange", Text),  # JSON of a masked study: site → its stated exchange key
 )
 
 asks = Table(

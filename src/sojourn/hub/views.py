@@ -7,6 +7,7 @@ import json
 from sqlalchemy.engine import RowMapping
 
 from sojourn.errors import IdentityError
+from sojourn.hub.circles import stated_in
 from sojourn.hub.held import IN_REVIEW
 from sojourn.hub.questions import request_of
 from sojourn.hub.service import Hub
@@ -37,14 +38,17 @@ def results(hub: Hub, study: str, key: PublicKey) -> ResultsView:
     concluded = hub.store.results_of(study)
     analyses = {name: _analysis(hub, row, name, result) for name, result in concluded.items()}
     kinds = ["study.submitted", f"study.{row['state']}"] if row["finished"] else ["study.submitted"]
+    summed = sorted(concluded) if row["exchange"] else []
+    said = [hub.studies.receipt(study, "analysis.concluded", {"analysis": name}) for name in summed]
     origin, log_key = hub.log_identity()
     return ResultsView(
         study=view(hub, study, key),
         request=request,
         analyses=analyses,
-        receipts=[hub.studies.receipt(study, kind) for kind in kinds],
+        receipts=[hub.studies.receipt(study, kind) for kind in kinds] + said,
         log_origin=origin,
         log_key=log_key,
+        exchange=stated_in(row["exchange"]),
     )
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from sojourn.analysis.variable import Variables, with_site
 from sojourn.audit.entry import Entry
 from sojourn.errors import EnvelopeRefused, PlanError, SiteRefused, SojournError
-from sojourn.governance.permit import permit
+from sojourn.governance.permit import permit, withheld
 from sojourn.identity.envelope import Envelope, Request, admit
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import Task
+from sojourn.node.masking import Masking
 from sojourn.node.store import NodeStore
 from sojourn.study.catalogue import check
+from sojourn.study.circle import Circle
 from sojourn.study.plan import Plan
 
 REHEARSED = "~"  # begins what a rehearsal stands under; a dataset's name begins with a letter
@@ -28,7 +30,8 @@ class Run:
     """An admitted study at this node, with the one snapshot that it uses to its end.
 
     dataset: what its ledger is of. A rehearsal's is its own (`~` and the study), which no dataset can be called; its
-    snapshot is a stand-in's.
+    snapshot is a stand-in's. circle: of a masked plan, the sites with their keys. withheld: why a masked plan gets
+    nothing of this site, though it takes part.
     """
 
     request: Request
@@ -36,6 +39,8 @@ class Run:
     variables: Variables
     dataset: str
     snapshot: str
+    circle: Circle | None = None
+    withheld: str = ""
 
 
 def no_stand_in(table: str) -> str:
@@ -53,6 +58,8 @@ class Admission:
     policy_version: str
     least_sites: int
     stand_in: Callable[[str], str] = no_stand_in
+    masking: Masking | None = None
+    federation: Callable[[], str] = lambda: ""
 
     def run(self, task: Task, now: float) -> Run:
         """The admitted run that a task belongs to; SiteRefused or EnvelopeRefused with the reason otherwise.
@@ -67,7 +74,9 @@ class Admission:
                 raise EnvelopeRefused("replayed")
             if known["ended"]:
                 raise SiteRefused("cancelled")
-            return opened(document, known["dataset"], known["snapshot"])
+            if known["exchange"] and json.loads(known["exchange"]) != _keys(task):
+                raise SiteRefused("roster")  # a run has one circle: the masks of another would not be of this sum
+            return opened(document, known["dataset"], known["snapshot"], known["exchange"], known["withheld"])
         before = self.store.refusal(task.study)
         if before is not None and before["request"] == digest:
             raise SiteRefused(before["reason"])
@@ -89,7 +98,7 @@ class Admission:
             )
             if request.study != task.study:
                 raise EnvelopeRefused("malformed")
-            run = self._permit(request, envelope.key)
+            run = self._permit(request, envelope.key, task)
         except (EnvelopeRefused, SiteRefused) as error:
             facts = {"reason": error.reason, "request": digest}
             entry = Entry("run.refused", f"node:{self.site}", study=task.study, facts=facts)
@@ -100,9 +109,29 @@ class Admission:
         self._record(run, envelope, task.request, now)
         return run
 
-    def _permit(self, request: Request, researcher: str) -> Run:
+    def _permit(self, request: Request, researcher: str, task: Task) -> Run:
         plan = _plan(request)
-        permit(plan, self.store.covered(request.project, researcher))
+        covered = self.store.covered(request.project, researcher)
+        permit(plan, covered, self.masking.setting(plan.table) if self.masking else "refused")
+        if plan.aggregation == "masked" and self.masking is not None:
+            circle = self.masking.circle(request, task.exchange, self.federation())
+            return replace(self._part(request, plan, covered), circle=circle)
+        return self._found(request, plan)
+
+    def _part(self, request: Request, plan: Plan, covered: set[str]) -> Run:
+        """A masked run at this site; with nothing of it where it has no data for this, or may not show them so."""
+        dataset = rehearsed(request) if request.rehearsal else plan.table
+        nothing = Run(request, plan, _variables(request, plan), dataset, "")
+        if reason := withheld(plan, covered):
+            return replace(nothing, withheld=reason)
+        if self.masking is not None and plan.table in self.masking.home.privacy:
+            return replace(nothing, withheld="formal privacy")
+        try:
+            return self._found(request, plan)
+        except SiteRefused as error:
+            return replace(nothing, withheld=error.reason)
+
+    def _found(self, request: Request, plan: Plan) -> Run:
         dataset = self.store.dataset(plan.table)
         if dataset is None:
             raise SiteRefused("no table")
@@ -142,6 +171,8 @@ class Admission:
             "snapshot": run.snapshot,
             "admitted": now,
             "ended": "",
+            "exchange": json.dumps(_exchange(run.circle)) if run.circle else "",
+            "withheld": run.withheld,
         }
         facts: dict[str, Any] = {
             "project": run.request.project,
@@ -153,16 +184,27 @@ class Admission:
             "analyses": {name: statistic.name for name, statistic in run.plan.analyses.items()},
         }
         facts |= {"rehearsal": True} if run.request.rehearsal else {}
+        facts |= {"roster": run.circle.hash, "withheld": run.withheld} if run.circle else {}
         entry = Entry("run.admitted", f"node:{self.site}", study=run.request.study, dataset=run.dataset, facts=facts)
         self.store.admit(row, entry)
 
 
 @lru_cache(maxsize=64)
-def opened(document: str, dataset: str, snapshot: str) -> Run:
+def opened(document: str, dataset: str, snapshot: str, exchange: str = "", withheld: str = "") -> Run:
     """An admitted run, read again for each of its rounds; SiteRefused("plan") for a plan that is not valid."""
     request = _request(document)
     plan = _plan(request)
-    return Run(request, plan, _variables(request, plan), dataset, snapshot)
+    keys = json.loads(exchange) if exchange else {}
+    circle = Circle({site: (request.roster[site], key) for site, key in keys.items()}) if keys else None
+    return Run(request, plan, _variables(request, plan), dataset, snapshot, circle, withheld)
+
+
+def _exchange(circle: Circle) -> dict[str, str]:
+    return {site: circle.exchange(site) for site in circle.sites}
+
+
+def _keys(task: Task) -> dict[str, str]:
+    return {site: word.key for site, word in (task.exchange or {}).items()}
 
 
 @lru_cache(maxsize=64)

@@ -34,7 +34,7 @@ from sojourn.disclosure.gate import (
     release,
     repeat,
 )
-from sojourn.disclosure.ledger import Charge, charges, hidden_cells
+from sojourn.disclosure.ledger import Charge, charges, hidden_in
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.disclosure.policy import StandardPolicy, for_dataset
 from sojourn.disclosure.rehearsal import HELD, Rehearsed
@@ -42,18 +42,18 @@ from sojourn.disclosure.review import REVIEW, bench, enough, finding_to_dict, no
 from sojourn.disclosure.rules import by_itself, joined
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
-from sojourn.messages import Answer
 from sojourn.node.admission import Run
-from sojourn.node.decisions import Place, decided, decision, header_of, question, review_id
+from sojourn.node.decisions import Place, decided, decision, header_of, question, review_id, sealed
 from sojourn.node.evidence import support_to_dict
 from sojourn.node.histories import UNUSUAL, Histories
 from sojourn.node.learning import Learning
 from sojourn.node.ledgers import Ledgers
+from sojourn.node.masked_store import summed_before
+from sojourn.node.masking import Masking
 from sojourn.node.privacy import FormalPrivacy, Measure
 from sojourn.node.review_store import ReviewStore
 from sojourn.node.shown_store import REPEATED, ShownStore, origin_of
 from sojourn.node.store import NodeStore
-from sojourn.wire.seal import release_info, seal
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Airlock:
     privacy: FormalPrivacy | None = None
     repeats: bool = True
     usual_asks: int = 0  # see `Histories`
+    masking: Masking | None = None
     learning: Learning = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -140,6 +141,9 @@ class Airlock:
         linked = self.shown.beside(place, output, looked.finding, looked.policy)
         finding = joined([looked.finding, *linked])
         charged = self.store.charged(place.run.request.study, place.analysis)
+        if not charged and bounds is not None:
+            linked = (*linked, *summed_before(self.store, place.run.dataset, output.support, bounds.threshold))
+            finding = joined([finding, *linked])
         if finding.verdict is Verdict.REFUSE or bounds is None or charged:
             more = (kept(output, finding, charged),) if bounds is not None and charged else ()
             self._decide(place, looked, (*linked, *more), now)
@@ -169,7 +173,7 @@ class Airlock:
         if computed or (row := self.shown.same(place)) is None:
             return False
         signed, policy = json.loads(row["answer"]), self.policy_of(place)
-        cleared = repeat(signed, self.key.public, policy, self._header(place))
+        cleared = repeat(signed, self.key.public, policy, self.header(place))
         if cleared is not None:
             self._out(place, cleared, None, REPEATED, now, sets=(), origin=origin_of(row))
         return cleared is not None
@@ -202,7 +206,7 @@ class Airlock:
         if finding.verdict is Verdict.REFUSE:
             self.refuse(place, family, finding.note, now)
             raise DisclosureRefused(family)
-        cleared = release(looked, policy, self._header(place), finding)
+        cleared = release(looked, policy, self.header(place), finding)
         self._out(place, cleared, output, finding, now, sets=sets)
 
     def _noisy(self, place: Place, output: Output, noised: Noised, now: float) -> None:
@@ -213,7 +217,7 @@ class Airlock:
         output, base = noised.apply(output), self.policy_of(place)
         policy: Policy = Formal(base, noised.tier)
         policy = Rehearsed(policy) if place.run.request.rehearsal else policy
-        header = replace(self._header(place), noise=noised.noise.text())
+        header = replace(self.header(place), noise=noised.noise.text())
         looked = look(output, policy)
         finding = looked.finding
         waits = strictness(finding.tier) > strictness(automatic_of(policy))
@@ -245,7 +249,7 @@ class Airlock:
 
         sets, newest: see `leave`.
         """
-        output, policy, header = looked.output, looked.policy, self._header(place)
+        output, policy, header = looked.output, looked.policy, self.header(place)
         finding = judge(looked, policy, *more)
         if (model := self.learning.model()) is not None:
             more = (*more, model.judge(joined([finding, *more]), self.learning.features(place, output, finding)))
@@ -285,15 +289,10 @@ class Airlock:
         of, LedgerGrew where there is a newer one. output: none where no exact number is new. origin: the study and
         analysis whose stored numbers these are.
         """
-        document = Answer(cleared, self.key).to_dict()
         request = place.run.request
-        info = release_info(study=request.study, analysis=place.analysis, round=place.ask, site=self.site)
-        sealed = seal(request.seal_key, json.dumps(document, sort_keys=True).encode(), info)
         row = self.decision(place, now) | {
-            "sealed": sealed,
-            "answer": json.dumps(document),
-            "tier": str(cleared.tier),
-            "note": finding.note,
+            **sealed(place, cleared, self.key, self.site),
+            **{"tier": str(cleared.tier), "note": finding.note},
             **{"numbers": distinct(cleared.partial), "question": place.question},
             **{"first_study": origin[0], "first_analysis": origin[1]},
         }
@@ -325,7 +324,7 @@ class Airlock:
         return self.store.seal(row, written, sets, place.run.dataset, newest, both)
 
     def _charges(self, place: Place, output: Output, finding: Finding) -> tuple[Charge, ...]:
-        hidden = [hidden_cells(output.partial, cells, finding.cells) for cells in output.support.cells]
+        hidden = hidden_in(output.partial, output.support, finding.cells)
         return charges(place.run.snapshot, place.analysis, output.support, hidden)
 
     def seated(self, run: Run) -> dict[str, str]:
@@ -347,7 +346,8 @@ class Airlock:
             return finding
         if charged:
             return joined([finding, kept(output, finding, charged)])
-        return self.ledgers.judge(place.run, place.analysis, output, finding, bounds).finding
+        summed = summed_before(self.store, place.run.dataset, output.support, bounds.threshold)
+        return joined([*summed, self.ledgers.judge(place.run, place.analysis, output, finding, bounds).finding])
 
     def neighbours(self, place: Place, output: Output) -> list[dict[str, Any]]:
         """The nearest sets of persons in the ledger, for a checker inside the site; none where it does not compare."""
@@ -387,7 +387,8 @@ class Airlock:
         row = self.decision(place, now) | {"reason": reason, "note": note}
         self.store.seal(row, self._entry("release.refused", place, facts))
 
-    def _header(self, place: Place) -> Header:
+    def header(self, place: Place) -> Header:
+        """What this site says of an answer to this ask; the gate writes the policy's own words."""
         return header_of(place, self.policy, self.site)
 
     def decision(self, place: Place, now: float) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Backup and restore of a node: database, settings, keys, what it pinned; with the datasets' snapshots or without.
 
 The keyed person numbers always go along: without them the ledger's sets of persons would mean nothing. The journal,
-whose texts may quote records, and the tables of runs in hand do not.
+whose texts may quote records, and the tables of runs in hand do not. Nor does the exchange key: a node whose store is
+older than what it sent would put two vectors under one mask, so a restored one makes another key.
 """
 
 from __future__ import annotations

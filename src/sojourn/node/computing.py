@@ -68,6 +68,14 @@ class Computation:
             raise SiteRefused("worker")
         return partial, working
 
+    def leverage(self, analysis: str, ask: Ask, sums: Partial) -> float | None:
+        """The largest leverage of a person beside all sites' sums of the masked round before; SiteRefused without."""
+        answer = self._ask({"leverage": {**_asked(analysis, ask), "sums": sums.to_dict()}})
+        try:
+            return None if answer["leverage"] is None else float(answer["leverage"])
+        except (KeyError, TypeError, ValueError):
+            raise SiteRefused("worker") from None
+
     def cancel(self) -> None:
         """End the worker at once, whatever it is doing, and remove the table."""
         self._cancelled.set()

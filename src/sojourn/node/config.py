@@ -45,6 +45,15 @@ class NodeHome:
     least_sites: Annotated[int, Field(ge=1)] = setting(
         "The smallest roster that this site takes part in.", example=3, default=3, always_written=True
     )
+    masking: Literal["allowed", "required", "refused"] = setting(
+        "Whether this site takes part in masked plans, in which only sums over all sites can be seen: `allowed`, "
+        "`required` (in nothing else), or `refused`.",
+        example="required",
+        default="allowed",
+    )
+    least_masked: Annotated[int, Field(ge=3)] = setting(
+        "The smallest roster of a masked plan that this site takes part in; never below 3.", example=5, default=3
+    )
     rules: Mapping[str, Any] = setting(
         "The disclosure rules' parameters where they differ from the defaults: see the page on disclosure rules.",
         example={"threshold": 20},
@@ -128,6 +137,11 @@ class NodeHome:
     def log_key(self) -> Path:
         """The key that signs the node's checkpoints."""
         return self.folder / "log.key"
+
+    @property
+    def exchange_key(self) -> Path:
+        """The key that this site agrees on masks with, and that shares of joint tests are sealed to."""
+        return self.folder / "exchange.key"
 
     @property
     def authority(self) -> Path:

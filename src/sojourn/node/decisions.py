@@ -15,12 +15,16 @@ from sojourn import __version__
 from sojourn.analysis.declaration import variable_to_dict
 from sojourn.analysis.partial import Partial, encode
 from sojourn.analysis.statistic import Ask
-from sojourn.disclosure.gate import Decided, Header, Held, Policy
+from sojourn.disclosure.gate import Decided, Header, Held, Policy, Release
+from sojourn.disclosure.masked_gate import MaskedRelease
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.policy import StandardPolicy
 from sojourn.disclosure.review import finding_from_dict
+from sojourn.identity.keys import PrivateKey
+from sojourn.messages import Answer
 from sojourn.node.admission import Run
 from sojourn.node.evidence import support_from_dict
+from sojourn.wire.seal import release_info, seal
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,14 @@ def decided(row: RowMapping, envelopes: Sequence[Mapping[str, Any]], seated: Map
     return Decided(row["digest"], tuple(envelopes), seated, finding_from_dict(json.loads(row["finding"])))
 
 
+def sealed(place: Place, cleared: Release | MaskedRelease, key: PrivateKey, site: str) -> dict[str, object]:
+    """A release as it is stored: under the site's signature, and so sealed to the run's key."""
+    document, request = Answer(cleared, key).to_dict(), place.run.request
+    info = release_info(study=request.study, analysis=place.analysis, round=place.ask, site=site)
+    blob = seal(request.seal_key, json.dumps(document, sort_keys=True).encode(), info)
+    return {"sealed": blob, "answer": json.dumps(document)}
+
+
 def decision(study: str, analysis: str, ask: str, round_number: int, now: float) -> dict[str, object]:
     """The stored row of a decision by which nothing leaves; a release fills in what does."""
     return {
@@ -108,6 +120,8 @@ def decision(study: str, analysis: str, ask: str, round_number: int, now: float)
         "made": now,
         "acknowledged": False,
         "receipt": None,
+        "withheld": "",
+        "newest": None,
     }
 
 

@@ -6,11 +6,13 @@ import json
 from functools import lru_cache
 
 from sojourn.analysis.statistic import Ask, Estimate, Statistic
-from sojourn.disclosure.gate import ReceivedRelease
+from sojourn.disclosure.masked_gate import Received
 from sojourn.errors import SiteRefused
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import ReceivedAnswer, RoundDocument, Task
 from sojourn.node.admission import Run
+from sojourn.study.masked import MaskedReplay, coherent_masked, replay_masked
+from sojourn.study.question import Question
 from sojourn.study.transcript import Round, coherent, replay, same
 
 
@@ -28,6 +30,27 @@ def derive(run: Run, task: Task, site: str) -> Ask:
         return _derived(run, task, statistic, site)
     except Exception as error:  # what cannot be read or replayed does not follow
         raise SiteRefused("broadcast") from error
+
+
+def derive_masked(run: Run, task: Task, site: str) -> tuple[MaskedReplay, list[Round]]:
+    """The same of a masked plan: where the analysis stands, and the rounds before this ask."""
+    statistic = run.plan.analyses.get(task.analysis)
+    if statistic is None or run.circle is None:
+        raise SiteRefused("malformed")
+    request = run.request
+    question = Question.of(request.study, task.analysis, run.plan, run.variables, run.circle)
+    if len(task.transcript) >= question.most_rounds:
+        raise SiteRefused("rounds")
+    try:
+        rounds = [_read(run, task, document) for document in task.transcript]
+        if not coherent_masked(question, rounds, request.plan_hash, request.rehearsal):
+            raise ValueError("the transcript is not one of this study")
+        told = replay_masked(question, rounds)
+        if isinstance(told.state, Estimate) or not same(told.state, task.ask.ask()) or site not in told.asked:
+            raise ValueError("the coordinator does not ask this")
+    except Exception as error:  # what cannot be read or replayed does not follow
+        raise SiteRefused("broadcast") from error
+    return told, rounds
 
 
 def _derived(run: Run, task: Task, statistic: Statistic, site: str) -> Ask:
@@ -52,6 +75,6 @@ def _read(run: Run, task: Task, document: RoundDocument) -> Round:
 
 
 @lru_cache(maxsize=4096)
-def _release(answer: str, key: str) -> ReceivedRelease:
+def _release(answer: str, key: str) -> Received:
     """A release under its site's signature; each round brings those of all rounds before it again."""
     return ReceivedAnswer.read(json.loads(answer), PublicKey.from_hex(key)).release

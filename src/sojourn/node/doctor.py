@@ -115,9 +115,10 @@ def examine(folder: Path, clock: Callable[[], float] = time.time) -> list[Findin
         [settings] = finding.examine([("settings", partial(_raise, error))])
         return [settings, *unexamined(NAMES[1:], "the settings cannot be read")]
     visit = Visit(home, clock)
+    keys = [home.key, home.log_key, *([home.exchange_key] if home.exchange_key.exists() else [])]
     found = {
         "settings": lambda: well(f"The node of {home.site}, in {home.federation or 'no federation yet'}."),
-        "home": lambda: checks.check_home(home.folder, [home.key, home.log_key]),
+        "home": lambda: checks.check_home(home.folder, keys),
         "keys": lambda: check_keys(home, visit),
         "certificate": lambda: check_certificate(visit, clock()),
         "clock": lambda: check_clock(home, visit, clock()),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from pyroaring import BitMap
 
 from sojourn.analysis.partial import decode, encode
-from sojourn.analysis.support import Cells, Contributions, Design, Support, Working
+from sojourn.analysis.support import Cells, Contributions, Design, Positions, Support, Thresholds, Working
 
 _DESIGN_NUMBERS = ("persons", "rows", "parameters", "events", "leverage", "effective", "patterns")
 
@@ -28,6 +30,7 @@ def support_to_dict(support: Support) -> dict[str, Any]:
                 "persons": [_pack(cell) for cell in cells.persons],
                 "dimensions": list(cells.dimensions),
                 "measures": list(cells.measures),
+                "empty": list(cells.empty),
             }
             for cells in support.cells
         ],
@@ -37,10 +40,25 @@ def support_to_dict(support: Support) -> dict[str, Any]:
                 "largest": encode(sums.largest),
                 "second": encode(sums.second),
                 "total": encode(sums.total),
+                "values": None if sums.values is None else encode(sums.values),
+                "persons": [[_pack(cell) for cell in level] for level in sums.persons],
             }
             for sums in support.contributions
         ],
         "design": None if support.design is None else _design_to_dict(support.design),
+        "positions": [
+            {"output": list(one.output), "fractions": list(one.fractions), "persons": encode(one.persons)}
+            for one in support.positions
+        ],
+        "thresholds": [
+            {
+                "output": one.output,
+                "shape": list(one.shape),
+                "persons": [_pack(part) for part in one.persons],
+                "measures": list(one.measures),
+            }
+            for one in support.thresholds
+        ],
     }
 
 
@@ -54,6 +72,8 @@ def support_from_dict(document: Mapping[str, Any]) -> Support:
             contributions=tuple(_contributions(sums) for sums in document["contributions"]),
             design=None if document["design"] is None else _design(document["design"]),
             constant=_names(document["constant"]),
+            positions=tuple(_positions(one) for one in document.get("positions", ())),
+            thresholds=tuple(_thresholds(one) for one in document.get("thresholds", ())),
         )
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError("not a support") from error
@@ -80,21 +100,44 @@ def _cells(document: Mapping[str, Any]) -> Cells:
         tuple(_unpack(cell) for cell in document["persons"]),
         _names(document["dimensions"]),
         _names(document["measures"]),
+        tuple(_count(place) for place in document.get("empty", ())),
     )
     cells.counts()  # refuses a shape that is not that of the cells
+    if any(place >= len(cells.persons) for place in cells.empty):
+        raise ValueError("a place beyond the cells")
     return cells
+
+
+def _positions(document: Mapping[str, Any]) -> Positions:
+    fractions = tuple(float(fraction) for fraction in document["fractions"])
+    return Positions(_names(document["output"]), fractions, decode(document["persons"]).astype(np.int64))
+
+
+def _thresholds(document: Mapping[str, Any]) -> Thresholds:
+    shape, persons = tuple(map(_count, document["shape"])), tuple(map(_unpack, document["persons"]))
+    if len(shape) < 1 or math.prod(shape) != len(persons):
+        raise ValueError("the shape of a range is not that of its parts")
+    return Thresholds(str(document["output"]), shape, persons, _names(document["measures"]))
 
 
 def _contributions(document: Mapping[str, Any]) -> Contributions:
     largest, second, total = (decode(document[word]).astype(float) for word in ("largest", "second", "total"))
     if not largest.shape == second.shape == total.shape:
         raise ValueError("the shapes of contributions disagree")
-    return Contributions(_names(document["output"]), largest, second, total)
+    # What older programs held for review says nothing of these.
+    values = None if document.get("values") is None else decode(document["values"]).astype(np.int64)
+    if values is not None and values.shape != total.shape:
+        raise ValueError("the shapes of contributions disagree")
+    persons = tuple(tuple(_unpack(cell) for cell in level) for level in document.get("persons", []))
+    if any(len(level) != total.size for level in persons):
+        raise ValueError("the shapes of contributions disagree")
+    return Contributions(_names(document["output"]), largest, second, total, None, values, persons)
 
 
 def _design_to_dict(design: Design) -> dict[str, Any]:
     levels = {label: _pack(persons) for label, persons in design.levels.items()}
-    return {"levels": levels, **{word: getattr(design, word) for word in _DESIGN_NUMBERS}}
+    numbers = {word: getattr(design, word) for word in _DESIGN_NUMBERS}
+    return {"levels": levels, **numbers, "numbers": dict(design.numbers), "by_site": design.by_site}
 
 
 def _design(document: Mapping[str, Any]) -> Design:
@@ -107,6 +150,8 @@ def _design(document: Mapping[str, Any]) -> Design:
         leverage=float(document["leverage"]),
         effective=None if document["effective"] is None else float(document["effective"]),
         patterns=None if document["patterns"] is None else _count(document["patterns"]),
+        numbers={str(name): _count(hit) for name, hit in document.get("numbers", {}).items()},
+        by_site=document.get("by_site") is True,
     )
 
 

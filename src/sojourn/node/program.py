@@ -30,6 +30,7 @@ from sojourn.node.tables import metadata
 from sojourn.operations.exposition import TextFile
 from sojourn.operations.logs import SILENT, Log
 from sojourn.operations.readiness import NOT_RUNNING, REASONS
+from sojourn.secrecy.exchange import ExchangeKey
 from sojourn.storage.engine import open_engine
 from sojourn.storage.lock import HomeLock
 from sojourn.storage.migrate import migrate_as_owner, open_migrated
@@ -72,6 +73,7 @@ def create(
     home = NodeHome(folder.resolve(), site, database=database, database_password_file=secret, **words)
     PrivateKey.generate().save(home.key)
     PrivateKey.generate().save(home.log_key)
+    ExchangeKey.generate().save(home.exchange_key)
     home.save()
     return home
 
@@ -207,6 +209,8 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "show": node.show,
         "approve": node.approve,
         "revoke": node.revoke,
+        "pin": node.pin,
+        "pins": node.masking.shown,
         "add_dataset": add_dataset,
         "add_stand_in": lambda source, table: node.add_stand_in(Path(source), table),
         "datasets": node.datasets,

@@ -3,7 +3,8 @@
 Laws: a recalled study carries its researcher's signature, each answer this node's own, each word the hub's receipt;
 what does not verify stops the recovery. Afterwards no nonce of a recalled study admits again, and everything that left
 is in the ledger: computed again where its snapshot is still there, else as something of which nobody knows the sets,
-after which nothing new of that dataset leaves by itself.
+after which nothing new of that dataset leaves by itself. A dataset of which masked sums were recalled takes part in no
+further ones: what they showed is known to those alone who were there.
 What the hub keeps back cannot be recalled.
 """
 
@@ -22,8 +23,9 @@ from sojourn.audit.entry import Entry
 from sojourn.audit.receipt import Receipt
 from sojourn.disclosure.budget import Loss
 from sojourn.disclosure.families.capacity import distinct
-from sojourn.disclosure.ledger import Charge, charges, hidden_cells
-from sojourn.errors import AuditError, SojournError
+from sojourn.disclosure.gate import ReceivedRelease
+from sojourn.disclosure.ledger import Charge, charges, hidden_in
+from sojourn.errors import AuditError, SiteRefused, SojournError
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
 from sojourn.messages import PastStudy, PastTask, ReceivedAnswer
@@ -97,7 +99,9 @@ class Recovery:
         facts = {"answers": counts["answers"], "refusals": refusals, "sets": len(sets), "snapshot": snapshot}
         entry = Entry("run.restored", f"node:{self.link.site}", study=past.study, dataset=table, facts=facts)
         private = self.losses(past.study, table, request.project, sorted(left))
-        self.store.restore(run, [self._decision(past.study, task) for task in unknown], sets, entry, private)
+        summed = left if request.plan.get("aggregation") == "masked" else set()
+        decided = [self._decision(past.study, task) for task in unknown]
+        self.store.restore(run, decided, sets, entry, private, [_summed(run, name) for name in sorted(summed)])
         return counts
 
     def _request(self, past: PastStudy) -> tuple[Request, str]:
@@ -129,7 +133,7 @@ class Recovery:
             raise _refusal("holds an answer to something else")
         if facts.get("release") != release.digest():
             raise _refusal("holds another answer than its receipt")
-        return header.snapshot
+        return header.snapshot if isinstance(release, ReceivedRelease) else None  # a commitment tells no snapshot
 
     def _snapshot(self, study: str, table: str, answered: Iterable[str | None]) -> str:
         """The one snapshot of a run: of its answers, else as the store knows the run, else the present one."""
@@ -147,8 +151,7 @@ class Recovery:
             computation = self.opener(run)
             try:
                 support, first = computation.support(analysis), self._first(past, analysis)
-                hidden = [hidden_cells(first, cells, {}) for cells in support.cells]
-                return charges(snapshot, analysis, support, hidden)
+                return charges(snapshot, analysis, support, hidden_in(first, support, {}))
             finally:
                 computation.cancel()
         except SojournError:
@@ -168,19 +171,28 @@ class Recovery:
         answered = [task for task in past.tasks if task.analysis == analysis and task.answer is not None]
         earliest = min(answered, key=lambda task: task.round)
         assert earliest.answer is not None
-        return ReceivedAnswer.read(earliest.answer, self.key).release.partial
+        release = ReceivedAnswer.read(earliest.answer, self.key).release
+        if not isinstance(release, ReceivedRelease):
+            raise SiteRefused("masked aggregation")  # of a sum nobody here can say what it hid: all counts as told
+        return release.partial
 
     def _decision(self, study: str, task: PastTask) -> dict[str, Any]:
         row = decision(study, task.analysis, task.ask, task.round, self.clock())
-        answer = None if task.answer is None else ReceivedAnswer.read(task.answer, self.key)
+        release = None if task.answer is None else ReceivedAnswer.read(task.answer, self.key).release
         return row | {
-            "numbers": 0 if answer is None else distinct(answer.release.partial),
+            "numbers": distinct(release.partial) if isinstance(release, ReceivedRelease) else 0,
             "reason": task.reason or "",
             "answer": None if task.answer is None else json.dumps(task.answer),
             "note": RESTORED,
             "acknowledged": True,
             "receipt": json.dumps(task.receipt),
         }
+
+
+def _summed(run: dict[str, Any], analysis: str) -> dict[str, Any]:
+    """A masked sum of which this node no longer knows what it showed: of no roster, so that no further one is right."""
+    place = {word: run[word] for word in ("dataset", "study", "snapshot")}
+    return place | {"analysis": analysis, "roster": RESTORED, "measure": "[]", "label": RESTORED, "digest": ""}
 
 
 def past_names(past: PastStudy) -> set[str]:

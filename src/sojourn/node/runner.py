@@ -9,9 +9,13 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial as bound
 
+from sojourn.analysis.partial import Partial
+from sojourn.analysis.statistic import Ask
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
+from sojourn.disclosure.output import Output
 from sojourn.errors import AuditError, DisclosureRefused, EnvelopeRefused, SiteRefused, SojournError
 from sojourn.messages import Task
 from sojourn.node.admission import Admission, Run, reason_of
@@ -19,8 +23,9 @@ from sojourn.node.airlock import Airlock
 from sojourn.node.attempts import Attempts
 from sojourn.node.computing import Computation
 from sojourn.node.decisions import Place, decision
-from sojourn.node.derivation import derive
+from sojourn.node.derivation import derive, derive_masked
 from sojourn.node.line import Line
+from sojourn.node.masked_airlock import Evidence, MaskedAirlock
 from sojourn.node.store import NodeStore
 
 Opener = Callable[[Run], Computation]
@@ -206,6 +211,9 @@ class Runner:
 
     def _compute(self, task: Task, place: Place) -> None:
         run, statistic = place.run, place.run.plan.analyses.get(task.analysis)
+        if run.circle is not None:
+            self._masked(task, place)
+            return
         ask = derive(run, task, self.airlock.site)
         assert statistic is not None
         before = self.store.sites_before(task.study, task.analysis)
@@ -237,6 +245,42 @@ class Runner:
             support = replace(support, design=replace(support.design, working=working))
         step = next(step for step in statistic.steps(run.variables) if step.name == ask.step)
         self.airlock.pass_out(place, step, partial, support, self._clock(), noised)
+
+    def _masked(self, task: Task, place: Place) -> None:
+        """One round of a masked plan: what fails in it is told to nobody, so that only a stopped study says so."""
+        told, rounds = derive_masked(place.run, task, self.airlock.site)
+        if self.store.asked(task.study, task.analysis) >= told.question.most_rounds:
+            raise SiteRefused("rounds")
+        assert self.airlock.masking is not None
+        journal, stopping = bound(self._journal, task.study), self._closing.is_set
+        exhausted = bound(self._attempts.exhausted, place.run, self._clock())
+        way = MaskedAirlock(self.airlock, self.airlock.masking, journal, stopping, exhausted)
+        with self._turns:
+            try:
+                way.pass_out(place, told, rounds, self._evidence(place), self._clock())
+            finally:
+                with self._lock:
+                    self._computing.discard(task.study)
+
+    def _evidence(self, place: Place) -> Evidence:
+        """What the gate of masked plans asks of a run's computation; nothing is opened before it is asked."""
+        run, statistic = place.run, place.run.plan.analyses[place.analysis]
+
+        def support(analysis: str) -> Support:
+            return self._support(self._computation(run), run, analysis)
+
+        def measure(ask: Ask) -> Output:
+            partial, working = self._computation(run).round(place.analysis, ask)
+            found = support(place.analysis)
+            if found.design is not None:
+                found = replace(found, design=replace(found.design, working=working))
+            step = next(step for step in statistic.steps(run.variables) if step.name == ask.step)
+            return Output(statistic.name, step, partial, found, run.variables, statistic.rules)
+
+        def leverage(ask: Ask, sums: Partial) -> float | None:
+            return self._computation(run).leverage(place.analysis, ask, sums)
+
+        return Evidence(support, measure, leverage)
 
     def _support(self, computation: Computation, run: Run, analysis: str) -> Support:
         """The evidence behind every round of an analysis, computed once a run."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.engine import RowMapping
 
 from sojourn import __version__
 from sojourn.audit.entry import Entry
@@ -19,7 +17,6 @@ from sojourn.disclosure.budget import Budget
 from sojourn.disclosure.gate import Policy
 from sojourn.disclosure.policy import for_dataset
 from sojourn.errors import ConfigurationError, DatasetError
-from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.messages import Publish
 from sojourn.node.admission import REHEARSED, Admission
@@ -32,6 +29,7 @@ from sojourn.node.hub_link import HubLink
 from sojourn.node.journal import Journal
 from sojourn.node.ledgers import Ledgers
 from sojourn.node.line import Line
+from sojourn.node.masking import Masking
 from sojourn.node.metrics import BEGINS, ENDS, NodeMetrics
 from sojourn.node.opening import Openings
 from sojourn.node.polling import Polling
@@ -39,6 +37,7 @@ from sojourn.node.privacy import FormalPrivacy
 from sojourn.node.recovery import Recovery
 from sojourn.node.reviewing import Desk
 from sojourn.node.runner import Lines, Runner
+from sojourn.node.shown import approval_shown, checker_shown, run_shown
 from sojourn.node.stand_in import StandIns
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import approvals, datasets, metadata, releases, runs
@@ -77,9 +76,13 @@ class Node:
         self.witnessing = Witnessing(store, metadata, f"node:{home.site}", recovers=True)
         self.hub: Peer | None = None  # as the owner of a log
         self.stand_ins = StandIns(home, store, self.journal.write)
-        admission = Admission(store, home.site, key.public, policy.version, home.least_sites, self.stand_ins.snapshot)
+        self.masking = Masking.of(home, key, store, policy)
+        stand_in = self.stand_ins.snapshot
+        admission = Admission(
+            *(store, home.site, key.public, policy.version, home.least_sites, stand_in, self.masking, self._federation)
+        )
         self.privacy = FormalPrivacy(store, home.folder, home.site, budgets)
-        known = (Ledgers(store, home.folder), self.privacy, home.repeats, home.usual_asks)
+        known = (Ledgers(store, home.folder), self.privacy, home.repeats, home.usual_asks, self.masking)
         airlock = Airlock(store, policy, home.site, key, *known)
         self.runner = Runner(
             store,
@@ -181,6 +184,10 @@ class Node:
         self.store.write(entry, lambda connection: None)
         return facts
 
+    def pin(self, site: str, key: str) -> dict[str, Any]:
+        """Trust that this is the key of that site, so that this one adds with it under masks."""
+        return self.masking.pin(site, key, self.clock())
+
     def accept_log(self, reason: str) -> dict[str, Any]:
         """Trust the hub's log again, in the state that it showed last."""
         done = self.witnessing.accept(self._hub(), reason, "custodian")
@@ -212,6 +219,9 @@ class Node:
         self._polling.again()
         return counts
 
+    def _federation(self) -> str:
+        return self.hub.origin if self.hub is not None else self.home.federation
+
     def _hub(self) -> Peer:
         if self.hub is None:
             raise ConfigurationError("The node has not joined a federation.", remedy="Run `sojourn node join` first.")
@@ -230,6 +240,7 @@ class Node:
             "watermark": self.policy.watermark,
             "stand_ins": {row["name"]: self.stand_ins.told(row["name"]) for row in self.store.rows(select(datasets))},
         }
+        rules |= self.masking.public(self._federation())
         if declared := {name: one.public() for name, one in self.privacy.budgets.items() if one.publish}:
             rules["privacy"] = declared
         return Publish(datasets=documents, rules=rules, sandbox=self._openings.name, software=__version__)
@@ -250,12 +261,13 @@ class Node:
             "sandbox": self._openings.name,
             "rules": self.publication().rules,
             "datasets": self.datasets(),
-            "checkers": [_checker(row) for row in self.desk.airlock.reviews.checkers()],
+            "checkers": [checker_shown(row) for row in self.desk.airlock.reviews.checkers()],
             "reviews": len(self.desk.airlock.reviews.waiting()),
             "alarms": self.histories.shown(),
             "privacy": self.privacy.left(),
-            "approvals": [_approval(row) for row in self.store.rows(select(approvals))],
-            "runs": [_run(row) for row in self.store.rows(select(runs).order_by(runs.c.admitted))],
+            "pins": self.masking.shown()[1:],
+            "approvals": [approval_shown(row) for row in self.store.rows(select(approvals))],
+            "runs": [run_shown(row) for row in self.store.rows(select(runs).order_by(runs.c.admitted))],
             "log": self.witnessing.facts(),
         }
 
@@ -358,43 +370,3 @@ class Node:
     def _tell_reviews(self) -> None:
         if self._polling is not None:
             self._polling.tell()
-
-
-def _approval(row: RowMapping) -> dict[str, Any]:
-    """An approval as people read it; the key by its short name, which `sojourn whoami` shows too."""
-    return {
-        "project": row["project"],
-        "key": PublicKey.from_hex(row["key"]).id,
-        "name": row["name"],
-        "tables": json.loads(row["tables"]),
-        "approved": _time(row["approved"]),
-        "revoked": _time(row["revoked"]),
-    }
-
-
-def _checker(row: RowMapping) -> dict[str, Any]:
-    """A checker as people read it."""
-    return {
-        "name": row["name"],
-        "key": PublicKey.from_hex(row["key"]).id,
-        "added": _time(row["added"]),
-        "removed": _time(row["removed"]),
-    }
-
-
-def _run(row: RowMapping) -> dict[str, Any]:
-    """A run with the hash of the plan that was signed, which a researcher's report shows too."""
-    request = Request.read(Envelope.from_dict(json.loads(row["request"])))
-    return {
-        "study": row["study"],
-        "project": row["project"],
-        "plan": request.plan_hash,
-        "key": PublicKey.from_hex(row["researcher"]).id,
-        "rehearsal": request.rehearsal,
-        "admitted": _time(row["admitted"]),
-        "ended": row["ended"] or "running",
-    }
-
-
-def _time(seconds: float | None) -> str:
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

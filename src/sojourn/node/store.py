@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from pyroaring import BitMap
-from sqlalchemy import Connection, Update, bindparam, delete, func, insert, select, union, update
+from sqlalchemy import Connection, Update, and_, bindparam, delete, exists, func, insert, not_, select, union, update
 from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
@@ -21,6 +21,7 @@ from sojourn.node.tables import (
     datasets,
     ledger,
     losses,
+    masked_sets,
     person_sets,
     refused,
     releases,
@@ -50,6 +51,7 @@ _ASKED = union(
         reviews.c.study == bindparam("of_study"), reviews.c.analysis == bindparam("of_analysis")
     ),
 )
+_WITHHELD = select(releases.c.withheld).where(*_OF_ANALYSIS, releases.c.withheld != "").limit(1)
 _SITES = select(releases.c.sites).where(*_OF_ANALYSIS, releases.c.reason == "", releases.c.sites != "[]")
 _ACKNOWLEDGE = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(False)).values(acknowledged=True)
 _ARRIVED = _ACKNOWLEDGE.values(reason="")
@@ -199,10 +201,11 @@ class NodeStore(LossStore):
         sets: Sequence[Charge],
         entry: Entry,
         private: Sequence[Loss] = (),
+        summed: Sequence[Document] = (),
     ) -> None:
         """A run that the store does not know, or not to its end: it is over, its decisions and charges stand.
 
-        private: losses of formal privacy, which stand whatever the budget holds: they were given away.
+        private: losses of formal privacy, which stand whatever the budget holds. summed: masked sums, one row each.
         """
 
         def action(connection: Connection) -> None:
@@ -212,6 +215,8 @@ class NodeStore(LossStore):
             connection.execute(known)
             connection.execute(insert(releases), [dict(row) for row in decided])
             _charge(connection, run, sets)
+            for row in summed:
+                connection.execute(insert(masked_sets).values(dict(row)))
             for loss in private:
                 connection.execute(insert(losses).values(loss_row(run["dataset"], loss, run["admitted"])))
 
@@ -295,9 +300,14 @@ class NodeStore(LossStore):
         return len(self.rows(_ASKED, {"of_study": study, "of_analysis": analysis}))
 
     def first_asks(self, researcher: str, dataset: str, since: float) -> list[RowMapping]:
-        """The first rounds that were decided of a researcher's runs on a dataset: study and reason."""
+        """The first rounds that were decided of a researcher's runs on a dataset: study and reason.
+
+        untold: of a masked analysis, that it never came to numbers, since its joint test failed, say.
+        """
+        same = (masked_sets.c.study == releases.c.study, masked_sets.c.analysis == releases.c.analysis)
+        untold = and_(runs.c.exchange != "", not_(exists().where(*same)))
         query = (
-            select(runs.c.study, releases.c.reason)
+            select(runs.c.study, releases.c.reason, untold.label("untold"))
             .join_from(runs, releases, runs.c.study == releases.c.study)
             .where(runs.c.researcher == researcher, runs.c.dataset == dataset)
             .where(releases.c.round == 1, releases.c.made >= since)
@@ -309,6 +319,11 @@ class NodeStore(LossStore):
         found = self.rows(_SITES, {"of_study": study, "of_analysis": analysis})
         seen = [set(json.loads(row["sites"])) for row in found]
         return set.intersection(*seen) if seen else None
+
+    def withheld(self, study: str, analysis: str) -> str:
+        """Why a masked analysis gets nothing of this site, a word of `errors.REASONS`, or nothing."""
+        row = self.row(_WITHHELD, {"of_study": study, "of_analysis": analysis})
+        return "" if row is None else str(row["withheld"])
 
     def unacknowledged(self) -> list[RowMapping]:
         """What the hub has still to confirm."""

@@ -53,6 +53,30 @@ runs = Table(
     Column("snapshot", String(64), nullable=False),
     Column("admitted", Float, nullable=False),
     Column("ended", String(20), nullable=False),  # empty while it runs
+    Column("exchange", Text, nullable=False, server_default=""),  # JSON of a masked run: site → its exchange key
+    Column("withheld", String(40), nullable=False, server_default=""),  # why a masked run has nothing of this site
+)
+
+pins = Table(
+    "pin",
+    metadata,
+    Column("site", String(80), primary_key=True),  # another site, with which this one adds under masks
+    Column("key", String(64), nullable=False),  # its node's Ed25519 key
+    Column("pinned", Float, nullable=False),
+)
+
+masked_sets = Table(  # as `ledger`, for what left in sums over a whole roster
+    "masked_set",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("dataset", String(80), nullable=False, index=True),
+    Column("study", String(32), nullable=False),
+    Column("analysis", String(40), nullable=False),
+    Column("roster", String(64), nullable=False),  # hash of all sites with their keys
+    Column("snapshot", String(64), nullable=False),
+    Column("measure", Text, nullable=False),  # JSON: the columns measured
+    Column("label", Text, nullable=False),
+    Column("digest", String(64), nullable=False),  # of the set
 )
 
 refused = Table(
@@ -97,6 +121,8 @@ releases = Table(
     Column("question", String(64), nullable=False, server_default="", index=True),  # equal for identical asks
     Column("first_study", String(32), nullable=False, server_default=""),  # whose bytes it repeats; empty: its own
     Column("first_analysis", String(40), nullable=False, server_default=""),
+    Column("withheld", String(40), nullable=False, server_default=""),  # why a masked analysis has nothing of this site
+    Column("newest", Integer),  # of the ledger's entries, when the site shared its support for a joint test
 )
 
 shown_tables = Table(  # what linked audits look at: also the counts of hidden cells

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sojourn.analysis.partial import decode
+from sojourn.analysis.partial import Partial, decode
 from sojourn.analysis.population import Population
 from sojourn.analysis.statistic import Statistic
 from sojourn.errors import REASONS, DisclosureRefused, PlanError, SiteRefused
@@ -38,6 +38,7 @@ class Worker:
             "load": self._load,
             "support": self._support,
             "round": self._round,
+            "leverage": self._leverage,
         }
 
     def answer(self, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +72,15 @@ class Worker:
         statistic, table = self._statistics[request["analysis"]], self._table()
         working = statistic.working(step, table, broadcast)
         return {"partial": statistic.local(step, table, broadcast).to_dict(), "working": working_to_dict(working)}
+
+    def _leverage(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """As of a round, with the sums of the masked round before: the largest leverage beside all sites, if any."""
+        statistic, table = self._statistics[request["analysis"]], self._table()
+        judge = getattr(statistic, "joint_leverage", None)
+        broadcast = {name: decode(array) for name, array in request["broadcast"].items()}
+        sums = Partial.from_dict(request["sums"])
+        found = None if judge is None else judge(request["step"], table, broadcast, sums)
+        return {"leverage": None if found is None else min(float(found), 1e300)}
 
     def _table(self) -> Population:
         if self._population is None:

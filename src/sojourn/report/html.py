@@ -16,7 +16,8 @@ from sojourn.report import figures, tables, words
 from sojourn.report.record import AnalysisRecord, SiteOutcome, StudyRecord
 from sojourn.report.tables import Shown, Table
 
-_MARKS = {"contributed": "yes", "not released": "held", "no answer": "none"}
+_MARKS = {"contributed": "yes", "took part": "yes", "not released": "held", "no answer": "none"}
+_GAVE = ("contributed", "took part")
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,7 @@ def render(record: StudyRecord) -> str:
                 yaml.safe_dump(dict(record.plan), sort_keys=False, allow_unicode=True, width=100)
             ),
             failed=[check for check in record.checks if not check.ok],
-            contributors=sum(
-                any(done.status == "contributed" for done in site.values()) for site in record.sites.values()
-            ),
+            contributors=sum(any(done.status in _GAVE for done in site.values()) for site in record.sites.values()),
             remedies=_remedies(record),
             total_bytes=sum(sum(analysis.bytes_left.values()) for analysis in record.analyses.values()),
         )
@@ -98,7 +97,7 @@ def _remedies(record: StudyRecord) -> list[tuple[str, str, list[str]]]:
     found: dict[tuple[str, str], list[str]] = {}
     for name in record.analyses:
         for site, outcome in record.outcomes(name).items():
-            if outcome.status != "contributed":
+            if outcome.status not in _GAVE:
                 found.setdefault((_said(outcome), outcome.remedy), []).append(f"{site} ({name})")
     return [(what, remedy, [tables.plain(place) for place in places]) for (what, remedy), places in found.items()]
 

@@ -12,15 +12,18 @@ from sojourn.disclosure.change import Offer, change_from_dict
 from sojourn.disclosure.rehearsal import HELD
 from sojourn.errors import REASONS, PlanError
 
-Status = Literal["contributed", "not released", "no answer"]
-Failure = Literal["DisclosureRefused", "TooFewSites", "ConvergenceError", "StudyFailed"]
+Status = Literal["contributed", "took part", "not released", "no answer"]
+Failure = Literal["DisclosureRefused", "TooFewSites", "ConvergenceError", "StudyFailed", "DroppedOut"]
 _Value = TypeVar("_Value")
 _PLAIN: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
 
 
 @dataclass(frozen=True)
 class SiteOutcome:
-    """What one site did for one analysis. family: the rule's family where it did not release. Never a count."""
+    """What one site did for one analysis. family: the rule's family where it did not release. Never a count.
+
+    Of a masked analysis a site only took part, whatever it had to give.
+    """
 
     status: Status
     family: str = ""
@@ -54,6 +57,7 @@ class AnalysisRecord:
 
     kind, arguments: as in the plan. rounds: trips taken. bytes_left: bytes of released numbers that left each site.
     offers: what may pass instead, where something did not. hidden: how many cells each site hid, where it hid any.
+    secrecy: of a masked analysis what each party learns, in sentences.
     """
 
     kind: str
@@ -64,6 +68,7 @@ class AnalysisRecord:
     bytes_left: Mapping[str, int] = field(default_factory=dict)
     offers: tuple[Offer, ...] = ()
     hidden: Mapping[str, int] = field(default_factory=dict)
+    secrecy: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.estimate is None) == (self.refused is None):
@@ -180,6 +185,7 @@ def analysis_to_dict(analysis: AnalysisRecord) -> dict[str, Any]:
         "bytes_left": dict(analysis.bytes_left),
         "offers": [offer.to_dict() for offer in analysis.offers],
         "hidden": dict(analysis.hidden),
+        "secrecy": list(analysis.secrecy),
     }
 
 
@@ -193,6 +199,7 @@ def analysis_from_dict(document: Mapping[str, Any]) -> AnalysisRecord:
             "estimate": None if estimate is None else estimate_from_dict(estimate),
             "refused": None if refused is None else _build(Refusal, refused),
             "offers": tuple(map(_offer, document["offers"])),
+            "secrecy": tuple(map(str, document.get("secrecy", ()))),
         },
     )
 

@@ -14,7 +14,7 @@ from sojourn.report.record import AnalysisRecord
 
 NOT_AVAILABLE = "–"
 SUPPRESSED_NOTE = (
-    "suppressed: a site may not show this cell, because too few persons stand behind it or a hidden cell could be "
+    "suppressed: this cell may not be shown, because too few persons stand behind it or a hidden cell could be "
     "worked out from it. It is never shown as zero, and may be zero. The numbers beside it are the bounds that follow "
     "from what was released."
 )

@@ -17,9 +17,9 @@ from sojourn.report.record import AnalysisRecord, SiteOutcome, StudyRecord
 from sojourn.report.tables import Shown, Table, facts, number, plain_lines, present, size_in_bytes
 
 _STATES = {"contributed": "green", "not released": "yellow", "no answer": "dim", "asked": "cyan", "completed": "green"}
-_STATES |= {"in review": "magenta"}
+_STATES |= {"in review": "magenta", "took part": "green"}
 _SIGNS = {"contributed": "✓", "completed": "✓", "not released": "–", "no answer": "?", "asked": "…", "waiting": "…"}
-_SIGNS |= {"in review": "…"}
+_SIGNS |= {"in review": "…", "took part": "✓"}
 _ALARM = "bold white on red"
 
 
@@ -28,13 +28,19 @@ def result(name: str, analysis: AnalysisRecord, watermark: str = "") -> Renderab
     parts: list[RenderableType] = [_text(watermark, _ALARM)] if watermark else []
     if analysis.refused is not None:
         parts += [_text(f"{name}: no result was released", "bold yellow"), _text(analysis.refused.words)]
-        return Group(*parts, _text(f"What helps: {analysis.refused.remedy}"))
+        return Group(*parts, _text(f"What helps: {analysis.refused.remedy}"), *_learned(analysis))
     assert analysis.estimate is not None  # a record has one or the other
     for table in present(name, analysis):
         parts += [grid(table), *(_text(note, "dim") for note in table.notes)]
     beside = [f"{word} {value}" for word, value in facts(analysis.estimate)]
     parts.append(_text("; ".join([*beside, f"rounds {analysis.rounds}", analysis.estimate.exactness]), "dim"))
-    return Group(*parts, *(_text(f"Note: {warning}", "yellow") for warning in analysis.estimate.warnings))
+    parts += [_text(f"Note: {warning}", "yellow") for warning in analysis.estimate.warnings]
+    return Group(*parts, *_learned(analysis))
+
+
+def _learned(analysis: AnalysisRecord) -> list[RenderableType]:
+    """Who learns what of a masked analysis."""
+    return [_text(f"Masked. {' '.join(analysis.secrecy)}", "dim")] if analysis.secrecy else []
 
 
 def grid(table: Table) -> Grid:

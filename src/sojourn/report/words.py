@@ -81,6 +81,7 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
         "crosstab": "Cross-tabulation",
         "count": "Count of persons",
         "histogram": "Histogram",
+        "quantiles": "Quantiles",
     }
     head = named.get(analysis.kind, analysis.kind)
     return plain(f"{head}{_listed(given)}")

@@ -17,9 +17,10 @@ from sojourn.statistics.crosstab import Crosstab
 from sojourn.statistics.describe import Describe
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.histogram import Histogram
+from sojourn.statistics.quantiles import QUARTILES, Quantiles
 from sojourn.statistics.schema import conform
 
-_STATISTICS = MappingProxyType({kind.name: kind for kind in (Count, Crosstab, Describe, GLM, Histogram)})
+_STATISTICS = MappingProxyType({kind.name: kind for kind in (Count, Crosstab, Describe, GLM, Histogram, Quantiles)})
 NAMES: tuple[str, ...] = tuple(sorted(_STATISTICS))
 
 
@@ -89,6 +90,31 @@ def histogram(column: str, edges: Iterable[float]) -> Statistic:
     Leaves a site: one number a bin, small ones suppressed. Rounds: 1.
     """
     return make("histogram", {"column": column, "edges": _numbers(edges)})
+
+
+def quantiles(
+    *columns: str,
+    by: str | Iterable[str] | None = None,
+    q: Iterable[float] = QUARTILES,
+    precision: float | Iterable[float] | None = None,
+    bins: int | None = None,
+) -> Statistic:
+    """Quantiles of numbers, in all or by groups, equal to those of the pooled rows where the counts may be shown.
+
+    columns: numbers with a declared range (`low`, `high`). by: categories or booleans, one name or two. q: fractions
+    between 0 and 1; others than the median and quartiles wait for a checker, or are refused where masked. precision:
+    the distance between two values that a column can have, e.g. 1 for whole years, one for all columns or one each;
+    values are rounded to it. Without it, about two hundred steps of the range are counted, and the answer is
+    approximate. bins: the most values at which rows are counted, at most 1,000; a masked plan needs 16 or fewer.
+    Result: a row a column, group and quantile with `n` (rows), `value`, and the ends `low` and `high` between which it
+    lies: equal where it is exact. Interpolated as in pandas, NumPy and R (type 7). Values that part fewer than T
+    persons from the others are not told apart; the answer is then laid between them as if rows were spread evenly, and
+    is suppressed, with its ends, where it is beyond the lowest or highest count shown.
+    Leaves a site: for each group its rows, and the rows at or below each value that may be told apart. Rounds: 1.
+    Source: R. J. Hyndman, Y. Fan, The American Statistician 50, 1996.
+    """
+    given = _given(by=_several(by), precision=_numbers(precision), bins=bins)
+    return make("quantiles", {"columns": list(columns), "q": _numbers(q), **given})
 
 
 def glm(

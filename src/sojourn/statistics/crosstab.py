@@ -20,7 +20,7 @@ from sojourn.statistics.argument import MOST_DIMENSIONS, check_dimensions, names
 from sojourn.statistics.cells import counts
 from sojourn.statistics.count import cells_of, count_persons, counting
 
-_SUPPRESSED = "A site suppressed a cell, so margins and tests, which would reveal it, are not computed."
+_SUPPRESSED = "A cell is suppressed, so margins and tests, which would reveal it, are not computed."
 _NOISY = "A site's counts hold noise, which these tests do not know of, so margins and tests are not computed."
 _EMPTY = "A dimension has fewer than two levels with persons, so there is nothing to test."
 

@@ -18,7 +18,8 @@ from sojourn.analysis.sets import largest_two, persons_by_place, persons_of
 from sojourn.analysis.statistic import Ask, Cell, Coordinator, Estimate, Gathered, Step, Suppressed
 from sojourn.analysis.support import Cells, Contributions, Support
 from sojourn.analysis.table import Table
-from sojourn.analysis.variable import SITE, Variables
+from sojourn.analysis.values import bins_hit
+from sojourn.analysis.variable import SITE, Kind, Variable, Variables
 from sojourn.statistics.argument import MOST_DIMENSIONS, NAME, check_dimensions, check_number, names, unpack
 from sojourn.statistics.cells import counts, remainders
 
@@ -129,7 +130,7 @@ class Describe:
             cells.append(Cells(everything, table.shape, groups, table.dimensions, self.variables(), empty))
             for column, output in outputs.items():
                 values = population.numeric(column)
-                contributions.append(_contributions(output, values, places, population, table))
+                contributions.append(_contributions(output, column, places, population, table))
                 cells += _ends(output, values, places, population, table)
         return Support(
             population=persons_of(population.persons),
@@ -186,13 +187,10 @@ def _sums(values: NDArray[np.float64], places: NDArray[np.int64], table: Table) 
 
 
 def _contributions(
-    output: tuple[str, ...],
-    values: NDArray[np.float64],
-    places: NDArray[np.int64],
-    population: Population,
-    table: Table,
+    output: tuple[str, ...], column: str, places: NDArray[np.int64], population: Population, table: Table
 ) -> Contributions:
-    """The largest absolute contributions of persons to each cell's sum."""
+    """The largest absolute contributions of persons to each cell's sum, and what joint tests need."""
+    values, variable = population.numeric(column), population.variables[column]
     largest, second, total = np.zeros((3, table.size))
     persons, codes = np.unique(population.persons, return_inverse=True)
     width = max(len(persons), 1)
@@ -202,7 +200,30 @@ def _contributions(
     for place, (start, end) in enumerate(pairwise(ends)):
         largest[place], second[place] = largest_two(of_person[start:end, None])[:, 0]
         total[place] = of_person[start:end].sum()
-    return Contributions(output, *(part.reshape(table.shape) for part in (largest, second, total)))
+    most = np.full(table.shape, _most(variable))
+    largest, second, total = (part.reshape(table.shape) for part in (largest, second, total))
+    if variable.kind is Kind.BOOLEAN:
+        rows = (values == level for level in (0.0, 1.0))
+        levels = tuple(persons_by_place(population.persons[some], places[some], table.size) for some in rows)
+        return Contributions(output, largest, second, total, most, np.full(table.shape, -1), levels)
+    return Contributions(output, largest, second, total, most, _values(values, places, table))
+
+
+def _most(variable: Variable) -> float:
+    """The greatest absolute value that is declared; NaN where there is none."""
+    if variable.kind is Kind.BOOLEAN:
+        return 1.0
+    if variable.low is None or variable.high is None:
+        return math.nan
+    return max(abs(variable.low), abs(variable.high)) or math.nan
+
+
+def _values(values: NDArray[np.float64], places: NDArray[np.int64], table: Table) -> NDArray[np.int64]:
+    """The bins that the values of each cell hit."""
+    order = np.argsort(places, kind="stable")
+    ends = np.searchsorted(places[order], np.arange(table.size + 1))
+    hit = [bins_hit(values[order[start:end]]) for start, end in pairwise(ends)]
+    return np.array(hit, dtype=np.int64).reshape(table.shape)
 
 
 def _ends(

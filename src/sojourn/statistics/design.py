@@ -13,8 +13,9 @@ from pyroaring import BitMap
 from sojourn.analysis.matrix import Piece, levels_of
 from sojourn.analysis.sets import largest_two, persons_by_place, persons_of
 from sojourn.analysis.support import Cells, Contributions, Design, Working
-from sojourn.analysis.terms import Category, Column, Spline
-from sojourn.analysis.variable import SITE, Kind
+from sojourn.analysis.terms import Category, Column, Power, Spline, Transform
+from sojourn.analysis.values import bins_hit
+from sojourn.analysis.variable import SITE, Kind, Variable
 from sojourn.statistics.leverage import largest_leverage, largest_under
 from sojourn.statistics.rows import Rows, Weighed
 
@@ -28,15 +29,19 @@ def evidence(rows: Rows, outcome: str, family: str, weights: str | None, offset:
     everyone = persons_of(persons)
     leverage, rank = largest_leverage(rows)
     per_person = rows.per_person(rows.w)
+    extra = tuple(name for name in (weights, offset) if name)
+    effective = float(rows.w.sum() ** 2 / (per_person**2).sum()) if len(persons) else 0.0
     return Design(
         persons=len(everyone),
         rows=len(persons),
         parameters=sum(not _elsewhere(column, rows) for column in rows.layout.columns),
-        levels=_levels(rows, outcome, tuple(name for name in (weights, offset) if name)),
-        events=_events(rows, family),
+        levels=_levels(rows, outcome, family, extra),
+        events=_events(rows, outcome, family),
         leverage=leverage,
-        effective=float(rows.w.sum() ** 2 / (per_person**2).sum()) if weights and len(persons) else None,
+        effective=effective if weights else None,
         patterns=_rarest_pattern(rows, rank),
+        numbers={name: bins_hit(values) for name, values in _numbers(rows, outcome, family, extra).items()},
+        by_site=any(piece.factor.name == SITE for column in rows.layout.columns for piece in column),
     )
 
 
@@ -64,7 +69,7 @@ def two_valued(values: Vector) -> tuple[float, float] | None:
 
 def outcome_classes(rows: Rows, outcome: str, family: str) -> tuple[Cells, ...]:
     """The persons of each class of a two-valued outcome."""
-    values = _classes(rows, family)
+    values = _classes(rows, outcome, family)
     if values is None:
         return ()
     sets = tuple(persons_of(rows.population.persons[rows.y == value]) for value in values)
@@ -78,7 +83,8 @@ def column_contributions(rows: Rows) -> Contributions:
         sizes = rows.per_person(np.abs(rows.x[:, position]))
         top[:, position] = largest_two(sizes[:, None])[:, 0]
         total[position] = sizes.sum()
-    return Contributions(("sum",), top[0], top[1], total)
+    most = np.array([_most(column, rows) for column in rows.layout.columns])
+    return Contributions(("sum",), top[0], top[1], total, most)
 
 
 @dataclass(frozen=True)
@@ -96,11 +102,11 @@ class _Sets:
         return keys if self.same else persons_of(self.persons[np.fromiter(keys, dtype=np.int64, count=len(keys))])
 
 
-def _levels(rows: Rows, outcome: str, extra: tuple[str, ...]) -> dict[str, BitMap]:
+def _levels(rows: Rows, outcome: str, family: str, extra: tuple[str, ...]) -> dict[str, BitMap]:
     """Persons of every level of every factor, the outcome's classes among them, and of every pair of levels."""
     persons = rows.population.persons
     sets = _Sets(persons, len(persons_of(persons)) == len(persons))
-    factors = list(_factors(rows, outcome, extra, sets.keys).values())
+    factors = list(_factors(rows, outcome, family, extra, sets.keys).values())
     levels = {label: sets.persons_of(keys) for factor in factors for label, keys in factor.items()}
     for first, second in combinations(factors, 2):
         for a, of_a in first.items():
@@ -121,29 +127,85 @@ def _between_knots(rows: Rows, keys: NDArray[np.uint32]) -> dict[str, BitMap]:
 
 
 def _factors(
-    rows: Rows, outcome: str, extra: tuple[str, ...], keys: NDArray[np.uint32]
+    rows: Rows, outcome: str, family: str, extra: tuple[str, ...], keys: NDArray[np.uint32]
 ) -> Mapping[str, Mapping[str, BitMap]]:
-    """Rows of each level by factor: categories, booleans, and whatever of the design holds two values."""
+    """Rows of each level by factor: what is declared to have levels, and whatever else holds two values here."""
     population = rows.population
-    names = {piece.factor.name for column in rows.layout.columns for piece in column} | set(extra)
     factors: dict[str, dict[str, BitMap]] = {}
-    numbers: dict[str, Vector] = {outcome: rows.y}
-    for name in sorted(names - {SITE}):
+    for name in _names(rows, extra):
         variable = population.variables[name]
-        if variable.kind is Kind.NUMBER:
-            numbers[name] = population.numeric(name)
-            continue
-        labels = levels_of(variable)
-        sets = persons_by_place(keys, population.column(name), len(labels))
-        factors[name] = {f"{name}={label}": part for label, part in zip(labels, sets, strict=True)}
-    for position, (column, term) in enumerate(zip(rows.layout.columns, rows.layout.terms, strict=True)):
-        if not _plain(column):
-            numbers[term] = rows.x[:, position]
-    for name, values in numbers.items():
+        if variable.kind is not Kind.NUMBER:
+            labels = levels_of(variable)
+            sets = persons_by_place(keys, population.column(name), len(labels))
+            factors[name] = {f"{name}={label}": part for label, part in zip(labels, sets, strict=True)}
+    pairs = {term: (values, (0.0, 1.0)) for term, values in _indicators(rows).items()}
+    if (classes := _classes(rows, outcome, family)) is not None:
+        pairs[outcome] = (rows.y, classes)
+    for name, values in _numbers(rows, outcome, family, extra).items():
         if (pair := two_valued(values)) is not None:
-            labelled = zip(("lower", "upper"), pair, strict=True)
-            factors[name] = {f"{name}={word}": persons_of(keys[values == value]) for word, value in labelled}
+            pairs.setdefault(name, (values, pair))
+    for name, (values, pair) in pairs.items():
+        labelled = zip(("lower", "upper"), pair, strict=True)
+        factors[name] = {f"{name}={word}": persons_of(keys[values == value]) for word, value in labelled}
     return factors
+
+
+def _names(rows: Rows, extra: tuple[str, ...]) -> list[str]:
+    """The variables of the design, without `site`."""
+    return sorted(({piece.factor.name for column in rows.layout.columns for piece in column} | set(extra)) - {SITE})
+
+
+def _numbers(rows: Rows, outcome: str, family: str, extra: tuple[str, ...]) -> dict[str, Vector]:
+    """All that the model uses and that has no declared levels: the same names at every site."""
+    population = rows.population
+    found: dict[str, Vector] = {} if _declared_classes(rows, outcome, family) else {outcome: rows.y}
+    found |= {
+        name: population.numeric(name) for name in _names(rows, extra) if population.variables[name].kind is Kind.NUMBER
+    }
+    for position, (column, term) in enumerate(zip(rows.layout.columns, rows.layout.terms, strict=True)):
+        if not _plain(column) and not _indicates(column, rows):
+            found[term] = rows.x[:, position]
+    return found
+
+
+def _indicators(rows: Rows) -> dict[str, Vector]:
+    """Products of levels, which are 0 or 1 at every site."""
+    columns = zip(rows.layout.columns, rows.layout.terms, strict=True)
+    return {
+        term: rows.x[:, position]
+        for position, (column, term) in enumerate(columns)
+        if not _plain(column) and _indicates(column, rows)
+    }
+
+
+def _indicates(column: tuple[Piece, ...], rows: Rows) -> bool:
+    """Whether a column is 0 or 1 by declaration."""
+    return all(
+        isinstance(piece.factor, Category)
+        or (isinstance(piece.factor, Column) and rows.population.variables[piece.factor.name].kind is Kind.BOOLEAN)
+        for piece in column
+    )
+
+
+def _most(column: tuple[Piece, ...], rows: Rows) -> float:
+    """The greatest absolute value of a row that the declarations allow; NaN where they do not say."""
+    return float(np.prod([_most_of(piece, rows.population.variables[piece.factor.name]) for piece in column]))
+
+
+def _most_of(piece: Piece, variable: Variable) -> float:
+    factor = piece.factor
+    if isinstance(factor, Category | Spline) or variable.kind is Kind.BOOLEAN:
+        return 1.0
+    if variable.low is None or variable.high is None:
+        return float("nan")
+    ends = np.array([variable.low, variable.high])
+    with np.errstate(all="ignore"):
+        if isinstance(factor, Transform):
+            ends = {"log": np.log, "exp": np.exp, "sqrt": np.sqrt}[factor.function](ends)
+        elif isinstance(factor, Power):
+            ends = ends**factor.exponent
+    most = float(np.abs(ends).max())
+    return most if np.isfinite(most) and most > 0 else float("nan")
 
 
 def _plain(column: tuple[Piece, ...]) -> bool:
@@ -158,19 +220,24 @@ def _elsewhere(column: tuple[Piece, ...], rows: Rows) -> bool:
     return any(piece.factor.name == SITE and piece.index != own for piece in column)
 
 
-def _classes(rows: Rows, family: str) -> tuple[float, float] | None:
-    """The outcome's two classes; of a binomial outcome they are 0 and 1 even where only one of them is here."""
-    if family == "binomial" and not ((rows.y > 0) & (rows.y < 1)).any():
-        return 0.0, 1.0
-    return two_valued(rows.y)
+def _declared_classes(rows: Rows, outcome: str, family: str) -> bool:
+    """Whether the outcome has two classes at every site: a boolean, or 0 and 1 of a binomial family."""
+    variable = rows.population.variables.get(outcome)
+    boolean = variable is not None and variable.kind is Kind.BOOLEAN
+    return boolean or (family == "binomial" and not ((rows.y > 0) & (rows.y < 1)).any())
 
 
-def _events(rows: Rows, family: str) -> int | None:
+def _classes(rows: Rows, outcome: str, family: str) -> tuple[float, float] | None:
+    """The outcome's two classes; where they are declared they are 0 and 1, even where only one of them is here."""
+    return (0.0, 1.0) if _declared_classes(rows, outcome, family) else two_valued(rows.y)
+
+
+def _events(rows: Rows, outcome: str, family: str) -> int | None:
     """Persons of the rarer class of a two-valued outcome, or with an event where the outcome counts events."""
     persons = rows.population.persons
     if len(rows.y) and rows.y.min() == rows.y.max():
         return 0  # nobody differs, which must look like a few who do
-    if (classes := _classes(rows, family)) is not None:
+    if (classes := _classes(rows, outcome, family)) is not None:
         return min(len(persons_of(persons[rows.y == value])) for value in classes)
     return len(persons_of(persons[rows.y > 0])) if family == "poisson" else None
 

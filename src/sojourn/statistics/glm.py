@@ -25,6 +25,7 @@ from sojourn.errors import ConvergenceError, DisclosureRefused, PlanError
 from sojourn.statistics.argument import NAME
 from sojourn.statistics.design import column_contributions, evidence, outcome_classes, working
 from sojourn.statistics.families import LINKS, Family, family
+from sojourn.statistics.leverage import largest_beside
 from sojourn.statistics.rows import Rows, Weighed
 
 Vector = NDArray[np.float64]
@@ -160,6 +161,16 @@ class GLM:
             return None
         weighed = self._weighed(step, population, broadcast)
         return working(self._rows(population), weighed, _real(broadcast["centre"]))
+
+    def joint_leverage(
+        self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
+    ) -> float | None:
+        """The largest leverage of a person here beside all sites' last sums; None where they tell none."""
+        total = sums.arrays.get("information", sums.arrays.get("gram"))
+        if total is None or step == "handshake":
+            return None
+        weight = self._weighed(step, population, broadcast).weight
+        return largest_beside(self._rows(population), weight, _real(broadcast["centre"]), _real(total))
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""

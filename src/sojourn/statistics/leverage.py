@@ -40,6 +40,22 @@ def largest_under(rows: Rows, weight: Vector, gram: Vector | None, centre: Vecto
     return found
 
 
+def largest_beside(rows: Rows, weight: Vector, centre: Vector, total: Vector) -> float:
+    """The largest leverage of a person here in a design of more sites; infinite where it cannot be told.
+
+    total: the cross-products of all sites together, around `centre`, under the weights of a round before.
+    """
+    if not len(rows.x):
+        return 0.0
+    x = rows.x - centre
+    try:
+        of_row = weight * np.einsum("ij,ji->i", x, np.linalg.solve(total, x.T))
+    except LinAlgError:
+        return np.inf
+    largest = float(np.abs(rows.per_person(of_row)).max())
+    return largest if np.isfinite(largest) else np.inf
+
+
 @dataclass(frozen=True)
 class Leverages:
     """The leverage of each row and the design's rank; the cross-products and their turn where these were enough."""

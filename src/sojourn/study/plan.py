@@ -29,6 +29,7 @@ DEFAULT_MIN_SITES = 3
 MOST_SITES = 1_000
 MOST_ANALYSES = 50
 MOST_VARIABLES = 1_000
+MOST_EXPECTED = 1_000_000_000
 LONGEST_TITLE = 200
 LONGEST_NAME = 80
 LONGEST_WAIT = 30 * 24 * 3600  # seconds
@@ -47,7 +48,8 @@ class Plan:
     DUO short name or identifier; submit demands it. where: which rows, see `cohort.where`; empty for all. variables:
     declarations by column, completed from the sites' dictionaries at submit. min_sites: how many sites must answer,
     None for the default of 3. stragglers: "wait", "abort", or seconds after which a silent site is dropped. missing:
-    "complete" (rows complete in every column named) or "by analysis". aggregation: "clear", "masked" or "auto".
+    "complete" (rows complete in every column named) or "by analysis". aggregation: "clear", "masked" or "auto", which
+    is decided at submit from `expected` and the sites' published policies. expected: how many persons a site may have.
     mitigation: changes that were made so that the analysis may pass; written when an offer is accepted.
     """
 
@@ -61,6 +63,7 @@ class Plan:
     stragglers: str | int = "wait"
     missing: str = "complete"
     aggregation: str = "auto"
+    expected: int | None = None
     mitigation: tuple[Change, ...] = ()
 
     def __post_init__(self) -> None:
@@ -75,6 +78,7 @@ class Plan:
             "stragglers": _stragglers(self.stragglers),
             "missing": _choice(self.missing, MISSING, "missing"),
             "aggregation": _choice(self.aggregation, AGGREGATION, "aggregation"),
+            "expected": None if self.expected is None else _count(self.expected, "expected", MOST_EXPECTED),
             "mitigation": _mitigation(self.mitigation),
         }
         for name, value in clean.items():
@@ -122,7 +126,7 @@ class Plan:
         }
         document["variables"] = {name: variable_to_dict(variable) for name, variable in self.variables.items()}
         document["analyses"] = {name: {value.name: value.arguments()} for name, value in self.analyses.items()}
-        for word in ("min_sites", "stragglers", "missing", "aggregation"):
+        for word in ("min_sites", "stragglers", "missing", "aggregation", "expected"):
             document[word] = getattr(self, word)
         document["mitigation"] = [change.to_dict() for change in self.mitigation]
         return {word: value for word, value in document.items() if word not in _DEFAULTS or value != _DEFAULTS[word]}
@@ -160,12 +164,9 @@ class Plan:
 
     def check_supported(self) -> None:
         """Raise PlanError where a plan asks for what this version cannot do."""
-        for place, word, reason in (
-            ("aggregation", "masked", "masked aggregation"),
-            ("missing", "by analysis", "missing by analysis"),
-        ):
-            if getattr(self, place) == word:
-                raise PlanError(REASONS[reason].sentence, remedy=REASONS[reason].remedy, field=place)
+        if self.missing == "by analysis":
+            reason = REASONS["missing by analysis"]
+            raise PlanError(reason.sentence, remedy=reason.remedy, field="missing")
 
     def check_for_submit(self) -> None:
         """Raise PlanError where a draft lacks what a submission needs: a purpose, and every column declared."""

@@ -41,6 +41,7 @@ def plan_schema() -> dict[str, Any]:
             },
             "missing": {"enum": list(plans.MISSING)},
             "aggregation": {"enum": list(plans.AGGREGATION)},
+            "expected": {"type": "integer", "minimum": 1, "maximum": plans.MOST_EXPECTED},
             "mitigation": {"type": "array", "items": changes.schema(), "maxItems": changes.MOST_CHANGES},
         },
         "required": ["table", "analyses"],

@@ -18,6 +18,7 @@ from sojourn.analysis.partial import total
 from sojourn.analysis.statistic import Ask, Estimate, Gathered, Statistic, fits
 from sojourn.analysis.variable import Variables
 from sojourn.disclosure.gate import ReceivedRelease
+from sojourn.disclosure.masked_gate import Received
 from sojourn.disclosure.rehearsal import is_rehearsal
 
 TOLERANCE = 1e-6
@@ -29,12 +30,15 @@ class Round:
 
     ask: Ask
     digest: str
-    releases: Mapping[str, ReceivedRelease]
+    releases: Mapping[str, Received]
 
 
-def gather(releases: Mapping[str, ReceivedRelease]) -> Gathered:
-    """The sum over the sites in name order, beside each site's part."""
-    names = sorted(releases)
+def gather(received: Mapping[str, Received]) -> Gathered:
+    """The sum over the sites in name order, beside each site's part; ValueError where one is of a masked plan."""
+    names = sorted(received)
+    releases = {name: release for name, release in received.items() if isinstance(release, ReceivedRelease)}
+    if len(releases) < len(received):
+        raise ValueError("a masked release among clear ones")
     parts = {name: releases[name].partial for name in names}
     hidden = {name: releases[name].header.hidden_max for name in names}
     noise = {name: Noise.read(release.header.noise) for name, release in releases.items() if release.header.noise}
@@ -122,6 +126,11 @@ def coherent(
     sites = {frozenset(past.releases) for past in rounds}
     if len(sites) > 1 or any(own not in names or len(names) < least for names in sites):
         return False
+    return grounded(rounds, study, plan_hash, analysis, rehearsal)
+
+
+def grounded(rounds: Sequence[Round], study: str, plan_hash: str, analysis: str, rehearsal: bool = False) -> bool:
+    """Whether each release answers its round of this analysis, each site's from one snapshot under one policy."""
     grounds: dict[str, set[tuple[str, str, str, int]]] = {}
     for number, past in enumerate(rounds, start=1):
         for site, release in past.releases.items():

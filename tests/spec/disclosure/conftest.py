@@ -66,7 +66,7 @@ def spec() -> SimpleNamespace:
     def shown(output: Output, array: str, names: list[str]) -> str:
         if (said := verdict(output)) != "suppressed":
             return said
-        hidden = release(output, StandardPolicy(), outputs.HEADER).partial.hidden(array).tolist()
+        hidden = release(output, StandardPolicy(), outputs.HEADER).partial.hidden(array).ravel().tolist()
         return words({name: HIDDEN if gone else "shown" for name, gone in zip(names, hidden, strict=True)})
 
     def model(given: Mapping[str, Any], rules: tuple[str, ...]) -> str:

@@ -1,0 +1,319 @@
+"""The questions of a joint test, laid out from the plan alone: what each site puts in, what is asked of the sums."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import numpy as np
+import rfc8785
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from sojourn.analysis.support import Support
+from sojourn.analysis.values import BINS, HASHES
+from sojourn.analysis.variable import AREAS, SITE, Variables
+from sojourn.disclosure.demands import Demands
+from sojourn.disclosure.families.geography import Geography
+from sojourn.disclosure.families.positions import USUAL
+from sojourn.disclosure.joint_forms import LEVELS, apart, at_least, many_values, none_or, undominated, varies
+from sojourn.disclosure.joint_parts import Model, Quantiles, Range, Sum, Table
+from sojourn.disclosure.parameters import Parameters
+from sojourn.errors import DisclosureRefused
+from sojourn.secrecy.joint import Alternative, Clause, Condition, JointTest, factors
+
+MOST_FACTORS = 400_000  # of a test: some 53 MB of sealed shares in its transcript, which travels in one message
+MOST_INPUTS = 200_000
+POPULATION = "population"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an earlier masked release over the same roster made known.
+
+    name: its study and analysis. labels: of the sets, which all sites know. persons: this site's part of each.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    persons: tuple[BitMap, ...]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The questions of one analysis, the same at every site.
+
+    areas: kind and population of the smallest area that each variable tells apart. residual: whether numbers of more
+    than persons need residual degrees of freedom. told: name and labels of earlier masked releases over the same sites
+    and dataset.
+    """
+
+    tables: tuple[Table, ...]
+    sums: tuple[Sum, ...]
+    model: Model | None
+    quantiles: tuple[Quantiles, ...]
+    ranges: tuple[Range, ...]
+    areas: tuple[tuple[str, int], ...]
+    residual: bool
+    told: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @classmethod
+    def of(cls, empty: Support, variables: Variables, rules: Sequence[str], told: Sequence[Told] = ()) -> Self:
+        """From the support of an empty population; DisclosureRefused where there is no joint test for what it holds."""
+        _answerable(empty, variables, rules)
+        tables = tuple(Table.of(cells) for cells in empty.cells)
+        design = empty.design
+        layout = cls(
+            tables,
+            tuple(Sum.of(sums, tables, design is not None) for sums in empty.contributions),
+            None if design is None else Model.of(design, bool(tables)),
+            tuple(Quantiles(one.output, one.fractions, one.persons.shape) for one in empty.positions),
+            tuple(map(Range.of, empty.thresholds)),
+            _areas(empty, variables),
+            "residual freedom" in rules,
+            tuple((one.name, one.labels) for one in told),
+        )
+        known = sum(len(one.labels) for one in told)
+        if 2 * known * len(list(layout._sets())) > MOST_INPUTS or layout.inputs > MOST_INPUTS:
+            raise DisclosureRefused("capacity")
+        return layout
+
+    def digest(self) -> str:
+        """sha256 (hex) of the questions: sites that do not agree on it do not answer."""
+        return hashlib.sha256(rfc8785.dumps(asdict(self))).hexdigest()
+
+    def labels(self) -> tuple[str, ...]:
+        """What a site puts in, one label a number."""
+        return tuple(self._labels())
+
+    def _labels(self) -> Iterator[str]:
+        yield from self._sets()
+        yield from (f"hidden {label}" for label in self._sets())
+        for number, sums in enumerate(self.sums):
+            for place in range(len(sums.most)):
+                at = f"{number} {place}"
+                yield f"there {at}"
+                yield from (f"{word} {at} {level}" for level in range(LEVELS) for word in ("over", "units"))
+                yield from (
+                    f"{word} {at} {level}" for level in range(sums.levels) for word in ("class", "hidden class")
+                )
+                if sums.table >= 0 and not sums.levels:
+                    yield from (f"hit {at} {bit}" for bit in range(HASHES * BINS))
+        if self.model is not None:
+            yield from (f"hit {name} {bit}" for name in self.model.numbers for bit in range(HASHES * BINS))
+            yield from ("events",) * self.model.events
+        for number, one in enumerate(self.quantiles):
+            yield from (f"behind {number} {place}" for place in range(math.prod(one.shape)))
+        known = [f"{number} {place}" for number, (_, labels) in enumerate(self.told) for place in range(len(labels))]
+        for label in self._sets() if known else ():
+            yield from (f"{word} {earlier} {label}" for earlier in known for word in ("more", "less"))
+
+    def _sets(self) -> Iterator[str]:
+        """The sets of persons that are counted."""
+        yield POPULATION
+        for number, table in enumerate(self.tables):
+            yield from (f"cell {number} {place}" for place in table.places())
+        for label, _, _ in self._sums():
+            yield label
+        for number, one in enumerate(self.ranges):
+            yield from (stretch_label(number, stretch) for stretch in one.stretches())
+        if self.model is not None:
+            yield from (f"level {label}" for label in self.model.levels)
+
+    def _sums(self) -> Iterator[tuple[str, int, list[int]]]:
+        """What tables of fewer dimensions would show: label, table, cells."""
+        if self.model is None:
+            for number, table in enumerate(self.tables):
+                yield from ((sum_label(number, place), number, cells) for place, cells in table.sums())
+
+    @property
+    def inputs(self) -> int:
+        """How many numbers a site puts in."""
+        return len(self.labels())
+
+    def test(self, sites: Sequence[str], evaluators: Sequence[str], demands: Demands) -> JointTest:
+        """The joint test under the strictest demands of all; its order of sites is the sorted one.
+
+        DisclosureRefused where it would be too large.
+        """
+        sites = tuple(sorted(sites))
+        conditions = tuple(condition for _, condition in self._conditions(len(sites), demands))
+        if sum(map(factors, conditions)) > MOST_FACTORS:
+            raise DisclosureRefused("capacity")
+        return JointTest(sites, tuple(sorted(evaluators)), self.inputs, conditions)
+
+    def _passed(self, bits: NDArray[np.bool_]) -> dict[str, bool]:
+        """Each bit by what it is about."""
+        names = [name for name, _ in self._conditions(3, Demands(3, 1, 1.0))]
+        if bits.shape != (len(names),) or bits.dtype != np.bool_:
+            raise ValueError("the bits are not those of this layout")
+        return dict(zip(names, bits.tolist(), strict=True))
+
+    def _conditions(self, sites: int, demands: Demands) -> Iterator[tuple[str, Condition]]:
+        """What is asked, by the name of what it is asked about; names and order do not depend on the demands."""
+        place = {label: number for number, label in enumerate(self._labels())}
+        if self.model is not None:
+            differing = (clause for label in self._sets() for clause in self._differ(label, place, sites, demands))
+            hides = (form for label in self._sets() for form in self._hides(label, place, sites, demands))
+            main = (*self._designed(self.model, place, sites, demands), *hides)
+            numbers = (many_values(_bins(name, place), sites) for name in self.model.numbers)
+            sums = (self._sum(n, i, place, sites) for n, i in self._entries())
+            yield POPULATION, ((main,), *differing, *numbers, *sums)
+            return
+        least = max(demands.threshold, demands.residual + 1) if self.residual else demands.threshold
+        measured = {f"cell {number} {cell}" for number, cell in self._measured()} | {POPULATION}
+        for label in self._sets():
+            enough = at_least(least if label in measured else demands.threshold, place[label], sites)
+            forms = (*enough, *self._hides(label, place, sites, demands))
+            yield label, ((forms,), *self._differ(label, place, sites, demands))
+        for number, i in self._entries():
+            at = f"{number} {i}"
+            levels = range(self.sums[number].levels)
+            classes = tuple(
+                form
+                for level in levels
+                for form in (
+                    *at_least(demands.threshold, place[f"class {at} {level}"], sites),
+                    *none_or(demands.threshold, place[f"hidden class {at} {level}"], sites),
+                )
+            )
+            varied = (classes,) if levels else many_values(_bins(at, place), sites)
+            yield f"sum {at}", (varied, self._sum(number, i, place, sites))
+        for number, one in enumerate(self.quantiles):
+            for i in range(math.prod(one.shape)):
+                for j, q in enumerate(one.fractions):
+                    beyond = math.ceil(demands.threshold / min(q, 1 - q) - 1e-9)
+                    forms = at_least(beyond, place[f"behind {number} {i}"], sites)
+                    yield f"quantile {number} {i * len(one.fractions) + j}", ((forms,),)
+
+    def _measured(self) -> Iterator[tuple[int, int]]:
+        """Table and place of the cells whose numbers are of more than persons."""
+        tables = enumerate(self.tables)
+        return ((number, cell) for number, table in tables if table.measured for cell in table.places())
+
+    def _entries(self) -> Iterator[tuple[int, int]]:
+        return ((number, i) for number, sums in enumerate(self.sums) for i in range(len(sums.most)))
+
+    def _sum(self, number: int, i: int, place: Mapping[str, int], sites: int) -> tuple[Alternative, ...]:
+        over, units = ([place[f"{word} {number} {i} {level}"] for level in range(LEVELS)] for word in ("over", "units"))
+        return undominated(over, units, place[f"there {number} {i}"], sites)
+
+    def _hides(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
+        """Of a set nobody is hidden any more, or at least T persons are."""
+        return none_or(demands.threshold, place[f"hidden {label}"], sites)
+
+    def _differ(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> tuple[Clause, ...]:
+        """A set and each earlier one are no pair that differs by few."""
+        return tuple(
+            clause
+            for number, (_, labels) in enumerate(self.told)
+            for earlier in range(len(labels))
+            for clause in apart(
+                demands.threshold,
+                place[f"more {number} {earlier} {label}"],
+                place[f"less {number} {earlier} {label}"],
+                sites,
+            )
+        )
+
+    def _designed(self, model: Model, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
+        """What a model asks of numbers of persons."""
+        p, threshold = model.parameters, demands.threshold
+        everyone = place[POPULATION]
+        enough = max(threshold, p + demands.residual, math.ceil(p / demands.observations - 1e-9))
+        forms = [*at_least(enough, everyone, sites)]
+        for number, table in enumerate(self.tables):  # the outcome's classes
+            for cell in table.places():
+                forms += at_least(max(threshold, 2 * p), place[f"cell {number} {cell}"], sites)
+        if model.events:
+            forms += at_least(max(threshold, 2 * p), place["events"], sites)
+        for label in model.levels:
+            forms += none_or(threshold, place[f"level {label}"], sites)
+            if " & " not in label:
+                forms += varies(threshold, everyone, place[f"level {label}"], sites)
+        return tuple(forms)
+
+
+def _bins(name: str, place: Mapping[str, int]) -> list[list[int]]:
+    return [[place[f"hit {name} {BINS * number + bin}"] for bin in range(BINS)] for number in range(HASHES)]
+
+
+def stretch_label(number: int, stretch: tuple[int, int, int]) -> str:
+    """Of a stretch of a range."""
+    return f"stretch {number} {' '.join(map(str, stretch))}"
+
+
+def sum_label(number: int, place: tuple[int, ...]) -> str:
+    """Of a sum over some dimensions of a table."""
+    return f"margin {number} {' '.join(map(str, place))}"
+
+
+def _answerable(empty: Support, variables: Variables, rules: Sequence[str]) -> None:
+    """DisclosureRefused where a rule has no joint test."""
+    if not rules or not set(rules) <= _TESTED:
+        raise DisclosureRefused("check failed")
+    if empty.steps:
+        raise DisclosureRefused("survival steps")
+    if empty.risk_sets is not None:
+        raise DisclosureRefused("risk sets")
+    if empty.pairs is not None:
+        raise DisclosureRefused("correlation")
+    if any(q not in USUAL for one in empty.positions for q in one.fractions):
+        raise DisclosureRefused("positions")  # others wait for a checker, and nobody checks a masked sum
+    if any(SITE in cells.dimensions for cells in empty.cells):
+        raise DisclosureRefused("minimum frequency")  # a site's own numbers never show
+    if "class disclosure" in rules and _sensitive(empty, variables):
+        raise DisclosureRefused("class disclosure")
+    if not set(rules) & {"design support", "minimum frequency"}:
+        raise DisclosureRefused("check failed")
+    if "design support" in rules and empty.design is None:
+        raise DisclosureRefused("check failed")
+    if {"dominance", "p percent"} & set(rules) and not empty.contributions:
+        raise DisclosureRefused("check failed")
+    if "positions" in rules and not empty.positions:
+        raise DisclosureRefused("check failed")
+
+
+def _areas(empty: Support, variables: Variables) -> tuple[tuple[str, int], ...]:
+    """DisclosureRefused where an area has fewer inhabitants than the product's own rules demand, or nobody says."""
+    used = {*empty.measures, *(name for cells in empty.cells for name in cells.dimensions)}
+    found = []
+    for variable in (variables[name] for name in sorted(used & set(variables))):
+        if variable.area or variable.populations:
+            if variable.area not in AREAS or len(variable.populations) != len(variable.levels):
+                raise DisclosureRefused("geography")
+            found.append((variable.area, min(variable.populations, default=0)))
+    if small_area(found, Parameters()):
+        raise DisclosureRefused("geography")
+    return tuple(found)
+
+
+def small_area(areas: Sequence[tuple[str, int]], parameters: Parameters) -> bool:
+    """Whether an area has too few inhabitants by these rules: see `families.geography`."""
+    least = Geography(parameters.zip3, parameters.custom_area).least
+    return any(people < least[kind] for kind, people in areas)
+
+
+def _sensitive(empty: Support, variables: Variables) -> bool:
+    """Whether near-certainty of a level would harm: that is a share, which these tests do not know."""
+    return any(variables[name].sensitive for cells in empty.cells for name in cells.dimensions)
+
+
+_TESTED = frozenset(
+    {
+        "minimum frequency",
+        "class disclosure",
+        "histogram",
+        "dominance",
+        "p percent",
+        "residual freedom",
+        "design support",
+        "events",
+        "parameters to observations",
+        "positions",
+        "text",
+    }
+)

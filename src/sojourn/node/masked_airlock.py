@@ -1,0 +1,224 @@
+"""The way out of a masked plan: what leaves is under masks or sealed to one site, and the same whatever is in it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.analysis.partial import Partial
+from sojourn.analysis.population import nobody
+from sojourn.analysis.statistic import Ask, Step
+from sojourn.analysis.support import Support
+from sojourn.audit.entry import Entry
+from sojourn.disclosure.header import Header
+from sojourn.disclosure.joint import Told
+from sojourn.disclosure.masked_gate import MaskedRelease, masked, numbers_of, shares
+from sojourn.disclosure.output import Output
+from sojourn.disclosure.parameters import Parameters
+from sojourn.disclosure.policy import Policy
+from sojourn.disclosure.rehearsal import Rehearsed
+from sojourn.errors import AuditError, DisclosureRefused, SiteRefused, SojournError
+from sojourn.node.admission import reason_of
+from sojourn.node.airlock import Airlock
+from sojourn.node.decisions import Place, sealed
+from sojourn.node.joint_part import JointPart
+from sojourn.node.masked_store import MaskedStore, charge
+from sojourn.node.masking import Masking
+from sojourn.secrecy.ring import Ring
+from sojourn.study.circle import Circle
+from sojourn.study.joint_rounds import SHARE
+from sojourn.study.masked import MaskedReplay, history
+from sojourn.study.question import told_in_plan
+from sojourn.study.transcript import Round
+
+Found = TypeVar("Found")
+STOPPED = ("cancelled", "revoked")  # said openly: they are decisions about the study, not about records
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run's computation can say: of an analysis its support; of an ask the site's numbers, and how much of the
+    sums over all sites one person here decides.
+    """
+
+    support: Callable[[str], Support]
+    measure: Callable[[Ask], Output]
+    leverage: Callable[[Ask, Partial], float | None]
+
+
+@dataclass(frozen=True)
+class MaskedAirlock:
+    """One answer at a time of one site.
+
+    journal: keeps for the custodian why a site gave nothing. stopping: the node ends, so that a failure says nothing.
+    exhausted: the researcher has asked too much in vain, so that this site takes part with nothing.
+    """
+
+    airlock: Airlock
+    masking: Masking
+    journal: Callable[[str], None]
+    stopping: Callable[[], bool] = lambda: False
+    exhausted: Callable[[], bool] = lambda: False
+
+    def pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
+        """Store this site's sealed answer to what the coordinator asks now.
+
+        SiteRefused("roster differs") where the dataset was summed over other sites before.
+        """
+        if not told.tested and self._masked.other_rosters(place.run):
+            raise SiteRefused("roster differs")
+        with self.airlock.ledgers.lock(place.run.dataset):
+            self._pass_out(place, told, rounds, evidence, now)
+
+    def _pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
+        assert isinstance(told.state, Ask) and place.run.circle is not None
+        ask, vetoed, newest = told.state, "", None
+        before, circle = history(rounds), place.run.circle
+        header, withheld = self._header(place, circle, before), self._withheld(place)
+        if told.tested:
+            release, vetoed = self._numbers(place, told, ask, evidence, header, withheld)
+        else:
+            newest = self._masked.newest(place.run.dataset) if ask.step == SHARE else None
+            release, withheld = self._part(place, told, ask, rounds, evidence, header, withheld)
+        note = f"vetoed: {vetoed}" if vetoed else f"takes part with nothing: {withheld}" if withheld else ""
+        row = self.airlock.decision(place, now) | sealed(place, release, self.airlock.key, self.airlock.site)
+        row |= {"note": note, "withheld": withheld, "newest": newest}
+        row |= {"numbers": numbers_of(told.step(ask))}
+        facts = {
+            **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
+            **{"roster": circle.hash, "transcript": before},
+        }
+        known = None if vetoed else self._charge(place, told, evidence, withheld)
+        entries = [self._entry("release.sealed", place, facts)]
+        if known is not None:
+            counted = {"analysis": place.analysis, "sets": len(known.labels), "roster": circle.hash}
+            entries.insert(0, self._entry("ledger.charged", place, counted))
+        also = None if known is None else charge(place.run, place.analysis, known)
+        self.airlock.store.seal(row, entries, (), place.run.dataset, also=also)
+
+    def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
+        actor = f"node:{self.airlock.site}"
+        return Entry(kind, actor, study=place.run.request.study, dataset=place.run.dataset, facts=facts)
+
+    def _withheld(self, place: Place) -> str:
+        """Why this site takes part with nothing, as it was decided at the latest when it shared its support."""
+        return place.run.withheld or self.airlock.store.withheld(place.run.request.study, place.analysis)
+
+    def _part(
+        self,
+        place: Place,
+        told: MaskedReplay,
+        ask: Ask,
+        rounds: list[Round],
+        evidence: Evidence,
+        header: Header,
+        withheld: str,
+    ) -> tuple[MaskedRelease, str]:
+        """This site's part in a round of the joint test; and why it put in nothing, where it did."""
+        layout, why = told.testing.layout, [withheld]
+
+        def numbers() -> NDArray[np.int64]:
+            if not withheld and self.exhausted():
+                why[0] = "attempts"
+            elif not withheld:
+                found, why[0] = self._tried(lambda: self._support(place, told, evidence))
+                if found is not None:
+                    return found
+            return layout.nothing()
+
+        part = JointPart(self.masking, place, told.testing, rounds, self._masked.remembered(place.run), numbers)
+        open_words, sealed = part.of(ask)
+        return shares(self._policy(place), header, open_words, sealed), why[0]
+
+    def _support(self, place: Place, told: MaskedReplay, evidence: Evidence) -> NDArray[np.int64]:
+        """What this site puts into the joint test: how many persons, and what is known of them already."""
+        parameters = getattr(self._policy(place), "parameters", Parameters())
+        clear = self._masked.shown_in_clear(place.run.dataset)
+        earlier = [self._earlier(place, name, labels, evidence) for name, labels in told.testing.layout.told]
+        return told.testing.layout.numbers(evidence.support(place.analysis), parameters, clear, earlier)
+
+    def _earlier(self, place: Place, name: str, labels: tuple[str, ...], evidence: Evidence) -> Told:
+        """This site's part of what an analysis of the same plan, or an earlier study, made known."""
+        analyses = place.run.plan.analyses
+        if name not in analyses:
+            return self._masked.told(place.run, name, labels)
+        return told_in_plan(name, analyses[name], place.run.variables, evidence.support(name))
+
+    def _policy(self, place: Place) -> Policy:
+        policy = self.airlock.policy_of(place)
+        return Rehearsed(policy) if place.run.request.rehearsal else policy
+
+    @property
+    def _masked(self) -> MaskedStore:
+        return MaskedStore(self.airlock.store)
+
+    def _charge(self, place: Place, told: MaskedReplay, evidence: Evidence, withheld: str) -> Told | None:
+        """What the analysis's first numbers make known of this site's persons; None in later rounds."""
+        if not told.tested or self._masked.charged(place.run.request.study, place.analysis):
+            return None
+        assert told.testing.bits is not None
+        statistic, variables = place.run.plan.analyses[place.analysis], place.run.variables
+        nothing = statistic.support(nobody(self.airlock.site, variables))
+        support = nothing if withheld else evidence.support(place.analysis)
+        return told.testing.layout.release(place.analysis, told.testing.bits, support)
+
+    def _measured(self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence) -> Output:
+        """This site's numbers; DisclosureRefused where one person decides too much of the sums of all sites."""
+        parameters = getattr(self._policy(place), "parameters", None)
+        output, largest = evidence.measure(ask), evidence.leverage(ask, told.latest)
+        if parameters is not None and largest is not None and largest > parameters.leverage:
+            raise DisclosureRefused("design support")
+        return output
+
+    def _overtaken(self, place: Place) -> bool:
+        """Whether something left in clear between this site's share of the joint test and its first numbers."""
+        study, dataset = place.run.request.study, place.run.dataset
+        if self._masked.charged(study, place.analysis):
+            return False
+        return self._masked.newest_when_shared(study, place.analysis) != self._masked.newest(dataset)
+
+    def _numbers(
+        self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence, header: Header, withheld: str
+    ) -> tuple[MaskedRelease, str]:
+        """The statistic's own numbers of this round; random ones and a veto where they may not leave."""
+        step, why = told.step(ask), ""
+        output: Output | Step | None = step
+        if self._overtaken(place):
+            output, why = None, "differencing"
+        elif not withheld:
+            output, why = self._tried(lambda: self._measured(place, told, ask, evidence))
+        circle, where = told.question.circle, (place.run.request.study, place.analysis, place.ask)
+
+        def under_masks(vector: Ring) -> Ring:
+            return self.masking.mask(vector, circle, where, header.transcript)
+
+        policy, parties = self._policy(place), len(circle.keys)
+        veto = output is None
+        return masked(output or step, policy, header, told.cells, parties, under_masks, veto=veto), why
+
+    def _tried(self, find: Callable[[], Found]) -> tuple[Found | None, str]:
+        """What is found; or None and why, which the site's custodian alone sees."""
+        try:
+            return find(), ""
+        except AuditError:
+            raise  # what cannot be logged now is asked for again
+        except SojournError as error:
+            if self.stopping() or reason_of(error) in STOPPED:
+                raise
+            self.journal(traceback.format_exc())
+            return None, reason_of(error)
+        except Exception as error:
+            if self.stopping():
+                raise SiteRefused("cancelled") from error
+            self.journal(traceback.format_exc())
+            return None, "internal"
+
+    def _header(self, place: Place, circle: Circle, before: str) -> Header:
+        commitment = self.masking.commitment(place.run.request.study, place.run.snapshot)
+        header = self.airlock.header(place)
+        return replace(header, snapshot=commitment, roster=circle.hash, transcript=before)

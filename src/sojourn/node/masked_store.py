@@ -1,0 +1,145 @@
+"""What a node remembers of masked sums: this site's part of the sets of persons that they made known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pyroaring import BitMap
+from sqlalchemy import Connection, func, insert, select
+
+from sojourn.analysis.support import Support
+from sojourn.disclosure.joint import Told
+from sojourn.disclosure.ledger import charges, digest
+from sojourn.disclosure.output import Finding
+from sojourn.disclosure.rules import refuse
+from sojourn.node.admission import Run
+from sojourn.node.store import NodeStore
+from sojourn.node.tables import ledger, masked_sets, person_sets, releases
+
+
+@dataclass(frozen=True)
+class MaskedStore:
+    """The table of masked sums behind its own words, over the node's one store."""
+
+    store: NodeStore
+
+    def remembered(self, run: Run) -> list[tuple[str, int]]:
+        """Earlier masked releases over the same circle and dataset: the hash of each one's name, how many sets."""
+        assert run.circle is not None
+        query = (
+            select(masked_sets.c.study, masked_sets.c.analysis, func.count().label("number"))
+            .where(masked_sets.c.dataset == run.dataset, masked_sets.c.roster == run.circle.members)
+            .where(masked_sets.c.study != run.request.study)
+            .group_by(masked_sets.c.study, masked_sets.c.analysis)
+        )
+        return sorted((name_of(row["study"], row["analysis"]), row["number"]) for row in self.store.rows(query))
+
+    def told(self, run: Run, name: str, labels: tuple[str, ...]) -> Told:
+        """This site's part of what an earlier release made known; `name` as in `remembered`."""
+        query = (
+            select(masked_sets.c.study, masked_sets.c.analysis, person_sets.c.persons)
+            .join_from(masked_sets, person_sets, masked_sets.c.digest == person_sets.c.digest)
+            .where(masked_sets.c.dataset == run.dataset)
+            .order_by(masked_sets.c.id)
+        )
+        rows = [row for row in self.store.rows(query) if name_of(row["study"], row["analysis"]) == name]
+        return Told(name, labels, tuple(BitMap.deserialize(row["persons"]) for row in rows))
+
+    def charged(self, study: str, analysis: str) -> bool:
+        """Whether an analysis stands here already."""
+        same = (masked_sets.c.study == study, masked_sets.c.analysis == analysis)
+        return self.store.row(select(masked_sets.c.id).where(*same).limit(1)) is not None
+
+    def other_rosters(self, run: Run) -> bool:
+        """Whether the dataset was summed over other sites before: two such sums differ by the sites' own parts."""
+        assert run.circle is not None
+        others = (masked_sets.c.dataset == run.dataset, masked_sets.c.roster != run.circle.members)
+        return self.store.row(select(masked_sets.c.id).where(*others).limit(1)) is not None
+
+    def newest(self, dataset: str) -> int:
+        """The newest entry of a dataset's ledger of clear releases."""
+        row = self.store.row(select(func.max(ledger.c.id).label("newest")).where(ledger.c.dataset == dataset))
+        return 0 if row is None or row["newest"] is None else int(row["newest"])
+
+    def newest_when_shared(self, study: str, analysis: str) -> int:
+        """The same, when this site shared its support for an analysis."""
+        same = (releases.c.study == study, releases.c.analysis == analysis, releases.c.newest.is_not(None))
+        row = self.store.row(select(releases.c.newest).where(*same).limit(1))
+        return -1 if row is None else int(row["newest"])
+
+    def parts(self, dataset: str) -> list[BitMap]:
+        """This site's parts of all masked sums of a dataset, each set once; empty ones left out."""
+        return self._sets(
+            select(person_sets.c.persons)
+            .join(masked_sets, masked_sets.c.digest == person_sets.c.digest)
+            .where(masked_sets.c.dataset == dataset)
+            .distinct()
+        )
+
+    def shown_in_clear(self, dataset: str) -> list[BitMap]:
+        """The sets that this site made known by clear releases of a dataset."""
+        return self._sets(
+            select(person_sets.c.persons)
+            .join(ledger, ledger.c.digest == person_sets.c.digest)
+            .where(ledger.c.dataset == dataset)
+            .distinct()
+        )
+
+    def _sets(self, query: object) -> list[BitMap]:
+        found = [BitMap.deserialize(bytes(row["persons"])) for row in self.store.rows(query)]
+        return [persons for persons in found if persons]
+
+
+def summed_before(store: NodeStore, dataset: str, support: Support, threshold: int) -> tuple[Finding, ...]:
+    """A refusal where masked sums rest on the same persons, or nearly: shown in clear, they would leave the other
+    sites' parts with less to hide behind.
+    """
+    parts = MaskedStore(store).parts(dataset)
+    if not parts or not near_to(parts, [one.persons for one in charges("", "", support)], threshold):
+        return ()
+    return (refuse("differencing", "these persons were summed under masks with those of other sites"),)
+
+
+def near_to(parts: Sequence[BitMap], sets: Sequence[BitMap], threshold: int) -> bool:
+    """Whether one of these sets is one of the parts, or differs from it by few: see `disclosure.pairs`."""
+    return any(
+        part.difference_cardinality(persons) < threshold and persons.difference_cardinality(part) < threshold
+        for part in parts
+        for persons in sets
+        if abs(len(part) - len(persons)) < threshold
+    )
+
+
+def charge(run: Run, analysis: str, told: Told) -> Callable[[Connection], None]:
+    """What writes a masked release into the table, in the release's own transaction."""
+    assert run.circle is not None
+    roster = run.circle.members
+
+    def action(connection: Connection) -> None:
+        sets = {digest(persons): persons for persons in told.persons}
+        known = connection.execute(select(person_sets.c.digest).where(person_sets.c.digest.in_(sets))).scalars().all()
+        if fresh := set(sets) - set(known):
+            rows = [{"digest": name, "persons": sets[name].serialize()} for name in sorted(fresh)]
+            connection.execute(insert(person_sets), rows)
+        connection.execute(insert(masked_sets), _rows(run, analysis, told, roster))
+
+    return action
+
+
+def _rows(run: Run, analysis: str, told: Told, roster: str) -> Sequence[dict[str, object]]:
+    measure = json.dumps(list(run.plan.analyses[analysis].variables()))
+    return [
+        {
+            **{"dataset": run.dataset, "study": run.request.study, "analysis": analysis, "roster": roster},
+            **{"snapshot": run.snapshot, "measure": measure, "label": label, "digest": digest(persons)},
+        }
+        for label, persons in zip(told.labels, told.persons, strict=True)
+    ]
+
+
+def name_of(study: str, analysis: str) -> str:
+    """Names a masked release to those who took part in it, and tells others nothing."""
+    return hashlib.sha256(f"sojourn-masked-release-v1\n{study}\n{analysis}".encode()).hexdigest()

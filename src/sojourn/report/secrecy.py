@@ -1,0 +1,33 @@
+"""What each party learns of a masked analysis, in the words that stand beside its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+NOT_BY_SITE = (
+    "Only sums over all sites exist of a masked plan, so that there is no n by site, no site's own estimate and no "
+    "heterogeneity between sites."
+)
+NOT_BY_SITE_REMEDY = "Ask with `aggregation: clear`, where each site's own rules let its numbers leave."
+
+
+def learned(sites: Sequence[str], evaluators: Sequence[str], answered: bool) -> tuple[str, ...]:
+    """Sentences for the reader. evaluators: the sites that computed the joint test. answered: whether it passed."""
+    needed = (len(evaluators) + 1) // 2
+    who = f"{', '.join(evaluators[:-1])} and {evaluators[-1]}"
+    passed = (
+        "What is shown rests, without any one site's part, on at least as many persons as the strictest site demands. "
+        "A site can take its own part from a sum, and knows no more of the others than that."
+        if answered
+        else "No sum was shown. The reason that is given is all that was learned, and not of which site it holds."
+    )
+    return (
+        NOT_BY_SITE,
+        f"The hub, the analyst and every site see the sums over {len(sites)} sites and which numbers may be shown; of "
+        "what a site sent each sees random numbers only.",
+        passed,
+        f"Whether numbers pass was computed by {who} on secret shares. {needed} of these sites together could have "
+        "opened what every site put in; the hub could not.",
+        "That a site took part says nothing of its data: one without any, or that refuses, sends zeros that look the "
+        "same.",
+    )

@@ -1,0 +1,121 @@
+"""The rounds of a joint test as asks: terms, shares, multiplications, opening.
+
+terms: each site states what its rules demand and which earlier masked releases it remembers. share: each seals shares
+of its support to the evaluators. multiply: evaluators seal products' shares to one another. open: they tell their
+shares of what is opened, which are pass bits and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.analysis.statistic import Ask, Step
+from sojourn.disclosure.demands import Demands, strictest
+from sojourn.disclosure.joint import Layout, Told
+from sojourn.disclosure.masked_gate import ReceivedMasked
+from sojourn.errors import DisclosureRefused
+from sojourn.secrecy.joint import JointTest, verdict
+from sojourn.study.question import MOST_TESTING, Question, test_of
+from sojourn.study.transcript import Round
+
+TERMS, SHARE, MULTIPLY, OPEN = "joint.terms", "joint.share", "joint.multiply", "joint.open"
+STEPS: Mapping[str, Step] = MappingProxyType(
+    {
+        TERMS: Step(TERMS, {}, {}),
+        SHARE: Step(SHARE, {}, {}),
+        MULTIPLY: Step(MULTIPLY, {"number": (1,)}, {}),
+        OPEN: Step(OPEN, {}, {}),
+    }
+)
+FAILED = "joint test"
+Remembered = tuple[str, int]  # hash of an earlier masked release's name, and how many sets it made known
+
+
+class Testing:
+    """Where a joint test stands. ask: what is asked now. bits: what was opened, once it was.
+
+    layout, test: known after the terms. told: the earlier releases that every site remembers.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.layout: Layout = question.layout()
+        self.test: JointTest | None = None
+        self.told: tuple[Remembered, ...] = ()
+        self.bits: NDArray[np.bool_] | None = None
+        self.number = 0  # of the multiplication that is asked now
+        self.ask = Ask(TERMS)
+
+    def tell(self, past: Round) -> None:
+        """Go on by a round; ValueError for what is no answer to it, DisclosureRefused where the test ends there."""
+        releases = masked_of(past)
+        if any(release.ring for release in releases.values()):
+            raise ValueError("numbers in a joint test")
+        match self.ask.step:
+            case "joint.terms":
+                self._agree(releases)
+                self.ask = Ask(SHARE)
+            case "joint.open":
+                self.bits = self._opened(releases)
+            case _:
+                self._next()
+
+    def _next(self) -> None:
+        assert self.test is not None
+        self.number += 1
+        if self.number > self.test.rounds():
+            self.ask = Ask(OPEN)
+        else:
+            self.ask = Ask(MULTIPLY, {"number": np.array([self.number])})
+
+    def _agree(self, releases: Mapping[str, ReceivedMasked]) -> None:
+        """The strictest demands of all; and of the earlier releases those that every site remembers.
+
+        A sum over all sites exists only if each gave its part: what one of them never gave, as it says under its
+        signature, nobody knows.
+        """
+        demands, remembered = [], []
+        for release in releases.values():
+            terms = release.told
+            if set(terms) != {"demands", "told"} or not isinstance(terms["told"], list):
+                raise ValueError("not the terms of a joint test")
+            demands.append(Demands.from_dict(terms["demands"]))
+            remembered.append({_remembered(entry) for entry in terms["told"]})
+        self.told = tuple(sorted(set.intersection(*remembered)))
+        told = [(name, labels) for name, labels in self.question.told_by_plan()]
+        told += [(name, tuple(map(str, range(count)))) for name, count in self.told]
+        self.layout = self.question.layout(tuple(Told(name, labels, ()) for name, labels in told))
+        sites, evaluators = self.question.circle.sites, self.question.evaluators
+        self.test = test_of(self.layout, sites, evaluators, strictest(demands))
+        if self.test.rounds() > MOST_TESTING - 3:
+            raise DisclosureRefused(FAILED)
+
+    def _opened(self, releases: Mapping[str, ReceivedMasked]) -> NDArray[np.bool_]:
+        assert self.test is not None
+        try:
+            told = {
+                site: base64.b64decode(releases[site].told["opening"], validate=True) for site in self.test.evaluators
+            }
+            return verdict(self.test, told)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DisclosureRefused(FAILED) from error
+
+
+def _remembered(entry: object) -> Remembered:
+    match entry:
+        case [str(name), int(count)] if len(name) == 64 and type(count) is int and 0 < count < 1_000_000:
+            return name, count
+    raise ValueError("not the terms of a joint test")
+
+
+def masked_of(past: Round) -> dict[str, ReceivedMasked]:
+    """The round's releases; ValueError where one is of a clear plan."""
+    found = {site: release for site, release in past.releases.items() if isinstance(release, ReceivedMasked)}
+    if len(found) < len(past.releases):
+        raise ValueError("a clear release among masked ones")
+    return found

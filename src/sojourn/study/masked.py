@@ -1,0 +1,143 @@
+"""The transcript of a masked analysis: the joint test's rounds, then the statistic's, of which only sums exist.
+
+The same law as of a clear one (`transcript`): each ask follows from the rounds before it. Beyond it: every round has
+the whole roster; every answer states the circle of sites and the hash of the rounds before it, as its site has seen
+them, and a mask belongs to that hash, so that sites that were shown different rounds give no sum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import rfc8785
+
+from sojourn.analysis.partial import Partial
+from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Step, fits
+from sojourn.disclosure.masked_gate import Masks, ReceivedMasked, summed
+from sojourn.errors import DisclosureRefused
+from sojourn.study.joint_rounds import MULTIPLY, OPEN, STEPS, Testing, masked_of
+from sojourn.study.question import Question
+from sojourn.study.transcript import Round, grounded, same
+
+VETO = "a site's gate"
+_ROUND = b"sojourn-masked-round-v1\n"
+_BEGINNING = hashlib.sha256(_ROUND).hexdigest()
+
+
+class MaskedReplay:
+    """A coordinator that is told one round after the other. `state`: what it asks now, or concludes.
+
+    testing: the joint test, which comes first. cells: by array, what failed in it, once it has ended.
+    """
+
+    def __init__(self, question: Question) -> None:
+        """DisclosureRefused where there is no joint test for what is asked."""
+        self.question = question
+        self._steps = {step.name: step for step in question.statistic.steps(question.variables)}
+        self._coordinator: Coordinator | None = None
+        self.testing = Testing(question)
+        self.cells: Masks = {}
+        self.latest = Partial({})  # the sums of the round before
+        self.state: Ask | Estimate = self.testing.ask
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The sites that are asked now: those that evaluate, where only they have anything to say; else all."""
+        assert isinstance(self.state, Ask)
+        return asked_sites(self.question, self.state)
+
+    @property
+    def tested(self) -> bool:
+        """Whether the joint test has ended, so that the statistic itself asks."""
+        return self._coordinator is not None
+
+    def tell(self, past: Round) -> None:
+        """Go on by a round; ValueError where it does not follow, DisclosureRefused where there will be no answer."""
+        if isinstance(self.state, Estimate):
+            raise ValueError("the transcript goes on after its end")
+        if not same(self.state, past.ask):
+            raise ValueError("a broadcast does not follow from the releases before it")
+        if self._coordinator is None:
+            self.testing.tell(past)
+            if self.testing.bits is None:
+                self.state = self._declared(self.testing.ask)
+                return
+            shapes = {name: shape for step in self._steps.values() for name, shape in step.partial.items()}
+            self.cells = self.testing.layout.masks(self.testing.bits, shapes)
+            self._coordinator = self.question.statistic.coordinator(self.question.variables)
+            self.state = self._declared(next(self._coordinator))
+            return
+        try:
+            self.state = self._declared(self._coordinator.send(self._gather(past)))
+        except StopIteration as end:
+            self.state = end.value
+
+    def step(self, ask: Ask) -> Step:
+        """What is declared of an ask."""
+        return STEPS[ask.step] if ask.step in STEPS else self._steps[ask.step]
+
+    def _gather(self, past: Round) -> Gathered:
+        releases = masked_of(past)
+        total = summed(self._steps[past.ask.step], [one.ring for one in releases.values()], self.cells)
+        if total is None:
+            raise DisclosureRefused(VETO)
+        self.latest = total
+        return Gathered(total, {})
+
+    def _declared(self, ask: Ask) -> Ask:
+        if not fits(ask, self.step(ask)):
+            raise ValueError("the coordinator asks what its steps do not declare")
+        return ask
+
+
+def replay_masked(question: Question, rounds: Sequence[Round]) -> MaskedReplay:
+    """Where an analysis stands after these rounds; raises as `tell` does."""
+    told = MaskedReplay(question)
+    for past in rounds:
+        told.tell(past)
+    return told
+
+
+def history(rounds: Sequence[Round]) -> str:
+    """sha256 (hex) of these rounds: each ask, and each site's release."""
+    told = _BEGINNING
+    for past in rounds:
+        told = _after(told, past)
+    return told
+
+
+def said_of(roster: str, rounds: Sequence[Round], estimate: str | None) -> dict[str, str]:
+    """What the hub's log says of a masked analysis at its end, for all to compare: hashes of the circle, of all rounds
+    and of the result's JSON; no hash where there is no result.
+    """
+    result = "" if estimate is None else hashlib.sha256(rfc8785.dumps(json.loads(estimate))).hexdigest()
+    return {"roster": roster, "transcript": history(rounds), "result": result}
+
+
+def _after(before: str, past: Round) -> str:
+    said = {site: release.digest() for site, release in past.releases.items()}
+    return hashlib.sha256(_ROUND + rfc8785.dumps([before, past.digest, said])).hexdigest()
+
+
+def asked_sites(question: Question, ask: Ask) -> tuple[str, ...]:
+    """Whom an ask is for."""
+    return question.evaluators if ask.step in (MULTIPLY, OPEN) else question.circle.sites
+
+
+def coherent_masked(question: Question, rounds: Sequence[Round], plan_hash: str, rehearsal: bool) -> bool:
+    """As `coherent`; every round has all whom it asks, and every site has seen the same rounds before it."""
+    if not grounded(rounds, question.study, plan_hash, question.analysis, rehearsal):
+        return False
+    before = _BEGINNING
+    for past in rounds:
+        if set(past.releases) != set(asked_sites(question, past.ask)):
+            return False
+        for release in past.releases.values():
+            if not isinstance(release, ReceivedMasked):
+                return False
+            if (release.header.roster, release.header.transcript) != (question.circle.hash, before):
+                return False
+        before = _after(before, past)
+    return True

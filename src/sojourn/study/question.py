@@ -1,0 +1,96 @@
+"""One analysis of a masked plan, as hub, nodes and client see it alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from sojourn.analysis.population import nobody
+from sojourn.analysis.statistic import Statistic
+from sojourn.analysis.support import Support
+from sojourn.analysis.variable import SITE, Variable, Variables
+from sojourn.disclosure.demands import Demands, evaluators
+from sojourn.disclosure.joint import Layout, Told
+from sojourn.errors import DisclosureRefused
+from sojourn.secrecy.joint import JointTest
+from sojourn.study.circle import Circle
+from sojourn.study.plan import Plan
+
+MOST_TESTING = 24  # rounds of a joint test
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of whom. before: the plan's analyses by name that come before this one: what they show counts as
+    known when this one is tested, whether they pass or not, so that all sites test the same.
+    """
+
+    study: str
+    analysis: str
+    statistic: Statistic
+    variables: Variables
+    circle: Circle
+    before: tuple[tuple[str, Statistic], ...] = field(default=())
+
+    @classmethod
+    def of(cls, study: str, analysis: str, plan: Plan, variables: Variables, circle: Circle) -> Question:
+        """One analysis of a plan; they come in the order of their names."""
+        before = tuple((name, plan.analyses[name]) for name in sorted(plan.analyses) if name < analysis)
+        return cls(study, analysis, plan.analyses[analysis], variables, circle, before)
+
+    @property
+    def most_rounds(self) -> int:
+        """The joint test's and the statistic's together."""
+        return MOST_TESTING + self.statistic.rounds()
+
+    @property
+    def evaluators(self) -> tuple[str, ...]:
+        """The sites that evaluate the joint test."""
+        return evaluators(self.study, self.circle.sites)
+
+    def layout(self, told: tuple[Told, ...] = ()) -> Layout:
+        """The questions of the joint test, from the plan alone; DisclosureRefused where it has none for this."""
+        return layout_of(self.statistic, self.variables, told)
+
+    def told_by_plan(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Names and labels of what the analyses before this one make known."""
+        found = []
+        for name, statistic in self.before:
+            try:
+                empty = statistic.support(nobody(self.variables[SITE].levels[0], self.variables))
+                found.append((name, told_in_plan(name, statistic, self.variables, empty).labels))
+            except DisclosureRefused:
+                continue  # it is refused, and shows nothing
+        return found
+
+
+def layout_of(statistic: Statistic, variables: Variables, told: tuple[Told, ...] = ()) -> Layout:
+    """The questions about one statistic."""
+    frozen: Any = statistic  # each is a frozen value, which its protocol cannot say
+    return _layout(frozen, tuple(sorted(variables.items())), tuple((one.name, one.labels) for one in told))
+
+
+def told_in_plan(name: str, statistic: Statistic, variables: Variables, support: Support) -> Told:
+    """All that an analysis may make known, as if everything in it passed; `support`: of one site."""
+    layout, three = layout_of(statistic, variables), ("a", "b", "c")
+    bits = np.ones(len(test_of(layout, three, three, Demands(3, 1, 1.0)).conditions), dtype=bool)
+    return layout.release(name, bits, support)
+
+
+# Every party asks for both again in each round; neither ever changes.
+@lru_cache(maxsize=256)
+def _layout(
+    statistic: Statistic, variables: tuple[tuple[str, Variable], ...], told: tuple[tuple[str, tuple[str, ...]], ...]
+) -> Layout:
+    declared = dict(variables)
+    empty = statistic.support(nobody(declared[SITE].levels[0], declared))
+    return Layout.of(empty, declared, statistic.rules, [Told(name, labels, ()) for name, labels in told])
+
+
+@lru_cache(maxsize=64)
+def test_of(layout: Layout, sites: tuple[str, ...], evaluators: tuple[str, ...], demands: Demands) -> JointTest:
+    """The joint test; DisclosureRefused where it would be too large."""
+    return layout.test(sites, evaluators, demands)

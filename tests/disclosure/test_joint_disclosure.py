@@ -1,0 +1,420 @@
+"""Joint disclosure against the rules on pooled persons; layouts are the same at every site whatever its data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyroaring import BitMap
+
+import evaluated_shares as evaluated
+from sojourn.analysis.population import Population, nobody
+from sojourn.analysis.support import Positions, Support
+from sojourn.analysis.variable import Kind, Variable, with_site
+from sojourn.disclosure.joint import Demands, Layout, evaluators, still_hidden, strictest
+from sojourn.disclosure.parameters import Parameters
+from sojourn.errors import DisclosureRefused
+from sojourn.statistics.catalogue import count, crosstab, describe, glm, histogram
+
+T = 10
+SITES = tuple(f"s{number}" for number in range(5))
+PARAMETERS = Parameters()
+DEMANDS = Demands.of(PARAMETERS)
+VARIABLES = with_site(
+    {
+        "sex": Variable(Kind.CATEGORY, ("F", "M")),
+        "grade": Variable(Kind.CATEGORY, ("a", "b", "c")),
+        "age": Variable(Kind.NUMBER, low=0, high=120),
+        "code": Variable(Kind.NUMBER, low=0, high=1),
+        "open": Variable(Kind.NUMBER),
+        "visits": Variable(Kind.NUMBER, low=0, high=50),
+        "died": Variable(Kind.BOOLEAN),
+    },
+    SITES,
+)
+STATISTICS = {
+    "count": count(),
+    "count by": count("sex"),
+    "crosstab": crosstab("sex", "grade"),
+    "three": crosstab("sex", "grade", "died"),
+    "histogram": histogram("age", [0, 30, 60]),
+    "describe": describe("age", "died", "code"),
+    "describe by": describe("age", by=["sex", "grade"]),
+    "logistic": glm("died ~ age + C(sex)", family="binomial"),
+    "interaction": glm("age ~ C(sex)*C(grade) + C(sex):died"),
+    "poisson": glm("visits ~ age + I(age**2)", family="poisson"),
+    "rate": glm("died ~ age", family="poisson"),
+    "coded": glm("code ~ visits", family="binomial"),
+    "numbers": glm("age ~ code + code:visits"),
+}
+
+
+def people(site, rng, rows, *, died=0.5, persons=None):
+    columns = {
+        "sex": rng.integers(0, 2, rows).astype(np.int32),
+        "grade": rng.integers(0, 3, rows).astype(np.int32),
+        "age": rng.integers(20, 90, rows).astype(float),
+        "code": rng.integers(0, 2, rows).astype(float),
+        "open": rng.normal(size=rows),
+        "visits": np.minimum(rng.poisson(3, rows), 50).astype(float),
+        "died": (rng.random(rows) < died).astype(np.int8),
+    }
+    numbers = np.arange(rows) if persons is None else persons
+    return Population(site, VARIABLES, columns, numbers.astype(np.uint32), {})
+
+
+def federation(seed, sizes, **more):
+    rng = np.random.default_rng(seed)
+    return [people(site, rng, rows, **more) for site, rows in zip(SITES, sizes, strict=True)]
+
+
+def layout_of(statistic, told=()):
+    return Layout.of(statistic.support(nobody(SITES[0], VARIABLES)), VARIABLES, statistic.rules, told)
+
+
+def asked(statistic, populations, layout=None, told=None, clear=None, parameters=PARAMETERS, demands=DEMANDS):
+    """The layout and its bits, by plain arithmetic."""
+    layout = layout or layout_of(statistic)
+    test = layout.test(SITES, SITES[:3], demands)
+    inputs = [
+        layout.numbers(
+            statistic.support(one), parameters, (clear or {}).get(one.site, ()), (told or {}).get(one.site, ())
+        )
+        for one in populations
+    ]
+    return layout, evaluated.plain(test, np.stack(inputs))
+
+
+def shapes(statistic):
+    return {name: shape for step in statistic.steps(VARIABLES) for name, shape in step.partial.items()}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_every_site_lays_out_the_same_whatever_its_data(name):
+    """Also with one or two persons, constant columns, and several rows of a person."""
+    statistic = STATISTICS[name]
+    rng = np.random.default_rng(3)
+    layout = layout_of(statistic)
+    assert layout == Layout.of(statistic.support(nobody(SITES[3], VARIABLES)), VARIABLES, statistic.rules)
+    for rows in (0, 1, 2, 3, 5, 40):
+        for died in (0.0, 0.5, 1.0):
+            persons = np.arange(rows) // 2
+            for numbers in (None, persons):
+                one = people(SITES[1], rng, rows, died=died, persons=numbers)
+                inputs = layout.numbers(statistic.support(one), PARAMETERS)
+                assert inputs.shape == (layout.inputs,) and (inputs >= 0).all()
+    assert not layout.numbers(statistic.support(nobody(SITES[2], VARIABLES)), PARAMETERS).any()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 12), min_size=5, max_size=5))
+def test_a_cell_passes_where_beyond_each_site_T_persons_are_left(seed, sizes):
+    populations = federation(seed, sizes)
+    statistic = crosstab("sex", "grade")
+    _, bits = asked(statistic, populations)
+    cells = np.array([[len(cell) for cell in statistic.support(one).cells[0].persons] for one in populations])
+    rows = np.array([one.rows for one in populations])
+    assert bits[0] == (rows.sum() - rows.max() >= T)
+    assert np.array_equal(bits[1:7], cells.sum(axis=0) - cells.max(axis=0) >= T)
+    women = cells[:, :3].sum(axis=1)
+    assert bits[8] == (women.sum() - women.max() >= T)  # after the cells everybody, then the levels
+
+
+def test_the_protocol_gives_the_bits_of_plain_arithmetic():
+    for name in ("describe", "logistic"):
+        statistic = STATISTICS[name]
+        layout = layout_of(statistic)
+        inputs = np.stack(
+            [layout.numbers(statistic.support(one), PARAMETERS) for one in federation(1, (3, 9, 9, 9, 30))]
+        )
+        test = layout.test(SITES, SITES[:3], DEMANDS)
+        assert np.array_equal(evaluated.protocol(test, inputs), evaluated.plain(test, inputs))
+
+
+def test_fifty_patients_over_five_sites_give_a_model():
+    layout, bits = asked(STATISTICS["logistic"], federation(2, (14, 14, 14, 14, 14)))
+    assert bits.all() and layout.masks(bits, shapes(STATISTICS["logistic"])) == {}
+
+
+def _of_model(statistic, populations):
+    _, bits = asked(statistic, populations)
+    assert bits.shape == (1,)
+    return bool(bits[0])
+
+
+def test_one_rare_level_anywhere_fails_the_whole_model():
+    populations = federation(2, (14, 14, 14, 14, 14))
+    for one in populations:
+        one.columns["sex"][:] = 0
+    assert not _of_model(STATISTICS["logistic"], populations)  # a level that everybody has
+    for one in populations[:2]:
+        one.columns["sex"][:3] = 1
+    assert not _of_model(STATISTICS["logistic"], populations)  # six women
+    for one in populations:
+        one.columns["sex"][:7] = 1
+        one.columns["died"][:] = np.arange(14) % 2
+    assert _of_model(STATISTICS["logistic"], populations)
+    for one in populations:
+        one.columns["died"][:7] = 0
+        one.columns["died"][0] = 1
+    assert not _of_model(STATISTICS["logistic"], populations)  # five deaths among the women
+
+
+def test_a_number_of_two_values_is_no_number_even_where_each_site_sees_but_one():
+    populations = federation(2, (14, 14, 14, 14, 14))
+    for number, one in enumerate(populations):
+        one.columns["age"][:] = 40.0 if number < 3 else 50.0
+    assert not _of_model(STATISTICS["logistic"], populations)
+    populations[4].columns["age"][:] = 60.0
+    assert not _of_model(STATISTICS["logistic"], populations)  # three values, but two beyond that site
+    populations[0].columns["age"][:] = np.arange(14) + 20.0
+    populations[1].columns["age"][:] = np.arange(14) + 20.0
+    assert _of_model(STATISTICS["logistic"], populations)
+
+
+def test_too_few_deaths_or_survivors():
+    populations = federation(2, (14, 14, 14, 14, 14))
+    for one in populations:
+        one.columns["died"][:] = 0
+        one.columns["died"][:2] = 1
+    assert not _of_model(glm("died ~ age", family="binomial"), populations)
+    for one in populations:
+        one.columns["died"][:3] = 1
+    assert _of_model(glm("died ~ age", family="binomial"), populations)
+    for one in populations:
+        one.columns["died"][:] = 1 - one.columns["died"]
+    assert _of_model(glm("died ~ age", family="binomial"), populations)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "family"),
+    [
+        (glm("died ~ age + C(site)", family="binomial"), "design support"),
+        (glm("age ~ died", weights="visits"), "design support"),
+        (glm("died ~ open", family="binomial"), "dominance"),
+        (describe("open"), "dominance"),
+        (count("site"), "minimum frequency"),
+    ],
+)
+def test_what_has_no_joint_test_is_refused(statistic, family):
+    with pytest.raises(DisclosureRefused) as caught:
+        layout_of(statistic)
+    assert caught.value.family == family
+
+
+def test_unknown_evidence_and_rules_are_refused():
+    empty = STATISTICS["count"].support(nobody(SITES[0], VARIABLES))
+    for rules in ((), ("minimum frequency", "survival steps"), ("text",), ("minimum frequency", "dominance")):
+        with pytest.raises(DisclosureRefused):
+            Layout.of(empty, VARIABLES, rules)
+    sensitive = with_site({"sex": Variable(Kind.CATEGORY, ("F", "M"), sensitive=("F",))}, SITES)
+    with pytest.raises(DisclosureRefused):
+        Layout.of(count("sex").support(nobody(SITES[0], sensitive)), sensitive, count("sex").rules)
+
+
+def test_small_areas_are_refused_for_all_or_by_the_site_whose_rules_are_stricter():
+    def asked_of(people):
+        declared = with_site(
+            {"area": Variable(Kind.CATEGORY, ("x", "y"), area="custom", populations=(500, people))}, SITES
+        )
+        support = count("area").support(nobody(SITES[0], declared))
+        return Layout.of(support, declared, count().rules), support
+
+    for people in (99, 0):
+        with pytest.raises(DisclosureRefused) as caught:
+            asked_of(people)
+        assert caught.value.family == "geography"
+    layout, support = asked_of(100)
+    assert not layout.numbers(support, PARAMETERS).any()
+    with pytest.raises(DisclosureRefused) as caught:
+        layout.numbers(support, Parameters(custom_area=101))
+    assert caught.value.family == "geography"
+
+
+@pytest.mark.parametrize("parameters", [Parameters(rounding="base 5"), Parameters(cell_key=7)])
+def test_a_site_that_demands_rounding_or_noise_puts_in_nothing(parameters):
+    with pytest.raises(DisclosureRefused) as caught:
+        layout_of(count()).numbers(count().support(federation(1, (9,) * 5)[0]), parameters)
+    assert caught.value.family == "rounding"
+
+
+def test_evidence_of_other_tables_or_levels_is_refused():
+    populations = federation(2, (9, 9, 9, 9, 9))
+    for one, other in (("count", "crosstab"), ("crosstab", "describe"), ("logistic", "rate"), ("describe", "logistic")):
+        with pytest.raises(DisclosureRefused):
+            layout_of(STATISTICS[one]).numbers(STATISTICS[other].support(populations[0]), PARAMETERS)
+
+
+def test_beside_clear_releases_nobody_or_T_persons_are_still_hidden():
+    """A masked total minus what sites have released by themselves leaves nobody, or what is T persons by itself."""
+    populations = federation(2, (8, 8, 8, 8, 8))
+
+    def passes(statistic, released):
+        clear = {
+            one.site: [BitMap(one.persons[few:])] for one, few in zip(populations, released, strict=True) if few < 9
+        }
+        return bool(asked(statistic, populations, clear=clear)[1][0])
+
+    for statistic in (count(), describe("age")):
+        assert passes(statistic, (9, 9, 9, 9, 9))  # nothing was released
+        assert passes(statistic, (0, 0, 0, 0, 0))  # all was: nothing new is told
+        assert not passes(statistic, (0, 0, 0, 0, 9))  # but for one site's
+        assert not passes(statistic, (2, 2, 2, 2, 2))  # two at each of four sites are eight
+        assert passes(statistic, (3, 3, 3, 3, 3))
+
+
+@given(st.sets(st.integers(0, 20)), st.lists(st.sets(st.integers(0, 20)), max_size=4))
+def test_still_hidden_is_the_least_that_a_set_differs_by(persons, known):
+    sizes = [len(persons), *(len(persons ^ other) for other in known)]
+    assert still_hidden(BitMap(persons), [BitMap(other) for other in known]) == min(sizes)
+
+
+def _without(populations, gone):
+    return [
+        Population(
+            one.site,
+            VARIABLES,
+            {name: column[few:] for name, column in one.columns.items()},
+            one.persons[few:],
+            {},
+        )
+        for one, few in zip(populations, gone, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gone", "passes"),
+    [((0, 0, 0, 0, 0), True), ((1, 0, 0, 0, 0), False), ((2, 2, 2, 2, 2), False), ((3, 3, 3, 3, 3), True)],
+)
+def test_the_difference_to_an_earlier_masked_release_is_nobody_or_T(gone, passes):
+    populations = federation(2, (30, 30, 30, 30, 30))
+    layout, bits = asked(count(), populations)
+    told = {one.site: (layout.release("first", bits, count().support(one)),) for one in populations}
+    later = layout_of(count(), told[SITES[0]])
+    _, again = asked(count(), _without(populations, gone), layout=later, told=told)
+    assert bool(again.all()) == passes
+    other = dict.fromkeys(told, ())
+    with pytest.raises(ValueError, match="earlier"):
+        asked(count(), populations, layout=later, told=other)
+
+
+def test_a_line_of_a_table_is_compared_with_earlier_releases_too():
+    """Women were counted before; a table shows them by grade, all but two of them: their sum would tell of the two."""
+    populations = federation(2, (30, 30, 30, 30, 30))
+    layout, bits = asked(count("sex"), populations)
+    told = {one.site: (layout.release("first", bits, count("sex").support(one)),) for one in populations}
+    statistic = crosstab("sex", "grade")
+    later = layout_of(statistic, told[SITES[0]])
+    fewer = []
+    for one in populations[:2]:
+        woman = int(np.flatnonzero(one.columns["sex"] == 0)[0])
+        keep = np.arange(one.rows) != woman
+        columns = {name: column[keep] for name, column in one.columns.items()}
+        fewer.append(Population(one.site, VARIABLES, columns, one.persons[keep], {}))
+    _, same = asked(statistic, populations, layout=later, told=told)
+    layout, bits = asked(statistic, [*fewer, *populations[2:]], layout=later, told=told)
+    assert later.masks(same, shapes(statistic)) == {}
+    with pytest.raises(DisclosureRefused):
+        later.masks(bits, shapes(statistic))  # of everybody two are missing as well
+
+
+@pytest.mark.parametrize(
+    ("values", "passes"),
+    [
+        ([10.0] * 8, True),
+        ([10.0] * 7 + [50.0], True),
+        ([0.0] * 7 + [50.0], False),
+        ([0.1] * 7 + [50.0], False),
+        ([0.0] * 8, False),
+    ],
+)
+def test_a_sum_that_one_person_dominates_is_hidden(values, passes):
+    populations = federation(2, (8, 8, 8, 8, 8))
+    for number, one in enumerate(populations):
+        one.columns["visits"][:] = values if number == 0 else np.minimum(values[:1] * 8, 1e9)
+        one.columns["visits"][1:4] += np.array([0.5, 0.25, 0.125]) * values[0]  # enough values
+    statistic = describe("visits")
+    layout, bits = asked(statistic, populations)
+    hidden = layout.masks(bits, shapes(statistic))
+    assert ("all_sum.visits" not in hidden) == passes
+    assert "all_n" not in hidden
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000), st.floats(0.2, 3), st.floats(0.5, 60))
+def test_no_sum_passes_that_p_percent_or_dominance_finds_unsafe_beyond_any_site(seed, spread, p):
+    """The rules on pooled contributions, and on what each site sees when it has subtracted its own."""
+    rng = np.random.default_rng(seed)
+    populations = federation(seed, rng.integers(1, 9, 5).tolist())
+    for one in populations:
+        one.columns["visits"][:] = np.minimum(rng.lognormal(0, spread, one.rows), 50)
+    statistic = describe("visits")
+    _, bits = asked(statistic, populations, parameters=Parameters(p_percent=p))
+    if not bits[2 + 1]:  # population, missing, everybody, the sum
+        return
+    values = [np.sort(one.columns["visits"])[::-1] for one in populations]
+    pooled = np.sort(np.concatenate(values))[::-1]
+    assert pooled.sum() - pooled[0] - pooled[1] >= p / 100 * pooled[0]
+    assert pooled[:2].sum() <= 0.9 * pooled.sum()
+    for site in range(len(SITES)):
+        rest = np.concatenate([own for number, own in enumerate(values) if number != site])
+        assert rest.sum() - rest.max() >= p / 100 * rest.max() - 1e-9
+
+
+def test_a_boolean_that_few_have_is_hidden():
+    populations = federation(2, (9, 9, 9, 9, 9))
+    for one in populations:
+        one.columns["died"][:] = 0
+        one.columns["died"][:2] = 1
+    statistic = describe("died", "age")
+    layout, bits = asked(statistic, populations)
+    hidden = layout.masks(bits, shapes(statistic))
+    assert "all_sum.died" in hidden and "all_sum.age" not in hidden and "missing" in hidden
+
+
+def test_positions_rest_on_persons_beyond_them():
+    quantiles = Positions(("q",), (0.25, 0.5), np.array([0, 0]))
+    empty = Support(BitMap(), ("age",), positions=(quantiles,))
+    layout = Layout.of(empty, VARIABLES, ("minimum frequency", "positions"))
+    test = layout.test(SITES, SITES[:3], DEMANDS)
+    inputs = []
+    for _ in SITES:
+        own = Positions(("q",), (0.25, 0.5), np.array([10, 9]))
+        inputs.append(layout.numbers(Support(BitMap(range(19)), ("age",), positions=(own,)), PARAMETERS))
+    bits = evaluated.plain(test, np.stack(inputs))
+    assert bits.tolist() == [True, True, True, False, True]  # 40 and 36 beyond each site; a quarter needs 40
+    assert layout.masks(bits, {"q": (2, 2)})["q"].tolist() == [[False, False], [True, False]]
+    extreme = Support(BitMap(), ("age",), positions=(Positions(("q",), (0.0,), np.array([0])),))
+    with pytest.raises(DisclosureRefused):
+        Layout.of(extreme, VARIABLES, ("minimum frequency", "positions"))
+
+
+def test_too_large_a_test_is_refused():
+    statistic = crosstab("sex", "grade", "died")
+    layout = layout_of(statistic)
+    with pytest.raises(DisclosureRefused) as caught:
+        layout.test(SITES, SITES[:3], Demands(100_000, 10, 0.33))
+    assert caught.value.family == "capacity"
+
+
+def test_demands_compose_and_are_read_strictly():
+    assert strictest([Demands(10, 5, 0.5), Demands(5, 20, 0.2)]) == Demands(10, 20, 0.2)
+    assert Demands.from_dict(DEMANDS.to_dict()) == DEMANDS
+    for bad in ({}, {"threshold": 2}, [], 3):
+        with pytest.raises(ValueError, match="not demands"):
+            Demands.from_dict(bad)
+    for word, bad in {"threshold": (2, True, 1.5, 2**21), "residual": (0, "1"), "observations": (0, 1.5, None)}.items():
+        for value in bad:
+            with pytest.raises(ValueError, match=r"^not "):
+                Demands.from_dict(DEMANDS.to_dict() | {word: value})
+
+
+def test_evaluators_are_an_odd_number_by_lot():
+    sites = [f"site {number}" for number in range(8)]
+    chosen = evaluators("study", sites)
+    assert len(chosen) == 5 and set(chosen) <= set(sites) and chosen == evaluators("study", reversed(sites))
+    assert len(evaluators("study", sites[:4])) == 3
+    assert len({evaluators(f"study {number}", sites) for number in range(20)}) > 10
+    with pytest.raises(ValueError, match="three"):
+        evaluators("study", sites[:2])

@@ -1,0 +1,53 @@
+"""Evidence goes between worker and node without loss, and what older programs stored can be read."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pyroaring import BitMap
+
+from sojourn.analysis.population import Population
+from sojourn.analysis.support import Cells
+from sojourn.analysis.variable import Kind, Variable, with_site
+from sojourn.node.evidence import support_from_dict, support_to_dict
+from sojourn.statistics.catalogue import count, describe, glm
+
+VARIABLES = with_site(
+    {"age": Variable(Kind.NUMBER, low=0, high=120), "died": Variable(Kind.BOOLEAN)}, ("north", "south")
+)
+
+
+def patients() -> Population:
+    columns = {"age": np.arange(20.0, 50.0), "died": (np.arange(30) % 2).astype(np.int8)}
+    return Population("north", VARIABLES, columns, np.arange(30, dtype=np.uint32), {})
+
+
+def test_what_joint_tests_need_is_kept():
+    for statistic in (describe("age", "died"), glm("died ~ age", family="binomial")):
+        support = statistic.support(patients())
+        again = support_from_dict(support_to_dict(support))
+        for one, other in zip(support.contributions, again.contributions, strict=True):
+            assert (one.values is None) == (other.values is None) and one.persons == other.persons
+            assert one.values is None or np.array_equal(one.values, other.values)
+        if support.design is not None:
+            assert again.design.numbers == support.design.numbers and not again.design.by_site
+
+
+def test_declared_empty_places_are_kept():
+    cells = Cells(("count",), (2, 2), (BitMap([1]), BitMap(), BitMap([2]), BitMap([3])), ("a", "b"), empty=(1,))
+    support = replace(count(by="died").support(patients()), cells=(cells,))
+    document = support_to_dict(support)
+    assert support_from_dict(document).cells[0].empty == (1,)
+    document["cells"][0]["empty"] = [4]
+    with pytest.raises(ValueError, match="beyond"):
+        support_from_dict(document)
+
+
+def test_what_was_stored_before_joint_tests_is_read():
+    document = support_to_dict(glm("died ~ age", family="binomial").support(patients()))
+    for sums in document["contributions"]:
+        del sums["values"], sums["persons"]
+    del document["design"]["numbers"], document["design"]["by_site"]
+    support = support_from_dict(document)
+    assert support.contributions[0].values is None and support.design.numbers == {}
+    assert support.design.levels["died=upper"] == BitMap(range(1, 30, 2))
