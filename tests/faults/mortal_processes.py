@@ -394,7 +394,9 @@ def _settled_at(federation: Mortals, site: str, run: Run, answered: list[dict[st
     assert at_hub == sealed | dict.fromkeys(refused)
     charged = [facts["analysis"] for facts in of.get("ledger.charged", [])]
     noisy = {facts["analysis"] for facts in of.get("privacy.charged", [])}  # bounded by a budget, in no ledger
-    assert sorted(charged) == sorted({analysis for analysis, _ in sealed} - noisy)
+    repeated = federation.rows(site, "SELECT analysis FROM release WHERE study = ? AND first_study != ''", run.study)
+    elsewhere = {analysis for (analysis,) in repeated}  # charged when its answer first left
+    assert sorted(charged) == sorted({analysis for analysis, _ in sealed} - noisy - elsewhere)
     sets = dict(federation.rows(site, "SELECT analysis, count(*) FROM ledger WHERE study = ? GROUP BY 1", run.study))
     assert sets == {facts["analysis"]: facts["sets"] for facts in of.get("ledger.charged", [])}
     acknowledged = [(facts["analysis"], facts["ask"]) for facts in of["release.acknowledged"]]
