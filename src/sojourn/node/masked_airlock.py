@@ -164,7 +164,9 @@ class MaskedAirlock:
         """What the analysis's first numbers make known of this site's persons; None in later rounds."""
         if not told.tested or self._masked.charged(place.run.request.study, place.analysis):
             return None
-        assert told.testing.bits is not None
+        assert isinstance(told.state, Ask) and told.testing.bits is not None
+        if told.comparing is not None and told.state.step != told.comparing.share:
+            return None  # a site that vetoed a comparison goes on as the others do
         statistic, variables = place.run.plan.analyses[place.analysis], place.run.variables
         nothing = statistic.support(nobody(self.airlock.site, variables))
         support = nothing if withheld else evidence.support(place.analysis)
