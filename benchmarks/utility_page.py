@@ -64,9 +64,10 @@ def thin(figures: dict[str, Any]) -> str:
     between = figures["median_between_years"]
     sentence = (
         f"{figures['draws']} draws of {figures['patients']} patients over {figures['hospitals']} hospitals, at most "
-        f"{figures['most_at_a_hospital']} in each, each question as the first one asked. In clear nothing leaves. Masked, "
-        f"{figures['leaves_percent']:.0f} % of the answers leave, {figures['whole_percent']:.0f} % whole. No precision is "
-        f"lost in sums; of medians the ends are {between['median']:g} years apart (median; at most {between['largest']:g})."
+        f"{figures['most_at_a_hospital']} in each, each question as the first one asked. In clear nothing leaves. "
+        f"Masked, {figures['leaves_percent']:.0f} % of the answers leave, {figures['whole_percent']:.0f} % whole. No "
+        f"precision is lost in sums; of medians the ends are {between['median']:g} years apart (median; at most "
+        f"{between['largest']:g})."
     )
     head = ["## Fifty patients in twenty hospitals, masked", "", sentence, "", f"| Asked | {' | '.join(words)} |"]
     reasons = ", ".join(f"{family} {count}" for family, count in figures["reasons"].items())

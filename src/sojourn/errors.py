@@ -106,6 +106,9 @@ class ConfigurationError(SojournError):
     """A setting, home or file that a program cannot work with."""
 
 
+UNKNOWN_WORD = "unknown word"  # said of a reason that is none of `REASONS` here
+
+
 @dataclass(frozen=True)
 class Reason:
     """One of the few sentences that a site may say about a refusal."""
@@ -209,6 +212,10 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "attempts": Reason(
             "Too many asks of this dataset were refused or failed, so that more would tell by failing.",
             "Wait, or ask the custodian, who sees what was refused; mend the plans before they are asked again.",
+        ),
+        "unusual": Reason(
+            "What this researcher asked of the site lately is unusual, and the custodian has not looked at it yet.",
+            "Ask the custodian, who sees what was unusual and clears it: `sojourn airlock clear`; then submit again.",
         ),
         "check failed": Reason(
             "A disclosure check could not be completed, which is a refusal.",
@@ -332,6 +339,10 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Ask the custodian, whose log holds the details.",
         ),
         "time": Reason("The computation took longer than the site allows.", "Use a smaller model or population."),
+        "unknown word": Reason(
+            "The site refused for a reason that this program has no word for: the site's software is newer.",
+            "Ask the custodian for the reason; upgrade the hub, or your own Sojourn, to the site's version.",
+        ),
         "internal": Reason(
             "The site could not complete the request.",
             "Ask the custodian, whose log holds the details.",

@@ -58,8 +58,8 @@ class Federation:
     clock: UTC seconds; of everyone, or by site and "hub", while those not named have this machine's.
     databases: the URL of a PostgreSQL database for each site and "hub"; default: SQLite files. privacy: site → table →
     its budget of formal privacy, as under `privacy` in node.yaml. review: what custodians make of the derived
-    dictionaries, e.g. bounds that they declare. most_refusals: as the setting of a node; default: no bound, since a
-    tester's asks of her own data tell her nothing. repeats: as the setting of a node.
+    dictionaries, e.g. bounds that they declare. most_refusals, usual_asks: as the settings of a node; default: no
+    bound and no look at histories, since a tester's asks of her own data tell her nothing. repeats: as that setting.
     """
 
     def __init__(
@@ -75,8 +75,9 @@ class Federation:
         review: Callable[[Dictionary], Dictionary] = lambda dictionary: dictionary,
         most_refusals: int = 0,
         repeats: bool = True,
+        usual_asks: int = 0,
     ) -> None:
-        self._most_refusals, self._repeats = most_refusals, repeats
+        self._most_refusals, self._repeats, self._usual_asks = most_refusals, repeats, usual_asks
         self.notes = ["Dictionaries were derived from the data, and every site approved this process's key."]
         self.folder = Path(tempfile.mkdtemp(prefix="sojourn-testbed-"))
         self._key = PrivateKey.generate()
@@ -123,7 +124,7 @@ class Federation:
     ) -> Node:
         folder = self.folder / "nodes" / site
         home = node_program.create(folder, site, least_sites=1, database=self._databases(site))
-        home = replace(home, most_refusals=self._most_refusals, repeats=self._repeats)
+        home = replace(home, most_refusals=self._most_refusals, repeats=self._repeats, usual_asks=self._usual_asks)
         if site in self._privacy:
             home = replace(home, privacy=self._privacy[site])
             home.save()

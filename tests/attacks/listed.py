@@ -63,8 +63,10 @@ _LATER = "comes with its statistics, which do not exist yet"
 OPEN = {
     "A10": f"Allele frequencies: {_LATER}.",
     "A11": f"A beacon: {_LATER}.",
-    "A35": "No detector of unusual volume exists. Each analysis has at most 64 decisions at a node, every ask is "
-    "logged with its researcher, and the ledger bounds what many asks give together.",
+    "A31": "No cap for a whole approval: each analysis has one, every release's numbers are in the log, and the ledger "
+    "bounds what they give about persons together. Over the cap is refused, not shown to people.",
+    "A35": "Measured on made histories: no real federation's log was at hand. Volume that grows slowly becomes usual, "
+    "and several researchers have several histories.",
     "D09": f"Survival curves and Cox models: {_LATER}.",
     "D11": f"Allele frequencies and learned models: {_LATER}.",
     "D17": "What may be known of a dataset in all is bounded, a fifth of its persons in independent numbers, so an "

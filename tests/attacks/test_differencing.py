@@ -297,6 +297,32 @@ def told(known: Known, persons: np.ndarray, bounds: Bounds) -> Known | None:
     return None if hits else later.followed(bounds.span)
 
 
+def test_two_hundred_targets_at_the_ledger(figures) -> None:
+    """A01 for half of all persons, by the function that decides in the product (the tests above go the whole way)."""
+    bounds, incomes = Bounds(10), TABLE["income"].to_numpy()
+    targets = np.random.default_rng(1).choice(PERSONS, 200, replace=False)
+    everybody = np.ones(PERSONS, dtype=bool)
+    known = told(Known(span=Span(bounds.threshold)), everybody, bounds)
+    assert known is not None
+    exact = read = 0
+    for person in targets:
+        rest = everybody.copy()
+        rest[person] = False
+        estimate = incomes[everybody].sum() - incomes[rest].sum()
+        exact += abs(estimate - incomes[person]) < 0.5
+        read += told(known, rest, bounds) is not None
+    halves = [told(known, np.arange(PERSONS) % 2 == side, bounds) for side in (0, 1)]
+    assert exact == len(targets) and read <= 0.02 * len(targets) and None not in halves
+    figures(
+        "A01",
+        "all and all but one, 200 targets, at the ledger's level",
+        without=f"{exact} of {len(targets)} within 0.5",
+        with_defence=f"{read} of {len(targets)}",
+        mark="≤ 2 % within 0.5",
+        benign="two halves of everybody: released",
+    )
+
+
 def test_a_thousand_plans_of_two_researchers(figures) -> None:
     """500 honest asks and 500 attacks on 100 persons, differences and trackers: at the end nobody's value follows from
     all that was released together. The honest ones alone are answered; among the attacks, some sets are taken."""

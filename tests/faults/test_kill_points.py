@@ -26,6 +26,7 @@ from mortal_processes import (
 )
 
 import sojourn
+import sojourn as sj
 from sojourn.client.studies import Run
 from sojourn.errors import SojournError
 from sojourn.hub import program as hub_program
@@ -55,6 +56,7 @@ GIVEN_UP, LATE, CANCELLED = around("round.dropped", "study.failed"), around("rou
 HUB_PEOPLE = ("project.added", "project.member", "site.invited", "site.joined", "site.removed")
 NODE_PEOPLE = ("dataset.added", "rehearsal.supplied", "researcher.approved", "researcher.revoked", "artifact.scanned")
 NODE_PEOPLE += ("site.pinned",)
+ALARMED = around("researcher.suspected", "researcher.cleared")
 PUBLISHED, RECOVERED = around("site.published"), around("run.restored", "node.recovered")
 # Swept by `test_review_kill_points`.
 HELD = around("review.opened", "round.held")
@@ -65,7 +67,8 @@ WITHDRAWN, PRIVATE = around("release.withdrawn"), around("privacy.charged", "pri
 
 def test_the_sweeps_come_past_every_kind_of_entry_that_the_programs_write() -> None:
     swept = [*HUB, *NODE, *REFUSING_HUB, *REFUSING_NODE, *GIVEN_UP, *LATE, *CANCELLED]
-    swept += [*around(*HUB_PEOPLE, *NODE_PEOPLE), *PUBLISHED, *RECOVERED, *WITHDRAWN, *HELD, *REVIEWED, *PRIVATE]
+    swept += [*ALARMED, *PUBLISHED, *around(*HUB_PEOPLE, *NODE_PEOPLE)]
+    swept += [*RECOVERED, *WITHDRAWN, *HELD, *REVIEWED, *PRIVATE]
     kinds = {point for _, point, _ in swept if point[0].islower()}
     assert kinds == kinds_in_code()
 
@@ -311,6 +314,47 @@ def test_c06_killed_around_every_decision_of_a_custodian(mortals: Mortals) -> No
         mortals.armed(Cam=around(kind))
         die_twice(mortals, act)
         assert again(act) in (None, "There is no such approval."), kind
+    assert mortals.node("Cam", "verify")["ok"]
+    sound(mortals, mortals.submit(mortals.project(), ordinary()))
+
+
+@ALONE
+def test_c06_a_node_killed_around_an_alarm(mortals: Mortals) -> None:
+    """Five tables that Cam publishes and approved for nobody: one alarm, however often it dies, and cleared once."""
+    source = str(mortals.home / "Cam-patients.parquet")
+    for number in range(5):
+        words = mortals.home / f"beyond{number}.yaml"
+        dictionary(f"beyond{number}").save(words)
+        mortals.node("Cam", "add_dataset", source=source, dictionary=str(words))
+    beyond = {f"beyond{number}" for number in range(5)}
+
+    def tables() -> set[str]:
+        return {str(data["table"]) for view in mortals.project().sites() for data in view.datasets}
+
+    mortals.tended("the tables", lambda: beyond <= mortals.insist(tables))
+    mortals.armed(Cam=around("researcher.suspected"))
+    before = len(mortals.deaths)
+
+    def ask(plan: sj.Plan) -> None:
+        run = mortals.submit(mortals.insist(mortals.project), plan)
+        mortals.tended("an end", lambda: state(mortals, run) in ENDED)
+
+    for table in sorted(beyond):
+        ask(counting(min_sites=1).replace(table=table))
+    for _ in range(3):  # a crash before the commit leaves it to what is asked next
+        if len(mortals.deaths) < before + 2:
+            ask(counting(min_sites=2))
+    [alarm] = mortals.node("Cam", "alarms")
+    assert alarm["scope"] == "5 of 5"
+    mortals.armed(Cam=around("researcher.cleared"))
+
+    def clear() -> object:
+        return mortals.node("Cam", "clear", key=alarm["key"], reason="a test")
+
+    die_twice(mortals, clear)
+    assert again(clear) == "No alarm stands about this key."
+    logged = [kind for (kind,) in mortals.rows("Cam", "SELECT data ->> 'kind' FROM log_entry")]
+    assert [logged.count(kind) for kind in ("researcher.suspected", "researcher.cleared")] == [1, 1]
     assert mortals.node("Cam", "verify")["ok"]
     sound(mortals, mortals.submit(mortals.project(), ordinary()))
 

@@ -311,7 +311,9 @@ def supports(draw: st.DrawFn) -> Support:
         draw(st.none() | count), draw(st.floats(0, 1)), draw(st.none() | st.floats(0, 9)), draw(st.none() | count),
     )  # fmt: skip
     contributions = (Contributions(draw(names), *sums),)
-    return Support(draw(persons), draw(names), (cells,), contributions, draw(st.none() | st.just(design)), draw(names))
+    return Support(
+        draw(persons), draw(names), (cells,), contributions, draw(st.none() | st.just(design)), constant=draw(names)
+    )
 
 
 @settings(max_examples=40)

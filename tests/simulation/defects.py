@@ -1,4 +1,4 @@
-"""Four planted defects, each a change of what the product promises: the invariants must find every one of them."""
+"""Five planted defects, each a change of what the product promises: the invariants must find every one of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from sqlalchemy import delete, insert, select, update
 
 from simulation import parties
 from simulation.simulator import Outcome
+from sojourn.disclosure import gate
+from sojourn.disclosure.output import Tier
 from sojourn.errors import SiteRefused
 from sojourn.hub.store import HubStore, Settled
 from sojourn.hub.tables import tasks
 from sojourn.messages import Task
+from sojourn.node import airlock
 from sojourn.node import store as node_store
 from sojourn.node.airlock import Airlock
 from sojourn.node.runner import Runner
@@ -138,6 +141,16 @@ def acknowledge_before_commit() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def release_before_approval() -> Iterator[None]:
+    """A node does not wait for its checkers where an output is riskier than it releases by itself."""
+    with (
+        patch.object(airlock, "automatic_of", lambda policy: Tier.HIGH),
+        patch.object(gate, "automatic_of", lambda policy: Tier.HIGH),
+    ):
+        yield
+
+
 @dataclass(frozen=True)
 class Defect:
     """A change of the product, and the invariants that it breaks: a seed that fails otherwise did not find it."""
@@ -152,6 +165,7 @@ DEFECTS: Mapping[str, Defect] = {
         run_and_charge_twice, ("nothing doubled", "budget charged once", "no release without its log entry")
     ),
     "release after revocation": Defect(release_after_revocation, ("no release after revocation",)),
+    "release before approval": Defect(release_before_approval, ("no release before approval",)),
     "acknowledge before commit": Defect(
         acknowledge_before_commit,
         ("acknowledged means durable", "nothing doubled", "no release without its log entry"),

@@ -402,6 +402,7 @@ class NodeProcess(Process):
         self.home = node_home(folder / site, site)
         self.home.folder.mkdir(exist_ok=True)
         self.slowness = 1.0
+        self.policy = POLICY
         self.node: Node
 
     def begin(self, engine: Engine) -> None:
@@ -412,12 +413,15 @@ class NodeProcess(Process):
         self.store = store
         self.network.witness.look(self)
         openings, key = SimulatedOpenings(self), node_key(self.name)
-        self.node = Node(self.home, store, key, POLICY, openings, self.clock, lambda do, _: SimulatedLine(self, do))
+        self.node = Node(
+            self.home, store, key, self.policy, openings, self.clock, lambda do, _: SimulatedLine(self, do)
+        )
         self.node.journal.write = self._note
         runner, polling = self.node.runner, self.node.converse(SimulatedLink(self))
         runner._journal = polling._journal = self._note
         runner._closing, polling._closing, polling._turned = (Flag(self.world) for _ in range(3))
         polling._sending = Waiting(self.world)
+        object.__setattr__(self.node.desk, "_deciding", Waiting(self.world))
         locks: dict[str, Waiting] = {}
         runner.airlock.ledgers.lock = lambda dataset: locks.setdefault(dataset, Waiting(self.world))
         polling._run()

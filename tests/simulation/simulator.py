@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from sqlalchemy import select
 
+from simulation.checkers import Checkers
 from simulation.faults import heal, misfortunes, strike
 from simulation.material import (
     ANALYSES,
@@ -62,7 +63,7 @@ class Outcome:
 class Federation:
     """The parties of one seed and the people outside."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: World, folder: Path, seed: int) -> None:
         self.world = world
         self.witness = Witness()
         self.network = Network(world, self.witness)
@@ -70,6 +71,7 @@ class Federation:
         self.hub = HubProcess(world, self.network, folder)
         names = SITES[: chosen.choice((3, 3, 3, 4, 5))]
         self.nodes = [NodeProcess(world, self.network, name, folder) for name in names]
+        self.checkers = Checkers(world, self, seed)
         self.ends: Counter[str] = Counter()
         self.trouble = True
         self.talking = 0  # researchers who have not heard yes or no
@@ -83,6 +85,7 @@ class Federation:
         """Everyone starts; studies come while there is trouble."""
         for process in self.processes:
             process.start()
+        self.checkers.start()
         for _ in range(self.world.random.choice((1, 1, 2, 2))):
             request, project = self._request, self.world.random.choice(PROJECTS)
             delay = self.world.random.uniform(0.5, trouble * 0.4)
@@ -177,6 +180,8 @@ class Federation:
     def judge(self) -> None:
         """All that must hold at the end."""
         self.witness.judge(self.hub, self.nodes)
+        for node in self.checkers.nodes:
+            self.witness.judge_reviews(node)
         for process in self.processes:
             self.world.tell(process.name, process.store.checkpoint().replace("\n", " "))
         for row in self.hub.store.rows(select(studies.c.state)):
@@ -205,7 +210,7 @@ def _any(process: HubProcess | NodeProcess, query: str) -> bool:
 def simulate(seed: int, show: Callable[[str], object] | None = None) -> Outcome:
     """Run one seed to its end and judge it."""
     world = World(seed, show)
-    federation = Federation(world, scratch(os.getpid()))
+    federation = Federation(world, scratch(os.getpid()), seed)
     problem = ""
     luck = patch.object(polling, "random", world.random)  # of its pauses
     with luck, patch.object(service, "new_seal_key", federation.new_seal_key):

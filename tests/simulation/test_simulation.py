@@ -1,4 +1,4 @@
-"""A federation of the product's own hub and nodes under loss, crashes, revocations: 300 seeds, four planted defects."""
+"""A federation of the product's own hub and nodes under loss, crashes, revocations: 300 seeds, five planted defects."""
 
 from __future__ import annotations
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
+from simulation.checkers import Careful
 from simulation.material import ANALYSES, differs, pooled
 from sojourn.hub.statements import LIVE
 from sojourn.hub.tables import results, studies, tasks
 from sojourn.messages import Delivery, Work
-from sojourn.node.tables import ledger, releases, runs
+from sojourn.node.tables import ledger, releases, reviews, runs
 
 if TYPE_CHECKING:
     from simulation.parties import HubProcess, NodeProcess, Process
@@ -25,6 +26,8 @@ GROUNDS = """SELECT approval.revoked, run.ended, (
     SELECT count(*) FROM log_entry WHERE study = run.study AND data ->> 'kind' = 'release.sealed'
     AND data -> 'facts' ->> 'analysis' = ?2 AND data -> 'facts' ->> 'ask' = ?3) AS logged
     FROM run JOIN approval ON approval.project = run.project AND approval.key = run.researcher WHERE run.study = ?1"""
+APPROVED = """SELECT data ->> 'facts' AS facts FROM log_entry WHERE study = ?1 AND data ->> 'kind' = 'review.approved'
+    AND data -> 'facts' ->> 'analysis' = ?2"""
 ENTRIES = "SELECT data FROM log_entry WHERE position >= {} ORDER BY position"
 SILENT = ("not released", "no answer")
 SETTLED = {"contributed": "round.answered", "not released": "round.refused", "no answer": "round.dropped"}
@@ -62,6 +65,10 @@ class Witness:
         before = self.bytes.setdefault(place, message.sealed)
         demand(before == message.sealed, "nothing doubled: other bytes were sent for one place", place)
         demand(grounds.logged == 1, "no release without its log entry", place)
+        if isinstance(process.policy, Careful):
+            logged = process.store.read(lambda connection: connection.exec_driver_sql(APPROVED, place[1:3]).all())
+            agreed = [facts for facts in (json.loads(row.facts) for row in logged) if _covers(facts, place[3])]
+            demand(bool(agreed), "no release before approval", place)
 
     def handed_out(self, hub: Hub, work: Work) -> None:
         """The hub is about to hand these tasks out."""
@@ -186,6 +193,27 @@ class Witness:
         charged_all = own <= set(sets) <= sealed_once and set(repeated.values()) <= set(sets)
         demand(charged_all, "budget charged once: not all that was sealed was charged", node.name)
 
+    def judge_reviews(self, node: NodeProcess) -> None:
+        """At a site where everything waits: each review came to one end; what left are the bytes that were checked."""
+        entries = [entry for entry in self._read(node) if entry["kind"].startswith("review.")]
+        opened, ended = (
+            Counter(entry["facts"]["review"] for entry in entries if entry["kind"].partition(".")[2] in words)
+            for words in (("opened",), ("approved", "rejected", "closed"))
+        )
+        demand(opened == ended, "nothing lost, nothing doubled: a review has no end, or two", node.name)
+        demand(all(times == 1 for times in opened.values()), "nothing doubled: a review was opened twice", node.name)
+        answers = {
+            (row["study"], row["analysis"], row["ask"]): row["answer"] for row in node.store.rows(select(releases))
+        }
+        for row in node.store.rows(select(reviews)):
+            answer = answers.get((row["study"], row["analysis"], row["ask"]))
+            if row["state"] == "approved":
+                demand(answer is not None, "nothing lost: what was approved did not leave", node.name, row["id"])
+                same = json.loads(str(answer))["release"] == json.loads(row["document"])
+                demand(same, "no release before approval: other bytes than those checked", node.name, row["id"])
+            else:
+                demand(answer is None, "no release before approval", node.name, row["id"], row["state"])
+
     def _judge_run(self, node: NodeProcess, row: Any) -> None:
         import base64
 
@@ -237,6 +265,11 @@ class Witness:
 
 def _entries(connection: Connection, first: int) -> list[bytes]:
     return [bytes(data) for data in connection.exec_driver_sql(ENTRIES.format(first)).scalars()]
+
+
+def _covers(facts: dict[str, Any], ask: str) -> bool:
+    """Whether an approval is of this ask, or was given for later rounds too by all who gave it."""
+    return facts["ask"] == ask or all(vote["for_run"] == "true" for vote in facts["votes"])
 
 
 def demand(holds: bool, invariant: str, *where: object) -> None:

@@ -72,7 +72,7 @@ def kinds(federation: LocalFederation) -> list[str]:
 
 
 def test_every_file_of_a_home_is_kept_or_made_anew(wards: LocalFederation) -> None:
-    anew = {"admin.sock", "lock", f"{WORK}.lock", "journal.log", "hub.db", "node.db"}
+    anew = {"admin.sock", "lock", f"{WORK}.lock", "journal.log", "hub.db", "node.db", "exchange.key"}
     anew |= {f"{name}{end}" for name in ("hub.db", "node.db") for end in ("-wal", "-shm")}
     for name in ("hub", *SITES):
         home = wards.home(name)

@@ -51,6 +51,7 @@ def patients(seed: int, rows: int) -> pd.DataFrame:
     return pd.DataFrame({"age": ages, "sex": random.choice(["F", "M"], rows), "ill": ill})
 
 
+COUNTERS = ("number", "round", "position", "size", "bytes")  # of events, rounds, entries of logs
 NOBODY = patients(9, 12).assign(age=110.0)  # none of them satisfies the plan
 
 
@@ -141,7 +142,11 @@ def test_the_hub_keeps_nothing_else_by_site(federation: Federation, study: Resul
         own |= {int((part["sex"] == "F").sum()), int(part["ill"].sum()), int(part["age"].sum())} - {0}
     for table in metadata.sorted_tables:
         for row in federation.hub.store.rows(select(table)):
-            found = {name: set(_numbers(_read(value))) & own for name, value in row.items()}
+            told = {name: _read(value) for name, value in row.items()}
+            if table.name.startswith(("log", "witness")):  # sizes of logs; what an entry says is looked at
+                told = {name: value.get("facts") for name, value in told.items() if isinstance(value, dict)}
+            told = {name: value for name, value in told.items() if name not in COUNTERS}
+            found = {name: set(_numbers(value)) & own for name, value in told.items()}
             assert not any(found.values()), (table.name, found)
     chosen = evaluators(study.study.study, SIZES)
     left = defaultdict(set)
@@ -157,6 +162,11 @@ def test_a_site_that_has_nobody_cannot_be_told_apart(study: Results) -> None:
 
 
 def _read(value: Any) -> Any:
+    if isinstance(value, bytes):
+        try:
+            return json.loads(value)
+        except ValueError:  # a hash or a key
+            return None
     if isinstance(value, str) and value[:1] in ("[", "{"):
         return json.loads(value)
     return value
@@ -164,7 +174,7 @@ def _read(value: Any) -> Any:
 
 def _numbers(value: Any) -> Iterator[float | int]:
     if isinstance(value, dict):
-        value = list(value.values())
+        value = [inner for name, inner in value.items() if name not in COUNTERS]
     if isinstance(value, list | tuple):
         for inner in value:
             yield from _numbers(inner)

@@ -21,7 +21,7 @@ from sojourn.disclosure.mitigation import Asked, offers
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import RULES
 from sojourn.disclosure.rehearsal import HELD, WATERMARK
-from sojourn.errors import REASONS, AuditError, IdentityError, SojournError
+from sojourn.errors import REASONS, UNKNOWN_WORD, AuditError, IdentityError, SojournError
 from sojourn.forms import Document
 from sojourn.identity.envelope import Envelope, Request
 from sojourn.identity.keys import PublicKey
@@ -279,7 +279,7 @@ def _outcome(outcome: Outcome, masked: bool) -> SiteOutcome:
     if outcome.status == "waiting":
         why = "in review" if outcome.reason == "in review" else "no answer"
         return SiteOutcome("no answer", why, REASONS[why].remedy)
-    reason = outcome.reason if outcome.reason in REASONS else "internal"
+    reason = outcome.reason if outcome.reason in REASONS else UNKNOWN_WORD
     return SiteOutcome(outcome.status, reason, REASONS[reason].remedy)
 
 

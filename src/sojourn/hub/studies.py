@@ -14,7 +14,7 @@ from sqlalchemy.engine import RowMapping
 
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.masked_gate import Received
-from sojourn.errors import REASONS, AuditError, SojournError, StudyFailed
+from sojourn.errors import REASONS, UNKNOWN_WORD, AuditError, SojournError, StudyFailed
 from sojourn.forms import Document
 from sojourn.hub.bell import Bell
 from sojourn.hub.circles import circle_of, stated_in
@@ -244,7 +244,7 @@ class Studies:
         facts = {"analysis": message.analysis, "site": site, "ask": message.ask}
         actor = f"node:{site}"
         if message.sealed is None:
-            reason = message.reason if message.reason in REASONS else "internal"
+            reason = message.reason if message.reason in REASONS else UNKNOWN_WORD
             values |= {"state": WITHHELD, "reason": reason}
             return values, Entry("round.refused", actor, study=message.study, facts={**facts, "reason": reason})
         answer, digest = open_delivery(self.store, request, site, message)

@@ -102,7 +102,9 @@ class Admission:
         except (EnvelopeRefused, SiteRefused) as error:
             facts = {"reason": error.reason, "request": digest}
             entry = Entry("run.refused", f"node:{self.site}", study=task.study, facts=facts)
-            self.store.refuse(task.study, digest, error.reason, entry)
+            researcher, target = self.signer(task)
+            row = {"study": task.study, "request": digest, "reason": error.reason}
+            self.store.refuse(row | {"researcher": researcher, "target": target, "made": now}, entry)
             raise
         self._record(run, envelope, task.request, now)
         return run
@@ -136,6 +138,22 @@ class Admission:
         if request.rehearsal:
             return Run(request, plan, _variables(request, plan), rehearsed(request), self.stand_in(plan.table))
         return Run(request, plan, _variables(request, plan), dataset["name"], dataset["snapshot"])
+
+    def signer(self, task: Task) -> tuple[str, str]:
+        """Who asked: a key (hex) that the custodian approved for anything, and what for: a hash of project and table.
+
+        Both are empty where no such key signed this request for this site: what a hub redirects or makes is nobody's.
+        """
+        try:
+            envelope = Envelope.from_dict(task.request)
+            request = Request.read(envelope) if envelope.holds() else None
+        except EnvelopeRefused:
+            request = None
+        if request is None or request.roster.get(self.site) != self.key.hex:
+            return "", ""
+        known = envelope.key in set().union(*self.store.approved().values())
+        target = json.dumps([request.project, str(request.plan.get("table", ""))])
+        return (envelope.key, hashlib.sha256(target.encode()).hexdigest()) if known else ("", "")
 
     def expired(self, now: float) -> list[str]:
         """Admitted studies that have not ended though their requests have expired."""

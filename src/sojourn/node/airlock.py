@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sojourn import __version__
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask, Step, most_numbers
 from sojourn.analysis.support import Capacity, Support
@@ -44,8 +43,9 @@ from sojourn.disclosure.rules import by_itself, joined
 from sojourn.errors import DisclosureRefused
 from sojourn.identity.keys import PrivateKey
 from sojourn.node.admission import Run
-from sojourn.node.decisions import Place, decided, decision, question, review_id, sealed
+from sojourn.node.decisions import Place, decided, decision, header_of, question, review_id, sealed
 from sojourn.node.evidence import support_to_dict
+from sojourn.node.histories import UNUSUAL, Histories
 from sojourn.node.learning import Learning
 from sojourn.node.ledgers import Ledgers
 from sojourn.node.masked_store import summed_before
@@ -67,6 +67,7 @@ class Airlock:
     ledgers: Ledgers
     privacy: FormalPrivacy | None = None
     repeats: bool = True
+    usual_asks: int = 0  # see `Histories`
     masking: Masking | None = None
     learning: Learning = field(init=False, repr=False, compare=False)
 
@@ -83,11 +84,19 @@ class Airlock:
         """What waits here for a checker."""
         return ReviewStore(self.store)
 
+    @property
+    def histories(self) -> Histories:
+        """What researchers asked here before, and the alarms about it."""
+        return Histories(self.store, self.site, self.usual_asks)
+
     def private(self, place: Place, ask: Ask, measure: Measure, now: float) -> Noised | None:
         """The noisy answer where the dataset is under formal privacy, else None; DisclosureRefused, noted inside."""
         if self.privacy is None:
             return None
         attended = Formal(self.policy_of(place), Tier.MEDIUM).leaves or enough(Tier.MEDIUM, self.seated(place.run))
+        if place.run.dataset in self.privacy.budgets and self.histories.finding(place.run.request.study):
+            self.refuse(place, UNUSUAL, "", now)  # no checker looks at a noisy answer, so nothing is drawn
+            raise DisclosureRefused(UNUSUAL)
         try:
             return self.privacy.answer(place.run, place.analysis, ask, measure, attended, now)
         except DisclosureRefused as refused:
@@ -160,6 +169,7 @@ class Airlock:
         """
         private = self.privacy is not None and place.run.dataset in self.privacy.budgets
         computed = private or place.run.request.rehearsal or not self.repeats
+        computed = computed or bool(self.histories.finding(place.run.request.study))  # people look at it first
         if computed or (row := self.shown.same(place)) is None:
             return False
         signed, policy = json.loads(row["answer"]), self.policy_of(place)
@@ -243,7 +253,8 @@ class Airlock:
         finding = judge(looked, policy, *more)
         if (model := self.learning.model()) is not None:
             more = (*more, model.judge(joined([finding, *more]), self.learning.features(place, output, finding)))
-            finding = judge(looked, policy, *more)
+        more = (*more, *self.histories.finding(place.run.request.study))
+        finding = judge(looked, policy, *more)
         refused, risk = finding.verdict is Verdict.REFUSE, strictness(finding.tier)
         waits = not refused and risk > strictness(automatic_of(policy))
         standing = self._standing(place, finding) if waits else None
@@ -327,6 +338,7 @@ class Airlock:
 
         Ask, and let it leave, while the ledger is locked.
         """
+        finding = joined([finding, *self.histories.finding(place.run.request.study)])
         bounds = self.policy_of(place).differencing()
         charged = self.store.charged(place.run.request.study, place.analysis)
         finding = joined([finding, *self.shown.beside(place, output, finding, self.policy_of(place))])
@@ -377,19 +389,7 @@ class Airlock:
 
     def header(self, place: Place) -> Header:
         """What this site says of an answer to this ask; the gate writes the policy's own words."""
-        return Header(
-            study=place.run.request.study,
-            plan=place.run.request.plan_hash,
-            analysis=place.analysis,
-            round=place.round,
-            ask=place.ask,
-            site=self.site,
-            snapshot=place.run.snapshot,
-            **{"policy": self.policy.name, "policy_version": self.policy.version},
-            hidden_max=self.policy.hidden_max(),
-            software=__version__,
-            watermark=self.policy.watermark,
-        )
+        return header_of(place, self.policy, self.site)
 
     def decision(self, place: Place, now: float) -> dict[str, object]:
         """The stored row of a decision on this ask, by which nothing leaves yet."""

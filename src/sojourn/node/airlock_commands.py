@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 from sojourn.disclosure.review import APPROVE, HIDE, LIVE, REJECT, Vote
 from sojourn.errors import ReviewError
+from sojourn.governance.history import KINDS
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.node import program
 from sojourn.report.printing import answer, rows
@@ -45,6 +46,8 @@ def list_reviews(
     """
     found = program.ask(home, "reviews", everything=everything)
     answer(found, as_json, map(_line, found) if found else ["Nothing waits."])
+    if not as_json:
+        tell_alarms(program.ask(home, "alarms"))
 
 
 @app.command()
@@ -108,6 +111,23 @@ def reject(
     _decided(_vote(home, PrivateKey.load(key), vote), as_json)
 
 
+@app.command()
+def clear(
+    key: Annotated[str, typer.Argument(help="The researcher's key, as `sojourn node show` names it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, in words; kept at the node, its hash is logged.")],
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """The custodian has looked at a researcher's unusual asks: what she asks from now on is judged as before.
+
+    Example: sojourn airlock clear 5d41402abc4b2a76 --reason "a planned sensitivity analysis, by telephone"
+    """
+    done = program.ask(home, "clear", key=key, reason=reason)
+    answer(
+        done, as_json, [f"The alarm about key {done['key']} is cleared. What waits already, waits for its checkers."]
+    )
+
+
 @checkers.command("add")
 def add_checker(
     name: Name,
@@ -145,6 +165,12 @@ def new_key(
     key = PrivateKey.generate()
     key.save(file)
     answer({"key": key.public.id}, as_json, [f"Key {key.public.id} is in {file}; give {file}.pub to the custodian."])
+
+
+def tell_alarms(found: Sequence[Mapping[str, Any]]) -> None:
+    """Print the alarms that stand: of each kind how many were seen, and the bound that they reached."""
+    if found:
+        rows("Unusual asks, held until `sojourn airlock clear`", ("key", "raised", *KINDS), found)
 
 
 def _seen(home: Path, review: str, sha256: str) -> str:

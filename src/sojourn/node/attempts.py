@@ -22,7 +22,7 @@ from sojourn.node.store import NodeStore
 WINDOW = 7 * 86_400.0  # seconds
 ALIKE = 6  # asks that differ in literals alone, where one was refused: so many bits of one value at the most
 # Refusals that no record decides.
-_OTHERS = ("attempts", "cancelled", "revoked", "rounds", "broadcast", "no sandbox", "no space", "no table")
+_OTHERS = ("attempts", "cancelled", "revoked", "rounds", "broadcast", "no sandbox", "no space", "no table", "unusual")
 _WITHOUT_DATA = frozenset(_OTHERS)
 _LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 

@@ -12,6 +12,7 @@ from sojourn.errors import DatasetError
 from sojourn.identity.keys import PublicKey
 from sojourn.node import backup, program
 from sojourn.node import doctor as examination
+from sojourn.node.airlock_commands import tell_alarms
 from sojourn.node.config import NodeHome
 from sojourn.node.draft import draft_dictionary
 from sojourn.operations.logs import open_log, take_over
@@ -193,6 +194,7 @@ def show(home: Home = HERE, as_json: AsJson = False) -> None:
         if found["reviews"]:
             print(f"{found['reviews']} held outputs wait for a checker: see `sojourn airlock list`.")
         witnesses(found["log"])
+        tell_alarms(found["alarms"])
         rows("Datasets", ("table", "snapshot", "rows", "persons"), found["datasets"])
         rows("Formal privacy", ("table", "epsilon", "delta", "release", "answers", "spent"), found["privacy"])
         rows("Approvals", ("project", "key", "name", "tables", "approved", "revoked"), found["approvals"])

@@ -82,6 +82,12 @@ class NodeHome:
         example=20,
         default=20,
     )
+    usual_asks: Annotated[int, Field(ge=0)] = setting(
+        "How many analyses a day a researcher usually asks of this site, until it knows her own number; ten times "
+        "as many raise an alarm, as do asks out of scope or for few persons. 0: no history is looked at.",
+        example=20,
+        default=20,
+    )
     repeats: bool = setting(
         "Whether an ask that was answered in another study gets the stored bytes at once; how soon it comes tells that "
         "somebody had asked. Where not, it is computed again.",

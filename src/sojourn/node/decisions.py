@@ -15,7 +15,7 @@ from sojourn import __version__
 from sojourn.analysis.declaration import variable_to_dict
 from sojourn.analysis.partial import Partial, encode
 from sojourn.analysis.statistic import Ask
-from sojourn.disclosure.gate import Decided, Held, Release
+from sojourn.disclosure.gate import Decided, Header, Held, Policy, Release
 from sojourn.disclosure.masked_gate import MaskedRelease
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.policy import StandardPolicy
@@ -123,3 +123,21 @@ def decision(study: str, analysis: str, ask: str, round_number: int, now: float)
         "withheld": "",
         "newest": None,
     }
+
+
+def header_of(place: Place, policy: Policy, site: str) -> Header:
+    """What stands over every release of a place."""
+    return Header(
+        study=place.run.request.study,
+        plan=place.run.request.plan_hash,
+        analysis=place.analysis,
+        round=place.round,
+        ask=place.ask,
+        site=site,
+        snapshot=place.run.snapshot,
+        policy=policy.name,
+        policy_version=policy.version,
+        hidden_max=policy.hidden_max(),
+        software=__version__,
+        watermark=policy.watermark,
+    )

@@ -28,7 +28,7 @@ from sojourn.node.program import MIGRATIONS, link_of
 from sojourn.node.sandbox import PlainProcess, Sandbox
 from sojourn.node.session import Limits
 from sojourn.node.source import digest_of
-from sojourn.node.tables import datasets
+from sojourn.node.tables import alarms, datasets
 from sojourn.statistics.count import Count
 from sojourn.storage import checks, finding
 from sojourn.storage.backup import look_at
@@ -40,7 +40,7 @@ SOON = 30  # days before a certificate ends
 SKEW, DRIFT = 60.0, 5.0  # seconds that the clock may be from the hub's: more is a failure, a warning
 NAMES = (
     *("settings", "home", "keys", "certificate", "clock", "disk", "sandbox", "versions", "database", "log"),
-    *("witnesses", "connectivity", "datasets"),
+    *("witnesses", "connectivity", "datasets", "histories"),
 )
 _PROBE = ("-m", "sojourn.node.probe")
 _RECOVER = "After a restore: run `sojourn node recover`, then tell the hub's administrator."
@@ -130,6 +130,7 @@ def examine(folder: Path, clock: Callable[[], float] = time.time) -> list[Findin
         "witnesses": lambda: checks.check_witnesses(party(home).database, _RECOVER),
         "connectivity": lambda: check_connectivity(home, visit),
         "datasets": lambda: check_datasets(home),
+        "histories": lambda: check_histories(home),
     }
     return finding.examine([(name, found[name]) for name in NAMES])
 
@@ -279,6 +280,20 @@ def check_datasets(home: NodeHome) -> Finding:
     if not found:
         return warning("There is no dataset yet.", "Run `sojourn dataset add`.")
     return well(f"{len(found)} datasets: every snapshot is there, as it was imported.")
+
+
+def check_histories(home: NodeHome) -> Finding:
+    """No alarm stands about what a researcher asked."""
+    database = party(home).database
+    live = select(alarms.c.researcher).where(alarms.c.cleared.is_(None))
+    found = look_at(database, lambda connection: connection.execute(live).scalars().all()) if database.made else []
+    if not found and not home.usual_asks:
+        return warning("Histories of asks are not looked at.", "Write `usual_asks: 20`, unless that is meant.")
+    if found:
+        keys = ", ".join(sorted(PublicKey.from_hex(key).id for key in found))
+        remedy = "See `sojourn node show`; then `sojourn airlock clear KEY --reason TEXT`, or `sojourn node revoke`."
+        return warning(f"What was asked is unusual: {keys}.", remedy)
+    return well("No alarm stands about what researchers asked.")
 
 
 def _minor(version: str) -> tuple[int, int]:

@@ -222,6 +222,8 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "review": lambda name: shown(node.desk, name),
         "vote": node.desk.vote,
         "close_review": node.desk.close,
+        "alarms": node.histories.shown,
+        "clear": lambda key, reason: node.histories.clear(key, reason, node.clock()),
         "scanned": node.scanned,
         "recover": node.recover,
         "verify": verify,

@@ -185,6 +185,9 @@ class Runner:
             run = self.admission.run(task, self._clock())
         except (EnvelopeRefused, SiteRefused) as error:
             self._refuse_unadmitted(task, key, error.reason)
+            researcher, _ = self.admission.signer(task)
+            if researcher:
+                self.airlock.histories.look(researcher, self._clock())
             return
         place = Place(run, task.analysis, key, sites_of(task), len(task.transcript) + 1)
         try:
@@ -218,6 +221,10 @@ class Runner:
             raise SiteRefused("broadcast")  # a site that dropped out may not return: each set of sites is another fit
         if self.store.asked(task.study, task.analysis) >= statistic.rounds():
             raise SiteRefused("rounds")
+        if not place.sites and not run.request.rehearsal:
+            known = self.store.run(task.study)
+            assert known is not None  # it was admitted
+            self.airlock.histories.look(known["researcher"], self._clock())
         if not place.sites and self._attempts.exhausted(run, self._clock()):
             raise SiteRefused("attempts")
         place = self.airlock.asked(place, ask)

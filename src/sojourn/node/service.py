@@ -82,8 +82,8 @@ class Node:
             *(store, home.site, key.public, policy.version, home.least_sites, stand_in, self.masking, self._federation)
         )
         self.privacy = FormalPrivacy(store, home.folder, home.site, budgets)
-        ledgers = Ledgers(store, home.folder)
-        airlock = Airlock(store, policy, home.site, key, ledgers, self.privacy, home.repeats, self.masking)
+        known = (Ledgers(store, home.folder), self.privacy, home.repeats, home.usual_asks, self.masking)
+        airlock = Airlock(store, policy, home.site, key, *known)
         self.runner = Runner(
             store,
             admission,
@@ -95,7 +95,7 @@ class Node:
             lines,
             home.most_refusals,
         )
-        self.desk = Desk(airlock, clock, self._hand_over)
+        self.desk, self.histories = Desk(airlock, clock, self._hand_over), airlock.histories
         self.runner.sweep = self.desk.sweep
         self.runner.opened = self._tell_reviews
         self._closing = False
@@ -263,6 +263,7 @@ class Node:
             "datasets": self.datasets(),
             "checkers": [checker_shown(row) for row in self.desk.airlock.reviews.checkers()],
             "reviews": len(self.desk.airlock.reviews.waiting()),
+            "alarms": self.histories.shown(),
             "privacy": self.privacy.left(),
             "pins": self.masking.shown()[1:],
             "approvals": [approval_shown(row) for row in self.store.rows(select(approvals))],

@@ -144,12 +144,12 @@ class NodeStore(LossStore):
 
         self.write(entry, action)
 
-    def refuse(self, study: str, request: str, reason: str, entry: Entry) -> None:
+    def refuse(self, row: Document, entry: Entry) -> None:
         """Remember that a request was refused, so that its later tasks get the same word."""
 
         def action(connection: Connection) -> None:
-            if not connection.execute(select(refused.c.study).where(refused.c.study == study)).first():
-                connection.execute(insert(refused).values(study=study, request=request, reason=reason))
+            if not connection.execute(select(refused.c.study).where(refused.c.study == row["study"])).first():
+                connection.execute(insert(refused).values(dict(row)))
 
         self.write(entry, action)
 

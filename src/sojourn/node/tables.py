@@ -85,6 +85,20 @@ refused = Table(
     Column("study", String(32), primary_key=True),
     Column("request", String(64), nullable=False),  # sha256 of the envelope
     Column("reason", String(40), nullable=False),
+    Column("researcher", String(64), nullable=False, server_default=""),  # where a key known here signed it for us
+    Column("target", String(64), nullable=False, server_default=""),  # sha256 of its project and table
+    Column("made", Float, nullable=False, server_default="0"),
+)
+
+alarms = Table(
+    "alarm",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("researcher", String(64), nullable=False, index=True),
+    Column("found", Text, nullable=False),  # JSON: kind → number seen and bound
+    Column("raised", Float, nullable=False),
+    Column("cleared", Float),
+    Column("reason", Text, nullable=False),  # the custodian's, why it was cleared
 )
 
 releases = Table(

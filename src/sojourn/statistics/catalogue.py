@@ -117,10 +117,10 @@ def quantiles(
     """Quantiles of numbers, in all or by groups, equal to those of the pooled rows where the counts may be shown.
 
     columns: numbers with a declared range (`low`, `high`). by: categories or booleans, one name or two. q: fractions
-    between 0 and 1; others than the median and quartiles wait for a checker. precision: the distance between two values
-    that a column can have, e.g. 1 for whole years, one for all columns or one each; values are rounded to it. Without
-    it, about two hundred steps of the range are counted, and the answer is approximate. bins: the most values at which
-    rows are counted, at most 1,000; a masked plan needs 16 or fewer.
+    between 0 and 1; others than the median and quartiles wait for a checker, or are refused where masked. precision:
+    the distance between two values that a column can have, e.g. 1 for whole years, one for all columns or one each;
+    values are rounded to it. Without it, about two hundred steps of the range are counted, and the answer is
+    approximate. bins: the most values at which rows are counted, at most 1,000; a masked plan needs 16 or fewer.
     Result: a row a column, group and quantile with `n` (rows), `value`, and the ends `low` and `high` between which it
     lies: equal where it is exact. Interpolated as in pandas, NumPy and R (type 7). Values that part fewer than T
     persons from the others are not told apart; the answer is then laid between them as if rows were spread evenly, and

@@ -23,7 +23,7 @@ from sojourn.disclosure.rules import refuse
 from sojourn.disclosure.suppression import Mask, suppress, union
 from sojourn.disclosure.thresholds import at_site, told_apart
 
-_USUAL = (0.25, 0.5, 0.75)
+USUAL = (0.25, 0.5, 0.75)  # what leaves without a checker
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Positions:
                 raise ValueError("a fraction is from 0 to 1")
             if ((q == 0) | (q == 1)).any():
                 return refuse(self.family, "a minimum or maximum")
-            if not set(quantiles.fractions) <= set(_USUAL):
+            if not set(quantiles.fractions) <= set(USUAL):
                 tier = Tier.MEDIUM
             masks.append(_over(output, quantiles, self._unsafe(quantiles.persons, q)))
         masks += [_counted(output, counted, self.threshold) for counted in output.support.thresholds]
