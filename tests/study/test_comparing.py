@@ -49,7 +49,7 @@ def test_k_is_of_the_stride_of_the_strictest_site_and_not_too_large() -> None:
             continue
         with pytest.raises(DisclosureRefused) as caught:
             question(k).demand_comparable(threshold)
-        assert caught.value.reason == reason
+        assert caught.value.family == reason
     with pytest.raises(PlanError, match="number of persons"):
         at_least(15)
     assert not isinstance(count(), Compared)

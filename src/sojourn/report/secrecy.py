@@ -24,11 +24,13 @@ def learned(sites: Sequence[str], evaluators: Sequence[str], answered: bool, k: 
         if answered
         else "No sum was shown. The reason that is given is all that was learned, and not of which site it holds."
     )
-    told = f"whether each total that may be shown reaches {k}" if k else "the sums and which numbers may be shown"
+    over = f"over {len(sites)} sites"
+    told = f"the sums {over} and which numbers may be shown"
+    if k:
+        told = f"whether each total {over} that may be shown reaches {k}"
     return (
         NOT_BY_SITE,
-        f"The hub, the analyst and every site see, over {len(sites)} sites, {told}; of what a site sent each sees "
-        "random numbers only.",
+        f"The hub, the analyst and every site see {told}; of what a site sent each sees random numbers only.",
         passed,
         f"Whether numbers pass was computed by {who} on secret shares. {needed} of these sites together could have "
         "opened what every site put in; the hub could not.",
