@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evaluated_shares import plain, protocol
@@ -59,6 +59,7 @@ counts = st.lists(st.lists(st.integers(0, 40), min_size=4, max_size=4), min_size
 
 
 @settings(deadline=None, max_examples=40)
+@example([[10, 10, 13, 0]] * 3 + [[10, 9, 11, 40]], set(), 40)  # 40, 39, 50 and 40 of one site
 @given(counts, st.sets(st.integers(0, 3), max_size=3), st.sampled_from([10, 40, 50]))
 def test_only_cells_that_pass_are_told_and_rightly(sites: list[list[int]], hidden: set[int], k: int) -> None:
     one = comparing(k, 5, sorted(hidden))

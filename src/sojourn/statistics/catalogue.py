@@ -125,6 +125,8 @@ def quantiles(
     lies: equal where it is exact. Interpolated as in pandas, NumPy and R (type 7). Values that part fewer than T
     persons from the others are not told apart; the answer is then laid between them as if rows were spread evenly, and
     is suppressed, with its ends, where it is beyond the lowest or highest count shown.
+    Facts: `extremes`, for each column and group how far out rows are told of: the minimum is at `low` or below, the
+    maximum at `high` or above, and so are T persons or more each; nothing says how far beyond. None: not told.
     Leaves a site: for each group its rows, and the rows at or below each value that may be told apart. Rounds: 1.
     Source: R. J. Hyndman, Y. Fan, The American Statistician 50, 1996.
     """
