@@ -1,12 +1,16 @@
 """Evidence goes between worker and node without loss, and what older programs stored can be read."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from pyroaring import BitMap
 
 from sojourn.analysis.population import Population
+from sojourn.analysis.support import Cells
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.node.evidence import support_from_dict, support_to_dict
-from sojourn.statistics.catalogue import describe, glm
+from sojourn.statistics.catalogue import count, describe, glm
 
 VARIABLES = with_site(
     {"age": Variable(Kind.NUMBER, low=0, high=120), "died": Variable(Kind.BOOLEAN)}, ("north", "south")
@@ -27,6 +31,16 @@ def test_what_joint_tests_need_is_kept():
             assert one.values is None or np.array_equal(one.values, other.values)
         if support.design is not None:
             assert again.design.numbers == support.design.numbers and not again.design.by_site
+
+
+def test_declared_empty_places_are_kept():
+    cells = Cells(("count",), (2, 2), (BitMap([1]), BitMap(), BitMap([2]), BitMap([3])), ("a", "b"), empty=(1,))
+    support = replace(count(by="died").support(patients()), cells=(cells,))
+    document = support_to_dict(support)
+    assert support_from_dict(document).cells[0].empty == (1,)
+    document["cells"][0]["empty"] = [4]
+    with pytest.raises(ValueError, match="beyond"):
+        support_from_dict(document)
 
 
 def test_what_was_stored_before_joint_tests_is_read():

@@ -30,6 +30,7 @@ def support_to_dict(support: Support) -> dict[str, Any]:
                 "persons": [_pack(cell) for cell in cells.persons],
                 "dimensions": list(cells.dimensions),
                 "measures": list(cells.measures),
+                "empty": list(cells.empty),
             }
             for cells in support.cells
         ],
@@ -99,8 +100,11 @@ def _cells(document: Mapping[str, Any]) -> Cells:
         tuple(_unpack(cell) for cell in document["persons"]),
         _names(document["dimensions"]),
         _names(document["measures"]),
+        tuple(_count(place) for place in document.get("empty", ())),
     )
     cells.counts()  # refuses a shape that is not that of the cells
+    if any(place >= len(cells.persons) for place in cells.empty):
+        raise ValueError("a place beyond the cells")
     return cells
 
 
