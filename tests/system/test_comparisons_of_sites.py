@@ -73,12 +73,3 @@ def test_a_comparison_is_remembered_as_the_count_of_its_cells(three: Federation,
         {(row["label"], row["digest"]) for row in rows if row["analysis"] == name} for name in ("n", "at_40")
     )
     assert counted and compared == counted
-
-
-def test_a_clear_plan_answers_from_what_its_counts_show() -> None:
-    """Of sites that all may show their counts; where they may not, from the bounds."""
-    with Federation({site: {"patients": patients()} for site in ("Avon", "Brent")}) as two:
-        analyses = {"at_20": sj.at_least(20, by="ward"), "all": sj.at_least(60)}
-        results = two.run(sj.Plan(table="patients", analyses=analyses, aggregation="clear"))
-    assert list(results["all"].table["reached"]) == [True]
-    assert list(results["at_20"].table["reached"])[-1] in (False, Suppressed())
