@@ -185,7 +185,10 @@ class Mortals(Processes):
         self.kill(site)
         shutil.rmtree(self.home / site)
         replace(
-            node_program.create(self.home / site, site, "none", least_sites=1), most_refusals=0, repeats=False
+            node_program.create(self.home / site, site, "none", least_sites=1),
+            most_refusals=0,
+            repeats=False,
+            usual_asks=0,
         ).save()
         self.command("node", "join", str(self.hub("invite", site=site)), "--home", str(self.home / site))
         self.add(site, "patients", patients(self.sites.index(site), 300))

@@ -364,6 +364,8 @@ def test_c06_a_node_killed_around_an_alarm(mortals: Mortals) -> None:
         return {str(data["table"]) for view in mortals.project().sites() for data in view.datasets}
 
     mortals.tended("the tables", lambda: beyond <= mortals.insist(tables))
+    cam = NodeHome.load(mortals.home / "Cam")
+    replace(cam, usual_asks=20).save()
     mortals.armed(Cam=around("researcher.suspected"))
     before = len(mortals.deaths)
 
@@ -387,6 +389,8 @@ def test_c06_a_node_killed_around_an_alarm(mortals: Mortals) -> None:
     assert again(clear) == "No alarm stands about this key."
     logged = [kind for (kind,) in mortals.rows("Cam", "SELECT data ->> 'kind' FROM log_entry")]
     assert [logged.count(kind) for kind in ("researcher.suspected", "researcher.cleared")] == [1, 1]
+    cam.save()
+    mortals.armed(Cam=[])
     assert mortals.node("Cam", "verify")["ok"]
     sound(mortals, mortals.submit(mortals.project(), ordinary()))
 
