@@ -216,6 +216,25 @@ def test_a_node_that_sends_garbage_spoils_the_sum_and_nothing_else(federation: F
 # ---- who takes part with what
 
 
+def test_a_gate_that_refuses_in_the_middle_ends_it_for_all(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = HandHub(federation, COUNT)
+    due = hub.go(until="count")
+    assert isinstance(due, Wanted)
+    said = {}
+    for site in due.asked:
+        with monkeypatch.context() as patched:
+            if site == "Brent":
+                patched.setattr(Computation, "round", lambda *_: 1 / 0)
+            said[site] = hub.put(site, hub.task(due.ask))
+    assert len({shape_of(answer) for answer in said.values()}) == 1  # type: ignore[arg-type]
+    hub.rounds.append(RoundDocument(ask=due.ask, answers=said))  # type: ignore[arg-type]
+    end = hub.state()
+    assert isinstance(end, Ended) and getattr(end.error, "family", "") == "a site's gate"
+    assert "vetoed" in federation.nodes["Brent"].released(hub.request.study)[-1]["note"]
+
+
 def test_a_site_without_approval_for_the_data_looks_like_the_others(federation: Federation) -> None:
     node = federation.nodes["Dee"]
     key = federation.project().federation.key.public.hex
@@ -242,25 +261,6 @@ def shape_of(answer: dict[str, Any]) -> tuple[Any, ...]:
     header = {word: value for word, value in release.header.to_dict().items() if word not in ("site", "snapshot")}
     sealed = tuple(len(blob) for blob in release.sealed.values())  # type: ignore[union-attr]
     return json.dumps(header), len(release.ring), tuple(release.told), sealed  # type: ignore[union-attr]
-
-
-def test_a_gate_that_refuses_in_the_middle_ends_it_for_all(
-    federation: Federation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub = HandHub(federation, COUNT)
-    due = hub.go(until="count")
-    assert isinstance(due, Wanted)
-    said = {}
-    for site in due.asked:
-        with monkeypatch.context() as patched:
-            if site == "Brent":
-                patched.setattr(Computation, "round", lambda *_: 1 / 0)
-            said[site] = hub.put(site, hub.task(due.ask))
-    assert len({shape_of(answer) for answer in said.values()}) == 1  # type: ignore[arg-type]
-    hub.rounds.append(RoundDocument(ask=due.ask, answers=said))  # type: ignore[arg-type]
-    end = hub.state()
-    assert isinstance(end, Ended) and getattr(end.error, "family", "") == "a site's gate"
-    assert "vetoed" in federation.nodes["Brent"].released(hub.request.study)[-1]["note"]
 
 
 # ---- through the real hub
