@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hand_hub import HandHub, other_broadcast
+from sqlalchemy import select
 
 import sojourn as sj
 from sojourn.analysis.statistic import Ask
@@ -21,6 +22,7 @@ from sojourn.hub.drive import Concluded, Ended, Wanted
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import AskDocument, RoundDocument, _signed_bytes, received
 from sojourn.node.computing import Computation
+from sojourn.node.tables import masked_sets
 from sojourn.secrecy.exchange import ExchangeKey, state
 from sojourn.testbed import Federation, derive
 
@@ -261,6 +263,36 @@ def shape_of(answer: dict[str, Any]) -> tuple[Any, ...]:
     header = {word: value for word, value in release.header.to_dict().items() if word not in ("site", "snapshot")}
     sealed = tuple(len(blob) for blob in release.sealed.values())  # type: ignore[union-attr]
     return json.dumps(header), len(release.ring), tuple(release.told), sealed  # type: ignore[union-attr]
+
+
+# ---- what differs between two sums
+
+
+def test_values_that_few_persons_changed_are_not_the_difference_of_two_sums() -> None:
+    """Avon's new snapshot has one other value; a mean over the same persons would tell it."""
+    means = COUNT.replace(analyses={"n": sj.describe("age")})
+    tables = {site: {"patients": patients(seed).reset_index(names="pid")} for seed, site in enumerate(SITES[:3])}
+    rows = tables["Avon"]["patients"]
+    other = rows.assign(age=np.where(rows["pid"] == 3, 1 - rows["age"], rows["age"]))
+    with Federation(tables, review=bounded, person="pid") as made:
+        avon = made.nodes["Avon"]
+
+        def again(now: pd.DataFrame) -> HandHub:
+            path = made.folder / "new.parquet"
+            now.to_parquet(path)
+            avon.add_dataset(path, bounded(derive(path, "patients", "pid")))
+            return HandHub(made, means)
+
+        assert isinstance(HandHub(made, means).go(), Concluded)
+        assert isinstance(again(rows.iloc[::-1]).go(), Concluded)  # the same records
+        hub = again(other)
+        assert isinstance(hub.go(), Ended)
+        earlier = [row["snapshot"] for row in avon.store.rows(select(masked_sets.c.snapshot))]
+        for path in (avon.home.folder / "datasets").rglob("*"):
+            if path.stem in earlier:
+                path.unlink()  # what they were is gone, and with it what changed since
+        hub = again(other.assign(age=1 - other["age"]))
+        assert hub.put("Avon", hub.task()) == "differencing"
 
 
 # ---- through the real hub

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -314,6 +316,39 @@ def test_the_difference_to_an_earlier_masked_release_is_nobody_or_T(gone, passes
     other = dict.fromkeys(told, ())
     with pytest.raises(ValueError, match="earlier"):
         asked(count(), populations, layout=later, told=other)
+
+
+@pytest.mark.parametrize(
+    ("differ", "passes"),
+    [
+        ((0, 0, 0, 0, 0), True),
+        ((1, 0, 0, 0, 0), False),
+        ((15, 0, 0, 0, 0), False),
+        ((2, 2, 2, 2, 2), False),
+        ((3, 3, 3, 3, 3), True),
+    ],
+)
+def test_other_values_of_the_same_persons_are_of_nobody_or_T(differ, passes):
+    """A later snapshot: the difference of two sums over the same persons is that of the changed values."""
+    populations = federation(2, (30, 30, 30, 30, 30))
+    statistic = describe("died")
+
+    def told(measures):
+        layout, bits = asked(statistic, populations)
+        return {
+            one.site: (
+                replace(
+                    layout.release("first", bits, statistic.support(one)),
+                    changed=BitMap(one.persons[:few]),
+                    measures=measures,
+                ),
+            )
+            for one, few in zip(populations, differ, strict=True)
+        }
+
+    later = layout_of(statistic, told(())[SITES[0]])
+    assert bool(asked(statistic, populations, layout=later, told=told(("died",)))[1][0]) == passes
+    assert asked(statistic, populations, layout=later, told=told(("age",)))[1][0]  # other columns were summed
 
 
 def test_a_line_of_a_table_is_compared_with_earlier_releases_too():

@@ -69,6 +69,7 @@ class Layout(Questions):
         for number, one in enumerate(support.positions):
             found |= {f"behind {number} {place}": int(n) for place, n in enumerate(one.persons.ravel())}
         for number, earlier in enumerate(told):
+            found |= {f"changed {number} {label}": changed(sets[label], earlier, support) for label in self._sets()}
             for place, persons in enumerate(earlier.persons):
                 for label, now in sets.items():
                     more, less = still_hidden(now - persons, clear), still_hidden(persons - now, clear)
@@ -230,6 +231,13 @@ def still_hidden(persons: BitMap, clear: Sequence[BitMap]) -> int:
         if abs(len(known) - len(persons)) < least:
             least = min(least, persons.symmetric_difference_cardinality(known))
     return least
+
+
+def changed(persons: BitMap, earlier: Told, support: Support) -> int:
+    """Of how many persons of a set the values are others than when the same set was told of."""
+    if not set(earlier.measures) & set(support.measures) or persons not in earlier.persons:
+        return 0
+    return persons.intersection_cardinality(earlier.changed)
 
 
 def _needs(at: str, largest: float, total: float, most: float, parameters: Parameters, hidden: bool) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Self
 
 import numpy as np
@@ -35,12 +35,15 @@ SOME = "some"  # before a label: 1 where a site puts in any, else 0
 class Told:
     """What an earlier masked release over the same roster made known.
 
-    name: its study and analysis. labels: of the sets, which all sites know. persons: this site's part of each.
+    name: its study and analysis. labels: of the sets, which all sites know. persons: this site's part of each. changed:
+    the persons whose values differ now from those that it measured, where it was of another snapshot. measures: columns.
     """
 
     name: str
     labels: tuple[str, ...]
     persons: tuple[BitMap, ...]
+    changed: BitMap = field(default_factory=BitMap)
+    measures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ class Questions:
         known = [f"{number} {place}" for number, (_, labels) in enumerate(self.told) for place in range(len(labels))]
         for label in self._sets() if known else ():
             yield from (f"{word} {earlier} {label}" for earlier in known for word in ("more", "less", f"{SOME} differ"))
+            words = ("changed", f"{SOME} changed")
+            yield from (f"{word} {number} {label}" for number in range(len(self.told)) for word in words)
 
     def _sets(self) -> Iterator[str]:
         """The sets of persons that are counted."""
@@ -208,8 +213,12 @@ class Questions:
         return _none_or(demands.threshold, f"hidden {label}", place, sites)
 
     def _differ(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> tuple[Clause, ...]:
-        """A set and each earlier one are no pair that differs by few."""
-        return tuple(
+        """A set and each earlier one are no pair that differs by few, nor one set of which few have other values now."""
+        changed = tuple(
+            (_none_or(demands.threshold, f"changed {number} {label}", place, sites),)
+            for number in range(len(self.told))
+        )
+        return changed + tuple(
             clause
             for number, (_, labels) in enumerate(self.told)
             for earlier in range(len(labels))
