@@ -170,6 +170,23 @@ def test_chosen_coefficients_are_refused(federation: Federation) -> None:
     assert hub.put("Avon", hub.task(ask)) == "broadcast"
 
 
+def test_a_multiplication_is_asked_in_one_way_alone(federation: Federation) -> None:
+    """Nearly the same number would be another place, and one product shared twice."""
+    hub = HandHub(federation, COUNT)
+    due = hub.go(until="joint.multiply")
+    assert isinstance(due, Wanted)
+    number = due.ask.ask().broadcast["number"]
+    for other in (number + 1e-7, number.astype(float)):
+        ask = AskDocument.of(Ask("joint.multiply", {"number": other}))
+        assert hub.put(due.asked[0], hub.task(ask)) == "broadcast", other.dtype
+    loose = due.ask.model_copy(deep=True)
+    loose.broadcast["number"]["data"] = loose.broadcast["number"]["data"].replace(
+        "A=", "B="
+    )  # unused bits
+    assert isinstance(hub.put(due.asked[0], hub.task(loose)), str)
+    assert not isinstance(hub.put(due.asked[0], hub.task(due.ask)), str)
+
+
 def test_a_site_that_says_two_things_makes_no_sum(federation: Federation) -> None:
     """Dee conspires with the hub and signs two openings, so that two groups of nodes would zero other cells."""
     hub = HandHub(federation, COUNT)

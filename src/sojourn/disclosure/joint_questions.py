@@ -35,8 +35,8 @@ SOME = "some"  # before a label: 1 where a site puts in any, else 0
 class Told:
     """What an earlier masked release over the same roster made known.
 
-    name: its study and analysis. labels: of the sets, which all sites know. persons: this site's part of each. changed:
-    the persons whose values differ now from those that it measured, where it was of another snapshot. measures: columns.
+    name: its study and analysis. labels: of the sets, which all sites know. persons: this site's part of each.
+    changed: those whose values are others now, where it was of another snapshot. measures: the measured columns.
     """
 
     name: str
@@ -213,7 +213,7 @@ class Questions:
         return _none_or(demands.threshold, f"hidden {label}", place, sites)
 
     def _differ(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> tuple[Clause, ...]:
-        """A set and each earlier one are no pair that differs by few, nor one set of which few have other values now."""
+        """A set and each earlier one are no pair that differs by few, nor one of which few have other values now."""
         changed = tuple(
             (_none_or(demands.threshold, f"changed {number} {label}", place, sites),)
             for number in range(len(self.told))
