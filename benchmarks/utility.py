@@ -71,7 +71,9 @@ def notes(federation: Federation, study: str, analysis: str) -> dict[str, str]:
     for site, node in federation.nodes.items():
         for row in node.released(study):
             if row["analysis"] == analysis and row["reason"]:
-                note = _LEVEL.sub("…", row["note"].rpartition("; ")[2])
+                # What it may carry is told of every output, and is no reason.
+                words = [word for word in row["note"].split("; ") if not word.startswith("capacity:")]
+                note = _LEVEL.sub("…", words[-1] if words else "")
                 found[site] = f"{row['reason']}: {note}" if note else row["reason"]
     return found
 

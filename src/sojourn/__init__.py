@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sojourn import errors as errors
     from sojourn.client.studies import connect as connect
+    from sojourn.statistics.catalogue import at_least as at_least
     from sojourn.statistics.catalogue import count as count
     from sojourn.statistics.catalogue import crosstab as crosstab
     from sojourn.statistics.catalogue import describe as describe
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Plan": "sojourn.study.plan",
+    "at_least": "sojourn.statistics.catalogue",
     "connect": "sojourn.client.studies",
     "count": "sojourn.statistics.catalogue",
     "crosstab": "sojourn.statistics.catalogue",
@@ -29,7 +31,19 @@ _HOMES = {
     "quantiles": "sojourn.statistics.catalogue",
 }
 
-__all__ = ["Plan", "__version__", "connect", "count", "crosstab", "describe", "errors", "glm", "histogram", "quantiles"]
+__all__ = [
+    "Plan",
+    "__version__",
+    "at_least",
+    "connect",
+    "count",
+    "crosstab",
+    "describe",
+    "errors",
+    "glm",
+    "histogram",
+    "quantiles",
+]
 
 
 def __getattr__(name: str) -> Any:

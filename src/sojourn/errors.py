@@ -176,6 +176,10 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "The site demands rounded counts, and a count is not rounded.",
             "Report this to the people who run the federation: a site's software and its settings disagree.",
         ),
+        "comparison": Reason(
+            "The number to compare with is none that these sites tell of, as a search could then tell of few persons.",
+            "Give a multiple of the smallest of 10, 20, 40, 80 and so on that is not below the sites' threshold.",
+        ),
         "geography": Reason(
             "An area has too few inhabitants to be told apart.",
             "Use larger areas, or leave the area out.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import rfc8785
@@ -152,6 +153,11 @@ class Task(Reply):
         """Names the task: (study, analysis, ask)."""
         return self.ask.digest(self.study, self.analysis)
 
+    @cached_property
+    def wire(self) -> bytes:
+        """Its JSON, written once for all sites that are asked the same."""
+        return self.model_dump_json(exclude_unset=True).encode()
+
 
 class Join(Question):
     """A new node shows its one-time token and its keys; the request itself is signed with `key`."""
@@ -249,6 +255,11 @@ class Work(Reply):
     time: float
     log: Shown | None = None
     software: str = ""
+
+    def wire(self) -> bytes:
+        """Its JSON. What was not set is not said: an older node does not know the word."""
+        rest = self.model_dump_json(exclude_unset=True, exclude={"tasks"}).encode()
+        return b'{"tasks":[' + b",".join(task.wire for task in self.tasks) + b"]," + rest[1:]
 
 
 class Delivery(Question):

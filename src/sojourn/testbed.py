@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,13 @@ from sojourn.hub.config import HubHome
 from sojourn.hub.service import Hub
 from sojourn.identity.keys import PrivateKey
 from sojourn.node import program as node_program
+from sojourn.node.config import NodeHome
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.hub_link import HubLink
 from sojourn.node.opening import Openings
 from sojourn.node.sandbox import InProcess, Sandbox
 from sojourn.node.service import Node
+from sojourn.storage.migrate import open_migrated
 from sojourn.study.plan import Plan
 from sojourn.wire.requests import SignedAuth
 from sojourn.wire.transport import Loop, in_memory_client
@@ -105,6 +108,7 @@ class Federation:
         folder = self.folder / "hub"
         folder.mkdir(mode=0o700)
         home = HubHome(folder, NAME, "localhost", 0, self._databases("hub"))
+        _begin(home, hub_program.MIGRATIONS)
         PrivateKey.generate().save(home.log_key)
         hub = hub_program.open_hub(home, self._clock)
         hub.start()
@@ -128,6 +132,7 @@ class Federation:
         if site in self._privacy:
             home = replace(home, privacy=self._privacy[site])
             home.save()
+        _begin(home, node_program.MIGRATIONS)
         node = node_program.open_node(home, clock, policy=policy, openings=Openings(home, sandbox()))
         for table, source in tables.items():
             path = _file(source, home.folder / f"{table}.parquet")
@@ -187,6 +192,22 @@ class Federation:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _begin(home: HubHome | NodeHome, package: str) -> None:
+    """Give a new party with an SQLite file the database that all of them begin with."""
+    if not home.database:
+        home.database_file.touch(mode=0o600)
+        home.database_file.write_bytes(_empty(package))
+
+
+@cache
+def _empty(package: str) -> bytes:
+    """An SQLite database at the newest revision and without a row: migrations run once in a process."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        open_migrated(path, None, package).dispose()
+        return path.read_bytes()
 
 
 def derive(path: Path, table: str, person: str) -> Dictionary:

@@ -12,13 +12,27 @@ real federation was at hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 from numpy.random import Generator
 
-from sojourn.governance.history import DAY, FEW, KINDS, WEEK, Asked, suspicions
+from sojourn.governance.history import (
+    DAY,
+    FEW,
+    FLOOR,
+    KINDS,
+    ROWS_MOST,
+    SCOPE,
+    SCOPE_MOST,
+    TIMES,
+    WEEK,
+    Asked,
+    suspicions,
+)
 
 DAYS = 42
 USUAL = 20  # the default of the setting `usual_asks`
@@ -38,11 +52,10 @@ class History:
         self.asked.append(Asked(made, outcome, target))
         self.tables.append(table)
 
-    def found(self) -> set[str]:
-        """The kinds of abuse that the detector sees at any moment."""
+    def found(self) -> Iterator[str]:
+        """The kinds of abuse that the detector sees, moment by moment."""
         past = sorted(self.asked, key=lambda asked: asked.made)
-        moments = [(place, asked.made) for place, asked in enumerate(past)] + [(len(past), DAYS * DAY)]
-        return {one.kind for place, now in moments for one in suspicions(past[:place], now, USUAL)}
+        return (one.kind for place, now in _near(past) for one in suspicions(past[:place], now, USUAL))
 
     def most_refused(self) -> int:
         """The most asks on one dataset that were refused within a week: what the bound on refusals counts."""
@@ -56,6 +69,25 @@ class History:
             for first, start in enumerate(times):
                 most = max(most, sum(made < start + WEEK for made in times[first:]))
         return most
+
+
+def moments(past: list[Asked]) -> list[tuple[int, float]]:
+    """Before each ask, how many there were and when it is; and the end."""
+    return [(place, asked.made) for place, asked in enumerate(past)] + [(len(past), DAYS * DAY)]
+
+
+def _near(past: list[Asked]) -> Iterator[tuple[int, float]]:
+    """The moments with as many asks of one sort as its lowest bound: at no other does the detector see anything."""
+    times = [asked.made for asked in past]
+    sorts = ((DAY, TIMES * FLOOR, None), (WEEK, SCOPE_MOST, SCOPE), (WEEK, ROWS_MOST, FEW))
+    sums = [[0, *accumulate(words is None or asked.outcome in words for asked in past)] for _, _, words in sorts]
+    for place, now in moments(past):
+        within = [
+            counted[place] - counted[bisect_right(times, now - window)]
+            for counted, (window, _, _) in zip(sums, sorts, strict=True)
+        ]
+        if any(number >= bound for number, (_, bound, _) in zip(within, sorts, strict=True)):
+            yield place, now
 
 
 Maker = Callable[[Generator, str], History]

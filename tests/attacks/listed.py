@@ -63,8 +63,9 @@ _LATER = "comes with its statistics, which do not exist yet"
 OPEN = {
     "A10": f"Allele frequencies: {_LATER}.",
     "A11": f"A beacon: {_LATER}.",
-    "A31": "No cap for a whole approval: each analysis has one, every release's numbers are in the log, and the ledger "
-    "bounds what they give about persons together. Over the cap is refused, not shown to people.",
+    "A31": "An analysis has a cap over all its rounds. What a researcher and a project get of a dataset in all is "
+    "capped where a site sets `numbers_in_all`; by default it is only told: every release's numbers are in the log, "
+    "and the ledger bounds what they give about persons together. Over a cap is refused, not shown to people.",
     "A35": "Measured on made histories: no real federation's log was at hand. Volume that grows slowly becomes usual, "
     "and several researchers have several histories.",
     "D09": f"Survival curves and Cox models: {_LATER}.",

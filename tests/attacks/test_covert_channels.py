@@ -27,7 +27,7 @@ import sojourn as sj
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask
 from sojourn.disclosure.artifact import BITS_A_NUMBER, canonical_csv, canonical_json
-from sojourn.disclosure.gate import Header, _of_one_type
+from sojourn.disclosure.gate import Header, of_one_type
 from sojourn.errors import REASONS, SiteRefused
 from sojourn.messages import Delivery, Join, Poll, Publish
 from sojourn.node.backup import _files
@@ -142,7 +142,7 @@ def careless(values: Any) -> Any:
 @pytest.mark.parametrize(
     ("channel", "analysis", "opens"),
     [
-        ("type of whole numbers", "sums", ("sojourn.disclosure.gate._of_one_type", lambda numbers: numbers)),
+        ("type of whole numbers", "sums", ("sojourn.disclosure.gate.of_one_type", lambda numbers: numbers)),
         ("words that are not a worker's to say", "table", ("sojourn.node.computing.WORDS", tuple(REASONS))),
         ("minus zero", "sums", ("sojourn.analysis.partial.canonical", careless)),
     ],
@@ -155,7 +155,7 @@ def test_where_a_closing_is_taken_out_the_bits_are_read(
         patch.setattr(*opens)
         if channel == "minus zero":
             patch.setattr("sojourn.disclosure.gate.canonical", careless)
-            patch.setattr("sojourn.disclosure.gate._of_one_type", lambda numbers: numbers)
+            patch.setattr("sojourn.disclosure.gate.of_one_type", lambda numbers: numbers)
         spied[1].encoder = IN_ANSWERS[channel]
         assert measured(spied, analysis)[0] >= 1.0
     spied[1].encoder = IN_ANSWERS[channel]
@@ -305,8 +305,8 @@ class TestOwnCode:
 def test_the_gate_gives_one_type_to_whole_numbers(figures: Callable[..., None]) -> None:
     """Also where a caller skips the node's reading of the worker."""
     whole = np.array([40, 50])
-    assert {_of_one_type(whole.astype(kind)).dtype.str for kind in ("<i8", "<f8")} == {"<i8"}
-    assert _of_one_type(np.array([0.5])).dtype == "<f8" and _of_one_type(np.array([2**60])).dtype == "<f8"
+    assert {of_one_type(whole.astype(kind)).dtype.str for kind in ("<i8", "<f8")} == {"<i8"}
+    assert of_one_type(np.array([0.5])).dtype == "<f8" and of_one_type(np.array([2**60])).dtype == "<f8"
     figures(
         "A30",
         f"{len(IN_ANSWERS) + len(IN_DEEDS)} encoders of two bits in whatever is not a number",

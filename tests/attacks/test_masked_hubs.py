@@ -28,6 +28,7 @@ from sojourn.testbed import Federation, derive
 
 SITES = ("Avon", "Brent", "Cam", "Dee")
 COUNT = sj.Plan(table="patients", analyses={"n": sj.count(by=["ward"])}, aggregation="masked")
+REACHED = sj.Plan(table="patients", analyses={"n": sj.at_least(50, by=["ward"])}, aggregation="masked")
 LINE = sj.Plan(table="patients", analyses={"n": sj.glm("size ~ age")}, aggregation="masked")
 
 
@@ -310,6 +311,43 @@ def test_values_that_few_persons_changed_are_not_the_difference_of_two_sums() ->
                 path.unlink()  # what they were is gone, and with it what changed since
         hub = again(other.assign(age=1 - other["age"]))
         assert hub.put("Avon", hub.task()) == "differencing"
+
+
+# ---- comparisons
+
+
+def test_a_hub_that_asks_for_the_count_behind_a_comparison_finds_no_node(federation: Federation) -> None:
+    hub = HandHub(federation, REACHED)
+    hub.go(until="compare.share")
+    assert hub.put("Avon", hub.task(AskDocument.of(Ask("count")))) == "broadcast"
+    end = hub.go()
+    assert isinstance(end, Concluded)
+    assert [row[-1] for row in end.estimate.rows] == [True, True]  # of 60 each
+    answers = [received(answer) for past in hub.rounds for answer in past.answers.values()]
+    assert not any(release.ring for release in answers)  # type: ignore[union-attr]
+
+
+def test_a_gate_that_refuses_a_comparison_leaves_no_bit_and_no_name(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = HandHub(federation, REACHED)
+    due = hub.go(until="compare.share")
+    assert isinstance(due, Wanted)
+    said = {}
+    for site in due.asked:
+        with monkeypatch.context() as patched:
+            if site == "Brent":
+                patched.setattr(Computation, "round", lambda *_: 1 / 0)
+            said[site] = hub.put(site, hub.task(due.ask))
+    chosen = hub.question.evaluators
+    shapes = {(site in chosen, shape_of(answer)) for site, answer in said.items()}  # type: ignore[arg-type]
+    assert len(shapes) == 2  # one of those that evaluate, one of the others
+    hub.rounds.append(RoundDocument(ask=due.ask, answers=said))  # type: ignore[arg-type]
+    end = hub.go()  # no site refuses a later round
+    assert isinstance(end, Ended) and getattr(end.error, "family", "") == "a site's gate"
+    opened = received(hub.rounds[-1].answers[chosen[0]])
+    assert set(opened.told) == {"opening"}  # type: ignore[union-attr]
+    assert any("vetoed" in row["note"] for row in federation.nodes["Brent"].released(hub.request.study))
 
 
 # ---- through the real hub

@@ -63,6 +63,7 @@ HELD = around("review.opened", "round.held")
 REVIEWED = around("checker.enrolled", "checker.removed", "review.edited", "review.raised", "review.voted")
 REVIEWED += around("review.approved", "review.rejected", "review.closed")
 WITHDRAWN, PRIVATE = around("release.withdrawn"), around("privacy.charged", "privacy.drawn")
+REPEATED = around("release.sealed", "HubLink.deliver", "release.acknowledged")
 
 
 def test_the_sweeps_come_past_every_kind_of_entry_that_the_programs_write() -> None:
@@ -209,6 +210,37 @@ def test_c06_a_node_killed_around_what_it_charges_and_draws(mortals: Mortals) ->
     assert mortals.rows("Cam", "SELECT count(*) FROM privacy_loss NATURAL JOIN noisy_answer") == [(1,)]
 
 
+def test_c06_a_node_killed_around_what_it_repeats(mortals: Mortals) -> None:
+    """Both rounds of an identical ask leave as they left before, each once: nothing is computed, nothing charged."""
+    home = NodeHome.load(mortals.home / "Cam")
+    replace(home, repeats=True).save()
+    plan = sj.Plan(table="patients", purpose="HMB", analyses={"ages": sj.describe("age", by="sick")})
+    try:
+        mortals.armed(Cam=[])
+        first = mortals.submit(mortals.project(), plan)
+        assert mortals.finish(first) == "completed"
+        ledger = mortals.rows("Cam", "SELECT count(*) FROM ledger")
+        mortals.armed(Cam=[*REPEATED, *REPEATED])
+        since = mortals.traced("Cam")
+        run = mortals.submit(mortals.project(), plan)
+        assert mortals.finish(run) == "completed"
+    finally:
+        home.save()
+        mortals.armed(Cam=[])
+    assert [death.point for death in mortals.deaths] == [*REPEATED, *REPEATED]
+    assert points(mortals, "Cam", "Computation.round", since) == []
+    settled(mortals, first)
+    settled(mortals, run)
+    assert max(same_bytes(mortals, "Cam", run, since).values()) > 1
+    query = "SELECT round, first_study, first_analysis, numbers FROM release WHERE study = ? ORDER BY round"
+    before, after = (mortals.rows("Cam", query, one.study) for one in (first, run))
+    assert [row[:3] for row in after] == [(1, first.study, "ages"), (2, first.study, "ages")]
+    assert [row[3] for row in before] == [row[3] for row in after]
+    assert mortals.rows("Cam", "SELECT count(*) FROM ledger") == ledger
+    tables = [mortals.insist(lambda one=one: mortals.researcher().study(one.study).results()) for one in (first, run)]
+    assert tables[1].trusted and tables[0]["ages"].table.equals(tables[1]["ages"].table)
+
+
 def test_c06_killed_around_giving_up_a_site_and_what_it_says_too_late(mortals: Mortals) -> None:
     release = hold(mortals, "Cam")
     project = mortals.project()
@@ -332,6 +364,8 @@ def test_c06_a_node_killed_around_an_alarm(mortals: Mortals) -> None:
         return {str(data["table"]) for view in mortals.project().sites() for data in view.datasets}
 
     mortals.tended("the tables", lambda: beyond <= mortals.insist(tables))
+    cam = NodeHome.load(mortals.home / "Cam")
+    replace(cam, usual_asks=20).save()
     mortals.armed(Cam=around("researcher.suspected"))
     before = len(mortals.deaths)
 
@@ -355,6 +389,8 @@ def test_c06_a_node_killed_around_an_alarm(mortals: Mortals) -> None:
     assert again(clear) == "No alarm stands about this key."
     logged = [kind for (kind,) in mortals.rows("Cam", "SELECT data ->> 'kind' FROM log_entry")]
     assert [logged.count(kind) for kind in ("researcher.suspected", "researcher.cleared")] == [1, 1]
+    cam.save()
+    mortals.armed(Cam=[])
     assert mortals.node("Cam", "verify")["ok"]
     sound(mortals, mortals.submit(mortals.project(), ordinary()))
 

@@ -53,5 +53,5 @@ def test_a_word_that_the_hub_does_not_know(wards: Federation, monkeypatch: pytes
 
 
 def test_a_word_that_the_client_does_not_know() -> None:
-    said = _outcome(Outcome(status="not released", reason=LATER, bytes=0))
+    said = _outcome(Outcome(status="not released", reason=LATER, bytes=0), masked=False)
     assert (said.family, said.remedy) == (UNKNOWN_WORD, REASONS[UNKNOWN_WORD].remedy)

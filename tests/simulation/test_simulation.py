@@ -1,4 +1,7 @@
-"""A federation of the product's own hub and nodes under loss, crashes, revocations: 300 seeds, five planted defects."""
+"""A federation of the product's own hub and nodes under loss, crashes, revocations: 300 seeds, five planted defects.
+
+Sixty seeds run with every test; the others and the defects with those that take long.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from simulation.defects import DEFECTS, found
 from simulation.simulator import simulate
 from simulation.soak import chunk, replay
 
-SEEDS = 300
+SEEDS, ALWAYS = 300, 60
 CHUNK = 20
 DEFECT_SEEDS = 30
 SHARE = 0.2  # of the seeds that must find a planted defect
@@ -22,7 +25,10 @@ TESTS = Path(__file__).parents[1]
 KINDS = {"request lost", "answer lost", "request repeated", "old request repeated", "disk full", "approval withdrawn"}
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+@pytest.mark.parametrize(
+    "first",
+    [pytest.param(first, marks=[pytest.mark.long] * (first >= ALWAYS)) for first in range(0, SEEDS, CHUNK)],
+)
 def test_every_invariant_holds_in_every_seed(first: int) -> None:
     faults: Counter[str] = Counter()
     for outcome in chunk("", first, first + CHUNK):

@@ -100,6 +100,7 @@ def test_what_a_site_hides_is_hidden_and_said():
     assert estimate.exactness.startswith("approximate: some lie between two values")
     estimate, _ = run(one, populations, hide={"b": {"below.age": list(range(120))}})
     assert all(row[-3] == Suppressed(0.0, 120.0) for row in estimate.rows)  # a declared range is no answer
+    assert {(row["low"], row["high"]) for row in estimate.facts["extremes"]} == {(None, None)}
 
 
 def test_without_a_declared_precision_the_answer_says_so():
@@ -110,7 +111,7 @@ def test_without_a_declared_precision_the_answer_says_so():
         assert low <= pooled["lactate"].quantile(q) <= high
         assert value == pytest.approx((low + high) / 2)
         assert high - low == pytest.approx(0.1)
-    assert estimate.facts == {"precision": {"lactate": 0.1}}
+    assert estimate.facts["precision"] == {"lactate": 0.1}
 
 
 def test_fewer_bins_are_coarser_and_say_so():
@@ -120,7 +121,7 @@ def test_fewer_bins_are_coarser_and_say_so():
     for *_, q, _, value, low, high in estimate.rows:
         assert low <= pooled["age"].quantile(q) <= high
         assert low <= value <= high <= low + 14
-    assert run(quantiles("age", bins=13), populations)[0].facts == {"precision": {"age": 10.0}}
+    assert run(quantiles("age", bins=13), populations)[0].facts["precision"] == {"age": 10.0}
 
 
 def test_a_group_without_rows_has_no_quantile():

@@ -12,6 +12,7 @@ from sojourn.errors import PlanError
 from sojourn.statistics import catalogue
 
 EXAMPLES = {
+    "at_least": catalogue.at_least(40, by=("sex", "site")),
     "count": catalogue.count(by=("sex", "site")),
     "crosstab": catalogue.crosstab("sex", "dead"),
     "describe": catalogue.describe("age", by="sex"),
@@ -56,7 +57,7 @@ VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner: st.lists(inner, max_size=5), max_leaves=6
 )
 WORDS = ["by", "columns", "column", "edges", "q", "precision", "formula", "family", "link", "weights", "offset"]
-WORDS += ["other"]
+WORDS += ["k", "other"]
 
 
 @settings(max_examples=400, deadline=None)
@@ -88,6 +89,9 @@ def test_make_refuses_nothing_that_the_schema_accepts(name, arguments):
         ("count", {"by": 3}, "analyses.m.count.by", "a text or a list"),
         ("count", {"by": ["a", "b", "c", "d"]}, "analyses.m.count.by", "at most 3"),
         ("count", {"by": ["a", "a"]}, "analyses.m.count.by", "once"),
+        ("at_least", {"k": 15}, "analyses.m.at_least.k", "multiple of 10"),
+        ("at_least", {"k": 20_000}, "analyses.m.at_least.k", "multiple of 10"),
+        ("at_least", {}, "analyses.m.at_least", "`k`"),
         ("crosstab", {"columns": ["a"]}, "analyses.m.crosstab.columns", "2 to 3"),
         ("describe", {"columns": ["a", 1]}, "analyses.m.describe.columns[1]", "a text"),
         ("histogram", {"column": "a", "edges": [1, 1]}, "analyses.m.histogram.edges", "increasing"),

@@ -8,7 +8,7 @@ from sojourn.analysis.partial import Partial, total
 from sojourn.analysis.statistic import Gathered, Suppressed
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.report.record import estimate_to_dict
-from sojourn.statistics.catalogue import count, crosstab, describe, glm, histogram, quantiles
+from sojourn.statistics.catalogue import at_least, count, crosstab, describe, glm, histogram, quantiles
 
 VARIABLES = {
     "sex": category("F", "M"),
@@ -17,6 +17,7 @@ VARIABLES = {
     "age": Variable(Kind.NUMBER, low=0, high=120),
 }
 ASKED = {
+    "at_least": at_least(20, by=["sex", "stage"]),
     "count": count(by=["sex", "stage"]),
     "crosstab": crosstab("sex", "dead"),
     "describe": describe("age", "dead", by="stage"),

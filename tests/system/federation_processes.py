@@ -140,7 +140,9 @@ class Processes:
         """A new node that has joined; not started. Avon computes in the sandbox, the others without."""
         home = node_program.create(self.home / site, site, self.sandbox if site == "Avon" else "none", least_sites=1)
         # One study is asked again and again here, and some of it is refused; `attempts` has tests of its own.
-        return node_program.join(replace(home, most_refusals=0, repeats=False), self.hub("invite", site=site))
+        return node_program.join(
+            replace(home, most_refusals=0, repeats=False, usual_asks=0), self.hub("invite", site=site)
+        )
 
     def add(self, site: str, table: str, frame: pd.DataFrame) -> dict[str, Any]:
         """`sojourn dataset add`, through the running node or beside it."""

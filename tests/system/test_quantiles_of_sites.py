@@ -51,6 +51,10 @@ def test_median_and_quartiles_of_two_sites_are_those_of_the_pooled_rows(federati
         assert row["high"] - row["low"] <= 1
     assert result.table.loc[("age", 0.5), "value"] == pooled.median()
     assert set(result.table["n"]) == {700}
+    (ends,) = result.facts["extremes"]
+    assert pooled.min() < ends["low"] < pooled.median() < ends["high"] < pooled.max()
+    assert min((rows["age"] <= ends["low"]).sum() for rows in BIG) >= 10  # at each site by itself
+    assert min((rows["age"] >= ends["high"]).sum() for rows in BIG) >= 10
     assert result.sites == {"amber": "contributed", "birch": "contributed"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Never, Protocol
+from typing import Any, ClassVar, Never, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -130,6 +130,20 @@ class Statistic(Protocol):
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """The hub's part: asks, receives what was gathered, returns the estimate. Pure: anyone can replay it."""
+
+
+@runtime_checkable
+class Compared(Statistic, Protocol):
+    """A statistic of one step whose counts a masked plan only compares with k: not even their sums exist.
+
+    compared: the array of its step; its coordinator is told k for a cell that reaches it, else 0.
+    """
+
+    compared: ClassVar[str]
+
+    @property
+    def k(self) -> int:
+        """How many persons are asked for."""
 
 
 def most_numbers(statistic: Statistic, variables: Variables, symmetric: bool = False) -> int:

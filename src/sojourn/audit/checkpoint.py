@@ -20,6 +20,8 @@ NOTE_BYTES_MAX = 100_000  # room for 16 post-quantum signatures, as the signed-n
 ED25519 = b"\x01"  # the algorithm byte of a log's own signature
 _SIZE = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 _SIGNATURE = re.compile(r"— (?P<name>[^\s+]+) (?P<blob>[A-Za-z0-9+/]+={0,2})")
+# All below a space but the end of a line.
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def divide(note: str) -> tuple[str, list[tuple[str, bytes]]]:
         raise _refusal("is not UTF-8") from error
     if length > NOTE_BYTES_MAX:
         raise _refusal("is too long")
-    if any(letter < " " and letter != "\n" for letter in note):
+    if _CONTROL.search(note):
         raise _refusal("holds control characters")
     body, blank, tail = note.rpartition("\n\n")
     if not blank or not tail.endswith("\n"):

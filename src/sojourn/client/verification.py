@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.analysis.statistic import Estimate, Statistic
+from sojourn.analysis.statistic import Compared, Estimate, Statistic
 from sojourn.analysis.variable import Variables, with_site
 from sojourn.audit import checkpoint as checkpoints
 from sojourn.audit.receipt import Receipt
@@ -89,7 +89,7 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
             refused=None if estimate is not None else _refusal(seen, circle is not None),
             bytes_left={site: outcome.bytes for site, outcome in seen.outcomes.items()},
             hidden=_hidden_cells(rounds),
-            secrecy=() if asks is None else learned(asks.circle.sites, asks.evaluators, estimate is not None),
+            secrecy=() if asks is None else _learned(asks, estimate is not None),
         )
         for site, outcome in seen.outcomes.items():
             sites[site][name] = _outcome(outcome, circle is not None)
@@ -318,3 +318,8 @@ def _proofs(view: ResultsView, log: LogIdentity) -> tuple[tuple[Proof, ...], boo
 
 def _time(seconds: float | None) -> str:
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _learned(asks: Question, answered: bool) -> tuple[str, ...]:
+    k = asks.statistic.k if isinstance(asks.statistic, Compared) else 0
+    return learned(asks.circle.sites, asks.evaluators, answered, k)

@@ -11,6 +11,7 @@ from sojourn.disclosure.parameters import Parameters
 from sojourn.secrecy.joint import MOST
 
 MOST_EVALUATORS = 5
+STRIDE = 10
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,18 @@ def strictest(demands: Iterable[Demands]) -> Demands:
         max(one.residual for one in every),
         min(one.observations for one in every),
     )
+
+
+def stride(threshold: int) -> int:
+    """What a number must be a multiple of that totals are compared with: the smallest of 10, 20, 40 .. not below T.
+
+    So a search over many such numbers brackets a total between two that lie T apart or more. Each divides the next, so
+    that a threshold which is changed between two questions brings none closer than the smaller one.
+    """
+    found = STRIDE
+    while found < threshold:
+        found *= 2
+    return found
 
 
 def evaluators(study: str, sites: Iterable[str]) -> tuple[str, ...]:

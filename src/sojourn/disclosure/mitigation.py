@@ -74,7 +74,7 @@ def offers(asked: Asked, variables: Variables, study: Sequence[Asked] = ()) -> t
     if (not asked.suppressed and not asked.refused) or set(asked.refused.values()) & set(_NOT_BY_FORM):
         return ()
     changes: list[Change] = []
-    if asked.kind in ("count", "crosstab", "describe"):
+    if asked.kind in ("at_least", "count", "crosstab", "describe"):
         changes += _of_table(asked, variables)
     elif asked.kind == "histogram":
         changes += _of_histogram(asked)

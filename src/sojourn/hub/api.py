@@ -192,9 +192,8 @@ def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
             while True:
                 left = until - time.monotonic()
                 if work.tasks or work.ended or heard.fresh or left <= 0 or hub.bell.closed:
-                    # Checked when it was made: a long transcript is not checked again on its way out. What was not
-                    # set is not sent: an older node does not know the word.
-                    return Response(work.model_dump_json(exclude_unset=True), media_type="application/json")
+                    # Checked when it was made: a long transcript is not checked again on its way out.
+                    return Response(work.wire(), media_type="application/json")
                 await listener.heard(left)
                 work = await run_in_threadpool(again)
 

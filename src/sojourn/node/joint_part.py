@@ -18,7 +18,7 @@ from sojourn.node.decisions import Place
 from sojourn.node.masking import Masking
 from sojourn.secrecy import joint
 from sojourn.secrecy.exchange import open_with, seal_to
-from sojourn.study.joint_rounds import MULTIPLY, OPEN, SHARE, TERMS, Testing, masked_of
+from sojourn.study.joint_rounds import TERMS, Evaluating, masked_of
 from sojourn.study.transcript import Round
 
 LEAST = Demands(3, 1, 1.0)  # of a policy that has no parameters: a testbed's object
@@ -38,7 +38,7 @@ class JointPart:
         self,
         masking: Masking,
         place: Place,
-        testing: Testing,
+        testing: Evaluating,
         rounds: list[Round],
         remembered: list[tuple[str, int]],
         numbers: Callable[[], NDArray[np.int64]],
@@ -58,15 +58,15 @@ class JointPart:
             return {"demands": demands.to_dict(), "told": [list(entry) for entry in self._remembered]}, {}
         test = self._testing.test
         assert test is not None
-        if ask.step == SHARE:
+        if ask.step == self._testing.share:
             return {}, self._sealed(joint.share(test, self._site, self._numbers()))
         if self._site not in test.evaluators:
             return {}, {}
         try:
             received = self._received()
-            if ask.step == MULTIPLY:
+            if ask.step == self._testing.multiply:
                 return {}, self._sealed(joint.step(test, self._testing.number, received))
-            assert ask.step == OPEN
+            assert ask.step == self._testing.open
             return {"opening": base64.b64encode(joint.opening(test, received)).decode("ascii")}, {}
         except (ValueError, SojournError) as error:
             raise SiteRefused("joint test") from error

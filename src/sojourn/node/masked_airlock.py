@@ -15,6 +15,7 @@ from sojourn.analysis.population import nobody
 from sojourn.analysis.statistic import Ask, Step
 from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
+from sojourn.disclosure.gate import fault_of
 from sojourn.disclosure.header import Header
 from sojourn.disclosure.joint import Told
 from sojourn.disclosure.masked_gate import MaskedRelease, masked, numbers_of, shares
@@ -83,7 +84,9 @@ class MaskedAirlock:
         ask, vetoed, newest = told.state, "", None
         before, circle = history(rounds), place.run.circle
         header, withheld = self._header(place, circle, before), self._withheld(place)
-        if told.tested:
+        if told.comparing is not None:
+            release, vetoed = self._compared(place, told, ask, rounds, evidence, header, withheld)
+        elif told.tested:
             release, vetoed = self._numbers(place, told, ask, evidence, header, withheld)
         else:
             newest = self._masked.newest(place.run.dataset) if ask.step == SHARE else None
@@ -91,7 +94,7 @@ class MaskedAirlock:
         note = f"vetoed: {vetoed}" if vetoed else f"takes part with nothing: {withheld}" if withheld else ""
         row = self.airlock.decision(place, now) | sealed(place, release, self.airlock.key, self.airlock.site)
         row |= {"note": note, "withheld": withheld, "newest": newest}
-        row |= {"numbers": numbers_of(told.step(ask))}
+        row |= {"numbers": _numbers_of(told, ask)}
         facts = {
             **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
             **{"roster": circle.hash, "transcript": before},
@@ -164,7 +167,9 @@ class MaskedAirlock:
         """What the analysis's first numbers make known of this site's persons; None in later rounds."""
         if not told.tested or self._masked.charged(place.run.request.study, place.analysis):
             return None
-        assert told.testing.bits is not None
+        assert isinstance(told.state, Ask) and told.testing.bits is not None
+        if told.comparing is not None and told.state.step != told.comparing.share:
+            return None  # a site that vetoed a comparison goes on as the others do
         statistic, variables = place.run.plan.analyses[place.analysis], place.run.variables
         nothing = statistic.support(nobody(self.airlock.site, variables))
         support = nothing if withheld else evidence.support(place.analysis)
@@ -204,6 +209,38 @@ class MaskedAirlock:
         veto = output is None
         return masked(output or step, policy, header, told.cells, parties, under_masks, veto=veto), why
 
+    def _compared(
+        self,
+        place: Place,
+        told: MaskedReplay,
+        ask: Ask,
+        rounds: list[Round],
+        evidence: Evidence,
+        header: Header,
+        withheld: str,
+    ) -> tuple[MaskedRelease, str]:
+        """This site's part in a round of a comparison; and why it vetoed it, where it did."""
+        comparing, why = told.comparing, [""]
+        assert comparing is not None
+
+        def counted() -> NDArray[np.int64]:
+            output = self._measured(place, told, comparing.counting, evidence)
+            if fault_of(output):
+                raise DisclosureRefused("output schema")
+            return comparing.numbers(output.partial)
+
+        def numbers() -> NDArray[np.int64]:
+            if self._overtaken(place):
+                why[0] = "differencing"
+                return comparing.nothing(veto=True)
+            if withheld:
+                return comparing.nothing()
+            found, why[0] = self._tried(counted)
+            return comparing.nothing(veto=True) if found is None else found
+
+        open_words, sealed = JointPart(self.masking, place, comparing, rounds, [], numbers).of(ask)
+        return shares(self._policy(place), header, open_words, sealed), why[0]
+
     def _tried(self, find: Callable[[], Found]) -> tuple[Found | None, str]:
         """What is found; or None and why, which the site's custodian alone sees."""
         try:
@@ -225,3 +262,10 @@ class MaskedAirlock:
         commitment = self.masking.commitment(place.run.request.study, place.run.snapshot)
         header = self.airlock.header(place)
         return replace(header, snapshot=commitment, roster=circle.hash, transcript=before)
+
+
+def _numbers_of(told: MaskedReplay, ask: Ask) -> int:
+    """How many numbers an answer adds to what is known: those of its step, or the bits of a comparison."""
+    if told.comparing is not None and ask.step == told.comparing.share:
+        return len(told.comparing.places)
+    return numbers_of(told.step(ask))

@@ -11,8 +11,11 @@ NOT_BY_SITE = (
 NOT_BY_SITE_REMEDY = "Ask with `aggregation: clear`, where each site's own rules let its numbers leave."
 
 
-def learned(sites: Sequence[str], evaluators: Sequence[str], answered: bool) -> tuple[str, ...]:
-    """Sentences for the reader. evaluators: the sites that computed the joint test. answered: whether it passed."""
+def learned(sites: Sequence[str], evaluators: Sequence[str], answered: bool, k: int = 0) -> tuple[str, ...]:
+    """Sentences for the reader. evaluators: the sites that computed the joint test. answered: whether it passed.
+
+    k: what totals were compared with, which then do not exist; 0 where they do.
+    """
     needed = (len(evaluators) + 1) // 2
     who = f"{', '.join(evaluators[:-1])} and {evaluators[-1]}"
     passed = (
@@ -21,10 +24,13 @@ def learned(sites: Sequence[str], evaluators: Sequence[str], answered: bool) -> 
         if answered
         else "No sum was shown. The reason that is given is all that was learned, and not of which site it holds."
     )
+    over = f"over {len(sites)} sites"
+    told = f"the sums {over} and which numbers may be shown"
+    if k:
+        told = f"whether each total {over} that may be shown reaches {k}"
     return (
         NOT_BY_SITE,
-        f"The hub, the analyst and every site see the sums over {len(sites)} sites and which numbers may be shown; of "
-        "what a site sent each sees random numbers only.",
+        f"The hub, the analyst and every site see {told}; of what a site sent each sees random numbers only.",
         passed,
         f"Whether numbers pass was computed by {who} on secret shares. {needed} of these sites together could have "
         "opened what every site put in; the hub could not.",

@@ -80,6 +80,7 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
         "describe": "Descriptive statistics",
         "crosstab": "Cross-tabulation",
         "count": "Count of persons",
+        "at_least": f"Whether there are at least {given.get('k')} persons",
         "histogram": "Histogram",
         "quantiles": "Quantiles",
     }

@@ -32,6 +32,22 @@ def above(sites: Sequence[str], evaluators: Sequence[str], bound: int, threshold
     return JointTest(tuple(sites), tuple(evaluators), 1, ((((whole, *_beyond((0,), len(sites), threshold)),),),))
 
 
+def reached(sites: Sequence[str], evaluators: Sequence[str], counts: int, k: int, threshold: int) -> JointTest:
+    """Whether each of `counts` totals is at least k and, for every site, total - own at least T.
+
+    A site's last number is 1 where it vetoes. The first bit says that nobody does; else no other says anything.
+    ValueError where k has too many factors.
+    """
+    _within(k)
+    willing = Form(((counts, 1),), (), 1, len(sites))
+    told = [
+        (willing, Form(((place, 1),), (), 0, k - 1), *_beyond((place,), len(sites), threshold))
+        for place in range(counts)
+    ]
+    conditions = tuple(((forms,),) for forms in [(willing,), *told])
+    return JointTest(tuple(sites), tuple(evaluators), counts + 1, conditions)
+
+
 @dataclass(frozen=True)
 class Cut:
     """A bracket, above `low` and at most `high`, in two halves, the first up to `middle`; None for an open end."""

@@ -12,6 +12,7 @@ from typing import Any
 from sojourn.analysis.statistic import Statistic
 from sojourn.analysis.suggestion import did_you_mean
 from sojourn.errors import PlanError
+from sojourn.statistics.at_least import AtLeast
 from sojourn.statistics.count import Count
 from sojourn.statistics.crosstab import Crosstab
 from sojourn.statistics.describe import Describe
@@ -20,7 +21,8 @@ from sojourn.statistics.histogram import Histogram
 from sojourn.statistics.quantiles import QUARTILES, Quantiles
 from sojourn.statistics.schema import conform
 
-_STATISTICS = MappingProxyType({kind.name: kind for kind in (Count, Crosstab, Describe, GLM, Histogram, Quantiles)})
+_KINDS = (AtLeast, Count, Crosstab, Describe, GLM, Histogram, Quantiles)
+_STATISTICS = MappingProxyType({kind.name: kind for kind in _KINDS})
 NAMES: tuple[str, ...] = tuple(sorted(_STATISTICS))
 
 
@@ -53,6 +55,19 @@ def count(by: str | Iterable[str] | None = None) -> Statistic:
     Leaves a site: one number a cell, small ones suppressed. Rounds: 1.
     """
     return make("count", _given(by=_several(by)))
+
+
+def at_least(k: int, by: str | Iterable[str] | None = None) -> Statistic:
+    """Whether there are at least k persons, yes or no, in all or by up to three dimensions.
+
+    k: a multiple of 10 up to 10,000; where the sites' threshold is above 10, of 20, 40, 80 and so on, whichever is the
+    first that is not below it. by: as of `count`, but not `site` in a masked plan.
+    Result: a row a cell with `reached`: true, false, or suppressed where a count might not be shown either. Facts: `k`.
+    A masked plan compares on secret shares and adds nothing: no count exists anywhere. A cell is told where a count of
+    it might be shown, and is remembered as one.
+    Leaves a site: in a clear plan the numbers of `count`; in a masked one shares that look random. Rounds: 1.
+    """
+    return make("at_least", {"k": k.item() if hasattr(k, "item") else k, **_given(by=_several(by))})
 
 
 def crosstab(*columns: str) -> Statistic:
@@ -110,6 +125,8 @@ def quantiles(
     lies: equal where it is exact. Interpolated as in pandas, NumPy and R (type 7). Values that part fewer than T
     persons from the others are not told apart; the answer is then laid between them as if rows were spread evenly, and
     is suppressed, with its ends, where it is beyond the lowest or highest count shown.
+    Facts: `extremes`, for each column and group how far out rows are told of: the minimum is at `low` or below, the
+    maximum at `high` or above, and so are T persons or more each; nothing says how far beyond. None: not told.
     Leaves a site: for each group its rows, and the rows at or below each value that may be told apart. Rounds: 1.
     Source: R. J. Hyndman, Y. Fan, The American Statistician 50, 1996.
     """

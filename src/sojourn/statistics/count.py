@@ -13,7 +13,7 @@ from sojourn.analysis.population import Population
 from sojourn.analysis.sets import persons_of
 from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Step
 from sojourn.analysis.support import Cells, Support
-from sojourn.analysis.table import Table
+from sojourn.analysis.table import Label, Table
 from sojourn.analysis.variable import SITE, Variables
 from sojourn.statistics.argument import MOST_DIMENSIONS, NAME, check_dimensions, names, unpack
 from sojourn.statistics.cells import counts
@@ -73,9 +73,13 @@ class Count:
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
         gathered = yield Ask("count")
-        index = Table.of(self.by, variables).index()
+        index = self.index(variables)
         rows = tuple((*labels, n) for labels, n in zip(index, counts(gathered), strict=True))
         return Estimate(index=self.by, columns=("n",), rows=rows)
+
+    def index(self, variables: Variables) -> list[tuple[Label, ...]]:
+        """The labels of each cell."""
+        return Table.of(self.by, variables).index()
 
 
 def counting(table: Table) -> Step:

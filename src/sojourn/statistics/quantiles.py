@@ -155,12 +155,15 @@ class Quantiles:
         table, numbers = Table.of(self.by, variables), self._numbers(gathered)
         rows: list[tuple[Cell, ...]] = []
         coarse: dict[str, None] = {}
+        extremes: list[dict[str, Cell]] = []
         for column, grid in self._grids(variables).items():
             if grid.coarse:
                 coarse[f"{column} {grid.coarse}"] = None
             below, hidden = (part.reshape(table.size, -1) for part in _array(gathered, _below(column)))
             for place, labels in enumerate(table.index()):
                 curve = _Curve.of(grid, below[place], hidden[place])
+                names = ("variable", *self.by, "low", "high")
+                extremes.append(dict(zip(names, (column, *labels, *curve.outermost()), strict=True)))
                 for q in self.q:
                     n = _told(gathered, q, place)
                     found = (Suppressed(),) * 3 if n is None else curve.quantile(q, n)
@@ -168,7 +171,8 @@ class Quantiles:
         if any(_unresolved(row) for row in rows):
             coarse[_BETWEEN] = None
         exactness = f"approximate: {'; '.join(coarse)}" if coarse else "pooled"
-        facts = {"precision": {column: grid.step for column, grid in self._grids(variables).items()}}
+        precision = {column: grid.step for column, grid in self._grids(variables).items()}
+        facts = {"precision": precision, "extremes": extremes}
         return Estimate(("variable", *self.by, "q"), ("n", "value", "low", "high"), tuple(rows), facts, exactness)
 
     def _numbers(self, gathered: Gathered) -> list[Cell]:
@@ -203,6 +207,12 @@ class _Curve:
         """From the counts that are shown."""
         shown = np.flatnonzero(~hidden)
         return cls(grid, tuple((shown + 1).tolist()), tuple(below[shown].tolist()))
+
+    def outermost(self) -> tuple[float | None, float | None]:
+        """The lowest value up to which rows are counted, and the highest from which on; None where none is shown."""
+        if not self.end:
+            return None, None
+        return self.grid.high_of(self.end[0] - 1), self.grid.low_of(self.end[-1])
 
     def quantile(self, q: float, n: int) -> tuple[Cell, Cell, Cell]:
         """The quantile of n rows and the ends between which it is; None where there are no rows."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def upgrade(engine: Engine, package: str) -> None:
     ConfigurationError when the database was written by a newer version than this.
     """
     with _owning(engine) as connection:
-        command.upgrade(_checked(connection, package), "head")
+        if revision_of(connection) != heads(package)[1]:  # a start with nothing to do runs no migration's code
+            command.upgrade(_checked(connection, package), "head")
 
 
 def open_migrated(path_or_url: str | Path, password_file: Path | None, package: str) -> Engine:
@@ -117,12 +119,13 @@ def revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def heads(package: str) -> tuple[set[str], str]:
+@cache
+def heads(package: str) -> tuple[frozenset[str], str]:
     """All revisions of a package, and the newest."""
     scripts = ScriptDirectory.from_config(_config(package))
     newest = scripts.get_current_head()
     assert newest is not None
-    return {script.revision for script in scripts.walk_revisions()}, newest
+    return frozenset(script.revision for script in scripts.walk_revisions()), newest
 
 
 def _config(package: str) -> Config:
@@ -138,8 +141,7 @@ def _checked(connection: Connection, package: str) -> Config:
     config = _config(package)
     config.attributes["connection"] = connection
     revision = revision_of(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision is not None and revision not in heads(package)[0]:
         raise ConfigurationError(
             "The database was written by a newer version of Sojourn.",
             remedy="Install that version, or restore the backup that was made before the upgrade.",

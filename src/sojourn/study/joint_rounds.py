@@ -36,42 +36,68 @@ FAILED = "joint test"
 Remembered = tuple[str, int]  # hash of an earlier masked release's name, and how many sets it made known
 
 
-class Testing:
-    """Where a joint test stands. ask: what is asked now. bits: what was opened, once it was.
+class Evaluating:
+    """Where the rounds of a test stand, of the step names share, multiply, open.
 
-    layout, test: known after the terms. told: the earlier releases that every site remembers.
+    ask: what is asked now. bits: what was opened, once it was. number: of the multiplication that is asked now.
     """
 
-    def __init__(self, question: Question) -> None:
-        self.question = question
-        self.layout: Layout = question.layout()
-        self.test: JointTest | None = None
-        self.told: tuple[Remembered, ...] = ()
+    def __init__(self, words: tuple[str, str, str], ask: str, test: JointTest | None) -> None:
+        self.share, self.multiply, self.open = words
+        self.ask = Ask(ask)
+        self.test = test
         self.bits: NDArray[np.bool_] | None = None
-        self.number = 0  # of the multiplication that is asked now
-        self.ask = Ask(TERMS)
+        self.number = 0
 
     def tell(self, past: Round) -> None:
         """Go on by a round; ValueError for what is no answer to it, DisclosureRefused where the test ends there."""
         releases = masked_of(past)
         if any(release.ring for release in releases.values()):
             raise ValueError("numbers in a joint test")
-        match self.ask.step:
-            case "joint.terms":
-                self._agree(releases)
-                self.ask = Ask(SHARE)
-            case "joint.open":
-                self.bits = self._opened(releases)
-            case _:
-                self._next()
+        self._go_on(releases)
 
-    def _next(self) -> None:
+    def _go_on(self, releases: Mapping[str, ReceivedMasked]) -> None:
+        if self.ask.step == self.open:
+            self.bits = self._opened(releases)
+            return
         assert self.test is not None
         self.number += 1
         if self.number > self.test.rounds():
-            self.ask = Ask(OPEN)
+            self.ask = Ask(self.open)
         else:
-            self.ask = Ask(MULTIPLY, {"number": np.array([self.number])})
+            self.ask = Ask(self.multiply, {"number": np.array([self.number])})
+
+    def _opened(self, releases: Mapping[str, ReceivedMasked]) -> NDArray[np.bool_]:
+        assert self.test is not None
+        try:
+            told = {
+                site: base64.b64decode(releases[site].told["opening"], validate=True) for site in self.test.evaluators
+            }
+            return verdict(self.test, told)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DisclosureRefused(FAILED) from error
+
+
+class Testing(Evaluating):
+    """The joint test of an analysis.
+
+    layout, test: known after the terms, as is threshold: the greatest of all sites. told: the earlier releases that
+    every site remembers.
+    """
+
+    def __init__(self, question: Question) -> None:
+        super().__init__((SHARE, MULTIPLY, OPEN), TERMS, None)
+        self.question = question
+        self.layout: Layout = question.layout()
+        self.told: tuple[Remembered, ...] = ()
+        self.threshold = 0
+
+    def _go_on(self, releases: Mapping[str, ReceivedMasked]) -> None:
+        if self.ask.step == TERMS:
+            self._agree(releases)
+            self.ask = Ask(SHARE)
+        else:
+            super()._go_on(releases)
 
     def _agree(self, releases: Mapping[str, ReceivedMasked]) -> None:
         """The strictest demands of all; and of the earlier releases those that every site remembers.
@@ -91,19 +117,12 @@ class Testing:
         told += [(name, tuple(map(str, range(count)))) for name, count in self.told]
         self.layout = self.question.layout(tuple(Told(name, labels, ()) for name, labels in told))
         sites, evaluators = self.question.circle.sites, self.question.evaluators
-        self.test = test_of(self.layout, sites, evaluators, strictest(demands))
+        strict = strictest(demands)
+        self.threshold = strict.threshold
+        self.question.demand_comparable(self.threshold)
+        self.test = test_of(self.layout, sites, evaluators, strict)
         if self.test.rounds() > MOST_TESTING - 3:
             raise DisclosureRefused(FAILED)
-
-    def _opened(self, releases: Mapping[str, ReceivedMasked]) -> NDArray[np.bool_]:
-        assert self.test is not None
-        try:
-            told = {
-                site: base64.b64decode(releases[site].told["opening"], validate=True) for site in self.test.evaluators
-            }
-            return verdict(self.test, told)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DisclosureRefused(FAILED) from error
 
 
 def _remembered(entry: object) -> Remembered:

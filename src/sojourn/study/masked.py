@@ -1,5 +1,7 @@
 """The transcript of a masked analysis: the joint test's rounds, then the statistic's, of which only sums exist.
 
+Of a statistic that compares, not even sums: after the joint test come the rounds of a second one (`comparing`).
+
 The same law as of a clear one (`transcript`): each ask follows from the rounds before it. Beyond it: every round has
 the whole roster; every answer states the circle of sites and the hash of the rounds before it, as its site has seen
 them, and a mask belongs to that hash, so that sites that were shown different rounds give no sum.
@@ -14,14 +16,18 @@ from collections.abc import Sequence
 import rfc8785
 
 from sojourn.analysis.partial import Partial
-from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Step, fits
+from sojourn.analysis.statistic import Ask, Compared, Coordinator, Estimate, Gathered, Step, fits
 from sojourn.disclosure.masked_gate import Masks, ReceivedMasked, summed
 from sojourn.errors import DisclosureRefused
-from sojourn.study.joint_rounds import MULTIPLY, OPEN, STEPS, Testing, masked_of
+from sojourn.study import comparing, joint_rounds
+from sojourn.study.comparing import Comparing
+from sojourn.study.joint_rounds import Testing, masked_of
 from sojourn.study.question import Question
 from sojourn.study.transcript import Round, grounded, same
 
 VETO = "a site's gate"
+_STEPS = {**joint_rounds.STEPS, **comparing.STEPS}
+_EVALUATED = {joint_rounds.MULTIPLY, joint_rounds.OPEN, comparing.MULTIPLY, comparing.OPEN}
 _ROUND = b"sojourn-masked-round-v1\n"
 _BEGINNING = hashlib.sha256(_ROUND).hexdigest()
 
@@ -29,7 +35,8 @@ _BEGINNING = hashlib.sha256(_ROUND).hexdigest()
 class MaskedReplay:
     """A coordinator that is told one round after the other. `state`: what it asks now, or concludes.
 
-    testing: the joint test, which comes first. cells: by array, what failed in it, once it has ended.
+    testing: the joint test, which comes first. cells: by array, what failed in it, once it has ended. comparing: what
+    comes then of a statistic that compares; its own numbers are never asked for.
     """
 
     def __init__(self, question: Question) -> None:
@@ -38,6 +45,7 @@ class MaskedReplay:
         self._steps = {step.name: step for step in question.statistic.steps(question.variables)}
         self._coordinator: Coordinator | None = None
         self.testing = Testing(question)
+        self.comparing: Comparing | None = None
         self.cells: Masks = {}
         self.latest = Partial({})  # the sums of the round before
         self.state: Ask | Estimate = self.testing.ask
@@ -59,28 +67,45 @@ class MaskedReplay:
             raise ValueError("the transcript goes on after its end")
         if not same(self.state, past.ask):
             raise ValueError("a broadcast does not follow from the releases before it")
-        if self._coordinator is None:
-            self.testing.tell(past)
-            if self.testing.bits is None:
-                self.state = self._declared(self.testing.ask)
+        evaluating = self.comparing or (self.testing if self._coordinator is None else None)
+        if evaluating is not None:
+            evaluating.tell(past)
+            if evaluating.bits is None:
+                self.state = self._declared(evaluating.ask)
                 return
-            shapes = {name: shape for step in self._steps.values() for name, shape in step.partial.items()}
-            self.cells = self.testing.layout.masks(self.testing.bits, shapes)
-            self._coordinator = self.question.statistic.coordinator(self.question.variables)
-            self.state = self._declared(next(self._coordinator))
+        if self._coordinator is None:
+            self._begin()
             return
         try:
             self.state = self._declared(self._coordinator.send(self._gather(past)))
         except StopIteration as end:
             self.state = end.value
+        if self.comparing is not None and isinstance(self.state, Ask):
+            raise ValueError("a comparison has one answer")
+
+    def _begin(self) -> None:
+        """The joint test has ended: the statistic asks, or its comparison begins."""
+        assert self.testing.bits is not None
+        question = self.question
+        shapes = {name: shape for step in self._steps.values() for name, shape in step.partial.items()}
+        self.cells = self.testing.layout.masks(self.testing.bits, shapes)
+        self._coordinator = question.statistic.coordinator(question.variables)
+        ask = self._declared(next(self._coordinator))
+        if isinstance(question.statistic, Compared):
+            self.comparing = Comparing(question, question.statistic, ask, self.cells, self.testing.threshold)
+            ask = self._declared(self.comparing.ask)
+        self.state = ask
 
     def step(self, ask: Ask) -> Step:
         """What is declared of an ask."""
-        return STEPS[ask.step] if ask.step in STEPS else self._steps[ask.step]
+        return _STEPS[ask.step] if ask.step in _STEPS else self._steps[ask.step]
 
     def _gather(self, past: Round) -> Gathered:
-        releases = masked_of(past)
-        total = summed(self._steps[past.ask.step], [one.ring for one in releases.values()], self.cells)
+        if self.comparing is not None:
+            total = self.comparing.sums()
+        else:
+            rings = [one.ring for one in masked_of(past).values()]
+            total = summed(self._steps[past.ask.step], rings, self.cells)
         if total is None:
             raise DisclosureRefused(VETO)
         self.latest = total
@@ -123,7 +148,7 @@ def _after(before: str, past: Round) -> str:
 
 def asked_sites(question: Question, ask: Ask) -> tuple[str, ...]:
     """Whom an ask is for."""
-    return question.evaluators if ask.step in (MULTIPLY, OPEN) else question.circle.sites
+    return question.evaluators if ask.step in _EVALUATED else question.circle.sites
 
 
 def coherent_masked(question: Question, rounds: Sequence[Round], plan_hash: str, rehearsal: bool) -> bool:

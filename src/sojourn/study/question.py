@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from sojourn.analysis.population import nobody
-from sojourn.analysis.statistic import Statistic
+from sojourn.analysis.statistic import Compared, Statistic
 from sojourn.analysis.support import Support
 from sojourn.analysis.variable import SITE, Variable, Variables
-from sojourn.disclosure.demands import Demands, evaluators
+from sojourn.disclosure.demands import Demands, evaluators, stride
 from sojourn.disclosure.joint import Layout, Told
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import JointTest
@@ -20,6 +21,7 @@ from sojourn.study.circle import Circle
 from sojourn.study.plan import Plan
 
 MOST_TESTING = 24  # rounds of a joint test
+MOST_COMPARING = 100_000  # factors of a comparison, whose shares travel beside those of the joint test
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ class Question:
 
     @property
     def most_rounds(self) -> int:
-        """The joint test's and the statistic's together."""
-        return MOST_TESTING + self.statistic.rounds()
+        """The joint test's and the statistic's together; a comparison has as many as a joint test."""
+        own = MOST_TESTING if isinstance(self.statistic, Compared) else self.statistic.rounds()
+        return MOST_TESTING + own
 
     @property
     def evaluators(self) -> tuple[str, ...]:
@@ -54,6 +57,17 @@ class Question:
     def layout(self, told: tuple[Told, ...] = ()) -> Layout:
         """The questions of the joint test, from the plan alone; DisclosureRefused where it has none for this."""
         return layout_of(self.statistic, self.variables, told)
+
+    def demand_comparable(self, threshold: int) -> None:
+        """DisclosureRefused where a comparison with k would tell too much under this T, or be too large."""
+        if not isinstance(self.statistic, Compared):
+            return
+        if self.statistic.k % stride(threshold):
+            raise DisclosureRefused("comparison")
+        (step,) = self.statistic.steps(self.variables)
+        cells = math.prod(step.partial[self.statistic.compared])
+        if cells * (self.statistic.k + len(self.circle.sites) * (threshold + 2)) > MOST_COMPARING:
+            raise DisclosureRefused("capacity")
 
     def told_by_plan(self) -> list[tuple[str, tuple[str, ...]]]:
         """Names and labels of what the analyses before this one make known."""

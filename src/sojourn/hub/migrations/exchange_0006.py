@@ -16,5 +16,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop it; the statements are in the nodes' stores too."""
-    with op.batch_alter_table("study") as table:
-        table.drop_column("exchange")
+    op.drop_column("study", "exchange")  # in place: others refer to the table, so it cannot be made anew
