@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hand_hub import HandHub, other_broadcast
+from sqlalchemy import select
 
 import sojourn as sj
 from sojourn.analysis.statistic import Ask
@@ -21,6 +22,7 @@ from sojourn.hub.drive import Concluded, Ended, Wanted
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import AskDocument, RoundDocument, _signed_bytes, received
 from sojourn.node.computing import Computation
+from sojourn.node.tables import masked_sets
 from sojourn.secrecy.exchange import ExchangeKey, state
 from sojourn.testbed import Federation, derive
 
@@ -169,6 +171,23 @@ def test_chosen_coefficients_are_refused(federation: Federation) -> None:
     assert hub.put("Avon", hub.task(ask)) == "broadcast"
 
 
+def test_a_multiplication_is_asked_in_one_way_alone(federation: Federation) -> None:
+    """Nearly the same number would be another place, and one product shared twice."""
+    hub = HandHub(federation, COUNT)
+    due = hub.go(until="joint.multiply")
+    assert isinstance(due, Wanted)
+    number = due.ask.ask().broadcast["number"]
+    for other in (number + 1e-7, number.astype(float)):
+        ask = AskDocument.of(Ask("joint.multiply", {"number": other}))
+        assert hub.put(due.asked[0], hub.task(ask)) == "broadcast", other.dtype
+    loose = due.ask.model_copy(deep=True)
+    loose.broadcast["number"]["data"] = loose.broadcast["number"]["data"].replace(
+        "A=", "B="
+    )  # unused bits
+    assert isinstance(hub.put(due.asked[0], hub.task(loose)), str)
+    assert not isinstance(hub.put(due.asked[0], hub.task(due.ask)), str)
+
+
 def test_a_site_that_says_two_things_makes_no_sum(federation: Federation) -> None:
     """Dee conspires with the hub and signs two openings, so that two groups of nodes would zero other cells."""
     hub = HandHub(federation, COUNT)
@@ -217,6 +236,25 @@ def test_a_node_that_sends_garbage_spoils_the_sum_and_nothing_else(federation: F
 # ---- who takes part with what
 
 
+def test_a_gate_that_refuses_in_the_middle_ends_it_for_all(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = HandHub(federation, COUNT)
+    due = hub.go(until="count")
+    assert isinstance(due, Wanted)
+    said = {}
+    for site in due.asked:
+        with monkeypatch.context() as patched:
+            if site == "Brent":
+                patched.setattr(Computation, "round", lambda *_: 1 / 0)
+            said[site] = hub.put(site, hub.task(due.ask))
+    assert len({shape_of(answer) for answer in said.values()}) == 1  # type: ignore[arg-type]
+    hub.rounds.append(RoundDocument(ask=due.ask, answers=said))  # type: ignore[arg-type]
+    end = hub.state()
+    assert isinstance(end, Ended) and getattr(end.error, "family", "") == "a site's gate"
+    assert "vetoed" in federation.nodes["Brent"].released(hub.request.study)[-1]["note"]
+
+
 def test_a_site_without_approval_for_the_data_looks_like_the_others(federation: Federation) -> None:
     node = federation.nodes["Dee"]
     key = federation.project().federation.key.public.hex
@@ -245,23 +283,34 @@ def shape_of(answer: dict[str, Any]) -> tuple[Any, ...]:
     return json.dumps(header), len(release.ring), tuple(release.told), sealed  # type: ignore[union-attr]
 
 
-def test_a_gate_that_refuses_in_the_middle_ends_it_for_all(
-    federation: Federation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub = HandHub(federation, COUNT)
-    due = hub.go(until="count")
-    assert isinstance(due, Wanted)
-    said = {}
-    for site in due.asked:
-        with monkeypatch.context() as patched:
-            if site == "Brent":
-                patched.setattr(Computation, "round", lambda *_: 1 / 0)
-            said[site] = hub.put(site, hub.task(due.ask))
-    assert len({shape_of(answer) for answer in said.values()}) == 1  # type: ignore[arg-type]
-    hub.rounds.append(RoundDocument(ask=due.ask, answers=said))  # type: ignore[arg-type]
-    end = hub.state()
-    assert isinstance(end, Ended) and getattr(end.error, "family", "") == "a site's gate"
-    assert "vetoed" in federation.nodes["Brent"].released(hub.request.study)[-1]["note"]
+# ---- what differs between two sums
+
+
+def test_values_that_few_persons_changed_are_not_the_difference_of_two_sums() -> None:
+    """Avon's new snapshot has one other value; a mean over the same persons would tell it."""
+    means = COUNT.replace(analyses={"n": sj.describe("age")})
+    tables = {site: {"patients": patients(seed).reset_index(names="pid")} for seed, site in enumerate(SITES[:3])}
+    rows = tables["Avon"]["patients"]
+    other = rows.assign(age=np.where(rows["pid"] == 3, 1 - rows["age"], rows["age"]))
+    with Federation(tables, review=bounded, person="pid") as made:
+        avon = made.nodes["Avon"]
+
+        def again(now: pd.DataFrame) -> HandHub:
+            path = made.folder / "new.parquet"
+            now.to_parquet(path)
+            avon.add_dataset(path, bounded(derive(path, "patients", "pid")))
+            return HandHub(made, means)
+
+        assert isinstance(HandHub(made, means).go(), Concluded)
+        assert isinstance(again(rows.iloc[::-1]).go(), Concluded)  # the same records
+        hub = again(other)
+        assert isinstance(hub.go(), Ended)
+        earlier = [row["snapshot"] for row in avon.store.rows(select(masked_sets.c.snapshot))]
+        for path in (avon.home.folder / "datasets").rglob("*"):
+            if path.stem in earlier:
+                path.unlink()  # what they were is gone, and with it what changed since
+        hub = again(other.assign(age=1 - other["age"]))
+        assert hub.put("Avon", hub.task()) == "differencing"
 
 
 # ---- comparisons

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -264,6 +266,16 @@ def test_beside_clear_releases_nobody_or_T_persons_are_still_hidden():
         assert passes(statistic, (3, 3, 3, 3, 3))
 
 
+def test_one_site_alone_is_not_left_hidden_beside_the_others_clear_releases():
+    """Four released their 30 in clear: the total less these would be the fifth's own part, T or not."""
+    populations = federation(2, (30, 30, 30, 30, 30))
+    clear = {one.site: [BitMap(one.persons)] for one in populations[:4]}
+    two = {one.site: [BitMap(one.persons)] for one in populations[:3]}
+    for statistic in (count(), describe("died")):
+        assert not asked(statistic, populations, clear=clear)[1][0]
+        assert asked(statistic, populations, clear=two)[1][0]
+
+
 @given(st.sets(st.integers(0, 20)), st.lists(st.sets(st.integers(0, 20)), max_size=4))
 def test_still_hidden_is_the_least_that_a_set_differs_by(persons, known):
     sizes = [len(persons), *(len(persons ^ other) for other in known)]
@@ -285,7 +297,14 @@ def _without(populations, gone):
 
 @pytest.mark.parametrize(
     ("gone", "passes"),
-    [((0, 0, 0, 0, 0), True), ((1, 0, 0, 0, 0), False), ((2, 2, 2, 2, 2), False), ((3, 3, 3, 3, 3), True)],
+    [
+        ((0, 0, 0, 0, 0), True),
+        ((1, 0, 0, 0, 0), False),
+        ((2, 2, 2, 2, 2), False),
+        ((3, 3, 3, 3, 3), True),
+        ((0, 0, 0, 0, 15), False),  # T and more, but all of one site, whose part the difference would be
+        ((0, 0, 0, 10, 15), True),
+    ],
 )
 def test_the_difference_to_an_earlier_masked_release_is_nobody_or_T(gone, passes):
     populations = federation(2, (30, 30, 30, 30, 30))
@@ -297,6 +316,39 @@ def test_the_difference_to_an_earlier_masked_release_is_nobody_or_T(gone, passes
     other = dict.fromkeys(told, ())
     with pytest.raises(ValueError, match="earlier"):
         asked(count(), populations, layout=later, told=other)
+
+
+@pytest.mark.parametrize(
+    ("differ", "passes"),
+    [
+        ((0, 0, 0, 0, 0), True),
+        ((1, 0, 0, 0, 0), False),
+        ((15, 0, 0, 0, 0), False),
+        ((2, 2, 2, 2, 2), False),
+        ((3, 3, 3, 3, 3), True),
+    ],
+)
+def test_other_values_of_the_same_persons_are_of_nobody_or_T(differ, passes):
+    """A later snapshot: the difference of two sums over the same persons is that of the changed values."""
+    populations = federation(2, (30, 30, 30, 30, 30))
+    statistic = describe("died")
+
+    def told(measures):
+        layout, bits = asked(statistic, populations)
+        return {
+            one.site: (
+                replace(
+                    layout.release("first", bits, statistic.support(one)),
+                    changed=BitMap(one.persons[:few]),
+                    measures=measures,
+                ),
+            )
+            for one, few in zip(populations, differ, strict=True)
+        }
+
+    later = layout_of(statistic, told(())[SITES[0]])
+    assert bool(asked(statistic, populations, layout=later, told=told(("died",)))[1][0]) == passes
+    assert asked(statistic, populations, layout=later, told=told(("age",)))[1][0]  # other columns were summed
 
 
 def test_a_line_of_a_table_is_compared_with_earlier_releases_too():

@@ -3,10 +3,10 @@
     a number shows where, for every site k, total - own_k >= T
 
 so that neither an outsider nor a site that subtracts its own part learns about fewer than T persons. The same is asked
-of those who are still hidden beside the sites' earlier clear releases: nobody, or at least T. All sites lay out the
-same questions from the plan alone (`Layout`), each puts its numbers in, T being the greatest threshold of all, and only
-whether a number passes is opened (`secrecy.joint`). What fails is hidden alike at all sites, with its complement
-(`structural`). A model has one bit for all that it asks.
+of those who are still hidden beside the sites' earlier releases: nobody at any site, or at least T beyond each. All
+sites lay out the same questions from the plan alone (`Layout`), each puts its numbers in, T being the greatest
+threshold of all, and only whether a number passes is opened (`secrecy.joint`). What fails is hidden alike at all
+sites, with its complement (`structural`). A model has one bit for all that it asks.
 
 What a rule knows no joint test for is refused. Persons who are in two sites count twice.
 """
@@ -31,7 +31,7 @@ from sojourn.disclosure.joint_forms import (
     grid,
 )
 from sojourn.disclosure.joint_parts import Range
-from sojourn.disclosure.joint_questions import POPULATION, Questions, small_area, stretch_label, sum_label
+from sojourn.disclosure.joint_questions import POPULATION, SOME, Questions, small_area, stretch_label, sum_label
 from sojourn.disclosure.joint_questions import Told as Told
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.perturbation import OFF
@@ -69,11 +69,17 @@ class Layout(Questions):
         for number, one in enumerate(support.positions):
             found |= {f"behind {number} {place}": int(n) for place, n in enumerate(one.persons.ravel())}
         for number, earlier in enumerate(told):
+            found |= {f"changed {number} {label}": changed(sets[label], earlier, support) for label in self._sets()}
             for place, persons in enumerate(earlier.persons):
                 for label, now in sets.items():
-                    found[f"more {number} {place} {label}"] = still_hidden(now - persons, clear)
-                    found[f"less {number} {place} {label}"] = still_hidden(persons - now, clear)
+                    more, less = still_hidden(now - persons, clear), still_hidden(persons - now, clear)
+                    found |= {f"more {number} {place} {label}": more, f"less {number} {place} {label}": less}
+                    found[f"differ {number} {place} {label}"] = more + less
+        found |= {label: int(found[label.removeprefix(f"{SOME} ")] > 0) for label in self._somebody()}
         return np.array([min(found[label], MOST) for label in self._labels()], dtype=np.int64)
+
+    def _somebody(self) -> list[str]:
+        return [label for label in self.labels() if label.startswith(f"{SOME} ")]
 
     def nothing(self) -> NDArray[np.int64]:
         """What a site without data, or that refuses, puts in."""
@@ -225,6 +231,13 @@ def still_hidden(persons: BitMap, clear: Sequence[BitMap]) -> int:
         if abs(len(known) - len(persons)) < least:
             least = min(least, persons.symmetric_difference_cardinality(known))
     return least
+
+
+def changed(persons: BitMap, earlier: Told, support: Support) -> int:
+    """Of how many persons of a set the values are others than when the same set was told of."""
+    if not set(earlier.measures) & set(support.measures) or persons not in earlier.persons:
+        return 0
+    return persons.intersection_cardinality(earlier.changed)
 
 
 def _needs(at: str, largest: float, total: float, most: float, parameters: Parameters, hidden: bool) -> dict[str, int]:

@@ -24,9 +24,10 @@ def at_least(threshold: int, place: int, sites: int) -> Alternative:
     return tuple(Form(((place, 1),), ((site, place, -1),), 0, threshold - 1) for site in range(sites))
 
 
-def none_or(threshold: int, place: int, sites: int) -> Alternative:
-    """Beyond each site nobody, or at least T persons."""
-    return tuple(Form(((place, 1),), ((site, place, -1),), 1, threshold - 1) for site in range(sites))
+def none_or(threshold: int, place: int, somebody: int, sites: int) -> Alternative:
+    """Nobody at any site, or beyond each site at least T persons. somebody: where a site with persons puts in a 1."""
+    beyond = (Form(((place, 1),), ((site, place, -1),), 1, threshold - 1) for site in range(sites))
+    return (*beyond, not_alone(somebody))
 
 
 def varies(threshold: int, everyone: int, level: int, sites: int) -> Alternative:
@@ -37,13 +38,18 @@ def varies(threshold: int, everyone: int, level: int, sites: int) -> Alternative
     )
 
 
-def apart(threshold: int, more: int, less: int, sites: int) -> tuple[Clause, ...]:
-    """Beyond each site two sets are the same, or one has at least T persons that the other lacks: see `pairs`.
+def not_alone(somebody: int) -> Form:
+    """It is no single site that puts in a 1: what lies in one site alone is nobody beyond it, and all of its own."""
+    return Form(((somebody, 1),), (), 1, 1)
 
-    more, less: places of the persons that each has beyond the other. Of fewer than 2 T - 1 that differ in all, one of
-    the two is below T.
+
+def apart(threshold: int, more: int, less: int, somebody: int, sites: int) -> tuple[Clause, ...]:
+    """Two sets are the same at all sites, or beyond each one has at least T persons that the other lacks: see `pairs`.
+
+    more, less: places of the persons that each has beyond the other; somebody: of whether there is any. Of fewer than
+    2 T - 1 that differ in all, one of the two is below T.
     """
-    return tuple(
+    beyond = tuple(
         (
             (Form(((more, 1), (less, 1)), ((site, more, -1), (site, less, -1)), 1, 2 * threshold - 2),),
             (Form(((more, 1),), ((site, more, -1),), 0, threshold - 1),),
@@ -51,6 +57,7 @@ def apart(threshold: int, more: int, less: int, sites: int) -> tuple[Clause, ...
         )
         for site in range(sites)
     )
+    return (*beyond, ((not_alone(somebody),),))
 
 
 def nowhere(place: int, sites: int) -> Form:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Self
 
 import numpy as np
@@ -28,6 +28,7 @@ from sojourn.secrecy.joint import Alternative, Clause, Condition, JointTest, fac
 MOST_FACTORS = 400_000  # of a test: some 53 MB of sealed shares in its transcript, which travels in one message
 MOST_INPUTS = 200_000
 POPULATION = "population"
+SOME = "some"  # before a label: 1 where a site puts in any, else 0
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,14 @@ class Told:
     """What an earlier masked release over the same roster made known.
 
     name: its study and analysis. labels: of the sets, which all sites know. persons: this site's part of each.
+    changed: those whose values are others now, where it was of another snapshot. measures: the measured columns.
     """
 
     name: str
     labels: tuple[str, ...]
     persons: tuple[BitMap, ...]
+    changed: BitMap = field(default_factory=BitMap)
+    measures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Questions:
             tuple((one.name, one.labels) for one in told),
         )
         known = sum(len(one.labels) for one in told)
-        if 2 * known * len(list(layout._sets())) > MOST_INPUTS or layout.inputs > MOST_INPUTS:
+        if 3 * known * len(list(layout._sets())) > MOST_INPUTS or layout.inputs > MOST_INPUTS:
             raise DisclosureRefused("capacity")
         return layout
 
@@ -92,24 +96,27 @@ class Questions:
     def _labels(self) -> Iterator[str]:
         yield from self._sets()
         yield from (f"hidden {label}" for label in self._sets())
+        yield from (f"{SOME} hidden {label}" for label in self._sets())
         for number, sums in enumerate(self.sums):
             for place in range(len(sums.most)):
                 at = f"{number} {place}"
                 yield f"there {at}"
                 yield from (f"{word} {at} {level}" for level in range(LEVELS) for word in ("over", "units"))
-                yield from (
-                    f"{word} {at} {level}" for level in range(sums.levels) for word in ("class", "hidden class")
-                )
+                words = ("class", "hidden class", f"{SOME} hidden class")
+                yield from (f"{word} {at} {level}" for level in range(sums.levels) for word in words)
                 if sums.table >= 0 and not sums.levels:
                     yield from (f"hit {at} {bit}" for bit in range(HASHES * BINS))
         if self.model is not None:
             yield from (f"hit {name} {bit}" for name in self.model.numbers for bit in range(HASHES * BINS))
             yield from ("events",) * self.model.events
+            yield from (f"{SOME} level {label}" for label in self.model.levels)
         for number, one in enumerate(self.quantiles):
             yield from (f"behind {number} {place}" for place in range(math.prod(one.shape)))
         known = [f"{number} {place}" for number, (_, labels) in enumerate(self.told) for place in range(len(labels))]
         for label in self._sets() if known else ():
-            yield from (f"{word} {earlier} {label}" for earlier in known for word in ("more", "less"))
+            yield from (f"{word} {earlier} {label}" for earlier in known for word in ("more", "less", f"{SOME} differ"))
+            words = ("changed", f"{SOME} changed")
+            yield from (f"{word} {number} {label}" for number in range(len(self.told)) for word in words)
 
     def _sets(self) -> Iterator[str]:
         """The sets of persons that are counted."""
@@ -177,7 +184,7 @@ class Questions:
                 for level in levels
                 for form in (
                     *at_least(demands.threshold, place[f"class {at} {level}"], sites),
-                    *none_or(demands.threshold, place[f"hidden class {at} {level}"], sites),
+                    *_none_or(demands.threshold, f"hidden class {at} {level}", place, sites),
                 )
             )
             varied = (classes,) if levels else many_values(_bins(at, place), sites)
@@ -203,11 +210,15 @@ class Questions:
 
     def _hides(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
         """Of a set nobody is hidden any more, or at least T persons are."""
-        return none_or(demands.threshold, place[f"hidden {label}"], sites)
+        return _none_or(demands.threshold, f"hidden {label}", place, sites)
 
     def _differ(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> tuple[Clause, ...]:
-        """A set and each earlier one are no pair that differs by few."""
-        return tuple(
+        """A set and each earlier one are no pair that differs by few, nor one of which few have other values now."""
+        changed = tuple(
+            (_none_or(demands.threshold, f"changed {number} {label}", place, sites),)
+            for number in range(len(self.told))
+        )
+        return changed + tuple(
             clause
             for number, (_, labels) in enumerate(self.told)
             for earlier in range(len(labels))
@@ -215,6 +226,7 @@ class Questions:
                 demands.threshold,
                 place[f"more {number} {earlier} {label}"],
                 place[f"less {number} {earlier} {label}"],
+                place[f"{SOME} differ {number} {earlier} {label}"],
                 sites,
             )
         )
@@ -231,10 +243,14 @@ class Questions:
         if model.events:
             forms += at_least(max(threshold, 2 * p), place["events"], sites)
         for label in model.levels:
-            forms += none_or(threshold, place[f"level {label}"], sites)
+            forms += _none_or(threshold, f"level {label}", place, sites)
             if " & " not in label:
                 forms += varies(threshold, everyone, place[f"level {label}"], sites)
         return tuple(forms)
+
+
+def _none_or(threshold: int, label: str, place: Mapping[str, int], sites: int) -> Alternative:
+    return none_or(threshold, place[label], place[f"{SOME} {label}"], sites)
 
 
 def _bins(name: str, place: Mapping[str, int]) -> list[list[int]]:

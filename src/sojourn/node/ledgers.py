@@ -93,7 +93,7 @@ class Ledgers:
         everybody = self._persons(run.dataset, run.snapshot) if earlier or run.plan.where else None
         changed, unripe = {}, False
         for snapshot in earlier:
-            changed[snapshot] = self._changes(run.dataset, snapshot, run.snapshot)
+            changed[snapshot] = self.changes(run.dataset, snapshot, run.snapshot)
             before = self._persons(run.dataset, snapshot)
             if before is not None and everybody is not None:
                 apart = (before.difference_cardinality(everybody), everybody.difference_cardinality(before))
@@ -106,7 +106,8 @@ class Ledgers:
         except SojournError:
             return None
 
-    def _changes(self, dataset: str, one: str, other: str) -> BitMap | None:
+    def changes(self, dataset: str, one: str, other: str) -> BitMap | None:
+        """The persons of two snapshots whose values differ; None where one of them is gone."""
         try:
             return self._changed(dataset, one, other)
         except SojournError:

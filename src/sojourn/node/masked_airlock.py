@@ -69,11 +69,14 @@ class MaskedAirlock:
     def pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
         """Store this site's sealed answer to what the coordinator asks now.
 
-        SiteRefused("roster differs") where the dataset was summed over other sites before.
+        SiteRefused("roster differs") where the dataset was summed over other sites before, SiteRefused("differencing")
+        where it was on a snapshot that is gone.
         """
         if not told.tested and self._masked.other_rosters(place.run):
             raise SiteRefused("roster differs")
         with self.airlock.ledgers.lock(place.run.dataset):
+            if not told.tested and self._masked.forgotten(place.run, self.airlock.ledgers.changes):
+                raise SiteRefused("differencing")
             self._pass_out(place, told, rounds, evidence, now)
 
     def _pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
@@ -149,7 +152,7 @@ class MaskedAirlock:
         """This site's part of what an analysis of the same plan, or an earlier study, made known."""
         analyses = place.run.plan.analyses
         if name not in analyses:
-            return self._masked.told(place.run, name, labels)
+            return self._masked.told(place.run, name, labels, self.airlock.ledgers.changes)
         return told_in_plan(name, analyses[name], place.run.variables, evidence.support(name))
 
     def _policy(self, place: Place) -> Policy:

@@ -19,6 +19,8 @@ from sojourn.node.admission import Run
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import ledger, masked_sets, person_sets, releases
 
+Changes = Callable[[str, str, str], BitMap | None]  # dataset, snapshot, another one → persons whose values differ
+
 
 @dataclass(frozen=True)
 class MaskedStore:
@@ -37,16 +39,29 @@ class MaskedStore:
         )
         return sorted((name_of(row["study"], row["analysis"]), row["number"]) for row in self.store.rows(query))
 
-    def told(self, run: Run, name: str, labels: tuple[str, ...]) -> Told:
+    def told(self, run: Run, name: str, labels: tuple[str, ...], changes: Changes) -> Told:
         """This site's part of what an earlier release made known; `name` as in `remembered`."""
+        told = (masked_sets.c.study, masked_sets.c.analysis, masked_sets.c.snapshot, masked_sets.c.measure)
         query = (
-            select(masked_sets.c.study, masked_sets.c.analysis, person_sets.c.persons)
+            select(*told, person_sets.c.persons)
             .join_from(masked_sets, person_sets, masked_sets.c.digest == person_sets.c.digest)
             .where(masked_sets.c.dataset == run.dataset)
             .order_by(masked_sets.c.id)
         )
         rows = [row for row in self.store.rows(query) if name_of(row["study"], row["analysis"]) == name]
-        return Told(name, labels, tuple(BitMap.deserialize(row["persons"]) for row in rows))
+        sets, changed = tuple(BitMap.deserialize(row["persons"]) for row in rows), BitMap()
+        if others := {row["snapshot"] for row in rows} - {run.snapshot}:
+            found = [changes(run.dataset, snapshot, run.snapshot) for snapshot in others]
+            changed = BitMap.union(*(persons for persons in found if persons is not None))
+        return Told(name, labels, sets, changed, tuple(json.loads(rows[0]["measure"])) if rows else ())
+
+    def forgotten(self, run: Run, changes: Changes) -> bool:
+        """Whether the dataset was summed over these sites on a snapshot of which nobody can say what changed since."""
+        assert run.circle is not None
+        same = (masked_sets.c.dataset == run.dataset, masked_sets.c.roster == run.circle.members)
+        rows = self.store.rows(select(masked_sets.c.snapshot).where(*same).distinct())
+        others = {row["snapshot"] for row in rows} - {run.snapshot}
+        return any(changes(run.dataset, snapshot, run.snapshot) is None for snapshot in others)
 
     def charged(self, study: str, analysis: str) -> bool:
         """Whether an analysis stands here already."""

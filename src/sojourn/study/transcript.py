@@ -1,7 +1,8 @@
 """The transcript of an analysis: replaying the coordinator so that a node computes only what it can derive.
 
 Law: a broadcast is followed only if the pure coordinator, fed with the earlier rounds' releases, each signed by its
-site under the roster that the researcher signed, asks the same step with the same arrays (relative tolerance 1e-6).
+site under the roster that the researcher signed, asks the same step with the same arrays (whole numbers
+exactly, others to a relative tolerance of 1e-6).
 Source of the threat: a hub that chooses coefficients reads rows as differences of scores (disclosure-rules, "A node
 computes only what it can derive"). Sums alone would not bind a hub that may forge them; signed releases do.
 """
@@ -95,13 +96,17 @@ def replay(statistic: Statistic, variables: Variables, rounds: Sequence[Round]) 
 
 
 def same(derived: Ask, broadcast: Ask) -> bool:
-    """Whether two asks agree: the same step, the same arrays to the tolerance."""
+    """Whether two asks agree: the same step, the same arrays, whole numbers exactly and others to the tolerance."""
     if derived.step != broadcast.step or set(derived.broadcast) != set(broadcast.broadcast):
         return False
     for name, ours in derived.broadcast.items():
         theirs = broadcast.broadcast[name]
         if ours.shape != theirs.shape:
             return False
+        if ours.dtype.kind != "f":  # also the rounds of a joint test: another number would be another place there
+            if ours.dtype != theirs.dtype or not np.array_equal(ours, theirs):
+                return False
+            continue
         # A number that should be zero may come out as rounding error elsewhere; measured against the array's own size.
         floor = 1e-9 * float(np.max(np.abs(ours), initial=0.0))
         if not np.allclose(ours, theirs, rtol=TOLERANCE, atol=floor):
