@@ -23,6 +23,7 @@ from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import Policy
 from sojourn.disclosure.rehearsal import Rehearsed
 from sojourn.errors import AuditError, DisclosureRefused, SiteRefused, SojournError
+from sojourn.messages import AskDocument
 from sojourn.node.admission import reason_of
 from sojourn.node.airlock import Airlock
 from sojourn.node.decisions import Place, sealed
@@ -31,7 +32,7 @@ from sojourn.node.masked_store import MaskedStore, charge
 from sojourn.node.masking import Masking
 from sojourn.secrecy.ring import Ring
 from sojourn.study.circle import Circle
-from sojourn.study.joint_rounds import SHARE
+from sojourn.study.joint_rounds import SHARE, TERMS
 from sojourn.study.masked import MaskedReplay, history
 from sojourn.study.question import told_in_plan
 from sojourn.study.transcript import Round
@@ -68,26 +69,25 @@ class MaskedAirlock:
     def pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
         """Store this site's sealed answer to what the coordinator asks now.
 
-        SiteRefused("roster differs") where the dataset was summed over other sites before.
+        SiteRefused("roster differs") where the dataset was summed over other sites before its first numbers here.
         """
-        if not told.tested and self._masked.other_rosters(place.run):
-            raise SiteRefused("roster differs")
         with self.airlock.ledgers.lock(place.run.dataset):
+            if not self._charged(place) and self._masked.other_rosters(place.run):
+                raise SiteRefused("roster differs")
             self._pass_out(place, told, rounds, evidence, now)
 
     def _pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
         assert isinstance(told.state, Ask) and place.run.circle is not None
-        ask, vetoed, newest = told.state, "", None
+        ask, vetoed = told.state, ""
         before, circle = history(rounds), place.run.circle
         header, withheld = self._header(place, circle, before), self._withheld(place)
         if told.tested:
             release, vetoed = self._numbers(place, told, ask, evidence, header, withheld)
         else:
-            newest = self._masked.newest(place.run.dataset) if ask.step == SHARE else None
             release, withheld = self._part(place, told, ask, rounds, evidence, header, withheld)
         note = f"vetoed: {vetoed}" if vetoed else f"takes part with nothing: {withheld}" if withheld else ""
         row = self.airlock.decision(place, now) | sealed(place, release, self.airlock.key, self.airlock.site)
-        row |= {"note": note, "withheld": withheld, "newest": newest}
+        row |= {"note": note, "withheld": withheld, "newest": self._newest(place, ask.step)}
         row |= {"numbers": numbers_of(told.step(ask))}
         facts = {
             **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
@@ -159,7 +159,7 @@ class MaskedAirlock:
 
     def _charge(self, place: Place, told: MaskedReplay, evidence: Evidence, withheld: str) -> Told | None:
         """What the analysis's first numbers make known of this site's persons; None in later rounds."""
-        if not told.tested or self._masked.charged(place.run.request.study, place.analysis):
+        if not told.tested or self._charged(place):
             return None
         assert told.testing.bits is not None
         statistic, variables = place.run.plan.analyses[place.analysis], place.run.variables
@@ -176,11 +176,30 @@ class MaskedAirlock:
         return output
 
     def _overtaken(self, place: Place) -> bool:
-        """Whether something left in clear between this site's share of the joint test and its first numbers."""
-        study, dataset = place.run.request.study, place.run.dataset
-        if self._masked.charged(study, place.analysis):
+        """Whether something that the joint test does not know of left before the first numbers: a masked sum of another
+        study since this site's terms, or a clear release since its share. Two studies that are tested at the same time
+        do not know of each other.
+        """
+        if self._charged(place):
             return False
-        return self._masked.newest_when_shared(study, place.analysis) != self._masked.newest(dataset)
+        study, analysis = place.run.request.study, place.analysis
+        asks = {step: AskDocument.of(Ask(step)).digest(study, analysis) for step in (TERMS, SHARE)}
+        return any(
+            self._masked.newest_when(study, analysis, ask) != self._newest(place, step) for step, ask in asks.items()
+        )
+
+    def _newest(self, place: Place, step: str) -> int | None:
+        """What is remembered with the answer to a step of the joint test, to be compared at the first numbers."""
+        match step:
+            case "joint.terms":
+                return self._masked.newest_sum(place.run)
+            case "joint.share":
+                return self._masked.newest(place.run.dataset)
+        return None
+
+    def _charged(self, place: Place) -> bool:
+        """Whether the analysis has given its first numbers here."""
+        return self._masked.charged(place.run.request.study, place.analysis)
 
     def _numbers(
         self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence, header: Header, withheld: str

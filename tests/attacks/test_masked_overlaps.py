@@ -1,0 +1,92 @@
+"""Two masked studies whose sums would differ by few: tested at the same time, beside a site that vanishes or forgets.
+
+Each test has a table of its own, as what one study shows counts for the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+from hand_hub import HandHub
+
+import sojourn as sj
+from sojourn.hub.drive import Concluded, Ended, Wanted
+from sojourn.messages import RoundDocument
+from sojourn.testbed import Federation
+
+SITES = ("Avon", "Brent", "Cam", "Dee")
+TABLES = ("same", "late", "rosters", "apart", "two")
+
+
+def patients(site: str, rows: int = 30) -> pd.DataFrame:
+    wards = (["a", "b"] * rows)[:rows]
+    one = ["x" if site == "Avon" and number == 0 else "y" for number in range(rows)]
+    return pd.DataFrame({"pid": [f"{site} {number}" for number in range(rows)], "ward": wards, "one": one})
+
+
+@pytest.fixture(scope="module")
+def federation() -> Iterator[Federation]:
+    with Federation({site: {table: patients(site) for table in TABLES} for site in SITES}, person="pid") as made:
+        yield made
+
+
+def count(table: str, where: str | None = None) -> sj.Plan:
+    plan = sj.Plan(table=table, analyses={"n": sj.count(by=["ward"])}, aggregation="masked")
+    return plan.replace(where=where) if where else plan
+
+
+def shown(end: Wanted | Concluded | Ended) -> list[object]:
+    """The counts; or the family of the refusal."""
+    if isinstance(end, Ended):
+        return [getattr(end.error, "family", "")]
+    assert isinstance(end, Concluded)
+    return [row[-1] for row in end.estimate.rows]
+
+
+# ---- two studies at the same time
+
+
+def test_analyses_of_one_plan_have_their_sums_side_by_side(federation: Federation) -> None:
+    """Through the real hub, which the nodes leave in the tests after this one."""
+    analyses = {"n": sj.count(by=["ward"]), "all": sj.count()}
+    results = federation.run(count("two").replace(analyses=analyses))
+    assert results["n"].table["n"].tolist() == [60, 60] and results["all"].table["n"].tolist() == [120]
+
+
+def test_two_studies_that_are_tested_at_the_same_time_give_one_sum(federation: Federation) -> None:
+    """Neither joint test can know of the other's sum: without Avon's one person it would differ by her."""
+    first, second = HandHub(federation, count("same")), HandHub(federation, count("same", "one != 'x'"))
+    first.go(until="count")
+    second.go(until="count")
+    assert shown(first.go()) == [60, 60]
+    assert shown(second.go()) == ["a site's gate"]
+
+
+def test_a_site_whose_numbers_were_held_back_does_not_give_them_later(federation: Federation) -> None:
+    """Dee alone does not know yet that the first study has a sum, so that the second one's test does not ask for it."""
+    first, second = HandHub(federation, count("late")), HandHub(federation, count("late", "one != 'x'"))
+    due = first.go(until="count")
+    assert isinstance(due, Wanted)
+    said = {site: first.put(site, first.task(due.ask)) for site in SITES[:3]}
+    second.go()
+    said["Dee"] = first.put("Dee", first.task(due.ask))
+    first.rounds.append(RoundDocument(ask=due.ask, answers=said))  # type: ignore[arg-type]
+    sums = [shown(first.state()), shown(second.state())]
+    assert ["a site's gate"] in sums or ["minimum frequency"] in sums
+
+
+def test_two_rosters_that_are_tested_at_the_same_time_give_one_sum(federation: Federation) -> None:
+    whole, smaller = HandHub(federation, count("rosters")), HandHub(federation, count("rosters"), sites=[*SITES[:3]])
+    whole.go(until="count")
+    due = smaller.go(until="count")
+    assert isinstance(due, Wanted)
+    assert shown(whole.go()) == [60, 60]
+    assert {smaller.put(site, smaller.task(due.ask)) for site in SITES[:3]} == {"roster differs"}
+    assert shown(HandHub(federation, count("rosters")).go()) == [60, 60]  # which ends nothing for the whole roster
+
+
+def test_studies_one_after_the_other_have_their_sums(federation: Federation) -> None:
+    assert shown(HandHub(federation, count("apart")).go()) == [60, 60]
+    assert shown(HandHub(federation, count("apart")).go()) == [60, 60]
