@@ -6,6 +6,7 @@ Each test has a table of its own, as what one study shows counts for the next.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pandas as pd
 import pytest
@@ -17,7 +18,8 @@ from sojourn.messages import RoundDocument
 from sojourn.testbed import Federation
 
 SITES = ("Avon", "Brent", "Cam", "Dee")
-TABLES = ("same", "late", "rosters", "apart", "two")
+TABLES = ("same", "late", "rosters", "apart", "two", "gone", "never", "forgotten", "vetoed")
+FEW = {("Dee", "gone"): 4}
 
 
 def patients(site: str, rows: int = 30) -> pd.DataFrame:
@@ -28,7 +30,8 @@ def patients(site: str, rows: int = 30) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def federation() -> Iterator[Federation]:
-    with Federation({site: {table: patients(site) for table in TABLES} for site in SITES}, person="pid") as made:
+    tables = {site: {table: patients(site, FEW.get((site, table), 30)) for table in TABLES} for site in SITES}
+    with Federation(tables, person="pid") as made:
         yield made
 
 
@@ -43,6 +46,17 @@ def shown(end: Wanted | Concluded | Ended) -> list[object]:
         return [getattr(end.error, "family", "")]
     assert isinstance(end, Concluded)
     return [row[-1] for row in end.estimate.rows]
+
+
+@contextmanager
+def withheld(federation: Federation, table: str) -> Iterator[None]:
+    """Dee's custodian does not approve this table."""
+    node, key = federation.nodes["Dee"], federation.project().federation.key.public.hex
+    node.approve("testbed", key, sorted(set(TABLES) - {table}))
+    try:
+        yield
+    finally:
+        node.approve("testbed", key, list(TABLES))
 
 
 # ---- two studies at the same time
@@ -64,6 +78,7 @@ def test_two_studies_that_are_tested_at_the_same_time_give_one_sum(federation: F
     assert shown(second.go()) == ["a site's gate"]
 
 
+@pytest.mark.long
 def test_a_site_whose_numbers_were_held_back_does_not_give_them_later(federation: Federation) -> None:
     """Dee alone does not know yet that the first study has a sum, so that the second one's test does not ask for it."""
     first, second = HandHub(federation, count("late")), HandHub(federation, count("late", "one != 'x'"))
@@ -87,6 +102,24 @@ def test_two_rosters_that_are_tested_at_the_same_time_give_one_sum(federation: F
     assert shown(HandHub(federation, count("rosters")).go()) == [60, 60]  # which ends nothing for the whole roster
 
 
+@pytest.mark.long
 def test_studies_one_after_the_other_have_their_sums(federation: Federation) -> None:
     assert shown(HandHub(federation, count("apart")).go()) == [60, 60]
     assert shown(HandHub(federation, count("apart")).go()) == [60, 60]
+
+
+# ---- sites that vanish
+
+
+def test_a_site_that_takes_part_with_nothing_after_a_sum_does_not_show_by_its_absence(federation: Federation) -> None:
+    """Dee has four patients: with her and without, two totals would tell all about them."""
+    assert shown(HandHub(federation, count("gone")).go()) == [47, 47]
+    with withheld(federation, "gone"):
+        assert shown(HandHub(federation, count("gone")).go()) == ["minimum frequency"]
+
+
+@pytest.mark.long
+def test_a_site_that_had_nothing_before_has_nothing_to_hide(federation: Federation) -> None:
+    with withheld(federation, "never"):
+        assert shown(HandHub(federation, count("never")).go()) == [45, 45]
+        assert shown(HandHub(federation, count("never")).go()) == [45, 45]

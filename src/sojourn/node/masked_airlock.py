@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap
 
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.population import nobody
@@ -17,6 +18,7 @@ from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.header import Header
 from sojourn.disclosure.joint import Told
+from sojourn.disclosure.joint_earlier import vanished
 from sojourn.disclosure.masked_gate import MaskedRelease, masked, numbers_of, shares
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.parameters import Parameters
@@ -129,7 +131,8 @@ class MaskedAirlock:
                 found, why[0] = self._tried(lambda: self._support(place, told, evidence))
                 if found is not None:
                     return found
-            return layout.nothing()
+            known = [self._earlier(place, name, labels, evidence) for name, labels in layout.told]
+            return vanished(layout, known, self._masked.shown_in_clear(place.run.dataset))
 
         part = JointPart(self.masking, place, told.testing, rounds, self._masked.remembered(place.run), numbers)
         open_words, sealed = part.of(ask)
@@ -147,6 +150,8 @@ class MaskedAirlock:
         analyses = place.run.plan.analyses
         if name not in analyses:
             return self._masked.told(place.run, name, labels)
+        if place.run.withheld or self.airlock.store.withheld(place.run.request.study, name):
+            return Told(name, labels, tuple(BitMap() for _ in labels))
         return told_in_plan(name, analyses[name], place.run.variables, evidence.support(name))
 
     def _policy(self, place: Place) -> Policy:
