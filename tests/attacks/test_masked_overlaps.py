@@ -5,6 +5,7 @@ Each test has a table of its own, as what one study shows counts for the next.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,8 @@ from hand_hub import HandHub
 
 import sojourn as sj
 from sojourn.hub.drive import Concluded, Ended, Wanted
-from sojourn.messages import RoundDocument
+from sojourn.messages import RoundDocument, received
+from sojourn.node.computing import Computation
 from sojourn.testbed import Federation
 
 SITES = ("Avon", "Brent", "Cam", "Dee")
@@ -123,3 +125,25 @@ def test_a_site_that_had_nothing_before_has_nothing_to_hide(federation: Federati
     with withheld(federation, "never"):
         assert shown(HandHub(federation, count("never")).go()) == [45, 45]
         assert shown(HandHub(federation, count("never")).go()) == [45, 45]
+
+
+# ---- what the next study's terms tell of the one before
+
+
+def test_the_next_terms_do_not_tell_who_vetoed(federation: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = HandHub(federation, count("vetoed"))
+    due = hub.go(until="count")
+    assert isinstance(due, Wanted)
+    said = {}
+    for site in SITES:
+        with monkeypatch.context() as patched:
+            if site == "Brent":
+                patched.setattr(Computation, "round", lambda *_: 1 / 0)
+            said[site] = hub.put(site, hub.task(due.ask))
+    hub.rounds.append(RoundDocument(ask=due.ask, answers=said))  # type: ignore[arg-type]
+    assert shown(hub.state()) == ["a site's gate"]
+    following = HandHub(federation, count("vetoed"))
+    following.go(rounds=1)
+    told = [json.dumps(received(answer).told) for answer in following.rounds[0].answers.values()]  # type: ignore
+    assert len(set(told)) == 1 and json.loads(told[0])["told"]
+    assert shown(following.go()) == [60, 60]  # what nobody saw does not stand in the way of the same sum

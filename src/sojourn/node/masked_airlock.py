@@ -95,7 +95,7 @@ class MaskedAirlock:
             **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
             **{"roster": circle.hash, "transcript": before},
         }
-        known = None if vetoed else self._charge(place, told, evidence, withheld)
+        known = self._charge(place, told, evidence, withheld, bool(vetoed))
         entries = [self._entry("release.sealed", place, facts)]
         if known is not None:
             counted = {"analysis": place.analysis, "sets": len(known.labels), "roster": circle.hash}
@@ -162,15 +162,23 @@ class MaskedAirlock:
     def _masked(self) -> MaskedStore:
         return MaskedStore(self.airlock.store)
 
-    def _charge(self, place: Place, told: MaskedReplay, evidence: Evidence, withheld: str) -> Told | None:
-        """What the analysis's first numbers make known of this site's persons; None in later rounds."""
+    def _charge(self, place: Place, told: MaskedReplay, evidence: Evidence, withheld: str, vetoed: bool) -> Told | None:
+        """What the analysis's first numbers make known of this site's persons; None in later rounds.
+
+        A veto is charged alike: who does not remember an analysis later would be the one that vetoed it.
+        """
         if not told.tested or self._charged(place):
             return None
         assert told.testing.bits is not None
         statistic, variables = place.run.plan.analyses[place.analysis], place.run.variables
         nothing = statistic.support(nobody(self.airlock.site, variables))
-        support = nothing if withheld else evidence.support(place.analysis)
-        return told.testing.layout.release(place.analysis, told.testing.bits, support)
+        layout, bits = told.testing.layout, told.testing.bits
+
+        def known() -> Told:
+            return layout.release(place.analysis, bits, nothing if withheld else evidence.support(place.analysis))
+
+        found = self._tried(known)[0] if vetoed else known()
+        return found or layout.release(place.analysis, bits, nothing)
 
     def _measured(self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence) -> Output:
         """This site's numbers; DisclosureRefused where one person decides too much of the sums of all sites."""
