@@ -14,9 +14,12 @@ import pytest
 from hand_hub import HandHub
 
 import sojourn as sj
+from sojourn.disclosure.joint import Told
 from sojourn.hub.drive import Concluded, Ended, Wanted
 from sojourn.messages import RoundDocument, received
+from sojourn.node.admission import Run
 from sojourn.node.computing import Computation
+from sojourn.node.masked_store import MaskedStore
 from sojourn.testbed import Federation
 
 SITES = ("Avon", "Brent", "Cam", "Dee")
@@ -147,3 +150,22 @@ def test_the_next_terms_do_not_tell_who_vetoed(federation: Federation, monkeypat
     told = [json.dumps(received(answer).told) for answer in following.rounds[0].answers.values()]  # type: ignore
     assert len(set(told)) == 1 and json.loads(told[0])["told"]
     assert shown(following.go()) == [60, 60]  # what nobody saw does not stand in the way of the same sum
+
+
+def test_sites_that_forget_do_not_end_the_comparison_for_the_others(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shown(HandHub(federation, count("forgotten")).go()) == [60, 60]
+    forgetful = [federation.nodes[site].runner.store for site in SITES[2:]]
+    remembered, told = MaskedStore.remembered, MaskedStore.told
+
+    def some(store: MaskedStore, run: Run) -> list[tuple[str, int]]:
+        return [] if store.store in forgetful else remembered(store, run)
+
+    def parts(store: MaskedStore, run: Run, name: str, labels: tuple[str, ...]) -> Told:
+        return Told(name, labels, ()) if store.store in forgetful else told(store, run, name, labels)
+
+    monkeypatch.setattr(MaskedStore, "remembered", some)
+    monkeypatch.setattr(MaskedStore, "told", parts)
+    assert shown(HandHub(federation, count("forgotten", "one != 'x'")).go()) == ["minimum frequency"]
+    assert shown(HandHub(federation, count("forgotten")).go()) == [60, 60]  # as after a crash: the same sum again

@@ -12,6 +12,29 @@ from sojourn.disclosure.joint import Layout, Told, still_hidden
 from sojourn.secrecy.joint import MOST
 
 
+def compared(layout: Layout, told: Sequence[Told], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What a site puts in, without a difference from what it does not remember: see `lacks`.
+
+    Such a sum has no part of this site, so that it adds nothing behind which another site's difference could hide.
+    """
+    lacking = {str(number) for number, earlier in enumerate(told) if lacks(earlier)}
+    if not lacking:
+        return numbers
+    words = (label.split(" ", 2) for label in layout.labels())
+    differs = np.array([word[0] in ("more", "less") and word[1] in lacking for word in words])
+    return np.where(differs, 0, numbers)
+
+
+def padded(told: Told) -> Told:
+    """The same, with nobody in each set where the site lacks it."""
+    return Told(told.name, told.labels, tuple(BitMap() for _ in told.labels)) if lacks(told) else told
+
+
+def lacks(told: Told) -> bool:
+    """Whether a site does not remember an earlier release, of which another one told; or as one of other sets."""
+    return len(told.persons) != len(told.labels)
+
+
 def vanished(layout: Layout, told: Sequence[Told], clear: Sequence[BitMap]) -> NDArray[np.int64]:
     """What a site puts in that has nobody now: zeros, but its part of each earlier set as what the set of now lacks.
 
@@ -20,7 +43,7 @@ def vanished(layout: Layout, told: Sequence[Told], clear: Sequence[BitMap]) -> N
     """
     gone = {
         f"less {number} {place}": min(still_hidden(persons, clear), MOST)
-        for number, earlier in enumerate(told)
+        for number, earlier in enumerate(map(padded, told))
         for place, persons in enumerate(earlier.persons)
     }
     found = (gone.get(" ".join(label.split(" ", 3)[:3]), 0) for label in layout.labels())

@@ -18,7 +18,7 @@ from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.header import Header
 from sojourn.disclosure.joint import Told
-from sojourn.disclosure.joint_earlier import vanished
+from sojourn.disclosure.joint_earlier import compared, padded, vanished
 from sojourn.disclosure.masked_gate import MaskedRelease, masked, numbers_of, shares
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.parameters import Parameters
@@ -143,7 +143,8 @@ class MaskedAirlock:
         parameters = getattr(self._policy(place), "parameters", Parameters())
         clear = self._masked.shown_in_clear(place.run.dataset)
         earlier = [self._earlier(place, name, labels, evidence) for name, labels in told.testing.layout.told]
-        return told.testing.layout.numbers(evidence.support(place.analysis), parameters, clear, earlier)
+        layout, support = told.testing.layout, evidence.support(place.analysis)
+        return compared(layout, earlier, layout.numbers(support, parameters, clear, [padded(one) for one in earlier]))
 
     def _earlier(self, place: Place, name: str, labels: tuple[str, ...], evidence: Evidence) -> Told:
         """This site's part of what an analysis of the same plan, or an earlier study, made known."""

@@ -33,13 +33,14 @@ STEPS: Mapping[str, Step] = MappingProxyType(
     }
 )
 FAILED = "joint test"
+MOST_REMEMBERED = 20_000  # sets of persons that all sites together remember; the layout has a bound of its own
 Remembered = tuple[str, int]  # hash of an earlier masked release's name, and how many sets it made known
 
 
 class Testing:
     """Where a joint test stands. ask: what is asked now. bits: what was opened, once it was.
 
-    layout, test: known after the terms. told: the earlier releases that every site remembers.
+    layout, test: known after the terms. told: the earlier releases that any site remembers.
     """
 
     def __init__(self, question: Question) -> None:
@@ -74,10 +75,8 @@ class Testing:
             self.ask = Ask(MULTIPLY, {"number": np.array([self.number])})
 
     def _agree(self, releases: Mapping[str, ReceivedMasked]) -> None:
-        """The strictest demands of all; and of the earlier releases those that every site remembers.
-
-        A sum over all sites exists only if each gave its part: what one of them never gave, as it says under its
-        signature, nobody knows.
+        """The strictest demands of all; and the earlier releases that any site remembers, so that none that forgets, or
+        says so, ends the comparison for the others. DisclosureRefused("capacity") where they are too many.
         """
         demands, remembered = [], []
         for release in releases.values():
@@ -86,7 +85,9 @@ class Testing:
                 raise ValueError("not the terms of a joint test")
             demands.append(Demands.from_dict(terms["demands"]))
             remembered.append({_remembered(entry) for entry in terms["told"]})
-        self.told = tuple(sorted(set.intersection(*remembered)))
+        self.told = tuple(sorted(set.union(*remembered)))
+        if sum(count for _, count in self.told) > MOST_REMEMBERED:
+            raise DisclosureRefused("capacity")
         told = [(name, labels) for name, labels in self.question.told_by_plan()]
         told += [(name, tuple(map(str, range(count)))) for name, count in self.told]
         self.layout = self.question.layout(tuple(Told(name, labels, ()) for name, labels in told))
