@@ -23,7 +23,7 @@ from sojourn.node.masked_store import MaskedStore
 from sojourn.testbed import Federation
 
 SITES = ("Avon", "Brent", "Cam", "Dee")
-TABLES = ("same", "late", "rosters", "apart", "two", "gone", "never", "forgotten", "vetoed")
+TABLES = ("same", "late", "rosters", "apart", "two", "gone", "never", "forgotten", "vetoed", "invented")
 FEW = {("Dee", "gone"): 4}
 
 
@@ -169,3 +169,16 @@ def test_sites_that_forget_do_not_end_the_comparison_for_the_others(
     monkeypatch.setattr(MaskedStore, "told", parts)
     assert shown(HandHub(federation, count("forgotten", "one != 'x'")).go()) == ["minimum frequency"]
     assert shown(HandHub(federation, count("forgotten")).go()) == [60, 60]  # as after a crash: the same sum again
+
+
+@pytest.mark.parametrize(("number", "end"), [(1, [60, 60]), (999_999, ["capacity"])])
+def test_a_site_that_invents_earlier_sums_changes_nothing_or_ends_it(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch, number: int, end: list[object]
+) -> None:
+    liar, remembered = federation.nodes["Dee"].runner.store, MaskedStore.remembered
+
+    def invented(store: MaskedStore, run: Run) -> list[tuple[str, int]]:
+        return [("f" * 64, number)] if store.store is liar else remembered(store, run)
+
+    monkeypatch.setattr(MaskedStore, "remembered", invented)
+    assert shown(HandHub(federation, count("invented")).go()) == end
