@@ -181,9 +181,7 @@ def test_a_multiplication_is_asked_in_one_way_alone(federation: Federation) -> N
         ask = AskDocument.of(Ask("joint.multiply", {"number": other}))
         assert hub.put(due.asked[0], hub.task(ask)) == "broadcast", other.dtype
     loose = due.ask.model_copy(deep=True)
-    loose.broadcast["number"]["data"] = loose.broadcast["number"]["data"].replace(
-        "A=", "B="
-    )  # unused bits
+    loose.broadcast["number"]["data"] = loose.broadcast["number"]["data"].replace("A=", "B=")  # unused bits
     assert isinstance(hub.put(due.asked[0], hub.task(loose)), str)
     assert not isinstance(hub.put(due.asked[0], hub.task(due.ask)), str)
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap
 
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.population import nobody
@@ -18,12 +19,14 @@ from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import fault_of
 from sojourn.disclosure.header import Header
 from sojourn.disclosure.joint import Told
+from sojourn.disclosure.joint_earlier import compared, padded, vanished
 from sojourn.disclosure.masked_gate import MaskedRelease, masked, numbers_of, shares
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import Policy
 from sojourn.disclosure.rehearsal import Rehearsed
 from sojourn.errors import AuditError, DisclosureRefused, SiteRefused, SojournError
+from sojourn.messages import AskDocument
 from sojourn.node.admission import reason_of
 from sojourn.node.airlock import Airlock
 from sojourn.node.decisions import Place, sealed
@@ -32,7 +35,7 @@ from sojourn.node.masked_store import MaskedStore, charge
 from sojourn.node.masking import Masking
 from sojourn.secrecy.ring import Ring
 from sojourn.study.circle import Circle
-from sojourn.study.joint_rounds import SHARE
+from sojourn.study.joint_rounds import SHARE, TERMS
 from sojourn.study.masked import MaskedReplay, history
 from sojourn.study.question import told_in_plan
 from sojourn.study.transcript import Round
@@ -69,19 +72,19 @@ class MaskedAirlock:
     def pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
         """Store this site's sealed answer to what the coordinator asks now.
 
-        SiteRefused("roster differs") where the dataset was summed over other sites before, SiteRefused("differencing")
-        where it was on a snapshot that is gone.
+        SiteRefused("roster differs") where the dataset was summed over other sites before its first numbers here,
+        SiteRefused("differencing") where it was on a snapshot that is gone.
         """
-        if not told.tested and self._masked.other_rosters(place.run):
-            raise SiteRefused("roster differs")
         with self.airlock.ledgers.lock(place.run.dataset):
             if not told.tested and self._masked.forgotten(place.run, self.airlock.ledgers.changes):
                 raise SiteRefused("differencing")
+            if not self._charged(place) and self._masked.other_rosters(place.run):
+                raise SiteRefused("roster differs")
             self._pass_out(place, told, rounds, evidence, now)
 
     def _pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
         assert isinstance(told.state, Ask) and place.run.circle is not None
-        ask, vetoed, newest = told.state, "", None
+        ask, vetoed = told.state, ""
         before, circle = history(rounds), place.run.circle
         header, withheld = self._header(place, circle, before), self._withheld(place)
         if told.comparing is not None:
@@ -89,17 +92,16 @@ class MaskedAirlock:
         elif told.tested:
             release, vetoed = self._numbers(place, told, ask, evidence, header, withheld)
         else:
-            newest = self._masked.newest(place.run.dataset) if ask.step == SHARE else None
             release, withheld = self._part(place, told, ask, rounds, evidence, header, withheld)
         note = f"vetoed: {vetoed}" if vetoed else f"takes part with nothing: {withheld}" if withheld else ""
         row = self.airlock.decision(place, now) | sealed(place, release, self.airlock.key, self.airlock.site)
-        row |= {"note": note, "withheld": withheld, "newest": newest}
+        row |= {"note": note, "withheld": withheld, "newest": self._newest(place, ask.step)}
         row |= {"numbers": _numbers_of(told, ask)}
         facts = {
             **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
             **{"roster": circle.hash, "transcript": before},
         }
-        known = None if vetoed else self._charge(place, told, evidence, withheld)
+        known = self._charge(place, told, evidence, withheld, bool(vetoed))
         entries = [self._entry("release.sealed", place, facts)]
         if known is not None:
             counted = {"analysis": place.analysis, "sets": len(known.labels), "roster": circle.hash}
@@ -135,7 +137,8 @@ class MaskedAirlock:
                 found, why[0] = self._tried(lambda: self._support(place, told, evidence))
                 if found is not None:
                     return found
-            return layout.nothing()
+            known = [self._earlier(place, name, labels, evidence) for name, labels in layout.told]
+            return vanished(layout, known, self._masked.shown_in_clear(place.run.dataset))
 
         part = JointPart(self.masking, place, told.testing, rounds, self._masked.remembered(place.run), numbers)
         open_words, sealed = part.of(ask)
@@ -146,13 +149,16 @@ class MaskedAirlock:
         parameters = getattr(self._policy(place), "parameters", Parameters())
         clear = self._masked.shown_in_clear(place.run.dataset)
         earlier = [self._earlier(place, name, labels, evidence) for name, labels in told.testing.layout.told]
-        return told.testing.layout.numbers(evidence.support(place.analysis), parameters, clear, earlier)
+        layout, support = told.testing.layout, evidence.support(place.analysis)
+        return compared(layout, earlier, layout.numbers(support, parameters, clear, [padded(one) for one in earlier]))
 
     def _earlier(self, place: Place, name: str, labels: tuple[str, ...], evidence: Evidence) -> Told:
         """This site's part of what an analysis of the same plan, or an earlier study, made known."""
         analyses = place.run.plan.analyses
         if name not in analyses:
             return self._masked.told(place.run, name, labels, self.airlock.ledgers.changes)
+        if place.run.withheld or self.airlock.store.withheld(place.run.request.study, name):
+            return Told(name, labels, tuple(BitMap() for _ in labels))
         return told_in_plan(name, analyses[name], place.run.variables, evidence.support(name))
 
     def _policy(self, place: Place) -> Policy:
@@ -163,17 +169,25 @@ class MaskedAirlock:
     def _masked(self) -> MaskedStore:
         return MaskedStore(self.airlock.store)
 
-    def _charge(self, place: Place, told: MaskedReplay, evidence: Evidence, withheld: str) -> Told | None:
-        """What the analysis's first numbers make known of this site's persons; None in later rounds."""
-        if not told.tested or self._masked.charged(place.run.request.study, place.analysis):
+    def _charge(self, place: Place, told: MaskedReplay, evidence: Evidence, withheld: str, vetoed: bool) -> Told | None:
+        """What the analysis's first numbers make known of this site's persons; None in later rounds.
+
+        A veto is charged alike: who does not remember an analysis later would be the one that vetoed it.
+        """
+        if not told.tested or self._charged(place):
             return None
         assert isinstance(told.state, Ask) and told.testing.bits is not None
         if told.comparing is not None and told.state.step != told.comparing.share:
             return None  # a site that vetoed a comparison goes on as the others do
         statistic, variables = place.run.plan.analyses[place.analysis], place.run.variables
         nothing = statistic.support(nobody(self.airlock.site, variables))
-        support = nothing if withheld else evidence.support(place.analysis)
-        return told.testing.layout.release(place.analysis, told.testing.bits, support)
+        layout, bits = told.testing.layout, told.testing.bits
+
+        def known() -> Told:
+            return layout.release(place.analysis, bits, nothing if withheld else evidence.support(place.analysis))
+
+        found = self._tried(known)[0] if vetoed else known()
+        return found or layout.release(place.analysis, bits, nothing)
 
     def _measured(self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence) -> Output:
         """This site's numbers; DisclosureRefused where one person decides too much of the sums of all sites."""
@@ -184,11 +198,30 @@ class MaskedAirlock:
         return output
 
     def _overtaken(self, place: Place) -> bool:
-        """Whether something left in clear between this site's share of the joint test and its first numbers."""
-        study, dataset = place.run.request.study, place.run.dataset
-        if self._masked.charged(study, place.analysis):
+        """Whether something that the joint test does not know of left before the first numbers: a masked sum of another
+        study since this site's terms, or a clear release since its share. Two studies that are tested at the same time
+        do not know of each other.
+        """
+        if self._charged(place):
             return False
-        return self._masked.newest_when_shared(study, place.analysis) != self._masked.newest(dataset)
+        study, analysis = place.run.request.study, place.analysis
+        asks = {step: AskDocument.of(Ask(step)).digest(study, analysis) for step in (TERMS, SHARE)}
+        return any(
+            self._masked.newest_when(study, analysis, ask) != self._newest(place, step) for step, ask in asks.items()
+        )
+
+    def _newest(self, place: Place, step: str) -> int | None:
+        """What is remembered with the answer to a step of the joint test, to be compared at the first numbers."""
+        match step:
+            case "joint.terms":
+                return self._masked.newest_sum(place.run)
+            case "joint.share":
+                return self._masked.newest(place.run.dataset)
+        return None
+
+    def _charged(self, place: Place) -> bool:
+        """Whether the analysis has given its first numbers here."""
+        return self._masked.charged(place.run.request.study, place.analysis)
 
     def _numbers(
         self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence, header: Header, withheld: str

@@ -79,11 +79,17 @@ class MaskedStore:
         row = self.store.row(select(func.max(ledger.c.id).label("newest")).where(ledger.c.dataset == dataset))
         return 0 if row is None or row["newest"] is None else int(row["newest"])
 
-    def newest_when_shared(self, study: str, analysis: str) -> int:
-        """The same, when this site shared its support for an analysis."""
-        same = (releases.c.study == study, releases.c.analysis == analysis, releases.c.newest.is_not(None))
-        row = self.store.row(select(releases.c.newest).where(*same).limit(1))
-        return -1 if row is None else int(row["newest"])
+    def newest_sum(self, run: Run) -> int:
+        """The newest masked release of the dataset by another study, over whatever sites."""
+        others = (masked_sets.c.dataset == run.dataset, masked_sets.c.study != run.request.study)
+        row = self.store.row(select(func.max(masked_sets.c.id).label("newest")).where(*others))
+        return 0 if row is None or row["newest"] is None else int(row["newest"])
+
+    def newest_when(self, study: str, analysis: str, ask: str) -> int:
+        """What was the newest when this site answered an ask of the joint test; -1, which nothing is, if it did not."""
+        same = (releases.c.study == study, releases.c.analysis == analysis, releases.c.ask == ask)
+        row = self.store.row(select(releases.c.newest).where(*same))
+        return -1 if row is None or row["newest"] is None else int(row["newest"])
 
     def parts(self, dataset: str) -> list[BitMap]:
         """This site's parts of all masked sums of a dataset, each set once; empty ones left out."""

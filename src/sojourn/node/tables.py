@@ -122,7 +122,7 @@ releases = Table(
     Column("first_study", String(32), nullable=False, server_default=""),  # whose bytes it repeats; empty: its own
     Column("first_analysis", String(40), nullable=False, server_default=""),
     Column("withheld", String(40), nullable=False, server_default=""),  # why a masked analysis has nothing of this site
-    Column("newest", Integer),  # of the ledger's entries, when the site shared its support for a joint test
+    Column("newest", Integer),  # of a joint test: other studies' masked sum at its terms; the ledger's at its share
 )
 
 shown_tables = Table(  # what linked audits look at: also the counts of hidden cells

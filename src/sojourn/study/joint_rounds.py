@@ -33,6 +33,7 @@ STEPS: Mapping[str, Step] = MappingProxyType(
     }
 )
 FAILED = "joint test"
+MOST_REMEMBERED = 20_000  # sets of persons that all sites together remember; the layout has a bound of its own
 Remembered = tuple[str, int]  # hash of an earlier masked release's name, and how many sets it made known
 
 
@@ -82,7 +83,7 @@ class Testing(Evaluating):
     """The joint test of an analysis.
 
     layout, test: known after the terms, as is threshold: the greatest of all sites. told: the earlier releases that
-    every site remembers.
+    any site remembers.
     """
 
     def __init__(self, question: Question) -> None:
@@ -100,10 +101,8 @@ class Testing(Evaluating):
             super()._go_on(releases)
 
     def _agree(self, releases: Mapping[str, ReceivedMasked]) -> None:
-        """The strictest demands of all; and of the earlier releases those that every site remembers.
-
-        A sum over all sites exists only if each gave its part: what one of them never gave, as it says under its
-        signature, nobody knows.
+        """The strictest demands of all; and the earlier releases that any site remembers, so that none that forgets, or
+        says so, ends the comparison for the others. DisclosureRefused("capacity") where they are too many.
         """
         demands, remembered = [], []
         for release in releases.values():
@@ -112,7 +111,9 @@ class Testing(Evaluating):
                 raise ValueError("not the terms of a joint test")
             demands.append(Demands.from_dict(terms["demands"]))
             remembered.append({_remembered(entry) for entry in terms["told"]})
-        self.told = tuple(sorted(set.intersection(*remembered)))
+        self.told = tuple(sorted(set.union(*remembered)))
+        if sum(count for _, count in self.told) > MOST_REMEMBERED:
+            raise DisclosureRefused("capacity")
         told = [(name, labels) for name, labels in self.question.told_by_plan()]
         told += [(name, tuple(map(str, range(count)))) for name, count in self.told]
         self.layout = self.question.layout(tuple(Told(name, labels, ()) for name, labels in told))
