@@ -171,6 +171,13 @@ def test_chosen_coefficients_are_refused(federation: Federation) -> None:
     assert hub.put("Avon", hub.task(ask)) == "broadcast"
 
 
+def test_no_study_draws_its_evaluators(federation: Federation) -> None:
+    """A researcher who tried until the lot falls on friends would always get the same."""
+    questions = [HandHub(federation, plan).question for plan in (COUNT, COUNT, LINE)]
+    assert len({one.study for one in questions}) == 3
+    assert len({one.evaluators for one in questions}) == 1
+
+
 def test_a_multiplication_is_asked_in_one_way_alone(federation: Federation) -> None:
     """Nearly the same number would be another place, and one product shared twice."""
     hub = HandHub(federation, COUNT)
@@ -253,26 +260,6 @@ def test_a_gate_that_refuses_in_the_middle_ends_it_for_all(
     assert "vetoed" in federation.nodes["Brent"].released(hub.request.study)[-1]["note"]
 
 
-def test_a_site_without_approval_for_the_data_looks_like_the_others(federation: Federation) -> None:
-    node = federation.nodes["Dee"]
-    key = federation.project().federation.key.public.hex
-    (node.home.folder / "other.parquet").write_bytes((node.home.folder / "patients.parquet").read_bytes())
-    node.add_dataset(
-        node.home.folder / "other.parquet", derive(node.home.folder / "other.parquet", "other", "person_id")
-    )
-    node.approve("testbed", key, ["other"])
-    try:
-        hub = HandHub(federation, COUNT)
-        end = hub.go()
-    finally:
-        node.approve("testbed", key, ["patients", "other"])
-    assert isinstance(end, Concluded)
-    assert [row[-1] for row in end.estimate.rows] == [45, 45]
-    for past in hub.rounds:
-        shapes = {(site in hub.question.evaluators, shape_of(word)) for site, word in past.answers.items()}
-        assert len(shapes) == len({role for role, _ in shapes}), past.ask.step
-
-
 def shape_of(answer: dict[str, Any]) -> tuple[Any, ...]:
     """All of an answer that is not random, or known of its site anyway."""
     release = received(answer)
@@ -346,6 +333,29 @@ def test_a_gate_that_refuses_a_comparison_leaves_no_bit_and_no_name(
     opened = received(hub.rounds[-1].answers[chosen[0]])
     assert set(opened.told) == {"opening"}  # type: ignore[union-attr]
     assert any("vetoed" in row["note"] for row in federation.nodes["Brent"].released(hub.request.study))
+
+
+# ---- a site that takes part with nothing: later sums over the four differ by its part
+
+
+def test_a_site_without_approval_for_the_data_looks_like_the_others(federation: Federation) -> None:
+    node = federation.nodes["Dee"]
+    key = federation.project().federation.key.public.hex
+    (node.home.folder / "other.parquet").write_bytes((node.home.folder / "patients.parquet").read_bytes())
+    node.add_dataset(
+        node.home.folder / "other.parquet", derive(node.home.folder / "other.parquet", "other", "person_id")
+    )
+    node.approve("testbed", key, ["other"])
+    try:
+        hub = HandHub(federation, COUNT)
+        end = hub.go()
+    finally:
+        node.approve("testbed", key, ["patients", "other"])
+    assert isinstance(end, Concluded)
+    assert [row[-1] for row in end.estimate.rows] == [45, 45]
+    for past in hub.rounds:
+        shapes = {(site in hub.question.evaluators, shape_of(word)) for site, word in past.answers.items()}
+        assert len(shapes) == len({role for role, _ in shapes}), past.ask.step
 
 
 # ---- through the real hub

@@ -14,6 +14,7 @@ import evaluated_shares as evaluated
 from sojourn.analysis.population import Population, nobody
 from sojourn.analysis.support import Positions, Support
 from sojourn.analysis.variable import Kind, Variable, with_site
+from sojourn.disclosure.demands import THRESHOLDS
 from sojourn.disclosure.joint import Demands, Layout, evaluators, still_hidden, strictest
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
@@ -456,17 +457,36 @@ def test_demands_compose_and_are_read_strictly():
     for bad in ({}, {"threshold": 2}, [], 3):
         with pytest.raises(ValueError, match="not demands"):
             Demands.from_dict(bad)
-    for word, bad in {"threshold": (2, True, 1.5, 2**21), "residual": (0, "1"), "observations": (0, 1.5, None)}.items():
+    others = {"threshold": (2, 12, True, 5.0, 2**21), "residual": (0, 3, "2"), "observations": (0, 0.34, None)}
+    for word, bad in others.items():
         for value in bad:
             with pytest.raises(ValueError, match=r"^not "):
                 Demands.from_dict(DEMANDS.to_dict() | {word: value})
 
 
+@given(st.integers(3, 1000), st.integers(1, 999), st.floats(0.01, 1))
+def test_a_site_demands_the_next_stricter_of_few_values_and_never_less(threshold, residual, observations):
+    """So that other demands in each study, a search for a count, end at these few."""
+    found = Demands.of(Parameters(threshold=threshold, residual=residual, observations=observations))
+    assert found.threshold >= threshold and found.residual >= residual and found.observations <= observations
+    assert Demands.from_dict(found.to_dict()) == found
+    for one in THRESHOLDS:
+        assert not threshold <= one < found.threshold
+
+
+def test_the_defaults_are_among_the_values_and_what_is_beyond_them_is_refused():
+    found = Demands.of(Parameters())
+    assert (found.threshold, found.residual, found.observations) == (10, 10, 0.33)
+    for beyond in (Parameters(threshold=1001), Parameters(residual=1000), Parameters(observations=0.001)):
+        with pytest.raises(DisclosureRefused):
+            Demands.of(beyond)
+
+
 def test_evaluators_are_an_odd_number_by_lot():
     sites = [f"site {number}" for number in range(8)]
-    chosen = evaluators("study", sites)
-    assert len(chosen) == 5 and set(chosen) <= set(sites) and chosen == evaluators("study", reversed(sites))
-    assert len(evaluators("study", sites[:4])) == 3
-    assert len({evaluators(f"study {number}", sites) for number in range(20)}) > 10
+    chosen = evaluators("members", sites)
+    assert len(chosen) == 5 and set(chosen) <= set(sites) and chosen == evaluators("members", reversed(sites))
+    assert len(evaluators("members", sites[:4])) == 3
+    assert len({evaluators(f"members {number}", sites) for number in range(20)}) > 10
     with pytest.raises(ValueError, match="three"):
-        evaluators("study", sites[:2])
+        evaluators("members", sites[:2])

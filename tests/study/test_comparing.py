@@ -24,7 +24,7 @@ VARIABLES = with_site({"ward": Variable(Kind.CATEGORY, ("e", "n", "s", "w"))}, S
 
 
 def question(k: int, by: str | None = "ward") -> Question:
-    circle = SimpleNamespace(sites=SITES)
+    circle = SimpleNamespace(sites=SITES, members="a" * 64)
     return Question("study", "analysis", at_least(k, by=by), VARIABLES, circle)  # type: ignore[arg-type]
 
 

@@ -27,6 +27,7 @@ from sojourn.hub.tables import metadata, tasks
 from sojourn.messages import received
 from sojourn.secrecy import ring as rings
 from sojourn.secrecy.shamir import PRIME, unpack
+from sojourn.study.circle import Circle
 from sojourn.study.joint_rounds import OPEN, TERMS
 from sojourn.testbed import Federation
 
@@ -85,6 +86,11 @@ def sent(federation: Federation, study: Results) -> list[dict[str, Any]]:
     ]
 
 
+def evaluating(federation: Federation) -> tuple[str, ...]:
+    keys = {site: (node.key.public.hex, "") for site, node in federation.nodes.items()}
+    return evaluators(Circle(keys).members, SIZES)
+
+
 def uniform(data: bytes | np.ndarray, parts: int = 256) -> bool:
     counted = np.bincount(np.frombuffer(data, dtype=np.uint8) if isinstance(data, bytes) else data, minlength=parts)
     return bool(stats.chisquare(counted).pvalue > 1e-6)
@@ -110,9 +116,9 @@ def test_the_test_finds_numbers_that_nobody_masked(sent: list[dict[str, Any]]) -
     assert not uniform(mixed)
 
 
-def test_what_is_opened_is_shares_of_uniform_numbers(study: Results, sent: list[dict[str, Any]]) -> None:
+def test_what_is_opened_is_shares_of_uniform_numbers(federation: Federation, sent: list[dict[str, Any]]) -> None:
     opened = [one for one in sent if one["step"] == OPEN]
-    chosen = evaluators(study.study.study, SIZES)
+    chosen = evaluating(federation)
     assert {one["site"] for one in opened} == set(chosen)
     values = np.concatenate([unpack(data, len(data) // 4) for data in map(_opening, opened)])
     assert uniform((values * np.uint64(16) // np.uint64(PRIME)).astype(np.int64), 16)
@@ -122,8 +128,10 @@ def _opening(one: dict[str, Any]) -> bytes:
     return base64.b64decode(one["release"].told["opening"])
 
 
-def test_messages_of_one_role_are_of_one_length_whatever_a_site_has(study: Results, sent: list[dict[str, Any]]) -> None:
-    chosen = evaluators(study.study.study, SIZES)
+def test_messages_of_one_role_are_of_one_length_whatever_a_site_has(
+    federation: Federation, sent: list[dict[str, Any]]
+) -> None:
+    chosen = evaluating(federation)
     sizes: dict[tuple[str, str, bool], set[tuple[int, ...]]] = defaultdict(set)
     for one in sent:
         blobs = (len(one["release"].ring), *sorted(map(len, one["release"].sealed.values())))
@@ -148,7 +156,7 @@ def test_the_hub_keeps_nothing_else_by_site(federation: Federation, study: Resul
             told = {name: value for name, value in told.items() if name not in COUNTERS}
             found = {name: set(_numbers(value)) & own for name, value in told.items()}
             assert not any(found.values()), (table.name, found)
-    chosen = evaluators(study.study.study, SIZES)
+    chosen = evaluating(federation)
     left = defaultdict(set)
     for one in sent:
         left[one["analysis"], one["ask"], one["site"] in chosen].add(one["bytes"])

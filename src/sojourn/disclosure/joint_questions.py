@@ -115,8 +115,8 @@ class Questions:
         known = [f"{number} {place}" for number, (_, labels) in enumerate(self.told) for place in range(len(labels))]
         for label in self._sets() if known else ():
             yield from (f"{word} {earlier} {label}" for earlier in known for word in ("more", "less", f"{SOME} differ"))
-            values = ("changed", f"{SOME} changed")
-            yield from (f"{word} {number} {label}" for number in range(len(self.told)) for word in values)
+            both = ("changed", f"{SOME} changed")
+            yield from (f"{word} {number} {label}" for number in range(len(self.told)) for word in both)
 
     def _sets(self) -> Iterator[str]:
         """The sets of persons that are counted."""

@@ -76,7 +76,7 @@ class MaskedAirlock:
         SiteRefused("differencing") where it was on a snapshot that is gone.
         """
         with self.airlock.ledgers.lock(place.run.dataset):
-            if not told.tested and self._masked.forgotten(place.run, self.airlock.ledgers.changes):
+            if not told.tested and self._forgotten(place):
                 raise SiteRefused("differencing")
             if not self._charged(place) and self._masked.other_rosters(place.run):
                 raise SiteRefused("roster differs")
@@ -108,6 +108,10 @@ class MaskedAirlock:
             entries.insert(0, self._entry("ledger.charged", place, counted))
         also = None if known is None else charge(place.run, place.analysis, known)
         self.airlock.store.seal(row, entries, (), place.run.dataset, also=also)
+
+    def _forgotten(self, place: Place) -> bool:
+        """Whether nobody can say which values changed since an earlier sum; a site that puts in nothing has none."""
+        return not place.run.withheld and self._masked.forgotten(place.run, self.airlock.ledgers.changes)
 
     def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
         actor = f"node:{self.airlock.site}"

@@ -60,7 +60,7 @@ class MaskedStore:
         assert run.circle is not None
         same = (masked_sets.c.dataset == run.dataset, masked_sets.c.roster == run.circle.members)
         rows = self.store.rows(select(masked_sets.c.snapshot).where(*same).distinct())
-        others = {row["snapshot"] for row in rows} - {run.snapshot}
+        others = {row["snapshot"] for row in rows} - {run.snapshot, ""}  # "" of a site that put in nothing
         return any(changes(run.dataset, snapshot, run.snapshot) is None for snapshot in others)
 
     def charged(self, study: str, analysis: str) -> bool:

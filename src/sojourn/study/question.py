@@ -51,8 +51,8 @@ class Question:
 
     @property
     def evaluators(self) -> tuple[str, ...]:
-        """The sites that evaluate the joint test."""
-        return evaluators(self.study, self.circle.sites)
+        """The sites that evaluate the joint test, the same in each study of these sites."""
+        return evaluators(self.circle.members, self.circle.sites)
 
     def layout(self, told: tuple[Told, ...] = ()) -> Layout:
         """The questions of the joint test, from the plan alone; DisclosureRefused where it has none for this."""
