@@ -50,7 +50,7 @@ class MaskedStore:
         )
         rows = [row for row in self.store.rows(query) if name_of(row["study"], row["analysis"]) == name]
         sets, changed = tuple(BitMap.deserialize(row["persons"]) for row in rows), BitMap()
-        if others := {row["snapshot"] for row in rows} - {run.snapshot}:
+        if others := _others({row["snapshot"] for row in rows}, run):
             found = [changes(run.dataset, snapshot, run.snapshot) for snapshot in others]
             changed = BitMap.union(*(persons for persons in found if persons is not None))
         return Told(name, labels, sets, changed, tuple(json.loads(rows[0]["measure"])) if rows else ())
@@ -60,7 +60,7 @@ class MaskedStore:
         assert run.circle is not None
         same = (masked_sets.c.dataset == run.dataset, masked_sets.c.roster == run.circle.members)
         rows = self.store.rows(select(masked_sets.c.snapshot).where(*same).distinct())
-        others = {row["snapshot"] for row in rows} - {run.snapshot, ""}  # "" of a site that put in nothing
+        others = _others({row["snapshot"] for row in rows}, run)
         return any(changes(run.dataset, snapshot, run.snapshot) is None for snapshot in others)
 
     def charged(self, study: str, analysis: str) -> bool:
@@ -132,6 +132,11 @@ def near_to(parts: Sequence[BitMap], sets: Sequence[BitMap], threshold: int) -> 
         for persons in sets
         if abs(len(part) - len(persons)) < threshold
     )
+
+
+def _others(snapshots: set[str], run: Run) -> set[str]:
+    """The snapshots whose values can differ from a run's; a site that takes part with nothing has none."""
+    return snapshots - {run.snapshot, ""} if run.snapshot else set()
 
 
 def charge(run: Run, analysis: str, told: Told) -> Callable[[Connection], None]:

@@ -8,6 +8,7 @@ shares of what is opened, which are pass bits and nothing else.
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -83,7 +84,7 @@ class Testing(Evaluating):
     """The joint test of an analysis.
 
     layout, test: known after the terms, as is threshold: the greatest of all sites. told: the earlier releases that
-    any site remembers.
+    two sites remember.
     """
 
     def __init__(self, question: Question) -> None:
@@ -101,8 +102,8 @@ class Testing(Evaluating):
             super()._go_on(releases)
 
     def _agree(self, releases: Mapping[str, ReceivedMasked]) -> None:
-        """The strictest demands of all; and the earlier releases that any site remembers, so that none that forgets, or
-        says so, ends the comparison for the others. DisclosureRefused("capacity") where they are too many.
+        """The strictest demands of all; and the earlier releases that two sites remember, so that none that forgets,
+        or says so, ends the comparison for the others. DisclosureRefused("capacity") where they are too many.
         """
         demands, remembered = [], []
         for release in releases.values():
@@ -111,7 +112,9 @@ class Testing(Evaluating):
                 raise ValueError("not the terms of a joint test")
             demands.append(Demands.from_dict(terms["demands"]))
             remembered.append({_remembered(entry) for entry in terms["told"]})
-        self.told = tuple(sorted(set.union(*remembered)))
+        found = Counter(entry for told in remembered for entry in told)
+        # A sum has a part of every site: what one site alone tells of was never one, or all others have forgotten it.
+        self.told = tuple(sorted(entry for entry, sites in found.items() if sites > 1))
         if sum(count for _, count in self.told) > MOST_REMEMBERED:
             raise DisclosureRefused("capacity")
         told = [(name, labels) for name, labels in self.question.told_by_plan()]
