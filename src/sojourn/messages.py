@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import rfc8785
@@ -46,8 +45,11 @@ class AskDocument(Message):
         return cls(step=ask.step, broadcast={name: encode(array) for name, array in sorted(ask.broadcast.items())})
 
     def ask(self) -> Ask:
-        """The ask; ValueError on damaged arrays."""
-        return Ask(self.step, {name: decode(array) for name, array in self.broadcast.items()})
+        """The ask; ValueError on damaged arrays, and on another spelling of the same ones: it has another digest."""
+        ask = Ask(self.step, {name: decode(array) for name, array in self.broadcast.items()})
+        if any(encode(array)["data"] != self.broadcast[name]["data"] for name, array in ask.broadcast.items()):
+            raise ValueError("not an array")
+        return ask
 
     def digest(self, study: str, analysis: str) -> str:
         """Names this ask within its study: sha256 of its canonical bytes."""
@@ -153,11 +155,6 @@ class Task(Reply):
         """Names the task: (study, analysis, ask)."""
         return self.ask.digest(self.study, self.analysis)
 
-    @cached_property
-    def wire(self) -> bytes:
-        """Its JSON, written once for all sites that are asked the same."""
-        return self.model_dump_json(exclude_unset=True).encode()
-
 
 class Join(Question):
     """A new node shows its one-time token and its keys; the request itself is signed with `key`."""
@@ -255,11 +252,6 @@ class Work(Reply):
     time: float
     log: Shown | None = None
     software: str = ""
-
-    def wire(self) -> bytes:
-        """Its JSON. What was not set is not said: an older node does not know the word."""
-        rest = self.model_dump_json(exclude_unset=True, exclude={"tasks"}).encode()
-        return b'{"tasks":[' + b",".join(task.wire for task in self.tasks) + b"]," + rest[1:]
 
 
 class Delivery(Question):

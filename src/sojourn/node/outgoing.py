@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy.engine import RowMapping
-
 from sojourn.audit.entry import Entry
 from sojourn.messages import Delivery
 from sojourn.node.store import NodeStore
@@ -16,30 +14,13 @@ def outgoing(store: NodeStore, site: str, study: str, analysis: str, ask: str) -
     where it may have been sent already: then the hub's receipt says which of the two it settled.
     """
     row = store.release(study, analysis, ask)
-    if row is None or (row["acknowledged"] and not _may_say_again(store, study)):
+    if row is None or row["acknowledged"]:
         return None
     reason = row["reason"]
-    if row["acknowledged"]:
-        return _delivery(row, study, analysis, ask)
     if not reason and (reason := store.objection(study)):
         facts = {"analysis": analysis, "round": row["round"], "ask": ask, "reason": reason}
         entry = Entry("release.withdrawn", f"node:{site}", study=study, facts=facts)
         store.withdraw((study, analysis, ask), reason, entry)
     if reason:
         return Delivery(study=study, analysis=analysis, ask=ask, reason=reason)
-    return _delivery(row, study, analysis, ask)
-
-
-def _delivery(row: RowMapping, study: str, analysis: str, ask: str) -> Delivery:
-    if row["reason"]:
-        return Delivery(study=study, analysis=analysis, ask=ask, reason=row["reason"])
     return Delivery(study=study, analysis=analysis, ask=ask, sealed=bytes(row["sealed"]).hex())
-
-
-def _may_say_again(store: NodeStore, study: str) -> bool:
-    """Whether a hub that asks for what it has acknowledged, as one from a backup does, hears the same bytes again.
-
-    Not after the approval was withdrawn, nor of a study that ended otherwise than by its completion.
-    """
-    run = store.run(study)
-    return run is not None and run["ended"] in ("", "completed") and store.objection(study) != "revoked"
