@@ -299,7 +299,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         ),
         "dropped out": Reason(
             "A site of a masked plan did not take part to the end, and without it there is no sum.",
-            "Submit again when every site can be reached, or without the one that dropped out.",
+            "Submit again when all can be reached; without the one that dropped out only if none was summed before.",
         ),
         "a site's gate": Reason(
             "A site's rules refused in the middle of a masked analysis; nobody knows which site's.",

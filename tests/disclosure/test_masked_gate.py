@@ -90,6 +90,13 @@ def test_a_site_with_nothing_adds_zeros_and_looks_the_same() -> None:
     assert total["count"].dtype == np.int64
 
 
+def test_a_vector_that_nobody_masked_makes_no_sum() -> None:
+    plain = masked(output([5, 6], [1.5, 0, -1]), POLICY, MASKED_HEADER, {}, len(SITES), lambda vector: vector).ring
+    vectors = [plain, *(out(site, STEP).ring for site in SITES[1:])]
+    with pytest.raises(ValueError, match="not masked"):
+        summed(STEP, vectors, {})
+
+
 def test_nobody_else_makes_copies_or_changes_one() -> None:
     made = out("Avon", STEP)
     with pytest.raises(TypeError, match="only the disclosure gate"):

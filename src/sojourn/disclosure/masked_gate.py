@@ -27,6 +27,7 @@ from sojourn.disclosure.output import Output
 from sojourn.disclosure.policy import Policy
 from sojourn.secrecy import ring as rings
 from sojourn.secrecy.ring import Ring
+from sojourn.secrecy.uniformity import plausible
 
 Masks = Mapping[str, NDArray[np.bool_]]
 Mask = Callable[[Ring], Ring]  # puts a site's vector under its masks for one place
@@ -163,8 +164,10 @@ def nothing(step: Step) -> Partial:
 def summed(step: Step, vectors: list[bytes], cells: Masks) -> Partial | None:
     """The sum over the whole roster, its failed cells marked; None where a site vetoed it.
 
-    ValueError where a vector is not one of the step, or masks did not cancel.
+    ValueError where a vector is not one of the step or was not masked, as its bytes show, or masks did not cancel.
     """
+    if not all(map(plausible, vectors)):
+        raise ValueError("a vector is not masked")
     total = rings.without_veto(rings.add(_vector(step, vector) for vector in vectors))
     if total is None:
         return None

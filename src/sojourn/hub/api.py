@@ -32,7 +32,6 @@ RETRY_AFTER = 10  # seconds; a disk that is full is not so for milliseconds
 THREADS = 8  # that answer requests: more share the same processor, each with memory and a connection of its own
 GATHERING = 0.02  # seconds in which a round's events come together, so that a watching researcher asks once a round
 MOST_WRITTEN = 32  # tasks whose JSON is kept
-_WRITTEN: dict[int, tuple[Task, bytes]] = {}  # by identity, of the event loop alone; each holds its task
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 Since = Annotated[int, Query(ge=0, le=2**31)]
@@ -164,6 +163,8 @@ Signer = Callable[[Request], Awaitable[tuple[PublicKey, bytes]]]
 
 
 def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
+    writer = _Writer()
+
     @app.post("/v1/join")
     async def join(request: Request) -> Any:
         key, body = await newcomer(request)
@@ -195,7 +196,7 @@ def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
                 left = until - time.monotonic()
                 if work.tasks or work.ended or heard.fresh or left <= 0 or hub.bell.closed:
                     # Checked when it was made: a long transcript is not checked again on its way out.
-                    return Response(_wire(work), media_type="application/json")
+                    return Response(writer.write(work), media_type="application/json")
                 await listener.heard(left)
                 work = await run_in_threadpool(again)
 
@@ -209,19 +210,26 @@ def _node_routes(app: FastAPI, hub: Hub, newcomer: Signer, node: Node) -> None:
         return await node(request, site, Recall, lambda _, message: hub.recall(site, message))
 
 
-def _wire(work: Work) -> bytes:
-    """The JSON of an answer to a poll. What was not set is not said: an older node does not know the word."""
-    rest = work.model_dump_json(exclude_unset=True, exclude={"tasks"}).encode()
-    return b'{"tasks":[' + b",".join(map(_task, work.tasks)) + b"]," + rest[1:]
+class _Writer:
+    """Writes one hub's answers to polls; of its event loop alone. What was not set is not said, as an older node does
+    not know the word.
+    """
 
+    def __init__(self) -> None:
+        self._written: dict[int, tuple[Task, bytes]] = {}  # by identity; each holds its task
 
-def _task(task: Task) -> bytes:
-    """The JSON of a task, written once for all sites that are asked the same: `Studies` gives them the same object."""
-    if id(task) not in _WRITTEN:
-        while len(_WRITTEN) >= MOST_WRITTEN:
-            del _WRITTEN[next(iter(_WRITTEN))]
-        _WRITTEN[id(task)] = (task, task.model_dump_json(exclude_unset=True).encode())
-    return _WRITTEN[id(task)][1]
+    def write(self, work: Work) -> bytes:
+        """The JSON of an answer."""
+        rest = work.model_dump_json(exclude_unset=True, exclude={"tasks"}).encode()
+        return b'{"tasks":[' + b",".join(map(self._task, work.tasks)) + b"]," + rest[1:]
+
+    def _task(self, task: Task) -> bytes:
+        """Written once for all sites that are asked the same: `Studies` gives them the same object."""
+        if id(task) not in self._written:
+            while len(self._written) >= MOST_WRITTEN:
+                del self._written[next(iter(self._written))]
+            self._written[id(task)] = (task, task.model_dump_json(exclude_unset=True).encode())
+        return self._written[id(task)][1]
 
 
 def _document(body: bytes) -> dict[str, Any]:
