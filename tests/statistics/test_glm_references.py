@@ -142,6 +142,14 @@ def many(rng, eta, offset):
     return rng.poisson(np.maximum(5 + eta, 0.1)).astype(float)
 
 
+def skewed(rng, eta, offset):
+    return rng.gamma(3.0, np.exp(0.5 + eta / 4) / 3)
+
+
+def overdispersed(rng, eta, offset):
+    return rng.poisson(np.exp(1 + eta + offset) * rng.gamma(2.0, 0.5, len(eta))).astype(float)
+
+
 def positive(rng, eta, offset):
     return np.exp(1 + eta) + rng.normal(size=len(eta)) * 0.1
 
@@ -159,6 +167,9 @@ CASES = {
     "log-binomial": (rare, "binomial", "log", F.Binomial(L.Log()), ""),
     "gaussian with weights": (event, "gaussian", None, F.Gaussian(), "weights"),
     "gaussian log": (positive, "gaussian", "log", F.Gaussian(L.Log()), ""),
+    "gamma": (skewed, "gamma", None, F.Gamma(L.Log()), ""),
+    "gamma inverse": (skewed, "gamma", "inverse", F.Gamma(L.InversePower()), "weights"),
+    "gamma identity": (skewed, "gamma", "identity", F.Gamma(L.Identity()), ""),
 }
 
 
@@ -178,10 +189,15 @@ def test_equals_statsmodels(case):
     assert np.max(np.abs(column(estimate, "estimate") - fit.params) / fit.bse) < 1e-7
     assert column(estimate, "std_error") == pytest.approx(fit.bse, rel=1e-8)
     assert estimate.facts["deviance"] == pytest.approx(fit.deviance, rel=1e-10)
-    if case not in ("proportion", "gaussian with weights", "gaussian log"):  # other constants there, by convention
+    if family == "gamma":  # its own likelihood is at Pearson's dispersion, R's at the mean deviance
+        scale = fit.deviance / np.sum(keywords.get("var_weights", np.ones(900)))
+        log_likelihood = fit.family.loglike(columns["y"], fit.mu, scale=scale) if not keywords else None
+        assert keywords or estimate.facts["log_likelihood"] == pytest.approx(log_likelihood, rel=1e-10)
+        assert estimate.facts["dispersion"] == pytest.approx(fit.scale, rel=1e-8)
+    elif case not in ("proportion", "gaussian with weights", "gaussian log"):  # other constants there, by convention
         assert estimate.facts["log_likelihood"] == pytest.approx(fit.llf, rel=1e-9)
     assert len(asks) <= (7 if link in (None, "probit", "cloglog") else 12)
-    if family == "gaussian":
+    if family in ("gaussian", "gamma"):
         assert column(estimate, "p_value") == pytest.approx(
             2 * stats.t.sf(np.abs(fit.params / fit.bse), fit.df_resid), rel=1e-6
         )

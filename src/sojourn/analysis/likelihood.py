@@ -7,7 +7,7 @@ Optimization, 2004, ch. 9.5 (Newton decrement).
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
@@ -32,7 +32,8 @@ class Point:
     """What the sites gave at one value of the coefficients.
 
     valid: whether the likelihood exists there. information: expected, for standard errors and the decrement.
-    curvature: observed information, for the steps; the same matrix under a canonical link.
+    curvature: observed information, for the steps; the same matrix under a canonical link. more: whatever else is
+    wanted at the maximum.
     """
 
     valid: bool
@@ -40,16 +41,32 @@ class Point:
     score: Vector
     information: Vector
     curvature: Vector
+    more: Vector = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The maximum. covariance: inverse information there; point: the last asked for; decrement: of the last step."""
+    """The maximum. covariance: inverse information there; point: the last asked for; decrement: of the last step.
+
+    more: as of the points, at the maximum.
+    """
 
     coefficients: Vector
     covariance: Vector
     point: Point
     decrement: float
+    more: Vector = field(default_factory=lambda: np.zeros(0))
+
+
+class Endless(ConvergenceError):
+    """The likelihood rises without end along a coefficient, whose `term` is named."""
+
+    def __init__(self, term: str) -> None:
+        super().__init__(
+            f"The estimate of {term} grows without end: it separates the outcomes (no finite maximum).",
+            remedy="Leave the term out, merge its levels, or use a larger population.",
+        )
+        self.term = term
 
 
 @dataclass(frozen=True)
@@ -112,7 +129,7 @@ def maximise(system: System, first: Vector, within: Vector, rounds: int) -> Gene
             continue
         step, finished = search.step(coefficients, point)
         if finished:
-            return Fit(coefficients + step, search.covariance(), point, search.decrement)
+            return Fit(coefficients + step, search.covariance(), point, search.decrement, search.more())
         origin, coefficients = coefficients, coefficients + step
     search.fail()
 
@@ -183,6 +200,13 @@ class _Search:
         except LinAlgError:
             return self.system.solve(information, one)
 
+    def more(self) -> Vector:
+        """What else was summed, at the end of the last step, by the change that the step before it made."""
+        if self.last is None or self.latest is None:
+            raise ValueError("no step was made")
+        now = self.last.more
+        return now if self.before is None else now + self._share(self.latest) * (now - self.before.more)
+
     def _bent(self, point: Point, plain: Vector) -> Vector:
         """A Newton step that foresees how the curvature changes on its way (Halley's), from the last two points.
 
@@ -217,10 +241,7 @@ class _Search:
             run = np.abs(self.plain) * np.sqrt(np.diag(self.first.information))
             slopes = [j for j, term in enumerate(self.system.terms) if term != INTERCEPT]
             worst = self.system.terms[max(slopes or [0], key=lambda j: run[j])]
-            raise ConvergenceError(
-                f"The estimate of {worst} grows without end: it separates the outcomes (no finite maximum).",
-                remedy="Leave the term out, merge its levels, or use a larger population.",
-            )
+            raise Endless(worst)
         raise ConvergenceError(
             "The model did not converge in the rounds that it may take.",
             remedy="Use the canonical link or fewer terms, and look for terms that are nearly collinear.",

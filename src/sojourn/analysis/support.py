@@ -83,7 +83,7 @@ class Design:
     model is saturated, else None. working: of the round at hand, where its broadcast decides which persons count.
     numbers: of outcome and columns without declared levels the bins that their values hit (`analysis.values`); where
     such a number has two values here, `levels` holds its levels too, which no other site need have.
-    by_site: whether there are columns by site.
+    by_site: whether there are columns by site. clusters: how many a named column tells apart, None where none is named.
     """
 
     persons: int
@@ -97,6 +97,7 @@ class Design:
     working: Working | None = None
     numbers: Mapping[str, int] = field(default_factory=dict)
     by_site: bool = False
+    clusters: int | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pyroaring import BitMap
 from sojourn.analysis.partial import decode, encode
 from sojourn.analysis.support import Cells, Contributions, Design, Positions, Support, Thresholds, Working
 
-_DESIGN_NUMBERS = ("persons", "rows", "parameters", "events", "leverage", "effective", "patterns")
+_DESIGN_NUMBERS = ("persons", "rows", "parameters", "events", "leverage", "effective", "patterns", "clusters")
 
 
 def support_to_dict(support: Support) -> dict[str, Any]:
@@ -152,6 +152,7 @@ def _design(document: Mapping[str, Any]) -> Design:
         patterns=None if document["patterns"] is None else _count(document["patterns"]),
         numbers={str(name): _count(hit) for name, hit in document.get("numbers", {}).items()},
         by_site=document.get("by_site") is True,
+        clusters=None if document.get("clusters") is None else _count(document["clusters"]),
     )
 
 

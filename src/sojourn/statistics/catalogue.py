@@ -140,23 +140,32 @@ def glm(
     link: str | None = None,
     weights: str | None = None,
     offset: str | None = None,
+    robust: str | None = None,
+    cluster: str | None = None,
 ) -> Statistic:
     """A generalised linear model over all sites, equal to the fit on pooled rows to rounding.
 
-    formula: R style, e.g. `"died ~ age + C(sex) + age:bmi + C(site)"`. family: `gaussian`, `binomial` or `poisson`.
-    link: `identity`, `log` (gaussian, poisson, binomial), `logit`, `probit`, `cloglog` (binomial); None for the
-    canonical one. weights: column of prior weights as in R's `glm`: the variance of a row is the dispersion over its
-    weight; of a binomial proportion its number of trials; rows of weight 0 take no part. offset: column that is added
-    to the linear predictor. Outcomes: binomial 0 to 1 or boolean, poisson not negative.
+    formula: R style, e.g. `"died ~ age + C(sex) + age:bmi + C(site)"`. family: `gaussian`, `binomial`, `poisson`,
+    `gamma` or `negative_binomial`. link: `identity`, `log` (for all; negative_binomial has no other), `logit`,
+    `probit`, `cloglog` (binomial), `inverse` (gamma); None for `identity`, `logit`, and `log` of the last three.
+    weights: column of prior weights as in R's `glm`: the variance of a row is the dispersion over its weight; of a
+    binomial proportion its number of trials; rows of weight 0 take no part. offset: column that is added to the linear
+    predictor. robust: `HC0` or `HC1` for standard errors that hold where the variance is not the family's, `cluster`
+    where rows of a person depend on one another; cluster: a column whose values are clusters inside each site.
+    Outcomes: binomial 0 to 1 or boolean, gamma above 0, poisson and negative_binomial not negative.
     Result: a row a term with `estimate`, `std_error`, `statistic`, `p_value`, `ci_low`, `ci_high` (95 %; t for
-    gaussian, else normal). Facts: `n` (rows), `log_likelihood`, `deviance`, `aic`, `dispersion`, `df_residual`,
-    `rounds_used`, `newton_decrement`; `null_deviance` for gaussian with identity link. Errors: ConvergenceError names
-    a collinear term, or the term that separates the outcomes.
+    gaussian and gamma, else normal). Facts: `n` (rows), `log_likelihood`, `deviance`, `aic`, `dispersion`,
+    `df_residual`, `rounds_used`, `newton_decrement`; `null_deviance` for gaussian with identity link; `theta` and
+    `theta_std_error` for negative_binomial, whose variance is mu + mu^2 / theta; `clusters`. Errors: ConvergenceError
+    names a collinear term, or the term that separates the outcomes.
     Leaves a site, for p terms: n and p sums; then each round at most 2 + p + p^2 numbers: deviance, score and
-    information, and the observed information too where the link is not canonical. Rounds: usually 5 or 6, at most 12.
-    Source: P. McCullagh, J. A. Nelder, Generalized Linear Models, 2nd ed. 1989; R's `glm.fit`.
+    information, and the observed information too where the link is not canonical; for robust errors once p^2 numbers
+    more, the squares of the clusters' parts of the score. Rounds: usually 5 or 6, at most 12.
+    Source: P. McCullagh, J. A. Nelder, Generalized Linear Models, 2nd ed. 1989; R's `glm.fit`; J. F. Lawless, Canadian
+    J. of Statistics 15, 1987 (negative binomial); J. G. MacKinnon, H. White, J. of Econometrics 29, 1985 (robust).
     """
-    return make("glm", {"formula": formula, "family": family, **_given(link=link, weights=weights, offset=offset)})
+    given = _given(link=link, weights=weights, offset=offset, robust=robust, cluster=cluster)
+    return make("glm", {"formula": formula, "family": family, **given})
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

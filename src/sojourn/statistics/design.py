@@ -239,7 +239,7 @@ def _events(rows: Rows, outcome: str, family: str) -> int | None:
         return 0  # nobody differs, which must look like a few who do
     if (classes := _classes(rows, outcome, family)) is not None:
         return min(len(persons_of(persons[rows.y == value])) for value in classes)
-    return len(persons_of(persons[rows.y > 0])) if family == "poisson" else None
+    return len(persons_of(persons[rows.y > 0])) if family in ("poisson", "negative_binomial") else None
 
 
 def _rarest_pattern(rows: Rows, rank: int) -> int | None:

@@ -20,21 +20,27 @@ _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
 
 @dataclass(frozen=True)
 class Slopes:
-    """Of each row: deviance, derivative of the log-likelihood by eta, expected and observed information about eta."""
+    """Of each row: deviance, derivative of the log-likelihood by eta, expected and observed information about eta.
+
+    shape: of a family with a shape the derivative by it, and the observed information about it and with eta.
+    """
 
     deviance: Vector
     score: Vector
     information: Vector
     curvature: Vector
+    shape: tuple[Vector, Vector, Vector] | None = None
 
 
 @dataclass(frozen=True)
 class Family:
     """A distribution with one of its links.
 
-    low, high: the outcome's bounds. start: working outcome and weight at a mean made from y alone. slopes: at any eta;
-    not finite, or of negative information, where the mean leaves its domain. saturated: log-likelihood where the mean
-    is y (of the gaussian only what the weights give).
+    low, high: the outcome's bounds; open: an outcome on the lower one has no likelihood. start: working outcome and
+    weight at a mean made from y alone. slopes: at any eta; not finite, or of negative information, where the mean
+    leaves its domain. saturated: log-likelihood where the mean is y; of families with a dispersion what does not depend
+    on it. shape: name of a further parameter that is estimated with the coefficients, which slopes and saturated take
+    last.
     """
 
     name: str
@@ -42,13 +48,20 @@ class Family:
     low: float
     high: float
     start: Callable[[Vector, Vector], tuple[Vector, Vector]]
-    slopes: Callable[[Vector, Vector, Vector], Slopes]
-    saturated: Callable[[Vector, Vector], Vector]
+    slopes: Callable[..., Slopes]
+    saturated: Callable[..., Vector]
+    open: bool = False
+    shape: str = ""
 
     @property
     def canonical(self) -> bool:
         """Whether expected and observed information are the same."""
-        return self.link == LINKS[self.name][0]
+        return self.link == _CANONICAL.get(self.name)
+
+    @property
+    def dispersed(self) -> bool:
+        """Whether the variance has a dispersion that is estimated beside the coefficients."""
+        return self.name in DISPERSED
 
 
 @dataclass(frozen=True)
@@ -196,9 +209,64 @@ def _gaussian(link: str) -> Family:
     return Family("gaussian", link, -np.inf, np.inf, start, slopes, saturated)
 
 
-def _working(
-    slopes: Callable[[Vector, Vector, Vector], Slopes], eta: Vector, y: Vector, w: Vector
-) -> tuple[Vector, Vector]:
+def _gamma(link: str) -> Family:
+    def slopes(eta: Vector, y: Vector, w: Vector) -> Slopes:
+        mean, slope, bend = _GAMMA[link](eta)
+        ratio = y / mean
+        relative = slope / mean
+        score = w * (ratio - 1) * relative
+        information = np.where(mean > 0, w * relative**2, np.nan)
+        curvature = w * ((2 * ratio - 1) * relative**2 - (ratio - 1) * bend / mean)
+        return Slopes(2 * w * (ratio - 1 - np.log(ratio)), score, information, curvature)
+
+    def start(y: Vector, w: Vector) -> tuple[Vector, Vector]:
+        return _working(slopes, {"log": np.log, "inverse": np.reciprocal, "identity": np.positive}[link](y), y, w)
+
+    def saturated(y: Vector, w: Vector) -> Vector:
+        return np.asarray(-w * np.log(y))
+
+    return Family("gamma", link, 0.0, np.inf, start, slopes, saturated, open=True)
+
+
+# The mean and its first and second derivatives by eta.
+_GAMMA: Mapping[str, Callable[[Vector], tuple[Vector, Vector, Vector]]] = MappingProxyType(
+    {
+        "log": lambda eta: (np.exp(eta), np.exp(eta), np.exp(eta)),
+        "inverse": lambda eta: (1 / eta, -1 / eta**2, 2 / eta**3),
+        "identity": lambda eta: (eta, np.ones_like(eta), np.zeros_like(eta)),
+    }
+)
+
+
+START_SHAPE = 1.0
+"""Theta of the first step; its logarithm is the shape."""
+
+
+def _negative_binomial(link: str) -> Family:
+    """Variance mu + mu^2 / theta; the shape is log theta (J. F. Lawless, Canadian J. of Statistics 15, 1987)."""
+    psi, trigamma, lgamma = scipy.special.psi, lambda x: scipy.special.zeta(2.0, x), scipy.special.gammaln
+
+    def slopes(eta: Vector, y: Vector, w: Vector, shape: float) -> Slopes:
+        theta, mean = np.exp(shape), np.exp(eta)
+        both, less = mean + theta, theta / (mean + theta)
+        deviance = 2 * w * (scipy.special.xlogy(y, y / mean) - (y + theta) * np.log((y + theta) / both))
+        by_theta = psi(y + theta) - psi(theta) + np.log(less) + (mean - y) / both
+        twice = trigamma(y + theta) - trigamma(theta) + mean / (theta * both) - (mean - y) / both**2
+        shaped = (w * theta * by_theta, -w * theta * (by_theta + theta * twice), -w * (y - mean) * less * mean / both)
+        return Slopes(deviance, w * (y - mean) * less, w * mean * less, w * mean * (1 + y / theta) * less**2, shaped)
+
+    def start(y: Vector, w: Vector) -> tuple[Vector, Vector]:
+        return _working(lambda *at: slopes(*at, np.log(START_SHAPE)), np.log(np.where(y > 0, y, 1 / 6)), y, w)
+
+    def saturated(y: Vector, w: Vector, shape: float) -> Vector:
+        theta = np.exp(shape)
+        ways = lgamma(y + theta) - lgamma(theta) - lgamma(y + 1)
+        return np.asarray(w * (ways + scipy.special.xlogy(y, y / (y + theta)) - theta * np.log1p(y / theta)))
+
+    return Family("negative_binomial", link, 0.0, np.inf, start, slopes, saturated, shape="log(theta)")
+
+
+def _working(slopes: Callable[..., Slopes], eta: Vector, y: Vector, w: Vector) -> tuple[Vector, Vector]:
     """Working outcome and working weight of iteratively reweighted least squares at eta."""
     at = slopes(eta, y, w)
     ratio = np.divide(at.score, at.information, out=np.zeros_like(eta), where=at.information > 0)
@@ -210,11 +278,22 @@ LINKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "gaussian": ("identity", "log"),
         "binomial": ("logit", "probit", "cloglog", "log", "identity"),
         "poisson": ("log", "identity"),
+        "gamma": ("log", "inverse", "identity"),
+        "negative_binomial": ("log",),
     }
 )
-"""The links of each family, the canonical one first."""
-
-_MAKERS = MappingProxyType({"gaussian": _gaussian, "binomial": _binomial, "poisson": _poisson})
+"""The links of each family, the default first."""
+DISPERSED = frozenset({"gaussian", "gamma"})
+_CANONICAL = MappingProxyType({"gaussian": "identity", "binomial": "logit", "poisson": "log", "gamma": "inverse"})
+_MAKERS = MappingProxyType(
+    {
+        "gaussian": _gaussian,
+        "binomial": _binomial,
+        "poisson": _poisson,
+        "gamma": _gamma,
+        "negative_binomial": _negative_binomial,
+    }
+)
 
 
 def family(name: str, link: str) -> Family:

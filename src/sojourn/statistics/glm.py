@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,24 +13,25 @@ import scipy
 from numpy.typing import NDArray
 
 from sojourn.analysis.formula import parse
-from sojourn.analysis.likelihood import Fit, Point, System, maximise, start
+from sojourn.analysis.likelihood import Endless, Fit, Point, System, maximise, start
 from sojourn.analysis.matrix import Layout, declared
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import constant, persons_of
-from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Estimate, Gathered, Step
+from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Estimate, Step
 from sojourn.analysis.support import Support, Working
 from sojourn.analysis.terms import Formula, Survival
-from sojourn.analysis.variable import Kind, Variables
-from sojourn.errors import ConvergenceError, DisclosureRefused, PlanError
+from sojourn.analysis.variable import SITE, Kind, Variables
+from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME
+from sojourn.statistics.coefficients import COLUMNS, centre_of, real, standard_errors, table, uncentred, whole
 from sojourn.statistics.design import column_contributions, evidence, outcome_classes, working
-from sojourn.statistics.families import LINKS, Family, family
+from sojourn.statistics.families import LINKS, START_SHAPE, Family, family
 from sojourn.statistics.leverage import largest_beside
-from sojourn.statistics.rows import Rows, Weighed
+from sojourn.statistics.robust import CHOICES, Meat, clusters, meat_step, sandwich
+from sojourn.statistics.rows import Rows, Weighed, sums_of
 
 Vector = NDArray[np.float64]
-_COLUMNS = ("estimate", "std_error", "statistic", "p_value", "ci_low", "ci_high")
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,17 @@ class GLM:
     """A formula with a family, link and prior weights; an offset stands in the formula.
 
     Rounds: sums of the design's columns; one step of weighted least squares from means made of the outcomes alone;
-    then Newton steps on centred columns. Standard errors are from the expected information, as in R's `glm`; steps are
-    from the observed one, which differs for links that are not canonical and takes fewer rounds there.
+    then Newton steps on centred columns, of a negative binomial together with the logarithm of theta; for robust
+    standard errors one more. Others are from the expected information, as in R's `glm`; steps are from the observed
+    one, which differs for links that are not canonical and takes fewer rounds there.
     """
 
     formula: Formula
     distribution: str = "gaussian"
     link: str = "identity"
     weights: str | None = None
+    robust: str | None = None
+    cluster: str | None = None
 
     name: ClassVar[str] = "glm"
     rules: ClassVar[tuple[str, ...]] = (
@@ -66,6 +71,8 @@ class GLM:
             },
             "weights": {"anyOf": [NAME, {"type": "null"}]},
             "offset": {"anyOf": [NAME, {"type": "null"}]},
+            "robust": {"anyOf": [{"enum": list(CHOICES)}, {"type": "null"}]},
+            "cluster": {"anyOf": [NAME, {"type": "null"}]},
         },
         "required": ["formula"],
         "additionalProperties": False,
@@ -88,22 +95,31 @@ class GLM:
                 remedy = "Keep one of the two."
                 raise PlanError("The formula has an offset already.", remedy=remedy, field=f"{field}.offset")
             formula = replace(formula, offset=offset)
-        return cls(formula, distribution, link, arguments.get("weights"))
+        robust, cluster = arguments.get("robust"), arguments.get("cluster")
+        if cluster is not None and (robust or "cluster") != "cluster":
+            remedy = "Leave one of the two out."
+            raise PlanError(f"`{robust}` has no clusters.", remedy=remedy, field=f"{field}.cluster")
+        if cluster == SITE:
+            remedy = "Put `C(site)` into the formula, or name clusters inside the sites."
+            raise PlanError("Sites are no clusters.", remedy=remedy, field=f"{field}.cluster")
+        robust = "cluster" if cluster is not None else robust
+        return cls(formula, distribution, link, arguments.get("weights"), robust, cluster)
 
     def arguments(self) -> dict[str, Any]:
         """See `Statistic`."""
-        canonical = LINKS[self.distribution][0]
         given = {
             "family": (self.distribution, "gaussian"),
-            "link": (self.link, canonical),
+            "link": (self.link, LINKS[self.distribution][0]),
             "weights": (self.weights, None),
+            "robust": (self.robust, "cluster" if self.cluster else None),
+            "cluster": (self.cluster, None),
         }
         chosen = {word: value for word, (value, default) in given.items() if value != default}
         return {"formula": self.formula.render(), **chosen}
 
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""
-        return tuple(sorted({*self.formula.names, *([self.weights] if self.weights else [])}))
+        return tuple(sorted({*self.formula.names, *(name for name in (self.weights, self.cluster) if name)}))
 
     def check(self, variables: Variables) -> None:
         """See `Statistic`."""
@@ -112,7 +128,7 @@ class GLM:
         variable = variables[outcome.names[0] if isinstance(outcome, Survival) else outcome.name]
         low, high = variable.low, variable.high
         if (low is not None and low < model.low) or (high is not None and high > model.high):
-            remedy = "Use another family, or an outcome that is 0 or 1 (binomial) or not negative (poisson)."
+            remedy = "Use another family, or an outcome that is 0 or 1 (binomial) or not negative (the others)."
             message = f"The outcome's declared range does not fit the {self.distribution} family."
             raise PlanError(message, remedy=remedy, field="glm.family")
         if self.weights is not None:
@@ -121,17 +137,22 @@ class GLM:
                 remedy = "Use a column of numbers that are declared from 0."
                 raise PlanError("Weights are numbers that are not negative.", remedy=remedy, field="glm.weights")
 
+        if self.cluster is not None:
+            declared(self.cluster, variables, "glm.cluster")
+
     def steps(self, variables: Variables) -> tuple[Step, ...]:
         """See `Statistic`."""
-        p = Layout.of(self.formula, variables).width
-        curved: dict[str, tuple[int, ...]] = {"deviance": (1,), "score": (p,), "information": (p, p), "invalid": (1,)}
-        if not self._family().canonical:
-            curved["curvature"] = (p, p)
-        return (
+        p, model = Layout.of(self.formula, variables).width, self._family()
+        first: dict[str, tuple[int, ...]] = {"gram": (p, p), "moment": (p,)}
+        first |= {} if model.shape else {"saturated": (1,)}
+        first |= {"weight": (1,)} if self.distribution == "gamma" else {}
+        sums, width = sums_of(model, p), p + bool(model.shape)
+        steps = (
             Step("handshake", {}, {"n": (1,), "sum": (p,)}),
-            Step("start", {"centre": (p,)}, {"gram": (p, p), "moment": (p,), "saturated": (1,)}),
-            Step("newton", {"centre": (p,), "coefficients": (p,)}, curved),
+            Step("start", {"centre": (p,)}, first),
+            Step("newton", {"centre": (p,), "coefficients": (width,)}, {**sums, "invalid": (1,)}),
         )
+        return (*steps, meat_step(p, width)) if self.robust else steps
 
     def rounds(self) -> int:
         """See `Statistic`."""
@@ -141,26 +162,34 @@ class GLM:
         """See `Statistic`."""
         if step == "handshake":
             return self._rows(population).handshake()
+        if step == "meat":
+            return self._meat(population, broadcast).partial()
         return self._weighed(step, population, broadcast).partial
 
     def support(self, population: Population) -> Support:
         """See `Statistic`; rows of weight zero take no part."""
         rows, outcome = self._rows(population), self.formula.outcome.render()
+        design = evidence(rows, outcome, self.distribution, self.weights, self.formula.offset)
+        design = replace(design, parameters=design.parameters + bool(self._family().shape))
+        if self.cluster is not None:
+            design = replace(design, clusters=len(np.unique(clusters(rows, self.cluster))))
         return Support(
             population=persons_of(rows.population.persons),
             measures=self.variables(),
             cells=outcome_classes(rows, outcome, self.distribution),
             contributions=(column_contributions(rows),),
-            design=evidence(rows, outcome, self.distribution, self.weights, self.formula.offset),
-            constant=constant(rows.population, self.variables()),
+            design=design,
+            constant=constant(rows.population, [name for name in self.variables() if name != self.cluster]),
         )
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
         """See `Statistic`; the coefficients, and in the first step the outcomes, decide what each row weighs."""
         if step == "handshake":
             return None
+        if step == "meat":
+            return self._meat(population, broadcast).working()
         weighed = self._weighed(step, population, broadcast)
-        return working(self._rows(population), weighed, _real(broadcast["centre"]))
+        return working(self._rows(population), weighed, real(broadcast["centre"]))
 
     def joint_leverage(
         self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
@@ -169,34 +198,50 @@ class GLM:
         total = sums.arrays.get("information", sums.arrays.get("gram"))
         if total is None or step == "handshake":
             return None
-        weight = self._weighed(step, population, broadcast).weight
-        return largest_beside(self._rows(population), weight, _real(broadcast["centre"]), _real(total))
+        rows, centre = self._rows(population), real(broadcast["centre"])
+        total = real(total)[: len(centre), : len(centre)]
+        if step == "meat":
+            return self._meat(population, broadcast).beside(total, float(broadcast["dispersion"][0]))
+        return largest_beside(rows, self._weighed(step, population, broadcast).weight, centre, total)
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
-        layout = Layout.of(self.formula, variables)
-        sums = _whole((yield Ask("handshake")))
+        layout, model = Layout.of(self.formula, variables), self._family()
+        sums = whole((yield Ask("handshake")))
         n = int(sums["n"][0])
         if n <= layout.width:
             remedy = "Use fewer terms, or a larger population."
             raise ConvergenceError("The model has as many terms as there are rows.", remedy=remedy)
-        centre = np.where([bool(column) and self.formula.intercept for column in layout.columns], sums["sum"] / n, 0.0)
-        started = _whole((yield Ask("start", {"centre": centre})))
+        centre = centre_of(layout, self.formula.intercept, real(sums["sum"]), n)
+        started = whole((yield Ask("start", {"centre": centre})))
         system = System.of(layout.terms, _weight(started["gram"]), centre)
-        first = start(system, _real(started["gram"]), _real(started["moment"]))
-        search = maximise(system, first, self._within(started), MOST_ROUNDS - 2)
+        first, within = start(system, real(started["gram"]), real(started["moment"])), self._within(started)
+        if model.shape:
+            shape = float(np.log(START_SHAPE))
+            system, first, within = _with_shape(system, model), np.append(first, shape), np.append(within, shape)
+        search = maximise(system, first, within, MOST_ROUNDS - 2 - bool(self.robust))
         coefficients, used = next(search), 2
         while True:
             gathered = yield Ask("newton", {"centre": centre, "coefficients": coefficients})
             used += 1
-            summed = _whole(gathered)
+            summed = whole(gathered)
             try:
-                coefficients = search.send(self._point(summed, n, float(started["saturated"][0])))
+                coefficients = search.send(self._point(summed, n, started))
             except StopIteration as finished:
                 fit: Fit = finished.value
                 break
-        deviance = float(summed["deviance"][0])
-        return self._estimate(layout, centre, fit, n, deviance, used)
+            except Endless as endless:
+                raise _without_shape(endless, model) from endless
+        found = _Found(self, layout, centre, fit, n, float(summed["deviance"][0]), used)
+        if self.robust is None:
+            return found.estimate(found.dispersion * found.unscaled, None)
+        at = {"centre": centre, "coefficients": fit.coefficients, "dispersion": np.array([found.dispersion])}
+        meat = whole((yield Ask("meat", at)))
+        groups = int(meat["clusters"][0])
+        if groups < 2:
+            raise ConvergenceError("There is only one cluster.", remedy="Name another column of clusters.")
+        covariance = sandwich(found.unscaled, real(meat["meat"]), self.robust, n, groups)
+        return replace(found, used=used + 1).estimate(covariance, groups if self.robust == "cluster" else None)
 
     def _family(self) -> Family:
         return family(self.distribution, self.link)
@@ -205,7 +250,16 @@ class GLM:
         return _latest.rows(self, population)
 
     def _weighed(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Weighed:
-        return _latest.weighed(self, step, population, {name: _real(array) for name, array in broadcast.items()})
+        made = _latest.made(self, step, population, {name: real(array) for name, array in broadcast.items()})
+        if not isinstance(made, Weighed):
+            raise TypeError("not a round of sums by weights")
+        return made
+
+    def _meat(self, population: Population, broadcast: Mapping[str, Array]) -> Meat:
+        made = _latest.made(self, "meat", population, {name: real(array) for name, array in broadcast.items()})
+        if not isinstance(made, Meat):
+            raise TypeError("not a round of robust errors")
+        return made
 
     def _within(self, started: Partial) -> Vector:
         """Coefficients that are always allowed: the mean of the starting predictors, or nothing at all."""
@@ -214,53 +268,102 @@ class GLM:
             within[0] = started["moment"][0] / started["gram"][0, 0]
         return within
 
-    def _point(self, summed: Partial, n: int, saturated: float) -> Point:
+    def _point(self, summed: Partial, n: int, started: Partial) -> Point:
         deviance = float(summed["deviance"][0])
-        score, information = _real(summed["score"]), _real(summed["information"])
-        curvature = information if self._family().canonical else _real(summed["curvature"])
+        score, information = real(summed["score"]), real(summed["information"])
+        curvature = information if self._family().canonical else real(summed["curvature"])
         valid = not summed["invalid"][0]
-        if self.distribution != "gaussian":
-            return Point(valid, saturated - deviance / 2, score, information, curvature)
+        more = np.array([])
+        if self._family().shape:
+            more = curvature[-1, -1:]
+        elif self.distribution == "gamma":
+            more = real(summed["pearson"])
+        saturated = float(summed.arrays.get("saturated", started.arrays.get("saturated"))[0])  # type: ignore[index]
+        if not self._family().dispersed:
+            return Point(valid, saturated - deviance / 2, score, information, curvature, more)
         if valid and deviance <= 0:
             remedy = "Leave out the terms that make up the outcome."
             raise ConvergenceError(
                 "The model fits every row exactly, so that nothing is left to estimate.", remedy=remedy
             )
-        dispersion = deviance / n if valid else 1.0  # the likelihood at its maximum over the dispersion
-        log_likelihood = saturated - n / 2 * (np.log(2 * np.pi * dispersion) + 1)
-        unit = 1 / dispersion
-        return Point(valid, float(log_likelihood), score * unit, information * unit, curvature * unit)
+        # The likelihood at its maximum over the dispersion; for gamma, as in R, at the mean deviance.
+        unit = (n / deviance) if valid else 1.0
+        log_likelihood = saturated + n / 2 * (np.log(unit / (2 * np.pi)) - 1)
+        if self.distribution == "gamma":
+            weight = float(started["weight"][0])
+            k = weight / deviance if valid else 1.0
+            log_likelihood = saturated + weight * (k * np.log(k) - scipy.special.gammaln(k) - k - 0.5)
+        return Point(valid, float(log_likelihood), score * unit, information * unit, curvature * unit, more)
 
-    def _estimate(self, layout: Layout, centre: Vector, fit: Fit, n: int, deviance: float, used: int) -> Estimate:
-        """The table on the scale of the raw columns, and the facts."""
-        p, gaussian = layout.width, self.distribution == "gaussian"
-        freedom = n - p
-        raw = np.eye(p)
-        if self.formula.intercept:
-            raw[0] -= centre
-        dispersion = deviance / freedom if gaussian else 1.0
-        covariance = fit.covariance * (dispersion * n / deviance if gaussian else 1.0)
-        estimate = raw @ fit.coefficients
-        error = np.sqrt(np.einsum("ij,jk,ik->i", raw, covariance, raw))
-        statistic = estimate / error
-        tail = scipy.special.stdtr(freedom, -np.abs(statistic)) if gaussian else scipy.special.ndtr(-np.abs(statistic))
-        width = error * (scipy.special.stdtrit(freedom, 0.975) if gaussian else scipy.special.ndtri(0.975))
-        columns = np.stack([estimate, error, statistic, 2 * tail, estimate - width, estimate + width], axis=1)
-        rows = tuple((term, *row) for term, row in zip(layout.terms, columns.tolist(), strict=True))
-        log_likelihood = fit.point.log_likelihood
-        facts = {
-            "n": n,
+
+@dataclass(frozen=True)
+class _Found:
+    """The maximum, and what the answer is made of."""
+
+    model: GLM
+    layout: Layout
+    centre: Vector
+    fit: Fit
+    n: int
+    deviance: float
+    used: int
+
+    @property
+    def freedom(self) -> int:
+        return self.n - self.layout.width
+
+    @property
+    def dispersion(self) -> float:
+        """As R's `summary`: the mean square of the residuals; of a gamma family Pearson's."""
+        if self.model.distribution == "gamma":
+            return float(self.fit.more[0]) / self.freedom
+        return self.deviance / self.freedom if self.model.distribution == "gaussian" else 1.0
+
+    @property
+    def unscaled(self) -> Vector:
+        """The inverse information of the coefficients, without dispersion."""
+        p, dispersed = self.layout.width, self.model.distribution in ("gaussian", "gamma")
+        return self.fit.covariance[:p, :p] * (self.n / self.deviance if dispersed else 1.0)
+
+    def estimate(self, covariance: Vector, groups: int | None) -> Estimate:
+        """The table on the scale of the raw columns, and the facts. groups: how many clusters there are."""
+        model, p, fit = self.model, self.layout.width, self.fit
+        dispersed = model.distribution in ("gaussian", "gamma")
+        turn = uncentred(self.centre, model.formula.intercept)
+        freedom = (self.freedom if groups is None else groups - 1) if dispersed else math.inf
+        estimate, error = turn @ fit.coefficients[:p], standard_errors(turn, covariance)
+        log_likelihood, parameters = fit.point.log_likelihood, len(fit.coefficients) + dispersed
+        facts: dict[str, Any] = {
+            "n": self.n,
             "log_likelihood": log_likelihood,
-            "deviance": deviance,
-            "aic": 2 * (p + gaussian) - 2 * log_likelihood,
-            "dispersion": dispersion,
-            "df_residual": freedom,
-            "rounds_used": used,
+            "deviance": self.deviance,
+            "aic": 2 * parameters - 2 * log_likelihood,
+            "dispersion": self.dispersion,
+            "df_residual": self.freedom,
+            "rounds_used": self.used,
             "newton_decrement": fit.decrement,
         }
-        if gaussian and self.link == "identity" and self.formula.intercept and not self.formula.offset:
-            facts["null_deviance"] = deviance + _explained(fit, deviance / n)
-        return Estimate(("term",), _COLUMNS, rows, facts)
+        plain = model.link == "identity" and model.formula.intercept and not model.formula.offset
+        if model.distribution == "gaussian" and plain:
+            facts["null_deviance"] = self.deviance + _explained(fit, self.deviance / self.n)
+        if model._family().shape:
+            theta = float(np.exp(fit.coefficients[-1]))
+            facts |= {"theta": theta, "theta_std_error": theta / math.sqrt(fit.more[0])}
+        if groups is not None:
+            facts["clusters"] = groups
+        return Estimate(("term",), COLUMNS, table(self.layout.terms, estimate, error, freedom), facts)
+
+
+def _with_shape(system: System, model: Family) -> System:
+    return System((*system.terms, model.shape), np.append(system.floor, 0.0))
+
+
+def _without_shape(endless: Endless, model: Family) -> ConvergenceError:
+    """In the words of the family."""
+    if endless.term != model.shape:
+        return endless
+    remedy = "Use the poisson family."
+    return ConvergenceError("The outcome varies no more than a Poisson's, so that theta has no end.", remedy=remedy)
 
 
 class _Latest(threading.local):
@@ -270,7 +373,7 @@ class _Latest(threading.local):
     """
 
     _kept: tuple[GLM, Population, Rows] | None = None
-    _asked: tuple[Rows, str, dict[str, Vector], Weighed] | None = None
+    _asked: tuple[Rows, str, dict[str, Vector], Weighed | Meat] | None = None
 
     def rows(self, model: GLM, population: Population) -> Rows:
         kept = self._kept
@@ -280,12 +383,16 @@ class _Latest(threading.local):
             kept = self._kept = (model, population, rows)
         return kept[2]
 
-    def weighed(self, model: GLM, step: str, population: Population, broadcast: dict[str, Vector]) -> Weighed:
+    def made(self, model: GLM, step: str, population: Population, broadcast: dict[str, Vector]) -> Weighed | Meat:
         rows, asked = self.rows(model, population), self._asked
         if asked is None or asked[0] is not rows or asked[1] != step or not _equal(asked[2], broadcast):
             self._asked = None
             fitted = family(model.distribution, model.link)
-            made = rows.start(fitted, **broadcast) if step == "start" else rows.newton(fitted, **broadcast)
+            made: Weighed | Meat
+            if step == "meat" and model.robust:
+                made = Meat.of(rows, fitted, model.robust, model.cluster, broadcast)
+            else:
+                made = rows.start(fitted, **broadcast) if step == "start" else rows.newton(fitted, **broadcast)
             asked = self._asked = (rows, step, broadcast, made)
         return asked[3]
 
@@ -295,17 +402,6 @@ def _equal(one: Mapping[str, Vector], other: Mapping[str, Vector]) -> bool:
 
 
 _latest = _Latest()
-
-
-def _whole(gathered: Gathered) -> Partial:
-    """The sums of a round; a model with a suppressed number cannot be fitted."""
-    if any(mask.any() for mask in gathered.total.suppressed.values()):
-        raise DisclosureRefused("minimum frequency")
-    return gathered.total
-
-
-def _real(array: Array) -> Vector:
-    return np.asarray(array, dtype=np.float64)
 
 
 def _weight(gram: Array) -> float:

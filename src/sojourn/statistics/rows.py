@@ -14,7 +14,7 @@ from sojourn.analysis.partial import Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.terms import Formula
 from sojourn.errors import SiteRefused
-from sojourn.statistics.families import Family
+from sojourn.statistics.families import Family, Slopes
 from sojourn.statistics.leverage import Leverages
 
 Vector = NDArray[np.float64]
@@ -57,7 +57,7 @@ class Rows:
             w = np.ones(population.rows)
         layout = Layout.of(formula, population.variables)
         y = outcome(formula, population)
-        if ((y < family.low) | (y > family.high)).any():
+        if ((y < family.low) | (y > family.high)).any() or (family.open and (y == family.low).any()):
             raise SiteRefused("dictionary")
         offset = population.numeric(formula.offset) if formula.offset else np.zeros(population.rows)
         return cls(population, layout, design(layout, population), y, w, offset)
@@ -95,7 +95,10 @@ class Rows:
         return Partial({"n": np.array([len(self.y)]), "sum": self.x.sum(axis=0)})
 
     def start(self, family: Family, centre: Vector) -> Weighed:
-        """Weighted least squares at means made from the outcomes alone, on centred columns."""
+        """Weighted least squares at means made from the outcomes alone, on centred columns.
+
+        saturated: not of a family with a shape. weight: sum of the prior weights, which a gamma likelihood needs.
+        """
         width = self.layout.width
         gram, moment, saturated = np.zeros((width, width)), np.zeros(width), 0.0
         weight, term = np.zeros(len(self.y)), np.zeros(len(self.y))
@@ -106,46 +109,104 @@ class Rows:
                 x = self.x[part] - centre
                 gram += _gram(x, weight[part])
                 moment += x.T @ term[part]
-                saturated += float(family.saturated(self.y[part], self.w[part]).sum())
-        partial = Partial({"gram": gram, "moment": moment, "saturated": np.array([saturated])})
-        return Weighed(partial, weight, (np.abs(term),), gram)
+                if not family.shape:
+                    saturated += float(family.saturated(self.y[part], self.w[part]).sum())
+        arrays = {"gram": gram, "moment": moment}
+        if not family.shape:
+            arrays["saturated"] = np.array([saturated])
+        if family.name == "gamma":
+            arrays["weight"] = np.array([self.w.sum()])
+        return Weighed(Partial(arrays), weight, (np.abs(term),), gram)
 
     def newton(self, family: Family, centre: Vector, coefficients: Vector) -> Weighed:
-        """Deviance, score, expected and, where it differs, observed information.
+        """Deviance, score, expected and, where it differs, observed information; what `sums_of` names besides.
 
         `invalid` is 1, and all else 0, where a mean is outside its domain.
         """
-        width = self.layout.width
-        deviance, score, information = np.zeros(1), np.zeros(width), np.zeros((width, width))
-        curvature, bent = np.zeros((width, width)), not family.canonical
-        weight, *terms = (np.zeros(len(self.y)) for _ in range(2 + bent))
+        sums = Sums.of(family, self.layout.width)
+        weight, *terms = (np.zeros(len(self.y)) for _ in range(2 + sums.bent))
+        slopes, shape = coefficients[: sums.width], coefficients[sums.width :]
         with np.errstate(all="ignore"):
             for part in self.blocks():
-                x = self.x[part] - centre
-                at = family.slopes(x @ coefficients + self.offset[part], self.y[part], self.w[part])
+                x, y, w = self.x[part] - centre, self.y[part], self.w[part]
+                at = family.slopes(x @ slopes + self.offset[part], y, w, *shape)
                 weight[part], terms[0][part] = at.information, np.abs(at.score)
                 if not (at.information >= 0).all():
-                    deviance[0] = np.nan
+                    sums.arrays["deviance"][0] = np.nan
                     break
-                deviance += at.deviance.sum()
-                score += x.T @ at.score
-                information += _gram(x, at.information)
-                if bent:
+                sums.add(x, w, at)
+                if sums.bent:
                     terms[1][part] = np.abs(at.curvature)
-                    curvature += x.T @ (x * at.curvature[:, None])
-        arrays = {"deviance": deviance, "score": score, "information": information}
-        if bent:
-            arrays["curvature"] = (curvature + curvature.T) / 2
-        valid = all(bool(np.isfinite(array).all()) for array in arrays.values())
-        if not valid:
-            arrays = {name: np.zeros_like(array) for name, array in arrays.items()}
-        partial = Partial({**arrays, "invalid": np.array([0 if valid else 1])})
-        return Weighed(partial, weight, tuple(terms), information if valid else None)
+                if len(shape):
+                    sums.arrays["saturated"] += family.saturated(y, w, *shape).sum()
+        valid = sums.finish()
+        gram = sums.arrays["information"][: sums.width, : sums.width] if valid else None
+        return Weighed(Partial({**sums.arrays, "invalid": np.array([0 if valid else 1])}), weight, tuple(terms), gram)
 
     def blocks(self) -> Iterator[slice]:
         """Pieces of rows, of a size that a pass over the design is fastest with."""
         size = max(_BLOCK // self.layout.width, 64)
         return (slice(start, start + size) for start in range(0, len(self.y), size))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The sums of a Newton round, of a design of this width. bent: whether observed and expected information differ."""
+
+    width: int
+    bent: bool
+    arrays: dict[str, Vector]
+
+    @classmethod
+    def of(cls, family: Family, width: int) -> Sums:
+        """Zeros of the right shapes."""
+        shapes = sums_of(family, width)
+        return cls(width, "curvature" in shapes, {name: np.zeros(shape) for name, shape in shapes.items()})
+
+    def add(self, x: Vector, w: Vector, at: Slopes) -> None:
+        """What a block of rows gives."""
+        arrays, p = self.arrays, self.width
+        arrays["deviance"] += at.deviance.sum()
+        arrays["score"][:p] += x.T @ at.score
+        arrays["information"][:p, :p] += _gram(x, at.information)
+        if self.bent:
+            arrays["curvature"][:p, :p] += x.T @ (x * at.curvature[:, None])
+        if "pearson" in arrays:
+            arrays["pearson"] += (at.score**2 / at.information).sum()
+        if at.shape is not None:
+            score, own, cross = at.shape
+            arrays["score"][p] += score.sum()
+            arrays["information"][p, p] += (score**2 / w).sum()  # their expectation, and never negative
+            arrays["curvature"][p, p] += own.sum()
+            arrays["curvature"][:p, p] += x.T @ cross
+
+    def finish(self) -> bool:
+        """Make what is symmetric so to the last bit; whether all is finite: else all is 0."""
+        if self.bent:
+            curvature, p = self.arrays["curvature"], self.width
+            curvature[p:, :p] = curvature[:p, p:].T
+            self.arrays["curvature"] = (curvature + curvature.T) / 2
+        valid = all(bool(np.isfinite(array).all()) for array in self.arrays.values())
+        if not valid:
+            self.arrays.update({name: np.zeros_like(array) for name, array in self.arrays.items()})
+        return valid
+
+
+def sums_of(family: Family, width: int) -> dict[str, tuple[int, ...]]:
+    """The arrays of a Newton round and their shapes, `invalid` apart; a shape is one more coefficient, the last.
+
+    pearson: the sum of squares that the dispersion of a gamma family is estimated from. saturated: of a family with a
+    shape, on which it depends.
+    """
+    p = width + bool(family.shape)
+    shapes: dict[str, tuple[int, ...]] = {"deviance": (1,), "score": (p,), "information": (p, p)}
+    if not family.canonical:
+        shapes["curvature"] = (p, p)
+    if family.name == "gamma":
+        shapes["pearson"] = (1,)
+    if family.shape:
+        shapes["saturated"] = (1,)
+    return shapes
 
 
 def _gram(x: Vector, weight: Vector) -> Vector:

@@ -6,6 +6,7 @@
             effective size of the weights (sum w)^2 / sum w^2 < T
             at the coefficients that were sent: leverage under the working weights > 1/3, or effective size of the
             working weights or of the terms of the score < T
+            fewer than T clusters, where a column of them is named
             a saturated model whose rarest covariate pattern has n < T persons
     medium: leverage of a person > 1/T
 
@@ -69,6 +70,8 @@ class DesignSupport:
             return "one person's leverage is above the limit"
         if weights < self.threshold:
             return "the weights leave too few persons"
+        if design.clusters is not None and design.clusters < self.threshold:
+            return "too few clusters"
         working = design.working
         if working is not None and not (math.isfinite(working.leverage) and math.isfinite(working.effective)):
             raise ValueError("the evidence of the round is not a number")
