@@ -1,7 +1,7 @@
 """GLMs against published and independent numbers: NIST, R 4.2.2, statsmodels."""
 
 import json
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -83,6 +83,37 @@ def test_birthwt_equals_r(birthwt, case, formula, family, link, shift):
     estimate, asks = run(glm(formula, family, link), birthwt)
     assert_equals_r(estimate, reference("glm_birthwt")[case], shift)
     assert len(asks) <= 6
+
+
+COVARIATES = ("age", "lwt", "smoke", "ht", "ui", "ftv", "race", "ptd")
+HARD = [("smoke", "ui", "race"), ("ht", "ftv", "race"), ("age", "smoke", "ht", "race"), ("age", "ui", "ftv", "ptd")]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("link", "oracle"), [("log", sm.families.links.Log()), ("identity", sm.families.links.Identity())]
+)
+def test_other_links_converge_where_statsmodels_does(birthwt, link, oracle):
+    """All models of two covariates, and some that take many halvings; not those whose maximum is on the boundary."""
+    whole = {name: np.concatenate([one.columns[name] for one in birthwt]) for name in (*COVARIATES, "low")}
+    whole |= {"black": whole["race"] == 1, "other": whole["race"] == 2}
+    reached = 0
+    for terms in [*combinations(COVARIATES, 2), *HARD]:
+        names = [name for term in terms for name in (("black", "other") if term == "race" else (term,))]
+        design = np.column_stack([np.ones(189), *(whole[name] for name in names)]).astype(float)
+        model = sm.GLM(whole["low"], design, family=sm.families.Binomial(oracle))
+        try:
+            fit = model.fit(maxiter=300, tol=1e-14)
+        except ValueError:
+            continue
+        if not (fit.converged and np.isfinite(fit.params).all() and ((fit.mu > 1e-6) & (fit.mu < 1 - 1e-6)).all()):
+            continue
+        estimate, asks = run(glm(f"low ~ {' + '.join(terms)}", "binomial", link), birthwt)
+        assert np.max(np.abs(column(estimate, "estimate") - fit.params) / fit.bse) < 1e-6, terms
+        assert estimate.facts["log_likelihood"] == pytest.approx(fit.llf, rel=1e-10)
+        assert len(asks) <= 12
+        reached += 1
+    assert reached >= 22
 
 
 @pytest.mark.parametrize(("case", "more", "rounds"), [("logistic", "", 6), ("logistic_site_fe", " + C(site)", 7)])

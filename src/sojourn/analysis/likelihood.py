@@ -22,6 +22,8 @@ Vector = NDArray[np.float64]
 CONVERGED = 1e-10  # Newton decrement, relative to |log-likelihood| + 1
 NEAR = 1e-14  # Newton decrement at which the information, and so the standard errors, hold to about 1e-8
 EXACT = 1e-21  # Newton decrement at 4.5e-11 standard errors from the maximum
+FAR = 2.0  # twice the Newton decrement above which steps are from the expected information, as in scoring
+CLOSE = 0.02  # twice the Newton decrement under which the change of a curvature is foreseen
 COLLINEAR = 1e-11  # share of a column's variation that the columns before it leave
 LASTING = 1e-6  # most that the last step's decrement may be in the measure of the first point
 _ROUNDING = 32 * np.finfo(float).eps
@@ -210,11 +212,15 @@ class _Search:
     def _bent(self, point: Point, plain: Vector) -> Vector:
         """A Newton step that foresees how the curvature changes on its way (Halley's), from the last two points.
 
-        It falls back to the expected information where the curvature is not positive definite.
+        It falls back to the expected information where the curvature is not positive definite, and far off, where it
+        misleads away from the canonical link; the change of a curvature is foreseen close by alone.
         """
+        gain, same = float(point.score @ plain), np.array_equal(point.curvature, point.information)
+        if gain > FAR and not same:
+            return plain
         try:
             step = self.system.solve(point.curvature, point.score)
-            if self.before is not None:
+            if self.before is not None and (same or gain < CLOSE):
                 for _ in range(3):
                     change = self._share(step) * (point.curvature - self.before.curvature)
                     step = self.system.solve(point.curvature + change / 2, point.score)

@@ -65,7 +65,7 @@ class Layout(Questions):
         found |= self._contributed(support, parameters, sets, clear)
         if self.model is not None and support.design is not None:
             found |= _hits(support.design.numbers)
-            found["events"] = support.design.events or 0
+            found |= {"events": support.design.events or 0, "clusters": support.design.clusters or 0}
         for number, one in enumerate(support.positions):
             found |= {f"behind {number} {place}": int(n) for place, n in enumerate(one.persons.ravel())}
         for number, earlier in enumerate(told):

@@ -87,12 +87,16 @@ class Sum:
 
 @dataclass(frozen=True)
 class Model:
-    """A model's design as all sites know it: see `Design`. events: whether persons with an event are counted."""
+    """A model's design as all sites know it: see `Design`.
+
+    events, clusters: whether persons with an event, and a column's clusters, are counted.
+    """
 
     levels: tuple[str, ...]
     parameters: int
     numbers: tuple[str, ...]
     events: bool
+    clusters: bool
 
     @classmethod
     def of(cls, design: Design, classes: bool) -> Model:
@@ -100,7 +104,8 @@ class Model:
         if design.by_site or design.effective is not None:
             raise DisclosureRefused("design support")
         counted = design.events is not None and not classes
-        return cls(tuple(design.levels), design.parameters, tuple(sorted(design.numbers)), counted)
+        numbers = tuple(sorted(design.numbers))
+        return cls(tuple(design.levels), design.parameters, numbers, counted, design.clusters is not None)
 
     def knows(self, label: str) -> bool:
         """Whether a level is asked about, or is one of a number, of which it is asked whether it has many values."""

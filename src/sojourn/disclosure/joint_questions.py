@@ -109,6 +109,7 @@ class Questions:
         if self.model is not None:
             yield from (f"hit {name} {bit}" for name in self.model.numbers for bit in range(HASHES * BINS))
             yield from ("events",) * self.model.events
+            yield from ("clusters",) * self.model.clusters
             yield from (f"{SOME} level {label}" for label in self.model.levels)
         for number, one in enumerate(self.quantiles):
             yield from (f"behind {number} {place}" for place in range(math.prod(one.shape)))
@@ -242,6 +243,8 @@ class Questions:
                 forms += at_least(max(threshold, 2 * p), place[f"cell {number} {cell}"], sites)
         if model.events:
             forms += at_least(max(threshold, 2 * p), place["events"], sites)
+        if model.clusters:
+            forms += at_least(threshold, place["clusters"], sites)
         for label in model.levels:
             forms += _none_or(threshold, f"level {label}", place, sites)
             if " & " not in label:

@@ -37,21 +37,22 @@ class Family:
     """A distribution with one of its links.
 
     low, high: the outcome's bounds; open: an outcome on the lower one has no likelihood. start: working outcome and
-    weight at a mean made from y alone. slopes: at any eta; not finite, or of negative information, where the mean
-    leaves its domain. saturated: log-likelihood where the mean is y; of families with a dispersion what does not depend
-    on it. shape: name of a further parameter that is estimated with the coefficients, which slopes and saturated take
-    last.
+    weight at a mean made from y alone; where `levelled`, as single means lead far out under some links, at the mean of
+    all outcomes, its last argument. slopes: at any eta; not finite, or of negative information, where the mean leaves
+    its domain. saturated: log-likelihood where the mean is y; of families with a dispersion what does not depend on it.
+    shape: name of a further parameter that is estimated with the coefficients, which slopes and saturated take last.
     """
 
     name: str
     link: str
     low: float
     high: float
-    start: Callable[[Vector, Vector], tuple[Vector, Vector]]
+    start: Callable[..., tuple[Vector, Vector]]
     slopes: Callable[..., Slopes]
     saturated: Callable[..., Vector]
     open: bool = False
     shape: str = ""
+    levelled: bool = False
 
     @property
     def canonical(self) -> bool:
@@ -158,9 +159,11 @@ def _binomial(link: str) -> Family:
             curvature = -w * (y * twice_up + (1 - y) * twice_down)
         return Slopes(2 * w * (entropy - log_likelihood), w * (y * up + (1 - y) * down), information, curvature)
 
-    def start(y: Vector, w: Vector) -> tuple[Vector, Vector]:
-        mean = (w * y + 0.5) / (w + 1)
-        return _working(slopes, success.link(mean), y, w)
+    levelled = link in ("log", "identity")
+
+    def start(y: Vector, w: Vector, mean: float = 0.0) -> tuple[Vector, Vector]:
+        means = np.full_like(y, mean) if levelled else (w * y + 0.5) / (w + 1)
+        return _working(slopes, success.link(means), y, w)
 
     def saturated(y: Vector, w: Vector) -> Vector:
         if not _shares(y):
@@ -168,7 +171,7 @@ def _binomial(link: str) -> Family:
         ways = scipy.special.gammaln(w + 1) - scipy.special.gammaln(w * y + 1) - scipy.special.gammaln(w * (1 - y) + 1)
         return np.asarray(w * _entropy(y) + np.where((y > 0) & (y < 1), ways, 0.0))
 
-    return Family("binomial", link, 0.0, 1.0, start, slopes, saturated)
+    return Family("binomial", link, 0.0, 1.0, start, slopes, saturated, levelled=levelled)
 
 
 def _poisson(link: str) -> Family:

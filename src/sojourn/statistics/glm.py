@@ -148,8 +148,8 @@ class GLM:
         first |= {"weight": (1,)} if self.distribution == "gamma" else {}
         sums, width = sums_of(model, p), p + bool(model.shape)
         steps = (
-            Step("handshake", {}, {"n": (1,), "sum": (p,)}),
-            Step("start", {"centre": (p,)}, first),
+            Step("handshake", {}, {"n": (1,), "sum": (p,)} | ({"outcome": (2,)} if model.levelled else {})),
+            Step("start", {"centre": (p,)} | ({"mean": (1,)} if model.levelled else {}), first),
             Step("newton", {"centre": (p,), "coefficients": (width,)}, {**sums, "invalid": (1,)}),
         )
         return (*steps, meat_step(p, width)) if self.robust else steps
@@ -161,7 +161,7 @@ class GLM:
     def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
         """See `Statistic`."""
         if step == "handshake":
-            return self._rows(population).handshake()
+            return self._rows(population).handshake(self._family())
         if step == "meat":
             return self._meat(population, broadcast).partial()
         return self._weighed(step, population, broadcast).partial
@@ -213,7 +213,7 @@ class GLM:
             remedy = "Use fewer terms, or a larger population."
             raise ConvergenceError("The model has as many terms as there are rows.", remedy=remedy)
         centre = centre_of(layout, self.formula.intercept, real(sums["sum"]), n)
-        started = whole((yield Ask("start", {"centre": centre})))
+        started = whole((yield Ask("start", {"centre": centre} | self._level(sums))))
         system = System.of(layout.terms, _weight(started["gram"]), centre)
         first, within = start(system, real(started["gram"]), real(started["moment"])), self._within(started)
         if model.shape:
@@ -260,6 +260,16 @@ class GLM:
         if not isinstance(made, Meat):
             raise TypeError("not a round of robust errors")
         return made
+
+    def _level(self, sums: Partial) -> dict[str, Array]:
+        """The mean of all outcomes, where the family starts from it."""
+        if not self._family().levelled:
+            return {}
+        total, weight = real(sums["outcome"])
+        if not 0 < total < weight:
+            remedy = "Use a larger population, or another outcome."
+            raise ConvergenceError("All outcomes are the same, so that there is nothing to explain.", remedy=remedy)
+        return {"mean": np.array([total / weight])}
 
     def _within(self, started: Partial) -> Vector:
         """Coefficients that are always allowed: the mean of the starting predictors, or nothing at all."""

@@ -90,11 +90,12 @@ class Rows:
         """The rows of some persons, marked in the order of `per_person`."""
         return np.flatnonzero(persons if self.codes is None else persons[self.codes])
 
-    def handshake(self) -> Partial:
-        """Number of rows and sums of the design's columns."""
-        return Partial({"n": np.array([len(self.y)]), "sum": self.x.sum(axis=0)})
+    def handshake(self, family: Family) -> Partial:
+        """Number of rows and sums of the design's columns; where a family starts from it, the weighted outcomes too."""
+        outcome = {"outcome": np.array([self.w @ self.y, self.w.sum()])} if family.levelled else {}
+        return Partial({"n": np.array([len(self.y)]), "sum": self.x.sum(axis=0), **outcome})
 
-    def start(self, family: Family, centre: Vector) -> Weighed:
+    def start(self, family: Family, centre: Vector, mean: Vector | None = None) -> Weighed:
         """Weighted least squares at means made from the outcomes alone, on centred columns.
 
         saturated: not of a family with a shape. weight: sum of the prior weights, which a gamma likelihood needs.
@@ -104,7 +105,7 @@ class Rows:
         weight, term = np.zeros(len(self.y)), np.zeros(len(self.y))
         with np.errstate(all="ignore"):
             for part in self.blocks():
-                z, weight[part] = family.start(self.y[part], self.w[part])
+                z, weight[part] = family.start(self.y[part], self.w[part], *(() if mean is None else mean))
                 term[part] = weight[part] * (z - self.offset[part])
                 x = self.x[part] - centre
                 gram += _gram(x, weight[part])
