@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sojourn.statistics.catalogue import count as count
     from sojourn.statistics.catalogue import crosstab as crosstab
     from sojourn.statistics.catalogue import describe as describe
+    from sojourn.statistics.catalogue import elastic_net as elastic_net
     from sojourn.statistics.catalogue import glm as glm
     from sojourn.statistics.catalogue import histogram as histogram
     from sojourn.statistics.catalogue import quantiles as quantiles
@@ -26,6 +27,7 @@ _HOMES = {
     "count": "sojourn.statistics.catalogue",
     "crosstab": "sojourn.statistics.catalogue",
     "describe": "sojourn.statistics.catalogue",
+    "elastic_net": "sojourn.statistics.catalogue",
     "glm": "sojourn.statistics.catalogue",
     "histogram": "sojourn.statistics.catalogue",
     "quantiles": "sojourn.statistics.catalogue",
@@ -39,6 +41,7 @@ __all__ = [
     "count",
     "crosstab",
     "describe",
+    "elastic_net",
     "errors",
     "glm",
     "histogram",

@@ -8,7 +8,7 @@ from sojourn.analysis.partial import Partial, total
 from sojourn.analysis.statistic import Gathered, Suppressed
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.report.record import estimate_to_dict
-from sojourn.statistics.catalogue import at_least, count, crosstab, describe, glm, histogram, quantiles
+from sojourn.statistics.catalogue import at_least, count, crosstab, describe, elastic_net, glm, histogram, quantiles
 
 VARIABLES = {
     "sex": category("F", "M"),
@@ -24,6 +24,8 @@ ASKED = {
     "histogram": histogram("age", [30, 50, 70]),
     "quantiles": quantiles("age", by="sex", precision=1),
     "glm": glm("dead ~ age + C(sex)", family="binomial"),
+    "glm with robust errors": glm("dead ~ age + C(sex)", family="binomial", robust="cluster"),
+    "elastic net": elastic_net("dead ~ age + C(sex)", family="binomial", lambdas=(0.1, 0.01)),
 }
 
 

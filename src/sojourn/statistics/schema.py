@@ -15,8 +15,16 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
     "number": (int, float),
     "null": (type(None),),
+    "boolean": (bool,),
 }
-_WORDS = {"object": "a mapping", "array": "a list", "string": "a text", "number": "a number", "null": "nothing"}
+_WORDS = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a text",
+    "number": "a number",
+    "null": "nothing",
+    "boolean": "true or false",
+}
 
 
 def conform(value: object, schema: Mapping[str, Any], field: str) -> None:
