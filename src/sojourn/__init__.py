@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sojourn.statistics.catalogue import crosstab as crosstab
     from sojourn.statistics.catalogue import describe as describe
     from sojourn.statistics.catalogue import elastic_net as elastic_net
+    from sojourn.statistics.catalogue import firth as firth
     from sojourn.statistics.catalogue import glm as glm
     from sojourn.statistics.catalogue import histogram as histogram
     from sojourn.statistics.catalogue import quantiles as quantiles
@@ -28,6 +29,7 @@ _HOMES = {
     "crosstab": "sojourn.statistics.catalogue",
     "describe": "sojourn.statistics.catalogue",
     "elastic_net": "sojourn.statistics.catalogue",
+    "firth": "sojourn.statistics.catalogue",
     "glm": "sojourn.statistics.catalogue",
     "histogram": "sojourn.statistics.catalogue",
     "quantiles": "sojourn.statistics.catalogue",
@@ -43,6 +45,7 @@ __all__ = [
     "describe",
     "elastic_net",
     "errors",
+    "firth",
     "glm",
     "histogram",
     "quantiles",

@@ -8,7 +8,17 @@ from sojourn.analysis.partial import Partial, total
 from sojourn.analysis.statistic import Gathered, Suppressed
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.report.record import estimate_to_dict
-from sojourn.statistics.catalogue import at_least, count, crosstab, describe, elastic_net, glm, histogram, quantiles
+from sojourn.statistics.catalogue import (
+    at_least,
+    count,
+    crosstab,
+    describe,
+    elastic_net,
+    firth,
+    glm,
+    histogram,
+    quantiles,
+)
 
 VARIABLES = {
     "sex": category("F", "M"),
@@ -25,6 +35,7 @@ ASKED = {
     "quantiles": quantiles("age", by="sex", precision=1),
     "glm": glm("dead ~ age + C(sex)", family="binomial"),
     "glm with robust errors": glm("dead ~ age + C(sex)", family="binomial", robust="cluster"),
+    "firth": firth("dead ~ age + C(sex)"),
     "elastic net": elastic_net("dead ~ age + C(sex)", family="binomial", lambdas=(0.1, 0.01)),
 }
 

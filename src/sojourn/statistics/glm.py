@@ -161,14 +161,14 @@ class GLM:
     def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
         """See `Statistic`."""
         if step == "handshake":
-            return self._rows(population).handshake(self._family())
+            return self.rows(population).handshake(self._family())
         if step == "meat":
             return self._meat(population, broadcast).partial()
-        return self._weighed(step, population, broadcast).partial
+        return self.weighed(step, population, broadcast).partial
 
     def support(self, population: Population) -> Support:
         """See `Statistic`; rows of weight zero take no part."""
-        rows, outcome = self._rows(population), self.formula.outcome.render()
+        rows, outcome = self.rows(population), self.formula.outcome.render()
         design = evidence(rows, outcome, self.distribution, self.weights, self.formula.offset)
         design = replace(design, parameters=design.parameters + bool(self._family().shape))
         if self.cluster is not None:
@@ -188,8 +188,8 @@ class GLM:
             return None
         if step == "meat":
             return self._meat(population, broadcast).working()
-        weighed = self._weighed(step, population, broadcast)
-        return working(self._rows(population), weighed, real(broadcast["centre"]))
+        weighed = self.weighed(step, population, broadcast)
+        return working(self.rows(population), weighed, real(broadcast["centre"]))
 
     def joint_leverage(
         self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
@@ -198,11 +198,11 @@ class GLM:
         total = sums.arrays.get("information", sums.arrays.get("gram"))
         if total is None or step == "handshake":
             return None
-        rows, centre = self._rows(population), real(broadcast["centre"])
+        rows, centre = self.rows(population), real(broadcast["centre"])
         total = real(total)[: len(centre), : len(centre)]
         if step == "meat":
             return self._meat(population, broadcast).beside(total, float(broadcast["dispersion"][0]))
-        return largest_beside(rows, self._weighed(step, population, broadcast).weight, centre, total)
+        return largest_beside(rows, self.weighed(step, population, broadcast).weight, centre, total)
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
@@ -246,10 +246,12 @@ class GLM:
     def _family(self) -> Family:
         return family(self.distribution, self.link)
 
-    def _rows(self, population: Population) -> Rows:
+    def rows(self, population: Population) -> Rows:
+        """The rows of a site, kept for the rounds that follow."""
         return _latest.rows(self, population)
 
-    def _weighed(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Weighed:
+    def weighed(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Weighed:
+        """The sums of one round by weights, kept for the evidence about them."""
         made = _latest.made(self, step, population, {name: real(array) for name, array in broadcast.items()})
         if not isinstance(made, Weighed):
             raise TypeError("not a round of sums by weights")
