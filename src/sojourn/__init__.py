@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sojourn.statistics.catalogue import firth as firth
     from sojourn.statistics.catalogue import glm as glm
     from sojourn.statistics.catalogue import histogram as histogram
+    from sojourn.statistics.catalogue import lmm as lmm
     from sojourn.statistics.catalogue import quantiles as quantiles
     from sojourn.study.plan import Plan as Plan
 
@@ -32,6 +33,7 @@ _HOMES = {
     "firth": "sojourn.statistics.catalogue",
     "glm": "sojourn.statistics.catalogue",
     "histogram": "sojourn.statistics.catalogue",
+    "lmm": "sojourn.statistics.catalogue",
     "quantiles": "sojourn.statistics.catalogue",
 }
 
@@ -48,6 +50,7 @@ __all__ = [
     "firth",
     "glm",
     "histogram",
+    "lmm",
     "quantiles",
 ]
 

@@ -20,10 +20,11 @@ from sojourn.statistics.elastic_net import ElasticNet
 from sojourn.statistics.firth import Firth
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.histogram import Histogram
+from sojourn.statistics.lmm import LMM
 from sojourn.statistics.quantiles import QUARTILES, Quantiles
 from sojourn.statistics.schema import conform
 
-_KINDS = (AtLeast, Count, Crosstab, Describe, ElasticNet, Firth, GLM, Histogram, Quantiles)
+_KINDS = (AtLeast, Count, Crosstab, Describe, ElasticNet, Firth, GLM, Histogram, LMM, Quantiles)
 _STATISTICS = MappingProxyType({kind.name: kind for kind in _KINDS})
 NAMES: tuple[str, ...] = tuple(sorted(_STATISTICS))
 
@@ -210,6 +211,26 @@ def firth(formula: str, family: str = "binomial", offset: str | None = None) -> 
     Source: D. Firth, Biometrika 80, 1993; G. Heinze, M. Schemper, Statistics in Medicine 21, 2002.
     """
     return make("firth", {"formula": formula, "family": family, **_given(offset=offset)})
+
+
+def lmm(
+    formula: str, group: str | None = None, slopes: str | Iterable[str] | None = None, method: str = "REML"
+) -> Statistic:
+    """A linear mixed model over all sites: fixed effects, and random intercepts and slopes of clusters.
+
+    formula: fixed effects as of `glm`, without an offset. group: the column that names the clusters, each inside one
+    site; `site` for random effects of the sites themselves, in clear plans alone; None for persons. slopes: columns of
+    numbers, up to three, whose coefficients differ between clusters. method: `REML` or `ML`. Equal to the pooled fit.
+    Result: a row a fixed effect as of `glm`, with normal tests. Facts: `n`, `clusters`, `log_likelihood` (restricted
+    under REML), `sigma` (of the residuals), `random` (`effects`, `std_dev`, `covariance`), `intraclass_correlation`
+    (without slopes), `rounds_used`, `newton_decrement`. No random effect of a cluster is ever shown.
+    Leaves a site, for p terms and q random effects: n, the number of clusters, p + 2 q + 1 sums; each round, with
+    m = q (q + 1) / 2, at most (1 + m + m (m + 1) / 2) (p + 2)^2 numbers, sums over its clusters. Of `site`: once
+    (p + 1)^2 + q (p + q + 1) cross-products. Rounds: usually 6 to 10; of `site` 2.
+    Source: D. Bates, M. Maechler, B. Bolker, S. Walker, J. of Statistical Software 67(1), 2015.
+    """
+    given = _given(group=group, slopes=_several(slopes))
+    return make("lmm", {"formula": formula, "method": method, **given})
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

@@ -228,7 +228,7 @@ class ElasticNet:
         return (len(self.lambdas) or self.count) * (1 + (len(variables[SITE].levels) if self.cross_validate else 0))
 
     def _rows(self, population: Population) -> Rows:
-        return Rows.of(self.formula, None, self._family, population)
+        return GLM(self.formula, self.distribution, self._link).rows(population)
 
     def _products(self, rows: Rows, broadcast: Mapping[str, Array]) -> Weighed:
         """Cross-products of the centred columns with one another and with the outcome less its mean."""

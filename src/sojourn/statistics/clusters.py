@@ -1,0 +1,129 @@
+"""The rows of one site by cluster, their sums for a mixed model, and how few persons these rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.analysis.mixed import Blocks
+from sojourn.analysis.partial import Partial
+from sojourn.analysis.support import Working
+from sojourn.analysis.variable import SITE
+from sojourn.statistics.robust import clusters
+from sojourn.statistics.rows import Rows
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """codes: the cluster of each row, numbered from 0. z: the columns of the random effects, the first of ones."""
+
+    rows: Rows
+    codes: NDArray[np.int64]
+    z: Vector
+
+    @classmethod
+    def of(cls, rows: Rows, group: str | None, slopes: tuple[str, ...]) -> Clusters:
+        """By a column, by person where none is named, or all rows in one where it is `site`."""
+        codes = np.zeros(len(rows.y), dtype=np.int64) if group == SITE else clusters(rows, group)
+        z = np.column_stack([np.ones(len(rows.y)), *(rows.population.numeric(name) for name in slopes)])
+        return cls(rows, codes, z)
+
+    @property
+    def count(self) -> int:
+        """How many clusters there are."""
+        return int(self.codes.max()) + 1 if len(self.codes) else 0
+
+    def handshake(self, with_clusters: bool) -> Partial:
+        """Rows, sums of the columns and of the outcome; of the random effects' columns sums and sums of squares."""
+        arrays = {
+            "n": np.array([len(self.rows.y)]),
+            "sum": self.rows.x.sum(axis=0),
+            "outcome": np.array([self.rows.y.sum()]),
+            "slopes": np.array([self.z.sum(axis=0), (self.z**2).sum(axis=0)]),
+        }
+        return Partial(arrays | ({"clusters": np.array([self.count])} if with_clusters else {}))
+
+    def blocks(self, centre: Vector, origin: Vector, response: Vector | None = None, w: Vector | None = None) -> Blocks:
+        """Cross-products by cluster. response: in the place of the outcome; w: weights of the rows."""
+        xy = np.column_stack([self.rows.x, self.rows.y if response is None else response]) - centre
+        z = self.z - origin
+        weighed, own = (xy, z) if w is None else (xy * w[:, None], z * w[:, None])
+        return Blocks(xy.T @ weighed, self._summed(z, weighed), self._summed(z, own))
+
+    def working(
+        self,
+        centre: Vector,
+        origin: Vector,
+        covariance: Vector,
+        w: Vector | None = None,
+        response: Vector | None = None,
+    ) -> Working | None:
+        """How few persons the sums rest on, by what is left of each row beside its cluster."""
+        if not len(self.rows.y):
+            return Working(0.0, 1.0)
+        y = self.rows.y if response is None else response
+        x, weights = self.rows.x - centre[:-1], np.ones(len(y)) if w is None else w
+        left = self._left(np.column_stack([x, y - centre[-1]]), origin, covariance, weights)
+        own = weights - weights**2 * self._spread(origin, covariance, weights)
+        terms = [self.rows.per_person(np.abs(values)) for values in (own, left[:, -1])]
+        if not all(np.isfinite(term).all() for term in terms):
+            return None
+        shares = self._shares(x, left[:, :-1], x.T @ left[:, :-1])
+        effective = min((float(term.sum() ** 2 / (term @ term)) for term in terms if term.any()), default=0.0)
+        return Working(effective, shares)
+
+    def largest_share(
+        self, centre: Vector, origin: Vector, covariance: Vector, total: Vector, w: Vector | None = None
+    ) -> float:
+        """The largest share of a person in sums that all sites have together."""
+        if not len(self.rows.y):
+            return 0.0
+        x, weights = self.rows.x - centre[:-1], np.ones(len(self.rows.y)) if w is None else w
+        return self._shares(x, self._left(x, origin, covariance, weights), total)
+
+    @cached_property
+    def _order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        order = np.argsort(self.codes, kind="stable")
+        return order, np.flatnonzero(np.diff(self.codes[order], prepend=-1))
+
+    def _summed(self, z: Vector, columns: Vector) -> Vector:
+        """z' columns within each cluster; an empty site has one cluster of nobody, so that shapes stay."""
+        q, width = z.shape[1], columns.shape[1]
+        if not len(z):
+            return np.zeros((1, q, width))
+        order, starts = self._order
+        parts = [np.add.reduceat((z[:, i : i + 1] * columns)[order], starts, axis=0) for i in range(q)]
+        return np.stack(parts, axis=1)
+
+    def _turned(self, origin: Vector, covariance: Vector, w: Vector) -> tuple[Vector, Vector]:
+        """z, and P = G (I + S G)^-1 of each cluster."""
+        z = self.z - origin
+        within = self._summed(z, z * w[:, None])
+        return z, np.linalg.inv(np.eye(z.shape[1]) + covariance @ within) @ covariance
+
+    def _left(self, columns: Vector, origin: Vector, covariance: Vector, w: Vector) -> Vector:
+        """V^-1 times the columns."""
+        z, turned = self._turned(origin, covariance, w)
+        weighed = columns * w[:, None]
+        shrunk = turned @ self._summed(z, weighed)
+        return np.asarray(weighed - w[:, None] * np.einsum("iq,iqk->ik", z, shrunk[self.codes]))
+
+    def _spread(self, origin: Vector, covariance: Vector, w: Vector) -> Vector:
+        z, turned = self._turned(origin, covariance, w)
+        return np.einsum("iq,iqr,ir->i", z, turned[self.codes], z)
+
+    def _shares(self, x: Vector, left: Vector, total: Vector) -> float:
+        """The largest trace of a person's part of x' V^-1 x beside the whole."""
+        size = np.sqrt(np.maximum(np.diag(total), 0.0))
+        kept = size > 0
+        if not kept.any():
+            return 1.0 if x.any() else 0.0
+        scaled = total[np.ix_(kept, kept)] / np.outer(size[kept], size[kept])
+        inverse = np.linalg.pinv((scaled + scaled.T) / 2, rcond=1e-9, hermitian=True)
+        of_row = np.einsum("ij,jk,ik->i", x[:, kept] / size[kept], inverse, left[:, kept] / size[kept])
+        return float(np.abs(self.rows.per_person(of_row)).max())

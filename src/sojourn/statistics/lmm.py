@@ -1,0 +1,309 @@
+"""Linear mixed models over all sites: random effects of clusters inside the sites, or of the sites themselves.
+
+Clusters inside sites: Newton rounds in the covariance of the random effects, for which every site gives sums over its
+clusters (`analysis.mixed`). Sites: each site is one cluster, whose cross-products say everything in one round; those
+are its own, so that there is no masked form.
+
+Source: D. Bates, M. Maechler, B. Bolker, S. Walker, J. of Statistical Software 67(1), 2015.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sojourn.analysis.formula import parse
+from sojourn.analysis.likelihood import System
+from sojourn.analysis.matrix import Layout, declared
+from sojourn.analysis.mixed import Blocks, Criterion, Maximum, Profile, elements, profile, search, shapes
+from sojourn.analysis.partial import Array, Partial
+from sojourn.analysis.population import Population
+from sojourn.analysis.sets import constant, persons_of
+from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Estimate, Gathered, Step
+from sojourn.analysis.support import Support, Working
+from sojourn.analysis.terms import Formula, Survival
+from sojourn.analysis.variable import SITE, Kind, Variables
+from sojourn.errors import ConvergenceError, PlanError
+from sojourn.statistics.argument import NAME, names, unpack
+from sojourn.statistics.clusters import Clusters
+from sojourn.statistics.coefficients import COLUMNS, centre_of, real, standard_errors, table, uncentred, whole
+from sojourn.statistics.design import column_contributions, evidence, outcome_classes
+from sojourn.statistics.glm import GLM
+
+Vector = NDArray[np.float64]
+METHODS = ("REML", "ML")
+MOST_SLOPES = 3
+_FEW = 20  # clusters under which normal tests are too liberal
+
+
+@dataclass(frozen=True)
+class LMM:
+    """Fixed effects by a formula; a random intercept and random slopes of clusters.
+
+    group: the column that names the clusters, `site`, or none for persons. slopes: columns of numbers.
+    """
+
+    formula: Formula
+    group: str | None = None
+    slopes: tuple[str, ...] = ()
+    method: str = "REML"
+
+    name: ClassVar[str] = "lmm"
+    rules: ClassVar[tuple[str, ...]] = GLM.rules
+    schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "formula": {"type": "string", "minLength": 1, "maxLength": 2_000},
+            "group": {"anyOf": [NAME, {"type": "null"}]},
+            "slopes": {"anyOf": [NAME, names(0, MOST_SLOPES), {"type": "null"}]},
+            "method": {"enum": list(METHODS)},
+        },
+        "required": ["formula"],
+        "additionalProperties": False,
+    }
+
+    @classmethod
+    def read(cls, arguments: Mapping[str, Any], field: str) -> LMM:
+        """From arguments that fit the schema; PlanError where the formula has no mixed model."""
+        formula = parse(arguments["formula"], f"{field}.formula")
+        if isinstance(formula.outcome, Survival) or formula.offset:
+            remedy = "Use an outcome that is one column, and no offset."
+            raise PlanError("This formula has no mixed model.", remedy=remedy, field=f"{field}.formula")
+        slopes = unpack(arguments.get("slopes"))
+        if SITE in slopes:
+            raise PlanError("`site` is no number.", remedy="Name columns of numbers.", field=f"{field}.slopes")
+        return cls(formula, arguments.get("group"), slopes, arguments.get("method", "REML"))
+
+    def arguments(self) -> dict[str, Any]:
+        """See `Statistic`."""
+        given: dict[str, tuple[Any, Any]] = {
+            "group": (self.group, None),
+            "slopes": (list(self.slopes), []),
+            "method": (self.method, "REML"),
+        }
+        chosen = {word: value for word, (value, default) in given.items() if value != default}
+        return {"formula": self.formula.render(), **chosen}
+
+    def variables(self) -> tuple[str, ...]:
+        """See `Statistic`."""
+        more = {*self.slopes, *([self.group] if self.group not in (None, SITE) else [])}
+        return tuple(sorted({*self.formula.names, *more}))  # type: ignore[arg-type]
+
+    def check(self, variables: Variables) -> None:
+        """See `Statistic`."""
+        GLM(self.formula).check(variables)
+        if self.group is not None:
+            declared(self.group, variables, "lmm.group")
+        for name in self.slopes:
+            if declared(name, variables, "lmm.slopes").kind is not Kind.NUMBER:
+                raise PlanError(f"`{name}` is no number.", remedy="Name columns of numbers.", field="lmm.slopes")
+
+    @property
+    def effects(self) -> int:
+        """Random effects of a cluster."""
+        return 1 + len(self.slopes)
+
+    @property
+    def by_site(self) -> bool:
+        """Whether the sites are the clusters."""
+        return self.group == SITE
+
+    def steps(self, variables: Variables) -> tuple[Step, ...]:
+        """See `Statistic`."""
+        p, q = Layout.of(self.formula, variables).width, self.effects
+        first = {"n": (1,), "sum": (p,), "outcome": (1,), "slopes": (2, q)} | (
+            {} if self.by_site else {"clusters": (1,)}
+        )
+        centred = {"centre": (p + 1,), "origin": (q,)}
+        if self.by_site:
+            block = {"products": (p + 1, p + 1), "cross": (q, p + 1), "within": (q, q)}
+            return Step("handshake", {}, first), Step("block", centred, block, additive=False)
+        return Step("handshake", {}, first), Step("profile", {**centred, "covariance": (q, q)}, shapes(p, q))
+
+    def rounds(self) -> int:
+        """See `Statistic`; each element of the covariance beyond the first may take four more."""
+        return 2 if self.by_site else MOST_ROUNDS + 4 * (len(elements(self.effects)) - 1)
+
+    def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
+        """See `Statistic`."""
+        clusters = self._clusters(population)
+        if step == "handshake":
+            return clusters.handshake(with_clusters=not self.by_site)
+        blocks = clusters.blocks(real(broadcast["centre"]), real(broadcast["origin"]))
+        if step == "block":
+            return Partial({"products": blocks.products, "cross": blocks.cross[0], "within": blocks.within[0]})
+        return Partial(profile(blocks, real(broadcast["covariance"])).arrays())
+
+    def support(self, population: Population) -> Support:
+        """See `Statistic`; the random effects' covariance and the residual variance are parameters too."""
+        rows, outcome = self._clusters(population).rows, self.formula.outcome.render()
+        design = evidence(rows, outcome, "gaussian", None, None, self.slopes)
+        more = len(elements(self.effects)) + 1
+        design = replace(design, parameters=design.parameters + more, by_site=design.by_site or self.by_site)
+        if self.group is not None and not self.by_site:
+            design = replace(design, clusters=self._clusters(population).count)
+        return Support(
+            population=persons_of(rows.population.persons),
+            measures=self.variables(),
+            cells=outcome_classes(rows, outcome, "gaussian"),
+            contributions=(column_contributions(rows),),
+            design=design,
+            constant=constant(rows.population, [name for name in self.variables() if name != self.group]),
+        )
+
+    def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
+        """See `Statistic`; each row weighs what it does beside the others of its cluster."""
+        if step == "handshake":
+            return None
+        q = self.effects
+        covariance = np.zeros((q, q)) if step == "block" else real(broadcast["covariance"])
+        return self._clusters(population).working(real(broadcast["centre"]), real(broadcast["origin"]), covariance)
+
+    def joint_leverage(
+        self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
+    ) -> float | None:
+        """The largest share of a person here in all sites' last sums; None where they tell none."""
+        if step != "profile" or "quadratic" not in sums.arrays:
+            return None
+        total = real(sums["quadratic"])[:-1, :-1]
+        at = (real(broadcast[word]) for word in ("centre", "origin", "covariance"))
+        return self._clusters(population).largest_share(*at, total)
+
+    def coordinator(self, variables: Variables) -> Coordinator:
+        """See `Statistic`."""
+        layout = Layout.of(self.formula, variables)
+        sums = whole((yield Ask("handshake")))
+        n, intercept = int(sums["n"][0]), self.formula.intercept
+        if n <= layout.width + len(elements(self.effects)):
+            remedy = "Use fewer terms, or a larger population."
+            raise ConvergenceError("The model has as many terms as there are rows.", remedy=remedy)
+        centre = np.append(centre_of(layout, intercept, real(sums["sum"]), n), sums["outcome"][0] / n * intercept)
+        origin = real(sums["slopes"])[0] / n
+        origin[0] = 0.0
+        broadcast = {"centre": centre, "origin": origin}
+        criterion = Criterion(n, restricted=self.method == "REML")
+        steps = search(
+            criterion, np.diag(_start(real(sums["slopes"]), n)), self.rounds() - 1 if not self.by_site else 100
+        )
+        if self.by_site:
+            found, groups, used = _at_once(steps, (yield Ask("block", broadcast)), layout, centre)
+        else:
+            found, used = yield from _over_rounds(steps, broadcast, layout, centre)
+            groups = int(sums["clusters"][0])
+        return self._estimate(layout, centre, origin, criterion, found, groups, used)
+
+    def _clusters(self, population: Population) -> Clusters:
+        return Clusters.of(GLM(self.formula).rows(population), self.group, self.slopes)
+
+    def _estimate(
+        self,
+        layout: Layout,
+        centre: Vector,
+        origin: Vector,
+        criterion: Criterion,
+        found: Maximum,
+        groups: int,
+        used: int,
+    ) -> Estimate:
+        """Fixed effects on the scale of the raw columns; the covariance of random ones where their columns are 0."""
+        q, p = found.sums.quadratic, layout.width
+        inverse = np.linalg.inv(q[:p, :p])
+        coefficients = inverse @ q[:p, p]
+        variance = float(q[p, p] - q[:p, p] @ coefficients) / criterion.freedom(p)
+        turn = uncentred(centre[:-1], self.formula.intercept)
+        estimate = turn @ coefficients
+        if self.formula.intercept:
+            estimate[0] += centre[-1]
+        error = standard_errors(turn, variance * inverse)
+        back = np.eye(self.effects)
+        back[0] -= origin
+        covariance = variance * back @ found.factor @ found.factor.T @ back.T
+        deviations = np.sqrt(np.diag(covariance))
+        facts: dict[str, Any] = {
+            "n": criterion.n,
+            "clusters": groups,
+            "method": self.method,
+            "log_likelihood": -found.value / 2,
+            "sigma": math.sqrt(variance),
+            "random": {
+                "effects": ["Intercept", *self.slopes],
+                "std_dev": deviations.tolist(),
+                "covariance": covariance.tolist(),
+            },
+            "rounds_used": used,
+            "newton_decrement": found.decrement,
+        }
+        if not self.slopes:
+            facts["intraclass_correlation"] = float(covariance[0, 0] / (covariance[0, 0] + variance))
+        rows = table(layout.terms, estimate, error)
+        return Estimate(("term",), COLUMNS, rows, facts, warnings=_warnings(found, groups))
+
+
+def _start(slopes: Vector, n: int) -> Vector:
+    """One, and of each slope one over the spread of its column. slopes: sums and sums of squares."""
+    mean = slopes[0] / n
+    variance = np.maximum(slopes[1] / n - mean**2, 1e-8 * mean**2)
+    found = 1 / np.sqrt(np.where(variance > 0, variance, 1.0))
+    found[0] = 1.0
+    return np.asarray(found)
+
+
+def _over_rounds(
+    steps: Generator[Vector, Profile, Maximum], broadcast: Mapping[str, Array], layout: Layout, centre: Vector
+) -> Generator[Ask, Gathered, tuple[Maximum, int]]:
+    """Ask every site for its sums at each covariance."""
+    covariance, used = next(steps), 1
+    while True:
+        summed = whole((yield Ask("profile", {**broadcast, "covariance": covariance})))
+        used += 1
+        sums = Profile.of({name: real(array) for name, array in summed.arrays.items()})
+        if used == 2:
+            _check_columns(sums.quadratic, layout, centre)
+        try:
+            covariance = steps.send(sums)
+        except StopIteration as finished:
+            return finished.value, used
+
+
+def _at_once(
+    steps: Generator[Vector, Profile, Maximum], gathered: Gathered, layout: Layout, centre: Vector
+) -> tuple[Maximum, int, int]:
+    """From each site's own cross-products; a site without rows is no cluster."""
+    whole(gathered)
+    parts = [part for _, part in sorted(gathered.by_site.items()) if part["within"][0, 0] > 0]
+    if len(parts) < 2:
+        remedy = "Ask more sites in a clear plan, or put `C(site)` into the formula."
+        raise ConvergenceError("Random effects of sites take each site's own sums, of two at least.", remedy=remedy)
+    products = np.sum([real(part["products"]) for part in parts], axis=0)
+    cross, within = (np.array([real(part[name]) for part in parts]) for name in ("cross", "within"))
+    blocks = Blocks(products, cross, within)
+    _check_columns(products, layout, centre)
+    covariance = next(steps)
+    while True:
+        try:
+            covariance = steps.send(profile(blocks, covariance))
+        except StopIteration as finished:
+            return finished.value, len(parts), 2
+
+
+def _check_columns(quadratic: Vector, layout: Layout, centre: Vector) -> None:
+    gram = quadratic[:-1, :-1]
+    if collinear := System.of(layout.terms, float(np.abs(gram[0, 0])), centre[:-1]).dependent(gram):
+        raise ConvergenceError(
+            f"Not every coefficient exists: {', '.join(collinear[:8])} does not vary or follows from those before it.",
+            remedy="Leave these terms out, or merge levels that hold nobody.",
+        )
+
+
+def _warnings(found: Maximum, groups: int) -> tuple[str, ...]:
+    said = []
+    if groups < _FEW:
+        said.append(f"There are only {groups} clusters: tests and intervals, which are normal, are too narrow.")
+    if np.abs(np.diag(found.factor)).min() < 1e-4:
+        said.append("A variance of the random effects is estimated as zero: a simpler model says the same.")
+    return tuple(said)
