@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sojourn.statistics.catalogue import elastic_net as elastic_net
     from sojourn.statistics.catalogue import firth as firth
     from sojourn.statistics.catalogue import glm as glm
+    from sojourn.statistics.catalogue import glmm as glmm
     from sojourn.statistics.catalogue import histogram as histogram
     from sojourn.statistics.catalogue import lmm as lmm
     from sojourn.statistics.catalogue import quantiles as quantiles
@@ -32,6 +33,7 @@ _HOMES = {
     "elastic_net": "sojourn.statistics.catalogue",
     "firth": "sojourn.statistics.catalogue",
     "glm": "sojourn.statistics.catalogue",
+    "glmm": "sojourn.statistics.catalogue",
     "histogram": "sojourn.statistics.catalogue",
     "lmm": "sojourn.statistics.catalogue",
     "quantiles": "sojourn.statistics.catalogue",
@@ -49,6 +51,7 @@ __all__ = [
     "errors",
     "firth",
     "glm",
+    "glmm",
     "histogram",
     "lmm",
     "quantiles",

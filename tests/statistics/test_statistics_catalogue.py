@@ -20,6 +20,7 @@ EXAMPLES = {
     "quantiles": catalogue.quantiles("age", by="sex", q=(0.5, 0.9), precision=1),
     "elastic_net": catalogue.elastic_net("died ~ age", "binomial", 0.5, lambdas=(0.1, 0.2), cross_validate=True),
     "firth": catalogue.firth("died ~ age", "poisson", offset="w"),
+    "glmm": catalogue.glmm("died ~ age", family="poisson"),
     "lmm": catalogue.lmm("hba1c ~ age", "ward", slopes="age", method="ML"),
     "glm": catalogue.glm("died ~ age", "binomial", "probit", weights="w"),
 }
@@ -31,7 +32,7 @@ def test_every_statistic_has_a_function_an_example_and_rules():
         assert statistic.name == name
         assert statistic.rules
         # Two rounds a step; four more for each element of a covariance beyond the first.
-        more = {"firth": MOST_ROUNDS, "lmm": 8}
+        more = {"firth": MOST_ROUNDS, "lmm": 8, "glmm": 2 * MOST_ROUNDS}
         assert 1 <= statistic.rounds() <= MOST_ROUNDS + more.get(name, 0)
         documentation = getattr(catalogue, name).__doc__
         assert "Leaves a site" in documentation

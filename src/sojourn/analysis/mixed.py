@@ -191,7 +191,7 @@ def search(criterion: Criterion, factor: Vector, rounds: int) -> Generator[Vecto
         if not value <= best + (_SAME * (abs(best) + 1) if np.isfinite(best) else 0.0):
             factor = (origin + factor) / 2
             continue
-        step, decrement = _step(factor, slope, bend)
+        step, decrement, _ = newton(factor, slope, bend)
         origin, best = factor, min(value, best)
         factor = factor + step
         if decrement < NEAR:
@@ -204,8 +204,8 @@ def search(criterion: Criterion, factor: Vector, rounds: int) -> Generator[Vecto
     )
 
 
-def _step(factor: Vector, slope: Vector, bend: Vector) -> tuple[Vector, float]:
-    """By the chain rule from G to its factor."""
+def newton(factor: Vector, slope: Vector, bend: Vector) -> tuple[Vector, float, Vector]:
+    """A step of the factor by the chain rule from G, its decrement, and the bend of the factor's elements."""
     q = len(factor)
     places = elements(q)
     units = np.zeros((len(places), q, q))
@@ -219,9 +219,15 @@ def _step(factor: Vector, slope: Vector, bend: Vector) -> tuple[Vector, float]:
     hessian = jacobian.T @ bend @ jacobian + np.tensordot(slope, curl, axes=([0], [0]))
     sizes, axes = np.linalg.eigh(hessian)
     floor = 1e-8 * max(float(np.abs(sizes).max()), np.finfo(float).tiny)
+    sizes = np.maximum(np.abs(sizes), floor)
     pulled = axes.T @ gradient
-    down = pulled / np.maximum(np.abs(sizes), floor)
-    step = np.zeros((q, q))
-    for place, size in zip(places, -(axes @ down), strict=True):
-        step[place] = size
-    return step, float(pulled @ down) / 2
+    step = triangle(-(axes @ (pulled / sizes)), q)
+    return step, float(pulled @ (pulled / sizes)) / 2, (axes * sizes) @ axes.T
+
+
+def triangle(values: Vector, q: int) -> Vector:
+    """The lower triangle with these elements."""
+    found = np.zeros((q, q))
+    for place, value in zip(elements(q), values, strict=True):
+        found[place] = value
+    return found

@@ -53,7 +53,7 @@ class Clusters:
         xy = np.column_stack([self.rows.x, self.rows.y if response is None else response]) - centre
         z = self.z - origin
         weighed, own = (xy, z) if w is None else (xy * w[:, None], z * w[:, None])
-        return Blocks(xy.T @ weighed, self._summed(z, weighed), self._summed(z, own))
+        return Blocks(xy.T @ weighed, self.summed(z, weighed), self.summed(z, own))
 
     def working(
         self,
@@ -91,7 +91,7 @@ class Clusters:
         order = np.argsort(self.codes, kind="stable")
         return order, np.flatnonzero(np.diff(self.codes[order], prepend=-1))
 
-    def _summed(self, z: Vector, columns: Vector) -> Vector:
+    def summed(self, z: Vector, columns: Vector) -> Vector:
         """z' columns within each cluster; an empty site has one cluster of nobody, so that shapes stay."""
         q, width = z.shape[1], columns.shape[1]
         if not len(z):
@@ -100,21 +100,20 @@ class Clusters:
         parts = [np.add.reduceat((z[:, i : i + 1] * columns)[order], starts, axis=0) for i in range(q)]
         return np.stack(parts, axis=1)
 
-    def _turned(self, origin: Vector, covariance: Vector, w: Vector) -> tuple[Vector, Vector]:
-        """z, and P = G (I + S G)^-1 of each cluster."""
+    def turned(self, origin: Vector, covariance: Vector, w: Vector) -> Vector:
+        """(I + G S)^-1 of each cluster, under these weights of the rows."""
         z = self.z - origin
-        within = self._summed(z, z * w[:, None])
-        return z, np.linalg.inv(np.eye(z.shape[1]) + covariance @ within) @ covariance
+        return np.linalg.inv(np.eye(z.shape[1]) + covariance @ self.summed(z, z * w[:, None]))
 
     def _left(self, columns: Vector, origin: Vector, covariance: Vector, w: Vector) -> Vector:
         """V^-1 times the columns."""
-        z, turned = self._turned(origin, covariance, w)
+        z, turned = self.z - origin, self.turned(origin, covariance, w) @ covariance
         weighed = columns * w[:, None]
-        shrunk = turned @ self._summed(z, weighed)
+        shrunk = turned @ self.summed(z, weighed)
         return np.asarray(weighed - w[:, None] * np.einsum("iq,iqk->ik", z, shrunk[self.codes]))
 
     def _spread(self, origin: Vector, covariance: Vector, w: Vector) -> Vector:
-        z, turned = self._turned(origin, covariance, w)
+        z, turned = self.z - origin, self.turned(origin, covariance, w) @ covariance
         return np.einsum("iq,iqr,ir->i", z, turned[self.codes], z)
 
     def _shares(self, x: Vector, left: Vector, total: Vector) -> float:

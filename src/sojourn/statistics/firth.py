@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from sojourn.analysis.likelihood import System, start
 from sojourn.analysis.matrix import Layout
+from sojourn.analysis.mixing import Mixing
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Estimate, Step
@@ -40,7 +41,6 @@ SMALL = 3e-9  # length of the last step, in standard errors: what is left after 
 DOUBT = 0.3  # share of a step that may come from an information that was not foreseen; else the place is asked again
 SURE = 3e-10  # the same of the last step, in standard errors
 CLOSE = 0.5  # length of the first step that is mixed from those before
-MEMORY = 5  # steps that the next one is mixed from (Anderson, J. of the ACM 12, 1965)
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,7 @@ class _Search:
     best: float = -np.inf
     log_likelihood: float = np.nan
     origin: Vector = field(default_factory=lambda: np.zeros(0))
-    places: list[Vector] = field(default_factory=list)
-    steps: list[Vector] = field(default_factory=list)
+    mixing: Mixing = field(default_factory=lambda: Mixing(CLOSE))
     known: list[Vector] = field(default_factory=list)
 
     def tell(self, summed: Partial, saturated: float) -> bool:
@@ -212,11 +211,9 @@ class _Search:
         if doubt > max(DOUBT * length, SURE):
             self.foreseen = information
             return False
-        move = self._mixed(step, root)
+        move = self.mixing.move(self.at, step, root)
         foreseen = self._foresee(information, move)
         self.origin, self.at, self.foreseen = self.at, self.at + move, foreseen
-        self.places.append(self.origin)
-        self.steps.append(step)
         self.known.append(information)
         return length < SMALL and doubt < SURE
 
@@ -226,23 +223,11 @@ class _Search:
         off = np.abs(np.linalg.eigvalsh(np.linalg.solve(root.T, half.T) - np.eye(len(penalty)))).max()
         return float(off * np.linalg.norm(np.linalg.solve(root.T, penalty)))
 
-    def _mixed(self, step: Vector, root: Vector) -> Vector:
-        """The step that the last ones say leads to where the next is none; root' root is the information."""
-        length = np.linalg.norm(root @ step)
-        if not self.steps or length > CLOSE:
-            return step
-        turns = np.array([step - earlier for earlier in self.steps[-MEMORY:]]).T
-        moves = np.array([self.at - earlier for earlier in self.places[-MEMORY:]]).T
-        share = np.linalg.lstsq(root @ turns, root @ step, rcond=1e-10)[0]
-        mixed = step - (moves + turns) @ share
-        ahead = (root @ mixed) @ (root @ step) > 0 and np.linalg.norm(root @ mixed) < 4 * length
-        return mixed if ahead else step
-
     def _foresee(self, information: Vector, move: Vector) -> Vector:
         """Along the last move the information changes as it did."""
         if not self.known:
             return information
-        moved = self.at - self.places[-1]
+        moved = self.at - self.origin
         length = float(moved @ information @ moved)
         share = float(np.clip(move @ information @ moved / length, -1.0, 1.0)) if length > 0 else 0.0
         return information + share * (information - self.known[-1])

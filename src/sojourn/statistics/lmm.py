@@ -188,7 +188,7 @@ class LMM:
         broadcast = {"centre": centre, "origin": origin}
         criterion = Criterion(n, restricted=self.method == "REML")
         steps = search(
-            criterion, np.diag(_start(real(sums["slopes"]), n)), self.rounds() - 1 if not self.by_site else 100
+            criterion, np.diag(start_factor(real(sums["slopes"]), n)), self.rounds() - 1 if not self.by_site else 100
         )
         if self.by_site:
             found, groups, used = _at_once(steps, (yield Ask("block", broadcast)), layout, centre)
@@ -244,8 +244,8 @@ class LMM:
         return Estimate(("term",), COLUMNS, rows, facts, warnings=_warnings(found, groups))
 
 
-def _start(slopes: Vector, n: int) -> Vector:
-    """One, and of each slope one over the spread of its column. slopes: sums and sums of squares."""
+def start_factor(slopes: Vector, n: int) -> Vector:
+    """The diagonal of the first factor: 1, and of each slope 1 over its spread. slopes: sums and sums of squares."""
     mean = slopes[0] / n
     variance = np.maximum(slopes[1] / n - mean**2, 1e-8 * mean**2)
     found = 1 / np.sqrt(np.where(variance > 0, variance, 1.0))
@@ -263,7 +263,7 @@ def _over_rounds(
         used += 1
         sums = Profile.of({name: real(array) for name, array in summed.arrays.items()})
         if used == 2:
-            _check_columns(sums.quadratic, layout, centre)
+            check_columns(sums.quadratic, layout, centre[:-1])
         try:
             covariance = steps.send(sums)
         except StopIteration as finished:
@@ -282,7 +282,7 @@ def _at_once(
     products = np.sum([real(part["products"]) for part in parts], axis=0)
     cross, within = (np.array([real(part[name]) for part in parts]) for name in ("cross", "within"))
     blocks = Blocks(products, cross, within)
-    _check_columns(products, layout, centre)
+    check_columns(products, layout, centre[:-1])
     covariance = next(steps)
     while True:
         try:
@@ -291,9 +291,10 @@ def _at_once(
             return finished.value, len(parts), 2
 
 
-def _check_columns(quadratic: Vector, layout: Layout, centre: Vector) -> None:
+def check_columns(quadratic: Vector, layout: Layout, centre: Vector) -> None:
+    """ConvergenceError where the fixed effects' columns are collinear. centre: of the columns."""
     gram = quadratic[:-1, :-1]
-    if collinear := System.of(layout.terms, float(np.abs(gram[0, 0])), centre[:-1]).dependent(gram):
+    if collinear := System.of(layout.terms, float(np.abs(gram[0, 0])), centre).dependent(gram):
         raise ConvergenceError(
             f"Not every coefficient exists: {', '.join(collinear[:8])} does not vary or follows from those before it.",
             remedy="Leave these terms out, or merge levels that hold nobody.",
