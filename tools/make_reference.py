@@ -188,8 +188,9 @@ def plan_words() -> str:
 
 def statistics() -> str:
     """Every statistic of the catalogue: how it is called, what it means, what leaves a site."""
-    makers = (sj.count, sj.at_least, sj.describe, sj.crosstab, sj.histogram, sj.quantiles, sj.glm)
-    return "\n".join(map(_statistic, makers))
+    makers = (sj.count, sj.at_least, sj.describe, sj.crosstab, sj.histogram, sj.quantiles)
+    models = (sj.glm, sj.firth, sj.elastic_net, sj.lmm, sj.glmm)
+    return "\n".join(map(_statistic, (*makers, *models)))
 
 
 def _statistic(make: Callable[..., Any]) -> str:

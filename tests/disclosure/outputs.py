@@ -78,11 +78,12 @@ def model(
     leverage: float = 0.05,
     effective: float | None = None,
     patterns: int | None = None,
+    clusters: int | None = None,
     constant: tuple[str, ...] = (),
 ) -> Output:
     """One round of a regression: a score and an information matrix."""
     named = {label: BitMap(range(n)) for label, n in (levels or {}).items()}
-    design = Design(persons, persons, parameters, named, events, leverage, effective, patterns)
+    design = Design(persons, persons, parameters, named, events, leverage, effective, patterns, clusters=clusters)
     support = Support(BitMap(range(persons)), ("disease",), design=design, constant=constant)
     values = {"score": np.zeros(parameters), "information": np.eye(parameters)}
     return output(values, support, rules)

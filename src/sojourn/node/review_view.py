@@ -219,6 +219,7 @@ def _design(support: Support) -> dict[str, Any]:
         "parameters": design.parameters,
         "events": design.events,
         "leverage": round(design.leverage, 6),
+        **({} if design.clusters is None else {"clusters": design.clusters}),
         "rarest_levels": [{"level": label, "persons": persons} for persons, label in levels[:10]],
     }
 

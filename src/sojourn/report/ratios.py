@@ -12,6 +12,7 @@ from sojourn.analysis.statistic import Cell, Estimate
 LOG_SCALE_ERROR = "std_error_log"
 _EXPONENTIATED = ("estimate", "ci_low", "ci_high")
 _DEFAULT_LINKS = {"binomial": "logit", "poisson": "log", "negative_binomial": "log", "gamma": "log"}
+_DEFAULT_FAMILIES = {"glm": "gaussian", "firth": "binomial", "glmm": "binomial"}
 _NAMES = {
     ("binomial", "logit"): "odds ratio",
     ("binomial", "log"): "risk ratio",
@@ -26,9 +27,9 @@ def ratio_name(kind: str, arguments: Mapping[str, Any]) -> str:
     """What the exponential of a coefficient is called, e.g. "odds ratio"; empty where it is no common ratio."""
     if kind == "cox":
         return "hazard ratio"
-    if kind != "glm":
+    if kind not in _DEFAULT_FAMILIES:
         return ""
-    family = str(arguments.get("family", "gaussian"))
+    family = str(arguments.get("family", _DEFAULT_FAMILIES[kind]))
     link = str(arguments.get("link") or _DEFAULT_LINKS.get(family, ""))
     return _NAMES.get((family, link), "")
 

@@ -28,6 +28,12 @@ _FAMILIES = {
     "gamma": "Gamma",
     "negative_binomial": "Negative binomial",
 }
+_MODELS = {
+    "firth": ("regression under Firth's penalty", "binomial"),
+    "elastic_net": ("regression under an elastic net penalty", "gaussian"),
+    "lmm": ("mixed model", "gaussian"),
+    "glmm": ("mixed model by penalised quasi-likelihood", "binomial"),
+}
 _PURPOSES = {
     "HMB": "health, medical or biomedical research",
     "GRU": "general research use",
@@ -74,6 +80,8 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
         family = str(given.get("family", "gaussian"))
         link = f" with {given['link']} link" if given.get("link") else ""
         return plain(f"{_FAMILIES.get(family, family)} regression{link}: {given.get('formula', '')}")
+    if analysis.kind in _MODELS:
+        return plain(f"{_model(analysis.kind, given)}: {given.get('formula', '')}")
     if analysis.kind == "cox":
         return plain(f"Cox regression: {given.get('formula', '')}")
     named = {
@@ -86,6 +94,13 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
     }
     head = named.get(analysis.kind, analysis.kind)
     return plain(f"{head}{_listed(given)}")
+
+
+def _model(kind: str, given: Mapping[str, Any]) -> str:
+    """A model in words, with what it is called by its family."""
+    family = str(given.get("family", _MODELS[kind][1]))
+    grouped = f", clusters by {given.get('group') or 'person'}" if kind in ("lmm", "glmm") else ""
+    return f"{_FAMILIES.get(family, family)} {_MODELS[kind][0]}{grouped}"
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

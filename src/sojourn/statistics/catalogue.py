@@ -221,7 +221,8 @@ def lmm(
 
     formula: fixed effects as of `glm`, without an offset. group: the column that names the clusters, each inside one
     site; `site` for random effects of the sites themselves, in clear plans alone; None for persons. slopes: columns of
-    numbers, up to three, whose coefficients differ between clusters. method: `REML` or `ML`. Equal to the pooled fit.
+    numbers of the formula, up to three, whose coefficients differ between clusters. method: `REML` or `ML`. Equal to
+    the pooled fit.
     Result: a row a fixed effect as of `glm`, with normal tests. Facts: `n`, `clusters`, `log_likelihood` (restricted
     under REML), `sigma` (of the residuals), `random` (`effects`, `std_dev`, `covariance`), `intraclass_correlation`
     (without slopes), `rounds_used`, `newton_decrement`. No random effect of a cluster is ever shown.

@@ -23,15 +23,13 @@ Vector = NDArray[np.float64]
 _NORMAL = 1e-280  # working weights under this have lost digits
 
 
-def evidence(
-    rows: Rows, outcome: str, family: str, weights: str | None, offset: str | None, more: tuple[str, ...] = ()
-) -> Design:
-    """What the regression shows of its design at this site; outcome: its label; more: further columns."""
+def evidence(rows: Rows, outcome: str, family: str, weights: str | None, offset: str | None) -> Design:
+    """What the regression shows of its design at this site; `outcome` is the outcome's label."""
     persons = rows.population.persons
     everyone = persons_of(persons)
     leverage, rank = largest_leverage(rows)
     per_person = rows.per_person(rows.w)
-    extra = tuple(name for name in (weights, offset, *more) if name)
+    extra = tuple(name for name in (weights, offset) if name)
     effective = float(rows.w.sum() ** 2 / (per_person**2).sum()) if len(persons) else 0.0
     return Design(
         persons=len(everyone),

@@ -60,6 +60,11 @@ class Family:
         return self.link == _CANONICAL.get(self.name)
 
     @property
+    def shifts(self) -> bool:
+        """Whether a number may be taken from the outcome and the mean alike; so outcomes far from 0 lose no digits."""
+        return (self.name, self.link) == ("gaussian", "identity")
+
+    @property
     def dispersed(self) -> bool:
         """Whether the variance has a dispersion that is estimated beside the coefficients."""
         return self.name in DISPERSED

@@ -32,6 +32,7 @@ from sojourn.statistics.robust import CHOICES, Meat, clusters, meat_step, sandwi
 from sojourn.statistics.rows import Rows, Weighed, sums_of
 
 Vector = NDArray[np.float64]
+_ROUNDING = 1e-14  # what is left of an outcome less its mean, relative to that, where it is rounding
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,14 @@ class GLM:
         first |= {} if model.shape else {"saturated": (1,)}
         first |= {"weight": (1,)} if self.distribution == "gamma" else {}
         sums, width = sums_of(model, p), p + bool(model.shape)
+        level: dict[str, tuple[int, ...]] = {"level": (1,)} if model.shifts else {}
+        newton = Step("newton", {"centre": (p,), "coefficients": (width,), **level}, {**sums, "invalid": (1,)})
         steps = (
             Step("handshake", {}, {"n": (1,), "sum": (p,)} | ({"outcome": (2,)} if model.levelled else {})),
             Step("start", {"centre": (p,)} | ({"mean": (1,)} if model.levelled else {}), first),
-            Step("newton", {"centre": (p,), "coefficients": (width,)}, {**sums, "invalid": (1,)}),
+            newton,
         )
-        return (*steps, meat_step(p, width)) if self.robust else steps
+        return (*steps, meat_step(newton)) if self.robust else steps
 
     def rounds(self) -> int:
         """See `Statistic`."""
@@ -216,26 +219,32 @@ class GLM:
         started = whole((yield Ask("start", {"centre": centre} | self._level(sums))))
         system = System.of(layout.terms, _weight(started["gram"]), centre)
         first, within = start(system, real(started["gram"]), real(started["moment"])), self._within(started)
+        broadcast: dict[str, Array] = {"centre": centre}
+        if model.shifts:
+            # Around the mean of all outcomes, which an intercept takes up: near 1e9 they keep their digits.
+            broadcast["level"] = within[:1].copy() if self.formula.intercept else np.zeros(1)
+            first, within = _less(first, broadcast["level"]), _less(within, broadcast["level"])
         if model.shape:
             shape = float(np.log(START_SHAPE))
             system, first, within = _with_shape(system, model), np.append(first, shape), np.append(within, shape)
+        level = float(broadcast.get("level", np.zeros(1))[0])
         search = maximise(system, first, within, MOST_ROUNDS - 2 - bool(self.robust))
         coefficients, used = next(search), 2
         while True:
-            gathered = yield Ask("newton", {"centre": centre, "coefficients": coefficients})
+            gathered = yield Ask("newton", {**broadcast, "coefficients": coefficients})
             used += 1
             summed = whole(gathered)
             try:
-                coefficients = search.send(self._point(summed, n, started))
+                coefficients = search.send(self._point(summed, n, started, level))
             except StopIteration as finished:
                 fit: Fit = finished.value
                 break
             except Endless as endless:
                 raise _without_shape(endless, model) from endless
-        found = _Found(self, layout, centre, fit, n, float(summed["deviance"][0]), used)
+        found = _Found(self, layout, centre, level, fit, n, float(summed["deviance"][0]), used)
         if self.robust is None:
             return found.estimate(found.dispersion * found.unscaled, None)
-        at = {"centre": centre, "coefficients": fit.coefficients, "dispersion": np.array([found.dispersion])}
+        at = {**broadcast, "coefficients": fit.coefficients, "dispersion": np.array([found.dispersion])}
         meat = whole((yield Ask("meat", at)))
         groups = int(meat["clusters"][0])
         if groups < 2:
@@ -280,7 +289,7 @@ class GLM:
             within[0] = started["moment"][0] / started["gram"][0, 0]
         return within
 
-    def _point(self, summed: Partial, n: int, started: Partial) -> Point:
+    def _point(self, summed: Partial, n: int, started: Partial, level: float) -> Point:
         deviance = float(summed["deviance"][0])
         score, information = real(summed["score"]), real(summed["information"])
         curvature = information if self._family().canonical else real(summed["curvature"])
@@ -293,7 +302,7 @@ class GLM:
         saturated = float(summed.arrays.get("saturated", started.arrays.get("saturated"))[0])  # type: ignore[index]
         if not self._family().dispersed:
             return Point(valid, saturated - deviance / 2, score, information, curvature, more)
-        if valid and deviance <= 0:
+        if valid and deviance <= n * (_ROUNDING * level) ** 2:
             remedy = "Leave out the terms that make up the outcome."
             raise ConvergenceError(
                 "The model fits every row exactly, so that nothing is left to estimate.", remedy=remedy
@@ -315,6 +324,7 @@ class _Found:
     model: GLM
     layout: Layout
     centre: Vector
+    level: float
     fit: Fit
     n: int
     deviance: float
@@ -344,6 +354,7 @@ class _Found:
         turn = uncentred(self.centre, model.formula.intercept)
         freedom = (self.freedom if groups is None else groups - 1) if dispersed else math.inf
         estimate, error = turn @ fit.coefficients[:p], standard_errors(turn, covariance)
+        estimate[:1] += self.level
         log_likelihood, parameters = fit.point.log_likelihood, len(fit.coefficients) + dispersed
         facts: dict[str, Any] = {
             "n": self.n,
@@ -414,6 +425,10 @@ def _equal(one: Mapping[str, Vector], other: Mapping[str, Vector]) -> bool:
 
 
 _latest = _Latest()
+
+
+def _less(coefficients: Vector, level: Array) -> Vector:
+    return np.concatenate([coefficients[:1] - level, coefficients[1:]])
 
 
 def _weight(gram: Array) -> float:

@@ -109,7 +109,7 @@ class GLMM:
     def support(self, population: Population) -> Support:
         """See `Statistic`; the random effects' covariance is of parameters too."""
         rows, outcome = self._clusters(population).rows, self.mixed.formula.outcome.render()
-        design = evidence(rows, outcome, self.distribution, None, None, self.mixed.slopes)
+        design = evidence(rows, outcome, self.distribution, None, None)
         design = replace(design, parameters=design.parameters + len(elements(self.mixed.effects)))
         if self.mixed.group is not None:
             design = replace(design, clusters=self._clusters(population).count)

@@ -26,7 +26,7 @@ from sojourn.analysis.population import Population
 from sojourn.analysis.sets import constant, persons_of
 from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Estimate, Gathered, Step
 from sojourn.analysis.support import Support, Working
-from sojourn.analysis.terms import Formula, Survival
+from sojourn.analysis.terms import Column, Formula, Survival
 from sojourn.analysis.variable import SITE, Kind, Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME, names, unpack
@@ -99,9 +99,14 @@ class LMM:
         GLM(self.formula).check(variables)
         if self.group is not None:
             declared(self.group, variables, "lmm.group")
+        # What rules ask of the columns of the formula then holds for these too.
+        fixed = {term.factors[0] for term in self.formula.terms if len(term.factors) == 1}
         for name in self.slopes:
             if declared(name, variables, "lmm.slopes").kind is not Kind.NUMBER:
                 raise PlanError(f"`{name}` is no number.", remedy="Name columns of numbers.", field="lmm.slopes")
+            if Column(name) not in fixed:
+                remedy = f"Add `{name}` to the formula."
+                raise PlanError("A random slope varies around a fixed one.", remedy=remedy, field="lmm.slopes")
 
     @property
     def effects(self) -> int:
@@ -142,7 +147,7 @@ class LMM:
     def support(self, population: Population) -> Support:
         """See `Statistic`; the random effects' covariance and the residual variance are parameters too."""
         rows, outcome = self._clusters(population).rows, self.formula.outcome.render()
-        design = evidence(rows, outcome, "gaussian", None, None, self.slopes)
+        design = evidence(rows, outcome, "gaussian", None, None)
         more = len(elements(self.effects)) + 1
         design = replace(design, parameters=design.parameters + more, by_site=design.by_site or self.by_site)
         if self.group is not None and not self.by_site:

@@ -28,10 +28,10 @@ CHOICES = ("HC0", "HC1", "cluster")
 _RANK = 1e-9
 
 
-def meat_step(width: int, coefficients: int) -> Step:
-    """One round at the estimate. dispersion: for the evidence of masked rounds."""
-    broadcast = {"centre": (width,), "coefficients": (coefficients,), "dispersion": (1,)}
-    return Step("meat", broadcast, {"meat": (width, width), "clusters": (1,)})
+def meat_step(newton: Step) -> Step:
+    """One round at the estimate, of a model with this step. dispersion: for the evidence of masked rounds."""
+    (width,) = newton.broadcast["centre"]
+    return Step("meat", {**newton.broadcast, "dispersion": (1,)}, {"meat": (width, width), "clusters": (1,)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,8 @@ class Meat:
         slopes, shape = at["coefficients"][:width], at["coefficients"][width:]
         x = rows.x - at["centre"]
         with np.errstate(all="ignore"):
-            score = family.slopes(x @ slopes + rows.offset, rows.y, rows.w, *shape).score
+            eta, y = rows.predicted(family, x, slopes, slice(None), at.get("level"))
+            score = family.slopes(eta, y, rows.w, *shape).score
         parts, codes = x * score[:, None], clusters(rows, column)
         if choice == "cluster":
             return cls(_summed(parts, codes), codes, by_row=False)

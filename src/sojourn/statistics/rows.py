@@ -119,18 +119,28 @@ class Rows:
             arrays["weight"] = np.array([self.w.sum()])
         return Weighed(Partial(arrays), weight, (np.abs(term),), gram)
 
-    def newton(self, family: Family, centre: Vector, coefficients: Vector) -> Weighed:
+    def predicted(
+        self, family: Family, x: Vector, slopes: Vector, part: slice, level: Vector | None
+    ) -> tuple[Vector, Vector]:
+        """Linear predictor and outcome of some rows, where a family allows it both less the offset and a level."""
+        if level is None or not family.shifts:
+            return x @ slopes + self.offset[part], self.y[part]
+        return x @ slopes, self.y[part] - level - self.offset[part]
+
+    def newton(self, family: Family, centre: Vector, coefficients: Vector, level: Vector | None = None) -> Weighed:
         """Deviance, score, expected and, where it differs, observed information; what `sums_of` names besides.
 
-        `invalid` is 1, and all else 0, where a mean is outside its domain.
+        level: what the coefficients leave out of the outcomes. `invalid` is 1, and all else 0, where a mean is outside
+        its domain.
         """
         sums = Sums.of(family, self.layout.width)
         weight, *terms = (np.zeros(len(self.y)) for _ in range(2 + sums.bent))
         slopes, shape = coefficients[: sums.width], coefficients[sums.width :]
         with np.errstate(all="ignore"):
             for part in self.blocks():
-                x, y, w = self.x[part] - centre, self.y[part], self.w[part]
-                at = family.slopes(x @ slopes + self.offset[part], y, w, *shape)
+                x, w = self.x[part] - centre, self.w[part]
+                eta, y = self.predicted(family, x, slopes, part, level)
+                at = family.slopes(eta, y, w, *shape)
                 weight[part], terms[0][part] = at.information, np.abs(at.score)
                 if not (at.information >= 0).all():
                     sums.arrays["deviance"][0] = np.nan

@@ -8,7 +8,8 @@ number with two values is such a column.
 No person may carry too much of the model either. Leverage is the share of a fitted value that is the person's
 own outcome. Above 1/3 the model is refused. Between 1/T and 1/3 it is of medium risk: a checker must see it,
 and as long as a site has no checker it does not leave. Weights must leave at least T persons effectively, and a
-saturated model, which is a table, at least T persons in its rarest pattern.
+saturated model, which is a table, at least T persons in its rarest pattern. Where a column names clusters, for
+robust errors or random effects, there are at least T of them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ CASES = (
     ({"leverage": 0.5}, "refused: design support", "half of a fitted value is the person's own outcome"),
     ({"effective": 150.5}, "released", "weights that spread"),
     ({"effective": 8.2}, "refused: design support", "the weights leave eight persons"),
+    ({"clusters": 25}, "released", "many clusters"),
+    ({"clusters": 9}, "refused: design support", "the sums are of nine clusters"),
     ({"patterns": 25}, "released", "saturated, every pattern is common"),
     ({"patterns": 2}, "refused: design support", "saturated, with a rare pattern"),
 )

@@ -1,0 +1,147 @@
+"""What breaks fits elsewhere, for every model: each answer is that of the same rows in one place."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from federated import BOOLEAN, NUMBER, category, column, federation, run
+
+from sojourn.analysis.variable import with_site
+from sojourn.disclosure.gate import judge
+from sojourn.disclosure.output import Output, Verdict
+from sojourn.disclosure.policy import StandardPolicy
+from sojourn.statistics.catalogue import elastic_net, firth, glm, glmm, lmm
+
+VARIABLES = {
+    **dict.fromkeys(("x", "z", "y", "n", "c", "m", "w", "o"), NUMBER),
+    "b": BOOLEAN,
+    "k": category("p", "q", "r"),
+}
+MODELS = {
+    "linear": glm("m ~ x + k + b", weights="w"),
+    "logistic": glm("y ~ x + k + b", "binomial"),
+    "poisson with offset": glm("n ~ x + k", "poisson", offset="o"),
+    "negative binomial": glm("n ~ x + k", "negative_binomial", weights="w"),
+    "gamma": glm("m ~ x + k", "gamma", weights="w"),
+    "robust": glm("y ~ x + k", "binomial", robust="HC1"),
+    "clustered": glm("m ~ x + k", cluster="c"),
+    "firth": firth("y ~ x + k + b"),
+    "lasso": elastic_net("y ~ x + k + b", "binomial", lambdas=(0.05, 0.01)),
+    "mixed": lmm("m ~ x + k", "c"),
+    "logistic mixed": glmm("y ~ x + k", "c"),
+}
+
+
+def rows(n=320, seed=8):
+    rng = np.random.default_rng(seed)
+    c = np.arange(n) // 4
+    x, k, b = rng.normal(size=n), rng.integers(0, 3, n), rng.random(n) < 0.4
+    eta = 0.5 * x + 0.4 * (k == 1) + 0.6 * rng.normal(size=n // 4)[c]
+    y = (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(float)
+    counts = rng.poisson(np.exp(0.5 + 0.3 * eta) * rng.gamma(1.5, 1 / 1.5, n)).astype(float)
+    columns = {
+        "x": x,
+        "z": x,
+        "y": y,
+        "n": counts,
+        "c": c.astype(float),
+        "m": np.exp(1 + eta / 4 + rng.normal(size=n) / 5),
+    }
+    return columns | {
+        "w": rng.integers(0, 3, n).astype(float),
+        "o": rng.random(n),
+        "b": b,
+        "k": np.array(list("pqr"))[k],
+    }
+
+
+def split(columns, places, sites=5):
+    return federation(VARIABLES, {f"s{i}": {name: v[places == i] for name, v in columns.items()} for i in range(sites)})
+
+
+def same(model, columns, places):
+    """Equal to the same rows in one place, in estimates, errors and likelihood."""
+    pooled, _ = run(model, split(columns, np.zeros(len(columns["x"])), 1))
+    apart, _ = run(model, split(columns, places))
+    scale = column(pooled, "std_error") if "std_error" in pooled.columns else 1.0
+    approximate = not pooled.exactness.startswith("pooled")
+    shift = np.abs(column(apart, "estimate") - column(pooled, "estimate")) / scale
+    assert shift.max() < (1e-7 if approximate else 1e-8 if model.name == "firth" else 1e-9)
+    if "std_error" in pooled.columns:
+        assert column(apart, "std_error") == pytest.approx(column(pooled, "std_error"), rel=1e-8)
+    for fact in ("log_likelihood", "deviance", "theta", "dispersion"):
+        if fact in pooled.facts:
+            assert apart.facts[fact] == pytest.approx(pooled.facts[fact], rel=1e-10 if fact != "theta" else 1e-8)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_empty_site_one_without_events_one_level_and_duplicates(name):
+    columns = rows()
+    columns = {label: np.concatenate([v, v[:40]]) for label, v in columns.items()}  # duplicate rows
+    places = columns["c"].astype(int) % 2
+    quiet = np.isin(columns["c"], np.arange(20, 24))
+    columns["y"] = np.where(quiet, 0.0, columns["y"])
+    columns["n"] = np.where(quiet, 0.0, columns["n"])
+    places = np.where(quiet, 2, places)  # a site without events
+    single = np.isin(columns["c"], np.arange(40, 46))
+    columns["k"] = np.where(single, "q", columns["k"])
+    columns["b"] = np.where(single, False, columns["b"])
+    places = np.where(single, 3, places)  # one level of one factor, the other one constant; site 4 is empty
+    same(MODELS[name], columns, places)
+
+
+@pytest.mark.parametrize("name", ["linear", "negative binomial", "gamma"])
+def test_a_weight_of_zero_is_no_row(name):
+    columns = rows()
+    kept = {label: values[columns["w"] > 0] for label, values in columns.items()}
+    with_zeros, _ = run(MODELS[name], split(columns, columns["c"] % 3))
+    without, _ = run(MODELS[name], split(kept, kept["c"] % 3))
+    assert column(with_zeros, "estimate") == pytest.approx(column(without, "estimate"), rel=1e-11)
+    assert with_zeros.facts["n"] == without.facts["n"] == len(kept["x"])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [glm("m ~ x + k"), glm("m ~ x + k", robust="HC1"), lmm("m ~ x + k", "c"), elastic_net("m ~ x + k", lambdas=[0.01])],
+)
+def test_columns_and_outcomes_near_1e9_lose_nothing(model):
+    columns = rows()
+    columns |= {name: np.round(columns[name] * 1024) / 1024 for name in ("x", "m")}
+    far = {**columns, "x": columns["x"] + 1e9, "m": columns["m"] + 1e9}
+    near, _ = run(model, split(columns, columns["c"] % 3))
+    moved, _ = run(model, split(far, far["c"] % 3))
+    assert column(moved, "estimate")[1:] == pytest.approx(column(near, "estimate")[1:], rel=1e-7, abs=1e-9)
+    if "std_error" in near.columns:
+        scale = column(near, "std_error")[1:]
+        assert np.max(np.abs(column(moved, "estimate") - column(near, "estimate"))[1:] / scale) < 1e-7
+        assert column(moved, "std_error")[1:] == pytest.approx(scale, rel=1e-8)
+
+
+def test_an_offset_of_1e9_moves_the_intercept_alone():
+    columns = rows()
+    columns["m"] = np.round(columns["m"] * 1024) / 1024
+    far = {**columns, "o": np.full(320, 1e9), "m": columns["m"] + 1e9}
+    near, _ = run(glm("m ~ x + k"), split(columns, columns["c"] % 3))
+    moved, _ = run(glm("m ~ x + k", offset="o"), split(far, far["c"] % 3))
+    assert np.max(np.abs(column(moved, "estimate") - column(near, "estimate")) / column(near, "std_error")) < 1e-6
+
+
+@pytest.mark.parametrize(("persons", "verdict"), [(49, Verdict.RELEASE), (48, Verdict.REFUSE)])
+def test_sixteen_parameters_of_forty_nine_persons(persons, verdict):
+    """p close to 0.33 n: 16 / 49 is below, 16 / 48 above."""
+    rng = np.random.default_rng(0)
+    names = [f"v{i}" for i in range(15)]
+    variables = with_site(dict.fromkeys([*names, "y"], NUMBER), ("here",))
+    columns = {name: rng.normal(size=persons) for name in [*names, "y"]}
+    [here] = federation(dict.fromkeys([*names, "y"], NUMBER), {"here": columns})
+    model = glm("y ~ " + " + ".join(names))
+    support = model.support(here)
+    support = replace(support, design=replace(support.design, leverage=0.05))  # that rule alone
+    step = model.steps(variables)[0]
+    output = Output(
+        "glm", step, model.local("handshake", here, {}), support, variables, ("parameters to observations",)
+    )
+    assert judge(output, StandardPolicy()).verdict is verdict
+    estimate, _ = run(model, [here])
+    x = np.column_stack([np.ones(persons), *(columns[name] for name in names)])
+    assert column(estimate, "estimate") == pytest.approx(np.linalg.lstsq(x, columns["y"])[0], rel=1e-9)
