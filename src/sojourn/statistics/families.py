@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -252,7 +253,10 @@ START_SHAPE = 1.0
 
 def _negative_binomial(link: str) -> Family:
     """Variance mu + mu^2 / theta; the shape is log theta (J. F. Lawless, Canadian J. of Statistics 15, 1987)."""
-    psi, trigamma, lgamma = scipy.special.psi, lambda x: scipy.special.zeta(2.0, x), scipy.special.gammaln
+    psi, lgamma = scipy.special.psi, scipy.special.gammaln
+
+    def trigamma(x: Vector | float) -> Vector:
+        return np.asarray(scipy.special.zeta(2.0, x))
 
     def slopes(eta: Vector, y: Vector, w: Vector, shape: float) -> Slopes:
         theta, mean = np.exp(shape), np.exp(eta)
@@ -264,7 +268,8 @@ def _negative_binomial(link: str) -> Family:
         return Slopes(deviance, w * (y - mean) * less, w * mean * less, w * mean * (1 + y / theta) * less**2, shaped)
 
     def start(y: Vector, w: Vector) -> tuple[Vector, Vector]:
-        return _working(lambda *at: slopes(*at, np.log(START_SHAPE)), np.log(np.where(y > 0, y, 1 / 6)), y, w)
+        mean = np.where(y > 0, y, 1 / 6)
+        return _working(partial(slopes, shape=float(np.log(START_SHAPE))), np.log(mean), y, w)
 
     def saturated(y: Vector, w: Vector, shape: float) -> Vector:
         theta = np.exp(shape)
