@@ -12,6 +12,7 @@ from sojourn.analysis.statistic import Cell, Estimate, Suppressed
 from sojourn.report import tables
 from sojourn.report.ratios import exponentiated, ratio_name
 from sojourn.report.record import AnalysisRecord, StudyRecord
+from sojourn.report.words import analysis_in_words
 
 
 @pytest.mark.parametrize(
@@ -123,12 +124,30 @@ def test_a_refused_analysis_has_no_table(record: StudyRecord) -> None:
         ("glm", {"family": "poisson"}, "rate ratio"),
         ("glm", {}, ""),
         ("glm", {"family": "gamma", "link": "inverse"}, ""),
+        ("firth", {}, "odds ratio"),
+        ("glmm", {"family": "poisson"}, "rate ratio"),
+        ("lmm", {}, ""),
+        ("elastic_net", {"family": "binomial"}, ""),
         ("cox", {}, "hazard ratio"),
         ("describe", {}, ""),
     ],
 )
 def test_what_an_exponential_is_called(kind: str, arguments: dict[str, str], name: str) -> None:
     assert ratio_name(kind, arguments) == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "said"),
+    [
+        ("glm", {"family": "gamma", "formula": "c ~ a"}, "Gamma regression: c ~ a"),
+        ("firth", {"formula": "y ~ a"}, "Logistic regression under Firth's penalty: y ~ a"),
+        ("elastic_net", {"formula": "y ~ a"}, "Linear regression under an elastic net penalty: y ~ a"),
+        ("lmm", {"formula": "y ~ a", "group": "ward"}, "Linear mixed model, clusters by ward: y ~ a"),
+        ("glmm", {"formula": "y ~ a"}, "Logistic mixed model by penalised quasi-likelihood, clusters by person: y ~ a"),
+    ],
+)
+def test_models_in_words(kind: str, arguments: dict[str, str], said: str) -> None:
+    assert analysis_in_words(AnalysisRecord(kind, arguments, Estimate((), (), ()), 1)) == said
 
 
 def test_exponentials_keep_what_is_suppressed_and_never_overflow() -> None:

@@ -33,7 +33,7 @@ def bounded(dictionary: Dictionary) -> Dictionary:
     return replace(dictionary, columns=columns)
 
 
-def cohort(seed: int, wards: int = 50) -> pd.DataFrame:
+def cohort(seed: int, wards: int = 150) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     ward = np.repeat(np.arange(wards), 5)
     own, n = rng.normal(size=wards)[ward], len(ward)

@@ -103,7 +103,7 @@ class Clusters:
     def turned(self, origin: Vector, covariance: Vector, w: Vector) -> Vector:
         """(I + G S)^-1 of each cluster, under these weights of the rows."""
         z = self.z - origin
-        return np.linalg.inv(np.eye(z.shape[1]) + covariance @ self.summed(z, z * w[:, None]))
+        return np.asarray(np.linalg.inv(np.eye(z.shape[1]) + covariance @ self.summed(z, z * w[:, None])))
 
     def _left(self, columns: Vector, origin: Vector, covariance: Vector, w: Vector) -> Vector:
         """V^-1 times the columns."""
@@ -114,7 +114,7 @@ class Clusters:
 
     def _spread(self, origin: Vector, covariance: Vector, w: Vector) -> Vector:
         z, turned = self.z - origin, self.turned(origin, covariance, w) @ covariance
-        return np.einsum("iq,iqr,ir->i", z, turned[self.codes], z)
+        return np.asarray(np.einsum("iq,iqr,ir->i", z, turned[self.codes], z))
 
     def _shares(self, x: Vector, left: Vector, total: Vector) -> float:
         """The largest trace of a person's part of x' V^-1 x beside the whole."""

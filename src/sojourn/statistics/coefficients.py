@@ -9,7 +9,7 @@ import scipy
 from numpy.typing import NDArray
 
 from sojourn.analysis.matrix import Layout
-from sojourn.analysis.partial import Array, Partial
+from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Gathered
 from sojourn.errors import DisclosureRefused
 
@@ -53,6 +53,6 @@ def whole(gathered: Gathered) -> Partial:
     return gathered.total
 
 
-def real(array: Array) -> Vector:
+def real(array: NDArray[np.generic]) -> Vector:
     """As float64."""
     return np.asarray(array, dtype=np.float64)

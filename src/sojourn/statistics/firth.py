@@ -163,7 +163,7 @@ class Firth:
 
     def _estimate(self, layout: Layout, centre: Vector, search: _Search, n: int, used: int) -> Estimate:
         turn = uncentred(centre, True)
-        error = standard_errors(turn, np.linalg.inv(search.foreseen))
+        error = standard_errors(turn, real(np.linalg.inv(search.foreseen)))
         facts = {
             "n": n,
             "log_likelihood": search.log_likelihood,
@@ -195,7 +195,7 @@ class _Search:
         value = saturated - float(summed["deviance"][0]) / 2
         try:
             sign, size = np.linalg.slogdet(information)
-            step = np.linalg.solve(information, real(summed["score"]) + real(summed["penalty"]))
+            step = real(np.linalg.solve(information, real(summed["score"]) + real(summed["penalty"])))
         except LinAlgError:
             sign, size, step = 0.0, 0.0, np.zeros_like(self.at)
         penalised = value + size / 2
@@ -206,7 +206,7 @@ class _Search:
             self.at = (self.at + self.origin) / 2
             return False
         self.best, self.log_likelihood = max(self.best, penalised), value
-        root = np.linalg.cholesky(information).T
+        root = real(np.linalg.cholesky(information)).T
         length, doubt = float(np.linalg.norm(root @ step)), self._doubt(root, real(summed["penalty"]))
         if doubt > max(DOUBT * length, SURE):
             self.foreseen = information

@@ -205,7 +205,7 @@ class GLMM:
         turn, back, factor = uncentred(centre, True), np.eye(q), triangle(at[p:], q)
         back[0] -= origin
         covariance = back @ factor @ factor.T @ back.T
-        error = standard_errors(turn, np.linalg.inv(found.quadratic[:p, :p]))
+        error = standard_errors(turn, real(np.linalg.inv(found.quadratic[:p, :p])))
         random = {
             "effects": ["Intercept", *self.mixed.slopes],
             "std_dev": np.sqrt(np.diag(covariance)).tolist(),

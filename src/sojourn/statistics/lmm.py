@@ -92,7 +92,7 @@ class LMM:
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""
         more = {*self.slopes, *([self.group] if self.group not in (None, SITE) else [])}
-        return tuple(sorted({*self.formula.names, *more}))  # type: ignore[arg-type]
+        return tuple(sorted({*self.formula.names, *more}))
 
     def check(self, variables: Variables) -> None:
         """See `Statistic`."""
@@ -176,8 +176,8 @@ class LMM:
         if step != "profile" or "quadratic" not in sums.arrays:
             return None
         total = real(sums["quadratic"])[:-1, :-1]
-        at = (real(broadcast[word]) for word in ("centre", "origin", "covariance"))
-        return self._clusters(population).largest_share(*at, total)
+        centre, origin, covariance = (real(broadcast[word]) for word in ("centre", "origin", "covariance"))
+        return self._clusters(population).largest_share(centre, origin, covariance, total)
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
@@ -217,7 +217,7 @@ class LMM:
     ) -> Estimate:
         """Fixed effects on the scale of the raw columns; the covariance of random ones where their columns are 0."""
         q, p = found.sums.quadratic, layout.width
-        inverse = np.linalg.inv(q[:p, :p])
+        inverse = real(np.linalg.inv(q[:p, :p]))
         coefficients = inverse @ q[:p, p]
         variance = float(q[p, p] - q[:p, p] @ coefficients) / criterion.freedom(p)
         turn = uncentred(centre[:-1], self.formula.intercept)

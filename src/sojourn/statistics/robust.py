@@ -101,7 +101,8 @@ def clusters(rows: Rows, column: str | None) -> NDArray[np.int64]:
     """The cluster of each row, numbered from 0: by a column, or the person."""
     if column is None:
         return np.arange(len(rows.y)) if rows.codes is None else rows.codes
-    return np.unique(rows.population.column(column), return_inverse=True)[1].ravel().astype(np.int64)
+    codes = np.unique(rows.population.column(column), return_inverse=True)[1]
+    return np.asarray(codes.ravel(), dtype=np.int64)
 
 
 def sandwich(covariance: Vector, meat: Vector, choice: str, n: int, clusters: int) -> Vector:
@@ -120,4 +121,4 @@ def _summed(parts: Vector, codes: NDArray[np.int64]) -> Vector:
 
 
 def _inverse(matrix: Vector) -> Vector:
-    return np.linalg.pinv(matrix, rcond=_RANK, hermitian=True)
+    return np.asarray(np.linalg.pinv(matrix, rcond=_RANK, hermitian=True))
