@@ -18,7 +18,7 @@ from sojourn.disclosure.demands import THRESHOLDS
 from sojourn.disclosure.joint import Demands, Layout, evaluators, still_hidden, strictest
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
-from sojourn.statistics.catalogue import count, crosstab, describe, glm, histogram
+from sojourn.statistics.catalogue import count, crosstab, describe, elastic_net, firth, glm, glmm, histogram, lmm
 
 T = 10
 SITES = tuple(f"s{number}" for number in range(5))
@@ -50,6 +50,12 @@ STATISTICS = {
     "rate": glm("died ~ age", family="poisson"),
     "coded": glm("code ~ visits", family="binomial"),
     "numbers": glm("age ~ code + code:visits"),
+    "clustered": glm("died ~ age", family="binomial", cluster="visits"),
+    "overdispersed": glm("visits ~ age", family="negative_binomial", robust="HC1"),
+    "firth": firth("died ~ age + C(sex)"),
+    "lasso": elastic_net("died ~ age + C(sex)", family="binomial"),
+    "mixed": lmm("age ~ died", group="open"),
+    "logistic mixed": glmm("died ~ age"),
 }
 
 
@@ -162,6 +168,17 @@ def test_one_rare_level_anywhere_fails_the_whole_model():
         one.columns["died"][:7] = 0
         one.columns["died"][0] = 1
     assert not _of_model(STATISTICS["logistic"], populations)  # five deaths among the women
+
+
+def test_a_model_by_clusters_asks_for_T_of_them_beyond_each_site():
+    populations = federation(2, (14, 14, 14, 14, 14))
+    for number, one in enumerate(populations):
+        one.columns["died"][:] = np.arange(14) % 2
+        one.columns["visits"][:] = np.arange(14) // 4 + 10 * number  # four clusters a site
+    assert _of_model(STATISTICS["clustered"], populations)
+    for one in populations[1:]:
+        one.columns["visits"][:] = np.arange(14) // 7  # two clusters a site: eight beyond the first
+    assert not _of_model(STATISTICS["clustered"], populations)
 
 
 def test_a_number_of_two_values_is_no_number_even_where_each_site_sees_but_one():

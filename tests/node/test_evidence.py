@@ -23,7 +23,9 @@ def patients() -> Population:
 
 
 def test_what_joint_tests_need_is_kept():
-    for statistic in (describe("age", "died"), glm("died ~ age", family="binomial")):
+    clustered = glm("died ~ age", family="binomial", cluster="age")
+    assert clustered.support(patients()).design.clusters == 30
+    for statistic in (describe("age", "died"), glm("died ~ age", family="binomial"), clustered):
         support = statistic.support(patients())
         again = support_from_dict(support_to_dict(support))
         for one, other in zip(support.contributions, again.contributions, strict=True):
@@ -31,6 +33,7 @@ def test_what_joint_tests_need_is_kept():
             assert one.values is None or np.array_equal(one.values, other.values)
         if support.design is not None:
             assert again.design.numbers == support.design.numbers and not again.design.by_site
+            assert again.design.clusters == support.design.clusters
 
 
 def test_declared_empty_places_are_kept():
@@ -47,7 +50,7 @@ def test_what_was_stored_before_joint_tests_is_read():
     document = support_to_dict(glm("died ~ age", family="binomial").support(patients()))
     for sums in document["contributions"]:
         del sums["values"], sums["persons"]
-    del document["design"]["numbers"], document["design"]["by_site"]
+    del document["design"]["numbers"], document["design"]["by_site"], document["design"]["clusters"]
     support = support_from_dict(document)
-    assert support.contributions[0].values is None and support.design.numbers == {}
+    assert support.contributions[0].values is None and support.design.numbers == {} and support.design.clusters is None
     assert support.design.levels["died=upper"] == BitMap(range(1, 30, 2))
