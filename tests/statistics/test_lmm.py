@@ -195,7 +195,13 @@ def test_shares_of_persons_are_those_of_the_dense_model():
     v = np.eye(one.rows) + 0.7 * (columns["g"][:, None] == columns["g"])
     left = np.linalg.solve(v, x)
     share = np.einsum("ij,jk,ik->i", x, np.linalg.inv(x.T @ left), left)
-    assert found.leverage == pytest.approx(np.bincount(columns["g"].astype(int), weights=share).max(), rel=1e-9)
+    total = np.linalg.solve(
+        v, np.column_stack([x, columns["y"] - 13])
+    )  # V^-1 sums up to (I + G S)^-1 of a cluster's sums
+    parts = np.array([total[columns["g"] == g].sum(axis=0) for g in range(40)])
+    of_cluster = np.einsum("ij,jk,ik->i", parts, np.linalg.inv(parts.T @ parts), parts)
+    of_person = np.bincount(columns["g"].astype(int), weights=share)
+    assert found.leverage == pytest.approx(max(of_person.max(), of_cluster.max()), rel=1e-9)
     weight = np.bincount(columns["g"].astype(int), weights=np.diag(np.linalg.inv(v)))
     assert found.effective <= weight.sum() ** 2 / (weight**2).sum() + 1e-9
     assert found.effective > 10
@@ -212,6 +218,18 @@ def test_one_person_with_most_rows_is_seen():
     one.persons[:] = one.columns["g"].astype(np.uint32)
     at = {"centre": np.array([0.0, 50.0, 0.0, 13.0]), "origin": np.zeros(1), "covariance": np.array([[0.7]])}
     assert lmm("y ~ x + z", "g").working("profile", one, at).leverage > 1 / 3
+
+
+def test_a_cluster_far_from_all_others_is_seen_in_the_derivatives():
+    """Its row weighs no more than others do, but the square of its sums is nearly all of their sum."""
+    columns = made(groups=60)
+    columns["y"] = np.where(columns["g"] == 7, columns["y"] + 1e4, columns["y"])
+    [one] = [p for p in split(columns, np.zeros(60, dtype=int)) if p.rows]
+    at = {"centre": np.array([0.0, 50.0, 0.0, 13.0]), "origin": np.zeros(1), "covariance": np.array([[0.7]])}
+    model = lmm("y ~ x + z", "g")
+    assert model.working("profile", one, at).leverage > 0.99
+    sums = model.local("profile", one, at)
+    assert model.joint_leverage("profile", one, at, sums) > 0.99
 
 
 @pytest.mark.parametrize(

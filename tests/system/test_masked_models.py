@@ -61,10 +61,11 @@ def three() -> Iterator[Federation]:
 
 def answer(federation: Federation, name: str, aggregation: str) -> pd.DataFrame:
     plan = sj.Plan(table="cohort", analyses={name: MODELS[name]}, aggregation=aggregation)
-    return federation.run(plan)[name].table
+    return federation.run(plan, timeout=250)[name].table
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", MODELS)
 def test_masked_equals_clear(three: Federation, name: str) -> None:
     sites = {site: {"cohort": cohort(seed)} for seed, site in enumerate(("Avon", "Brent", "Cam"))}
@@ -78,6 +79,7 @@ def test_masked_equals_clear(three: Federation, name: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("model", "said"),
     [

@@ -66,7 +66,7 @@ class Endless(ConvergenceError):
     def __init__(self, term: str) -> None:
         super().__init__(
             f"The estimate of {term} grows without end: it separates the outcomes (no finite maximum).",
-            remedy="Leave the term out, merge its levels, or use a larger population.",
+            remedy="Leave the term out, merge its levels, use a larger population, or use `firth` (logit and Poisson).",
         )
         self.term = term
 

@@ -84,6 +84,11 @@ def elements(q: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(q) for j in range(i + 1)]
 
 
+def variances(q: int) -> list[int]:
+    """Where the diagonal stands among `elements`."""
+    return [number for number, (i, j) in enumerate(elements(q)) if i == j]
+
+
 def basis(q: int) -> Vector:
     """What a unit of each element adds to a symmetric matrix, (m, q, q)."""
     found = np.zeros((len(elements(q)), q, q))

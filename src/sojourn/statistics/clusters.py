@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +17,7 @@ from sojourn.statistics.robust import clusters
 from sojourn.statistics.rows import Rows
 
 Vector = NDArray[np.float64]
+_ROUNDING = 1e-9  # share of a column's size under which the sums over clusters are rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,33 @@ class Clusters:
         weighed, own = (xy, z) if w is None else (xy * w[:, None], z * w[:, None])
         return Blocks(xy.T @ weighed, self.summed(z, weighed), self.summed(z, own))
 
+    def beside_one_another(
+        self, blocks: Blocks, covariance: Vector, totals: Sequence[Vector] | None = None
+    ) -> tuple[float, float]:
+        """Effective number of clusters behind the derivatives of the sums, and the largest share of one in them.
+
+        The derivative by the variance of an effect is a sum of squares, one a cluster: close to one cluster's own where
+        that is far from all others. totals: these sums of all sites, else those here.
+        """
+        turned = np.linalg.inv(np.eye(len(covariance)) + covariance @ blocks.within)
+        shrunk = np.swapaxes(turned, 1, 2) @ blocks.cross
+        floor = _ROUNDING * np.sqrt(np.diag(blocks.products))
+        effective, largest = np.inf, 0.0
+        for effect in range(len(covariance)):
+            parts = shrunk[:, effect]
+            total = parts.T @ parts if totals is None else totals[effect]
+            size = np.sqrt(np.maximum(np.diag(total), 0.0))
+            kept = size > floor
+            if not kept.any():
+                continue
+            scaled = parts[:, kept] / size[kept]
+            inverse = _inverse(total[np.ix_(kept, kept)] / np.outer(size[kept], size[kept]))
+            sizes = (scaled**2).sum(axis=1)
+            if sizes.any():
+                effective = min(effective, float(sizes.sum() ** 2 / (sizes @ sizes)))
+            largest = max(largest, float(np.einsum("ij,jk,ik->i", scaled, inverse, scaled).max()))
+        return effective, largest
+
     def working(
         self,
         centre: Vector,
@@ -62,8 +91,12 @@ class Clusters:
         covariance: Vector,
         w: Vector | None = None,
         response: Vector | None = None,
+        blocks: Blocks | None = None,
     ) -> Working | None:
-        """How few persons the sums rest on, by what is left of each row beside its cluster."""
+        """How few persons the sums rest on, by what is left of each row beside its cluster.
+
+        blocks: where the derivatives leave too, which rest on clusters.
+        """
         if not len(self.rows.y):
             return Working(0.0, 1.0)
         y = self.rows.y if response is None else response
@@ -75,6 +108,9 @@ class Clusters:
             return None
         shares = self._shares(x, left[:, :-1], x.T @ left[:, :-1])
         effective = min((float(term.sum() ** 2 / (term @ term)) for term in terms if term.any()), default=0.0)
+        if blocks is not None:
+            among, share = self.beside_one_another(blocks, covariance)
+            effective, shares = min(effective, among), max(shares, share)
         return Working(effective, shares)
 
     def largest_share(
@@ -123,6 +159,10 @@ class Clusters:
         if not kept.any():
             return 1.0 if x.any() else 0.0
         scaled = total[np.ix_(kept, kept)] / np.outer(size[kept], size[kept])
-        inverse = np.linalg.pinv((scaled + scaled.T) / 2, rcond=1e-9, hermitian=True)
+        inverse = _inverse((scaled + scaled.T) / 2)
         of_row = np.einsum("ij,jk,ik->i", x[:, kept] / size[kept], inverse, left[:, kept] / size[kept])
         return float(np.abs(self.rows.per_person(of_row)).max())
+
+
+def _inverse(matrix: Vector) -> Vector:
+    return np.asarray(np.linalg.pinv(matrix, rcond=1e-9, hermitian=True))

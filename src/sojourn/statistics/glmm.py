@@ -33,7 +33,7 @@ from sojourn.statistics.coefficients import COLUMNS, centre_of, real, standard_e
 from sojourn.statistics.design import column_contributions, evidence, outcome_classes
 from sojourn.statistics.families import LINKS, Family, family
 from sojourn.statistics.glm import GLM
-from sojourn.statistics.lmm import LMM, check_columns, start_factor
+from sojourn.statistics.lmm import LMM, check_columns, squares, start_factor
 from sojourn.statistics.random_effects import Effects
 
 Vector = NDArray[np.float64]
@@ -127,8 +127,9 @@ class GLMM:
         if step == "handshake":
             return None
         found, centre = self._effects(population, broadcast), np.append(real(broadcast["centre"]), 0.0)
-        at = (centre, real(broadcast["origin"]), real(broadcast["covariance"]))
-        return found.clusters.working(*at, found.weight, found.response)
+        origin, covariance = real(broadcast["origin"]), real(broadcast["covariance"])
+        blocks = found.clusters.blocks(centre, origin, found.response, found.weight)
+        return found.clusters.working(centre, origin, covariance, found.weight, found.response, blocks)
 
     def joint_leverage(
         self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
@@ -137,8 +138,11 @@ class GLMM:
         if step != "effects" or "quadratic" not in sums.arrays:
             return None
         found, centre = self._effects(population, broadcast), np.append(real(broadcast["centre"]), 0.0)
-        at = (centre, real(broadcast["origin"]), real(broadcast["covariance"]))
-        return found.clusters.largest_share(*at, real(sums["quadratic"])[:-1, :-1], found.weight)
+        origin, covariance = real(broadcast["origin"]), real(broadcast["covariance"])
+        blocks = found.clusters.blocks(centre, origin, found.response, found.weight)
+        total, totals = real(sums["quadratic"])[:-1, :-1], squares(sums, self.mixed.effects)
+        share = found.clusters.largest_share(centre, origin, covariance, total, found.weight)
+        return max(share, found.clusters.beside_one_another(blocks, covariance, totals)[1])
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sojourn.analysis.formula import parse
 from sojourn.analysis.likelihood import System
 from sojourn.analysis.matrix import Layout, declared
-from sojourn.analysis.mixed import Blocks, Criterion, Maximum, Profile, elements, profile, search, shapes
+from sojourn.analysis.mixed import Blocks, Criterion, Maximum, Profile, elements, profile, search, shapes, variances
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import constant, persons_of
@@ -165,9 +165,12 @@ class LMM:
         """See `Statistic`; each row weighs what it does beside the others of its cluster."""
         if step == "handshake":
             return None
-        q = self.effects
-        covariance = np.zeros((q, q)) if step == "block" else real(broadcast["covariance"])
-        return self._clusters(population).working(real(broadcast["centre"]), real(broadcast["origin"]), covariance)
+        clusters, q = self._clusters(population), self.effects
+        centre, origin = real(broadcast["centre"]), real(broadcast["origin"])
+        if step == "block":
+            return clusters.working(centre, origin, np.zeros((q, q)))
+        covariance = real(broadcast["covariance"])
+        return clusters.working(centre, origin, covariance, blocks=clusters.blocks(centre, origin))
 
     def joint_leverage(
         self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
@@ -175,9 +178,11 @@ class LMM:
         """The largest share of a person here in all sites' last sums; None where they tell none."""
         if step != "profile" or "quadratic" not in sums.arrays:
             return None
-        total = real(sums["quadratic"])[:-1, :-1]
+        clusters = self._clusters(population)
         centre, origin, covariance = (real(broadcast[word]) for word in ("centre", "origin", "covariance"))
-        return self._clusters(population).largest_share(centre, origin, covariance, total)
+        blocks, totals = clusters.blocks(centre, origin), squares(sums, self.effects)
+        share = clusters.largest_share(centre, origin, covariance, real(sums["quadratic"])[:-1, :-1])
+        return max(share, clusters.beside_one_another(blocks, covariance, totals)[1])
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
@@ -247,6 +252,11 @@ class LMM:
             facts["intraclass_correlation"] = float(covariance[0, 0] / (covariance[0, 0] + variance))
         rows = table(layout.terms, estimate, error)
         return Estimate(("term",), COLUMNS, rows, facts, warnings=_warnings(found, groups))
+
+
+def squares(sums: Partial, effects: int) -> list[Vector]:
+    """The sums of squares of all sites, one a random effect: minus the derivatives by their variances."""
+    return [-real(sums["first"])[place] for place in variances(effects)]
 
 
 def start_factor(slopes: Vector, n: int) -> Vector:
