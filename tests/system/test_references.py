@@ -109,3 +109,20 @@ def agrees(results: Results, reference: dict[str, Any], tolerance: float) -> Non
     # With site effects it is seven, the handshake of means among them; methods count rounds without it.
     assert results["model"].rounds - (1 if "C(site)" in str(results["model"].to_dict()) else 0) <= 6
     assert results["model"].exactness == "pooled"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("reml", sj.lmm("Reaction ~ Days", group="Subject", slopes="Days")),
+        ("site_ri_reml", sj.lmm("Reaction ~ Days", group="site")),
+    ],
+)
+def test_sleep_deprivation_agrees_with_lme4(name: str, model: Any) -> None:
+    frames, reference = case("lmm_sleepstudy")
+    result = run(frames, model=model)["model"]
+    expected = reference[name]
+    shift = (result.table["estimate"].to_numpy() - list(expected["fixef"].values())) / list(expected["se"].values())
+    assert np.abs(shift).max() < 1e-6
+    assert result.to_dict()["estimate"]["facts"]["log_likelihood"] == pytest.approx(expected["loglik"], rel=1e-9)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,15 +17,16 @@ from sojourn.analysis.matrix import Layout, declared
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import constant, persons_of
-from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Estimate, Step
+from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Step
 from sojourn.analysis.support import Support, Working
 from sojourn.analysis.terms import Formula, Survival
 from sojourn.analysis.variable import SITE, Kind, Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME
-from sojourn.statistics.coefficients import COLUMNS, centre_of, real, standard_errors, table, uncentred, whole
+from sojourn.statistics.coefficients import centre_of, real, whole
 from sojourn.statistics.design import column_contributions, evidence, outcome_classes, working
 from sojourn.statistics.families import LINKS, START_SHAPE, Family, family
+from sojourn.statistics.fitted import Fitted
 from sojourn.statistics.leverage import largest_beside
 from sojourn.statistics.robust import CHOICES, Meat, clusters, meat_step, sandwich
 from sojourn.statistics.rows import Rows, Weighed, sums_of
@@ -241,7 +241,7 @@ class GLM:
                 break
             except Endless as endless:
                 raise _without_shape(endless, model) from endless
-        found = _Found(self, layout, centre, level, fit, n, float(summed["deviance"][0]), used)
+        found = Fitted(self.formula, model, layout, centre, level, fit, n, float(summed["deviance"][0]), used)
         if self.robust is None:
             return found.estimate(found.dispersion * found.unscaled, None)
         at = {**broadcast, "coefficients": fit.coefficients, "dispersion": np.array([found.dispersion])}
@@ -317,66 +317,6 @@ class GLM:
         return Point(valid, float(log_likelihood), score * unit, information * unit, curvature * unit, more)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The maximum, and what the answer is made of."""
-
-    model: GLM
-    layout: Layout
-    centre: Vector
-    level: float
-    fit: Fit
-    n: int
-    deviance: float
-    used: int
-
-    @property
-    def freedom(self) -> int:
-        return self.n - self.layout.width
-
-    @property
-    def dispersion(self) -> float:
-        """As R's `summary`: the mean square of the residuals; of a gamma family Pearson's."""
-        if self.model.distribution == "gamma":
-            return float(self.fit.more[0]) / self.freedom
-        return self.deviance / self.freedom if self.model.distribution == "gaussian" else 1.0
-
-    @property
-    def unscaled(self) -> Vector:
-        """The inverse information of the coefficients, without dispersion."""
-        p, dispersed = self.layout.width, self.model.distribution in ("gaussian", "gamma")
-        return self.fit.covariance[:p, :p] * (self.n / self.deviance if dispersed else 1.0)
-
-    def estimate(self, covariance: Vector, groups: int | None) -> Estimate:
-        """The table on the scale of the raw columns, and the facts. groups: how many clusters there are."""
-        model, p, fit = self.model, self.layout.width, self.fit
-        dispersed = model.distribution in ("gaussian", "gamma")
-        turn = uncentred(self.centre, model.formula.intercept)
-        freedom = (self.freedom if groups is None else groups - 1) if dispersed else math.inf
-        estimate, error = turn @ fit.coefficients[:p], standard_errors(turn, covariance)
-        estimate[:1] += self.level
-        log_likelihood, parameters = fit.point.log_likelihood, len(fit.coefficients) + dispersed
-        facts: dict[str, Any] = {
-            "n": self.n,
-            "log_likelihood": log_likelihood,
-            "deviance": self.deviance,
-            "aic": 2 * parameters - 2 * log_likelihood,
-            "dispersion": self.dispersion,
-            "df_residual": self.freedom,
-            "rounds_used": self.used,
-            "newton_decrement": fit.decrement,
-        }
-        plain = model.link == "identity" and model.formula.intercept and not model.formula.offset
-        if model.distribution == "gaussian" and plain:
-            facts["null_deviance"] = self.deviance + _explained(fit, self.deviance / self.n)
-        if model._family().shape:
-            theta = float(np.exp(fit.coefficients[-1]))
-            facts |= {"theta": theta, "theta_std_error": theta / math.sqrt(fit.more[0])}
-        if groups is not None:
-            facts["clusters"] = groups
-        return Estimate(("term",), COLUMNS, table(self.layout.terms, estimate, error, freedom), facts)
-
-
 def _with_shape(system: System, model: Family) -> System:
     return System((*system.terms, model.shape), np.append(system.floor, 0.0))
 
@@ -434,11 +374,3 @@ def _less(coefficients: Vector, level: Array) -> Vector:
 def _weight(gram: Array) -> float:
     """An upper bound on the working weight of all rows, for telling rounding from variation."""
     return float(np.abs(gram[0, 0]))
-
-
-def _explained(fit: Fit, dispersion: float) -> float:
-    """The sum of squares that the terms explain beyond the intercept."""
-    information = fit.point.information * dispersion
-    slopes = fit.coefficients[1:]
-    rest = information[1:, 1:] - np.outer(information[1:, 0], information[0, 1:]) / information[0, 0]
-    return float(slopes @ rest @ slopes)
