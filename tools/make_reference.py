@@ -188,7 +188,10 @@ def plan_words() -> str:
 
 def statistics() -> str:
     """Every statistic of the catalogue: how it is called, what it means, what leaves a site."""
-    makers = (sj.count, sj.at_least, sj.describe, sj.crosstab, sj.histogram, sj.quantiles, sj.glm)
+    counted = (sj.count, sj.at_least, sj.describe, sj.crosstab, sj.histogram, sj.quantiles)
+    compared = (sj.t_test, sj.anova, sj.correlation, sj.trend, sj.mantel_haenszel, sj.balance)
+    rates = (sj.prevalence, sj.incidence, sj.direct_standardisation, sj.indirect_standardisation)
+    makers = (*counted, *compared, *rates, sj.glm)
     return "\n".join(map(_statistic, makers))
 
 
