@@ -93,7 +93,7 @@ def test_sums_are_all_that_a_coordinator_needs(sites, name):
     ("name", "hide", "place"),
     [
         ("count", {"count": [1, 2]}, 1),
-        ("crosstab", {"count": [0, 3]}, 0),
+        ("crosstab", {"count": [0, 3], "margin.sex": [0, 1], "margin.dead": [0, 1]}, 0),
         ("trend", {"count": [0, 1]}, 0),
         ("prevalence", {"group_count.dead": [0, 1]}, 1),
         ("describe", {"group_n": [0, 1], "group_sum.age": [0, 1], "group_squares.age": [0, 1]}, 1),
@@ -108,7 +108,8 @@ def test_a_hidden_cell_has_no_bounds_as_they_would_be_a_sites(sites, name, hide,
     if name == "describe":
         assert (cells["mean"], cells["sd"]) == (Suppressed(), Suppressed())
     assert "n_by_site" not in estimate.facts
-    assert "margins" not in estimate.facts
+    shown = [cell for margin in estimate.facts.get("margins", {}).values() for cell in margin.values()]
+    assert set(shown) <= {Suppressed()}
 
 
 def test_a_whole_that_is_hidden_is_so_everywhere(sites):

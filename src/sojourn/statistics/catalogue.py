@@ -102,12 +102,12 @@ def at_least(k: int, by: str | Iterable[str] | None = None) -> Statistic:
 def crosstab(*columns: str) -> Statistic:
     """A contingency table of distinct persons over two or three columns, with tests of independence.
 
-    columns: categories or booleans; `site` too. Result: a row a cell with `n`. Facts: `margins` (sums of the cells),
-    Pearson's `chi_squared` (statistic, df, p; of mutual independence for three columns; levels without persons are left
-    out), and for two by two `chi_squared_yates` and `fisher` (exact, two-sided; sample odds ratio). Where a site
-    suppressed a cell, there are neither margins nor tests. The tests take persons to be independent: they mean nothing
-    where a person has rows in several cells.
-    Leaves a site: one number a cell, small ones suppressed. Rounds: 1.
+    columns: categories or booleans; `site` too. Result: a row a cell with `n`. Facts: `margins` (persons of each level,
+    shown by themselves: also where cells are not), `n`, Pearson's `chi_squared` (statistic, df, p; of mutual
+    independence for three columns; levels without persons are left out), and for two by two `chi_squared_yates` and
+    `fisher` (exact, two-sided; sample odds ratio). Where a site suppressed a cell, there are no tests. They take
+    persons to be independent: they mean nothing where a person has rows in several cells.
+    Leaves a site: one number a cell and a level, small ones suppressed. Rounds: 1.
     Source: A. Agresti, Categorical Data Analysis, 3rd ed. 2013, ch. 3.
     """
     return make("crosstab", {"columns": list(columns)})

@@ -1,0 +1,89 @@
+"""Margins that leave beside hidden cells: no hidden number follows from all that is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from outputs import HEADER
+from scipy.optimize import linprog
+
+from sojourn.analysis.population import Population
+from sojourn.analysis.variable import Kind, Variable, with_site
+from sojourn.disclosure.gate import release
+from sojourn.disclosure.output import Output
+from sojourn.disclosure.parameters import Parameters
+from sojourn.disclosure.policy import StandardPolicy
+from sojourn.errors import DisclosureRefused
+from sojourn.statistics.catalogue import crosstab
+
+T = 10
+NAMES = ("a", "b", "c")
+
+
+def released(counts: np.ndarray):
+    """What leaves of a crosstab of these counts."""
+    variables = with_site(
+        {
+            name: Variable(Kind.CATEGORY, levels=tuple(f"{name}{i}" for i in range(size)))
+            for name, size in zip(NAMES, counts.shape, strict=False)
+        },
+        ("x",),
+    )
+    places = np.repeat(np.argwhere(counts >= 0), counts.ravel(), axis=0).astype(np.int32)
+    columns = {name: places[:, axis] for axis, name in enumerate(NAMES[: counts.ndim])}
+    population = Population("x", variables, columns, np.arange(counts.sum(), dtype=np.uint32), {})
+    statistic = crosstab(*NAMES[: counts.ndim])
+    [step] = statistic.steps(variables)
+    partial = statistic.local("count", population, {})
+    output = Output(statistic.name, step, partial, statistic.support(population), variables, statistic.rules)
+    policy = StandardPolicy(Parameters(threshold=T, suppressed="low", automatic="low"))
+    return release(output, policy, HEADER).partial
+
+
+def widths(counts: np.ndarray, partial) -> list[float]:
+    """How wide the interval of each hidden cell is, from shown cells and shown margins and nothing below zero."""
+    places, lines, sums = np.arange(counts.size).reshape(counts.shape), [], []
+    hidden = partial.hidden("count")
+    for place in np.flatnonzero(~hidden):
+        lines.append(np.eye(counts.size)[place])
+        sums.append(counts.flat[place])
+    for axis, name in enumerate(NAMES[: counts.ndim]):
+        for level, gone in enumerate(partial.hidden(f"margin.{name}")):
+            if not gone:
+                line = np.zeros(counts.size)
+                line[places.take(level, axis=axis).ravel()] = 1
+                lines.append(line)
+                sums.append(partial[f"margin.{name}"][level])
+    found = []
+    for place in np.flatnonzero(hidden):
+        ends = [
+            linprog(sign * np.eye(counts.size)[place], A_eq=np.array(lines), b_eq=np.array(sums), bounds=(0, None))
+            if lines
+            else None
+            for sign in (1, -1)
+        ]
+        found.append(np.inf if not lines or ends[1].status == 3 else -ends[1].fun - ends[0].fun)
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_every_hidden_cell_may_be_so_many_numbers(data):
+    shape = tuple(data.draw(st.lists(st.integers(2, 3), min_size=2, max_size=3)))
+    numbers = st.sampled_from([0, 2, 7, 12, 25, 60])
+    counts = np.array([data.draw(numbers) for _ in range(int(np.prod(shape)))]).reshape(shape)
+    try:
+        partial = released(counts)
+    except DisclosureRefused:
+        return
+    assert all(width >= T - 1e-6 for width in widths(counts, partial))
+
+
+def test_margins_show_where_cells_do_not():
+    counts = np.array([[40, 30, 25], [3, 6, 30], [35, 40, 50]])
+    partial = released(counts)
+    assert partial.hidden("count").any()
+    assert not partial.hidden("margin.a").any()
+    assert not partial.hidden("margin.b").any()
+    assert partial["margin.a"].tolist() == counts.sum(axis=1).tolist()
