@@ -65,9 +65,9 @@ def widths(counts: np.ndarray, partial) -> list[float]:
     ("shape", "numbers"), [((3, 4), [0, 3, 4, 7, 12, 25, 60]), ((2, 2, 3), [3, 4, 12, 25, 40, 60, 80, 90])]
 )
 def test_every_hidden_cell_may_be_so_many_numbers(shape, numbers):
-    """Of random tables with many small cells; without the audit both shapes fail."""
+    """Of random tables with many small cells; without the audit the first shape fails."""
     rng = np.random.default_rng(1)
-    tables = [rng.choice(numbers, size=shape) for _ in range(12)]
+    tables = [rng.choice(numbers, size=shape) for _ in range(6)]
     hiding = 0
     for counts in tables:
         partial = released(counts)
