@@ -143,8 +143,9 @@ def anova(*columns: str, by: str, variance: str = "equal") -> Statistic:
 
     by: a category or boolean; `site` too in a clear plan. variance: `equal` (Fisher's F) or `unequal` (Welch's).
     Result: a row a column with `statistic`, `df_between`, `df_within`, `p_value` and `eta_squared` (share of the sum of
-    squares that lies between groups). Facts: `groups` with `n` (rows), `mean` and `sd`. Levels without rows take no
-    part; where a site may not show a group, nothing of that column is computed.
+    squares that lies between groups). Facts: `groups` with `n` (rows), `mean` and `sd`. Where a site may not show a
+    group, nothing of that column is computed: merge levels that few have. Levels without rows take no part, where
+    sites show zeros.
     Leaves a site: n, sums, and sums of squares about the pooled mean, for each group. Rounds: 2.
     Source: R. A. Fisher, Statistical Methods for Research Workers, 1925; B. L. Welch, Biometrika 38, 1951.
     """

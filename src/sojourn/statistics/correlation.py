@@ -23,7 +23,6 @@ from sojourn.analysis.variable import Variables
 from sojourn.errors import ConvergenceError, DisclosureRefused
 from sojourn.statistics.argument import check_number, names
 from sojourn.statistics.design import column_contributions, evidence, working
-from sojourn.statistics.leverage import largest_beside
 from sojourn.statistics.rows import Rows, Weighed
 
 Vector = NDArray[np.float64]
@@ -114,15 +113,6 @@ class Correlation:
             return None
         rows = self._rows(population)
         return working(rows, self._weighed(rows, broadcast), _real(broadcast["centre"]))
-
-    def joint_leverage(
-        self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
-    ) -> float | None:
-        """The largest leverage of a person here beside all sites' last sums; None where they tell none."""
-        if step == "sums" or "products" not in sums.arrays:
-            return None
-        rows = self._rows(population)
-        return largest_beside(rows, rows.w, _real(broadcast["centre"]), _real(sums["products"]))
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""

@@ -107,7 +107,8 @@ class Crosstab:
     def _totals(self, gathered: Gathered, variables: Variables) -> dict[str, Any]:
         """The persons of each level, and of all where a column shows all its levels."""
         margins = {name: counts(gathered, margin_of(name)) for name in self.columns}
-        whole = [sum(cells) for cells in margins.values() if all(isinstance(cell, int) for cell in cells)]
+        numbers = {name: [cell for cell in cells if isinstance(cell, int)] for name, cells in margins.items()}
+        whole = [sum(shown) for name, shown in numbers.items() if len(shown) == len(margins[name])]
         said = {
             name: {str(labels[0]): n for labels, n in zip(table.index(), margins[name], strict=True)}
             for name, table in self._margins(variables).items()

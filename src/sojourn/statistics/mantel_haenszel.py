@@ -8,7 +8,7 @@ off them (see the manual's page).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -103,20 +103,23 @@ class MantelHaenszel:
         """See `Statistic`."""
         gathered = yield Ask("count")
         if gathered.total.hidden("count").any():
-            rows = tuple((measure, *(Suppressed(),) * len(_COLUMNS)) for measure in MEASURES)
-            return Estimate(("measure",), _COLUMNS, rows, {}, warnings=(_SUPPRESSED,))
+            hidden: tuple[Cell, ...] = (Suppressed(),) * len(_COLUMNS)
+            return self._estimate((hidden,) * len(MEASURES), {}, _SUPPRESSED)
         every = Tables.of(gathered.total["count"].astype(np.float64))
         informative = every.informative()
         values = (informative.odds_ratio(), informative.risk_ratio(), every.risk_difference())
-        rows = tuple((measure, *value) for measure, value in zip(MEASURES, values, strict=True))
         facts: dict[str, Any] = {"n": int(every.n.sum()), "strata": len(informative.n)}
         if not len(informative.n):
-            return Estimate(("measure",), _COLUMNS, rows, facts, warnings=(_NOTHING,))
+            return self._estimate(values, facts, _NOTHING)
         facts |= {"cmh": informative.cmh(0.0), "cmh_corrected": informative.cmh(0.5)}
         ratio = values[0][0]
         if isinstance(ratio, float) and ratio > 0 and len(informative.n) > 1:
             facts |= informative.breslow_day(ratio)
-        return Estimate(("measure",), _COLUMNS, rows, facts)
+        return self._estimate(values, facts)
+
+    def _estimate(self, values: Sequence[tuple[Cell, ...]], facts: Mapping[str, Any], *warnings: str) -> Estimate:
+        rows: list[tuple[Cell, ...]] = [(measure, *value) for measure, value in zip(MEASURES, values, strict=True)]
+        return Estimate(("measure",), _COLUMNS, tuple(rows), facts, warnings=warnings)
 
     def _table(self, variables: Variables) -> Table:
         return Table.of((*self.strata, self.exposure, self.outcome), variables)
