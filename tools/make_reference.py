@@ -188,9 +188,11 @@ def plan_words() -> str:
 
 def statistics() -> str:
     """Every statistic of the catalogue: how it is called, what it means, what leaves a site."""
-    makers = (sj.count, sj.at_least, sj.describe, sj.crosstab, sj.histogram, sj.quantiles)
+    counted = (sj.count, sj.at_least, sj.describe, sj.crosstab, sj.histogram, sj.quantiles)
+    compared = (sj.t_test, sj.anova, sj.correlation, sj.trend, sj.mantel_haenszel, sj.balance)
+    rates = (sj.prevalence, sj.incidence, sj.direct_standardisation, sj.indirect_standardisation)
     models = (sj.glm, sj.firth, sj.elastic_net, sj.lmm, sj.glmm)
-    return "\n".join(map(_statistic, (*makers, *models)))
+    return "\n".join(map(_statistic, (*counted, *compared, *rates, *models)))
 
 
 def _statistic(make: Callable[..., Any]) -> str:

@@ -127,7 +127,8 @@ def test_a_cell_passes_where_beyond_each_site_T_persons_are_left(seed, sizes):
     assert bits[0] == (rows.sum() - rows.max() >= T)
     assert np.array_equal(bits[1:7], cells.sum(axis=0) - cells.max(axis=0) >= T)
     women = cells[:, :3].sum(axis=1)
-    assert bits[8] == (women.sum() - women.max() >= T)  # after the cells everybody, then the levels
+    enough = women.sum() - women.max() >= T
+    assert bits[7] == bits[13] == enough  # the margin after the cells, and their sum after everybody
 
 
 def test_the_protocol_gives_the_bits_of_plain_arithmetic():

@@ -23,6 +23,9 @@ from sojourn.disclosure.mitigation import Asked, offers
 from sojourn.disclosure.output import Output, Verdict
 from sojourn.disclosure.policy import StandardPolicy
 from sojourn.errors import PlanError
+from sojourn.statistics.catalogue import make
+from sojourn.study.mitigated import mitigated
+from sojourn.study.plan import Plan
 
 T = 10
 
@@ -288,6 +291,29 @@ def test_the_sites_that_would_release_can_be_asked_alone() -> None:
 
 def test_nothing_is_offered_where_everything_passed() -> None:
     assert offers(Asked("t", "count", {"by": ["ward"]}, {"x": mask()}), VARIABLES) == ()
+
+
+OF_TABLES = {
+    "anova": {"columns": ["age"], "by": "ward"},
+    "incidence": {"events": "ill", "time": "age", "by": ["ward"]},
+    "prevalence": {"columns": ["ill"], "by": ["ward"]},
+    "trend": {"outcome": "ill", "by": "ward"},
+    "mantel_haenszel": {"outcome": "ill", "exposure": "sex", "strata": ["ward"]},
+}
+
+
+@pytest.mark.parametrize("kind", OF_TABLES)
+def test_whatever_is_by_groups_is_offered_merged_levels_and_takes_them(kind: str) -> None:
+    """The groups are the first axes of what is hidden; scores of a trend are of the levels as they are."""
+    mask = np.zeros((6, 2, 2) if kind == "mantel_haenszel" else (6, 2), dtype=bool)
+    mask[[2, 4]] = True
+    asked = Asked("x", kind, OF_TABLES[kind], {"x: group_n": mask})
+    [offer] = offers(asked, VARIABLES)
+    assert offer.change == Merge("ward", ("c", "e"), "c or e")
+    age = Variable(Kind.NUMBER, low=0, high=99)
+    plan = Plan(table="t", analyses={"x": make(kind, OF_TABLES[kind])}, variables={**WARDS, "age": age})
+    assert mitigated(plan, "x", offer.change).variables["ward"].merge == (("c or e", ("c", "e")),)
+    assert not offers(Asked("x", kind, {**OF_TABLES[kind], "scores": [1, 2]}, {"x: group_n": mask}), VARIABLES)
 
 
 def test_the_reserved_site_column_is_not_merged() -> None:

@@ -10,7 +10,7 @@ from sojourn.analysis.population import Population
 from sojourn.analysis.support import Cells
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.node.evidence import support_from_dict, support_to_dict
-from sojourn.statistics.catalogue import count, describe, glm
+from sojourn.statistics.catalogue import correlation, count, describe, glm
 
 VARIABLES = with_site(
     {"age": Variable(Kind.NUMBER, low=0, high=120), "died": Variable(Kind.BOOLEAN)}, ("north", "south")
@@ -54,3 +54,14 @@ def test_what_was_stored_before_joint_tests_is_read():
     support = support_from_dict(document)
     assert support.contributions[0].values is None and support.design.numbers == {} and support.design.clusters is None
     assert support.design.levels["died=upper"] == BitMap(range(1, 30, 2))
+
+
+def test_pairs_of_columns_are_kept():
+    pairs = correlation("age", "died").support(patients()).pairs
+    again = support_from_dict(support_to_dict(correlation("age", "died").support(patients()))).pairs
+    assert again.persons.tolist() == pairs.persons.tolist() == [30]
+    assert (again.columns, again.constructed, again.levels) == (pairs.columns, pairs.constructed, pairs.levels)
+    document = support_to_dict(correlation("age", "died").support(patients()))
+    document["pairs"]["columns"] = -1
+    with pytest.raises(ValueError, match="not a count"):
+        support_from_dict(document)

@@ -45,7 +45,7 @@ def test_the_next_table_is_judged_beside_what_left_first(ward, monkeypatch):
         ("a", "b"),
         ("b", "c"),
     }
-    (released,) = after
+    (released,) = (table for table in after if len(table.dimensions) == 2)  # its margins are tables too
     assert tuple(name.partition(":")[0] for name in released.dimensions) == first.support.cells[0].dimensions
     answer = next(
         one["answer"]["release"]["partial"]

@@ -181,11 +181,11 @@ class TestCapacity:
         edges = [40, 43, 46, 49, 52, 55, 58, 61, 64, 67, 70]
         wider = [asked(sites, site=CAPPED, n=one) for one in (tables["d"], sj.histogram("age", edges=edges))]
         again = asked(sites, site=CAPPED, n=tables["b"])
-        assert [row["numbers"] for run in left for row in rows(node, run)] == [4] * 5
+        assert [row["numbers"] for run in left for row in rows(node, run)] == [8] * 5  # cells and margins
         assert [row["reason"] for run in wider for row in rows(node, run)] == ["", "capacity"]
         assert [row["reason"] for row in rows(node, again)] == [""]
         total = {row["question"]: row["numbers"] for row in node.store.rows(select(releases)) if row["numbers"]}
-        assert sum(total.values()) == 14 + 4 + 4 + 8
+        assert sum(total.values()) == 14 + 8 + 8 + 8
         fresh = asked(sites, n=tables["c"])  # the other site has no cap
         assert [row["reason"] for row in rows(sites.nodes[SITE], fresh)] == [""]
 

@@ -156,3 +156,17 @@ def test_exponentials_keep_what_is_suppressed_and_never_overflow() -> None:
     assert exponentiated(estimate).columns == ("estimate", "std_error_log", "ci_high")
     record = AnalysisRecord("cox", {}, replace(estimate, columns=("estimate", "std_error", "ci_low")), 3)
     assert "suppressed" in [cell.text for table in tables.present("m", record) for row in table.rows for cell in row]
+
+
+def test_a_crosstab_shows_its_margins_also_where_cells_are_hidden() -> None:
+    margins = {"ward": {"a": 50, "b": Suppressed()}, "dead": {"False": 40, "True": 30}}
+    rows = (("a", False, 30), ("a", True, Suppressed()), ("b", False, 10), ("b", True, Suppressed()))
+    estimate = Estimate(("ward", "dead"), ("n",), rows, {"n": 70, "margins": margins})
+    table = tables.two_way("x", estimate)
+    assert table.heads == ("ward", "no", "yes", "Total")
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["a", "30", "suppressed", "50"],
+        ["b", "10", "suppressed", "suppressed"],
+        ["Total", "40", "30", "70"],
+    ]
+    assert "Total" not in tables.two_way("x", Estimate(("ward", "dead"), ("n",), rows)).heads

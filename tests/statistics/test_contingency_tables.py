@@ -110,8 +110,12 @@ def test_chi_squared_by_hand():
 
 def test_crosstab_with_a_hidden_cell_tests_nothing():
     populations, _ = sites()
-    estimate, _ = run(crosstab("sex", "dead"), populations, hide={"a": {"count": [2]}})
-    assert estimate.facts == {}
+    estimate, _ = run(crosstab("sex", "dead"), populations, hide={"a": {"count": [2], "margin.dead": [0, 1]}})
+    whole = run(crosstab("sex", "dead"), populations)[0].facts
+    assert estimate.facts["margins"]["sex"] == whole["margins"]["sex"]
+    assert all(isinstance(cell, Suppressed) for cell in estimate.facts["margins"]["dead"].values())
+    assert estimate.facts["n"] == whole["n"] == 125
+    assert not {"chi_squared", "fisher"} & set(estimate.facts)
     assert "not computed" in estimate.warnings[0]
     assert isinstance(estimate.rows[2][-1], Suppressed)
 

@@ -12,6 +12,16 @@ from sojourn.errors import PlanError
 from sojourn.statistics import catalogue
 
 EXAMPLES = {
+    "anova": catalogue.anova("age", by="stage", variance="unequal"),
+    "balance": catalogue.balance("age", "sex", by="dead"),
+    "correlation": catalogue.correlation("age", "bmi"),
+    "direct_standardisation": catalogue.direct_standardisation("dead", "years", "sex", {"F": 2, "M": 1}, per=1000),
+    "incidence": catalogue.incidence("dead", "years", by=("sex", "site"), per=1000),
+    "indirect_standardisation": catalogue.indirect_standardisation("dead", "years", "sex", {"F": 0.2, "M": 0.1}),
+    "mantel_haenszel": catalogue.mantel_haenszel("dead", "sex", ["stage", "site"]),
+    "prevalence": catalogue.prevalence("dead", by="sex", interval="exact"),
+    "t_test": catalogue.t_test("age", by="sex", variance="equal"),
+    "trend": catalogue.trend("dead", by="stage", scores=(0, 1, 4)),
     "at_least": catalogue.at_least(40, by=("sex", "site")),
     "count": catalogue.count(by=("sex", "site")),
     "crosstab": catalogue.crosstab("sex", "dead"),
@@ -63,7 +73,8 @@ VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner: st.lists(inner, max_size=5), max_leaves=6
 )
 WORDS = ["by", "columns", "column", "edges", "q", "precision", "formula", "family", "link", "weights", "offset"]
-WORDS += ["k", "robust", "cluster", "alpha", "lambdas", "standardise", "other"]
+WORDS += ["k", "robust", "cluster", "alpha", "lambdas", "standardise", "variance", "events", "time", "per"]
+WORDS += ["strata", "standard", "interval", "outcome", "other"]
 
 
 @settings(max_examples=400, deadline=None)

@@ -9,15 +9,25 @@ from sojourn.analysis.statistic import Gathered, Suppressed
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.report.record import estimate_to_dict
 from sojourn.statistics.catalogue import (
+    anova,
     at_least,
+    balance,
+    correlation,
     count,
     crosstab,
     describe,
+    direct_standardisation,
     elastic_net,
     firth,
     glm,
     histogram,
+    incidence,
+    indirect_standardisation,
+    mantel_haenszel,
+    prevalence,
     quantiles,
+    t_test,
+    trend,
 )
 
 VARIABLES = {
@@ -26,7 +36,18 @@ VARIABLES = {
     "dead": BOOLEAN,
     "age": Variable(Kind.NUMBER, low=0, high=120),
 }
+BANDS = {"I": 3, "II": 2, "III": 1}
 ASKED = {
+    "anova": anova("age", by="stage"),
+    "balance": balance("age", "stage", by="dead"),
+    "correlation": correlation("age", "dead"),
+    "direct_standardisation": direct_standardisation("dead", "age", "stage", BANDS, by="sex"),
+    "incidence": incidence("dead", "age", by="sex", per=100),
+    "indirect_standardisation": indirect_standardisation("dead", "age", "stage", BANDS, by="sex"),
+    "mantel_haenszel": mantel_haenszel("dead", "sex", "stage"),
+    "prevalence": prevalence("dead", by="sex"),
+    "t_test": t_test("age", by="dead"),
+    "trend": trend("dead", by="stage"),
     "at_least": at_least(20, by=["sex", "stage"]),
     "count": count(by=["sex", "stage"]),
     "crosstab": crosstab("sex", "dead"),
@@ -77,7 +98,9 @@ def test_sums_are_all_that_a_coordinator_needs(sites, name):
     ("name", "hide", "place"),
     [
         ("count", {"count": [1, 2]}, 1),
-        ("crosstab", {"count": [0, 3]}, 0),
+        ("crosstab", {"count": [0, 3], "margin.sex": [0, 1], "margin.dead": [0, 1]}, 0),
+        ("trend", {"count": [0, 1]}, 0),
+        ("prevalence", {"group_count.dead": [0, 1]}, 1),
         ("describe", {"group_n": [0, 1], "group_sum.age": [0, 1], "group_squares.age": [0, 1]}, 1),
         ("histogram", {"count": [2, 3]}, 3),
     ],
@@ -90,7 +113,8 @@ def test_a_hidden_cell_has_no_bounds_as_they_would_be_a_sites(sites, name, hide,
     if name == "describe":
         assert (cells["mean"], cells["sd"]) == (Suppressed(), Suppressed())
     assert "n_by_site" not in estimate.facts
-    assert "margins" not in estimate.facts
+    shown = [cell for margin in estimate.facts.get("margins", {}).values() for cell in margin.values()]
+    assert set(shown) <= {Suppressed()}
 
 
 def test_a_whole_that_is_hidden_is_so_everywhere(sites):

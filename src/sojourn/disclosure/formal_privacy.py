@@ -38,7 +38,7 @@ from sojourn.disclosure.mechanisms import Whole, mechanism_of, scale_for
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
 from sojourn.errors import DisclosureRefused
 from sojourn.statistics.count import Count
-from sojourn.statistics.crosstab import Crosstab
+from sojourn.statistics.crosstab import Crosstab, margin_of
 from sojourn.statistics.describe import Describe
 from sojourn.statistics.histogram import Histogram
 
@@ -103,8 +103,10 @@ class Form(Protocol):
 def form_of(statistic: Statistic, ground: Ground) -> Form:
     """The form of a statistic; DisclosureRefused where there is none, or a bound is not declared."""
     match statistic:
-        case Count(by=dimensions) | Crosstab(columns=dimensions):
+        case Count(by=dimensions):
             return Persons(Grid(dimensions, ground), ground.rows)
+        case Crosstab(columns=dimensions):
+            return Crossed(Grid(dimensions, ground), ground.rows, dimensions)
         case Histogram():
             return Bins(statistic, ground)
         case Describe():
@@ -185,6 +187,23 @@ class Persons:
     def answer(self, ask: Ask, noisy: Mapping[str, Whole]) -> Partial:
         """See `Form`."""
         return Partial({"count": self.grid.put(noisy["count"])})
+
+
+@dataclass(frozen=True)
+class Crossed(Persons):
+    """A contingency table: the margins are sums of its noisy cells, so that they agree with them and cost nothing."""
+
+    columns: tuple[str, ...]
+
+    def answer(self, ask: Ask, noisy: Mapping[str, Whole]) -> Partial:
+        """See `Form`."""
+        cells = self.grid.put(noisy["count"])
+        axes = range(cells.ndim)
+        margins = {
+            margin_of(name): cells.sum(axis=tuple(other for other in axes if other != axis))
+            for axis, name in enumerate(self.columns)
+        }
+        return Partial({"count": cells, **margins})
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import rfc8785
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from sojourn.analysis.support import Support
+from sojourn.analysis.support import Pairs, Support
 from sojourn.analysis.values import BINS, HASHES
 from sojourn.analysis.variable import AREAS, SITE, Variables
 from sojourn.disclosure.demands import Demands
+from sojourn.disclosure.families.correlation import Correlation
 from sojourn.disclosure.families.geography import Geography
 from sojourn.disclosure.families.positions import USUAL
 from sojourn.disclosure.joint_forms import LEVELS, apart, at_least, many_values, none_or, undominated, varies
@@ -278,8 +279,8 @@ def _answerable(empty: Support, variables: Variables, rules: Sequence[str]) -> N
         raise DisclosureRefused("survival steps")
     if empty.risk_sets is not None:
         raise DisclosureRefused("risk sets")
-    if empty.pairs is not None:
-        raise DisclosureRefused("correlation")
+    if empty.pairs is not None and (empty.design is None or _many_or_made(empty.pairs)):
+        raise DisclosureRefused("correlation")  # a design's levels and persons are those of its pairs
     if any(q not in USUAL for one in empty.positions for q in one.fractions):
         raise DisclosureRefused("positions")  # others wait for a checker, and nobody checks a masked sum
     if any(SITE in cells.dimensions for cells in empty.cells):
@@ -294,6 +295,11 @@ def _answerable(empty: Support, variables: Variables, rules: Sequence[str]) -> N
         raise DisclosureRefused("check failed")
     if "positions" in rules and not empty.positions:
         raise DisclosureRefused("check failed")
+
+
+def _many_or_made(pairs: Pairs) -> bool:
+    """Whether there are more pairs than leave by themselves, or columns that the plan made up."""
+    return pairs.persons.size > Correlation.most_pairs or pairs.constructed > 0
 
 
 def _areas(empty: Support, variables: Variables) -> tuple[tuple[str, int], ...]:
@@ -325,6 +331,7 @@ _TESTED = frozenset(
     {
         "minimum frequency",
         "class disclosure",
+        "correlation",
         "histogram",
         "dominance",
         "p percent",

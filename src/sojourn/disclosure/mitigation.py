@@ -31,6 +31,8 @@ from sojourn.disclosure.rehearsal import HELD
 Mask = NDArray[np.bool_]
 MOST_OFFERS = 8  # of one analysis
 LONGEST_LEVEL = 80
+SPANNED_BY = {"crosstab": "columns", "mantel_haenszel": "strata"}  # the word for a table's dimensions, elsewhere `by`
+TABLES = ("anova", "at_least", "count", "crosstab", "describe", "incidence", "mantel_haenszel", "prevalence", "trend")
 _NOT_BY_FORM = ("output schema", "check failed")  # families that no change of the question helps
 _NOT_OF_MODELS = {"minimum frequency", "differencing"}  # it is the population, whatever the model's form
 _OF_DESIGN = {"design support", "class disclosure", "parameters to observations", "residual freedom", "events", HELD}
@@ -56,7 +58,7 @@ class Asked:
     @property
     def dimensions(self) -> tuple[str, ...]:
         """The columns that span its table; none for a histogram or model."""
-        named = self.arguments.get("columns" if self.kind == "crosstab" else "by", ())
+        named = self.arguments.get(SPANNED_BY.get(self.kind, "by"), ())
         return (named,) if isinstance(named, str) else tuple(named or ())
 
     @property
@@ -74,7 +76,7 @@ def offers(asked: Asked, variables: Variables, study: Sequence[Asked] = ()) -> t
     if (not asked.suppressed and not asked.refused) or set(asked.refused.values()) & set(_NOT_BY_FORM):
         return ()
     changes: list[Change] = []
-    if asked.kind in ("at_least", "count", "crosstab", "describe"):
+    if asked.kind in TABLES and not asked.arguments.get("scores"):  # which are of the levels as they are
         changes += _of_table(asked, variables)
     elif asked.kind == "histogram":
         changes += _of_histogram(asked)

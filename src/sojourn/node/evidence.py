@@ -12,7 +12,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from sojourn.analysis.partial import decode, encode
-from sojourn.analysis.support import Cells, Contributions, Design, Positions, Support, Thresholds, Working
+from sojourn.analysis.support import Cells, Contributions, Design, Pairs, Positions, Support, Thresholds, Working
 
 _DESIGN_NUMBERS = ("persons", "rows", "parameters", "events", "leverage", "effective", "patterns", "clusters")
 
@@ -59,6 +59,7 @@ def support_to_dict(support: Support) -> dict[str, Any]:
             }
             for one in support.thresholds
         ],
+        "pairs": None if support.pairs is None else _pairs_to_dict(support.pairs),
     }
 
 
@@ -74,6 +75,7 @@ def support_from_dict(document: Mapping[str, Any]) -> Support:
             constant=_names(document["constant"]),
             positions=tuple(_positions(one) for one in document.get("positions", ())),
             thresholds=tuple(_thresholds(one) for one in document.get("thresholds", ())),
+            pairs=None if document.get("pairs") is None else _pairs(document["pairs"]),
         )
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError("not a support") from error
@@ -153,6 +155,21 @@ def _design(document: Mapping[str, Any]) -> Design:
         numbers={str(name): _count(hit) for name, hit in document.get("numbers", {}).items()},
         by_site=document.get("by_site") is True,
         clusters=None if document.get("clusters") is None else _count(document["clusters"]),
+    )
+
+
+def _pairs_to_dict(pairs: Pairs) -> dict[str, Any]:
+    levels = {label: _pack(persons) for label, persons in pairs.levels.items()}
+    numbers = {"columns": pairs.columns, "constructed": pairs.constructed}
+    return {"persons": encode(pairs.persons), **numbers, "levels": levels}
+
+
+def _pairs(document: Mapping[str, Any]) -> Pairs:
+    return Pairs(
+        decode(document["persons"]).astype(np.int64),
+        _count(document["columns"]),
+        _count(document["constructed"]),
+        {str(label): _unpack(persons) for label, persons in document["levels"].items()},
     )
 
 

@@ -237,15 +237,31 @@ def two_way(name: str, estimate: Estimate) -> Table:
     across = list(dict.fromkeys(row[1] for row in estimate.rows))
     value = {(row[0], row[1]): row[2] for row in estimate.rows}
     lines = {first: [value.get((first, second)) for second in across] for first in down}
-    rows = []
+    rows, totals = [], _totals(estimate)
     for first, cells in lines.items():
-        rows.append((_label(first), *map(_with_share, cells, shares(cells))))
+        rows.append((_label(first), *map(_with_share, cells, shares(cells)), *totals.get((0, str(first)), ())))
+    if totals:
+        sums = [cell for level in across for cell in totals.get((1, str(level)), (Shown(NOT_AVAILABLE),))]
+        rows.append((Shown("Total", numeric=False), *sums, shown(estimate.facts.get("n"), "n")))
     known = [None not in shares(cells) for cells in lines.values()]
     notes = ["Row percentages in brackets."] if any(known) else []
     if not all(known):
         notes.append("No percentages where a row's total is not known or is zero.")
-    table = _table(name, (estimate.index[0], *(str(_label(level)) for level in across)), 1, rows)
+    heads = (estimate.index[0], *(str(_label(level)) for level in across), *(("Total",) if totals else ()))
+    table = _table(name, heads, 1, rows)
     return replace(table, notes=(*notes, *table.notes), group=plain(estimate.index[1]))
+
+
+def _totals(estimate: Estimate) -> dict[tuple[int, str], tuple[Shown]]:
+    """The margins of a crosstab by axis and level; empty where it has none."""
+    margins = estimate.facts.get("margins", {})
+    if not all(name in margins for name in estimate.index):
+        return {}
+    return {
+        (axis, level): (shown(n, "n"),)
+        for axis, name in enumerate(estimate.index)
+        for level, n in margins[name].items()
+    }
 
 
 def shares(cells: Sequence[Cell]) -> list[float | None]:

@@ -91,6 +91,16 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
         "at_least": f"Whether there are at least {given.get('k')} persons",
         "histogram": "Histogram",
         "quantiles": "Quantiles",
+        "t_test": f"{'Student' if given.get('variance') == 'equal' else 'Welch'}'s t-test",
+        "anova": "One-way analysis of variance",
+        "correlation": "Pearson's correlations",
+        "prevalence": "Prevalence",
+        "trend": f"Cochran-Armitage test for trend of {given.get('outcome')}",
+        "mantel_haenszel": f"Mantel-Haenszel estimates of {given.get('outcome')} by {given.get('exposure')}",
+        "balance": "Standardised mean differences",
+        "incidence": f"Incidence rate of {given.get('events')} by {given.get('time')}",
+        "direct_standardisation": f"Directly standardised rate of {given.get('events')} by {given.get('time')}",
+        "indirect_standardisation": f"Indirectly standardised ratio of {given.get('events')} by {given.get('time')}",
     }
     head = named.get(analysis.kind, analysis.kind)
     return plain(f"{head}{_listed(given)}")

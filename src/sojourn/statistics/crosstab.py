@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,22 +12,25 @@ from numpy.typing import NDArray
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import persons_of
-from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Step
+from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Step
 from sojourn.analysis.support import Support
 from sojourn.analysis.table import Table
 from sojourn.analysis.variable import SITE, Variables
 from sojourn.statistics.argument import MOST_DIMENSIONS, check_dimensions, names
 from sojourn.statistics.cells import counts
-from sojourn.statistics.count import cells_of, count_persons, counting
+from sojourn.statistics.count import cells_of, count_persons
 
-_SUPPRESSED = "A cell is suppressed, so margins and tests, which would reveal it, are not computed."
+_SUPPRESSED = "A cell is suppressed, so that tests are not computed from what is left."
 _NOISY = "A site's counts hold noise, which these tests do not know of, so margins and tests are not computed."
 _EMPTY = "A dimension has fewer than two levels with persons, so there is nothing to test."
 
 
 @dataclass(frozen=True)
 class Crosstab:
-    """Distinct persons of each cell of two or three columns, margins, and tests of their independence."""
+    """Distinct persons of each cell of two or three columns, and of each level, and tests of their independence.
+
+    The margins leave as tables of their own, which the audit of the cells knows of: so they show where cells do not.
+    """
 
     columns: tuple[str, ...]
 
@@ -59,7 +62,8 @@ class Crosstab:
 
     def steps(self, variables: Variables) -> tuple[Step, ...]:
         """See `Statistic`."""
-        return (counting(Table.of(self.columns, variables)),)
+        margins = {margin_of(name): table.shape for name, table in self._margins(variables).items()}
+        return (Step("count", {}, {"count": Table.of(self.columns, variables).shape, **margins}),)
 
     def rounds(self) -> int:
         """See `Statistic`."""
@@ -67,12 +71,19 @@ class Crosstab:
 
     def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
         """See `Statistic`."""
-        return count_persons(Table.of(self.columns, population.variables), population)
+        margins = {
+            margin_of(name): count_persons(table, population)["count"]
+            for name, table in self._margins(population.variables).items()
+        }
+        cells = count_persons(Table.of(self.columns, population.variables), population)["count"]
+        return Partial({"count": cells, **margins})
 
     def support(self, population: Population) -> Support:
         """See `Statistic`."""
-        table = Table.of(self.columns, population.variables)
-        return Support(persons_of(population.persons), self.variables(), (cells_of(table, population),))
+        cells = [cells_of(Table.of(self.columns, population.variables), population)]
+        for name, table in self._margins(population.variables).items():
+            cells.append(replace(cells_of(table, population), output=(margin_of(name),)))
+        return Support(persons_of(population.persons), self.variables(), tuple(cells))
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> None:
         """See `Statistic`; no broadcast changes what stands behind a number."""
@@ -82,19 +93,37 @@ class Crosstab:
         gathered = yield Ask("count")
         table = Table.of(self.columns, variables)
         rows = tuple((*labels, n) for labels, n in zip(table.index(), counts(gathered), strict=True))
-        facts: dict[str, Any] = {}
+        if gathered.noise:
+            return Estimate(self.columns, ("n",), rows, {}, warnings=(_NOISY,))
+        facts = self._totals(gathered, variables)
         if gathered.total.hidden("count").any():
-            warning = _SUPPRESSED
-        elif gathered.noise:
-            warning = _NOISY
-        else:
-            facts, warning = _tests(gathered.total["count"].astype(np.int64), table)
-        return Estimate(self.columns, ("n",), rows, facts, warnings=(warning,) if warning else ())
+            return Estimate(self.columns, ("n",), rows, facts, warnings=(_SUPPRESSED,))
+        tests, warning = _tests(gathered.total["count"].astype(np.int64))
+        return Estimate(self.columns, ("n",), rows, facts | tests, warnings=(warning,) if warning else ())
+
+    def _margins(self, variables: Variables) -> dict[str, Table]:
+        return {name: Table.of((name,), variables) for name in self.columns}
+
+    def _totals(self, gathered: Gathered, variables: Variables) -> dict[str, Any]:
+        """The persons of each level, and of all where a column shows all its levels."""
+        margins = {name: counts(gathered, margin_of(name)) for name in self.columns}
+        numbers = {name: [cell for cell in cells if isinstance(cell, int)] for name, cells in margins.items()}
+        whole = [sum(shown) for name, shown in numbers.items() if len(shown) == len(margins[name])]
+        said = {
+            name: {str(labels[0]): n for labels, n in zip(table.index(), margins[name], strict=True)}
+            for name, table in self._margins(variables).items()
+        }
+        return {**({"n": whole[0]} if whole else {}), "margins": said}
 
 
-def _tests(observed: NDArray[np.int64], table: Table) -> tuple[dict[str, Any], str]:
-    """Margins and tests of a complete table, and a warning where there is nothing to test."""
-    facts: dict[str, Any] = {"n": int(observed.sum()), "margins": _margins(observed, table)}
+def margin_of(column: str) -> str:
+    """The array of the persons of each level of a column."""
+    return f"margin.{column}"
+
+
+def _tests(observed: NDArray[np.int64]) -> tuple[dict[str, Any], str]:
+    """Tests of a complete table, and a warning where there is nothing to test."""
+    facts: dict[str, Any] = {}
     for axis in range(observed.ndim):  # a level without persons has no expected count
         others = tuple(other for other in range(observed.ndim) if other != axis)
         observed = np.compress(observed.sum(axis=others) > 0, observed, axis=axis)
@@ -117,12 +146,3 @@ def _odds_ratio(observed: NDArray[np.int64]) -> float | None:
     """The sample odds ratio; None where it is infinite."""
     (a, b), (c, d) = observed.tolist()
     return a * d / (b * c) if b * c else None
-
-
-def _margins(observed: NDArray[np.int64], table: Table) -> dict[str, dict[str, int]]:
-    """Sums of the cells over all other dimensions."""
-    margins = {}
-    for axis, (name, levels) in enumerate(zip(table.dimensions, table.labels, strict=True)):
-        sums = observed.sum(axis=tuple(other for other in range(observed.ndim) if other != axis))
-        margins[name] = {str(level): int(n) for level, n in zip(levels, sums, strict=True)}
-    return margins

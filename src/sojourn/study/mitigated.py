@@ -12,6 +12,7 @@ from sojourn.analysis.terms import Category, Formula, Term
 from sojourn.analysis.variable import SITE, Variable, merged
 from sojourn.cohort.conditions import IsNull, Not, conjunction
 from sojourn.disclosure.change import Change, Coarsen, Drop, LeaveOut, Merge, Restrict
+from sojourn.disclosure.mitigation import SPANNED_BY, TABLES
 from sojourn.errors import PlanError
 from sojourn.statistics import catalogue
 from sojourn.study.plan import LONGEST_TITLE, Plan
@@ -83,9 +84,10 @@ def _merge(variable: Variable, levels: tuple[str, ...], into: str) -> Variable:
 def _without(before: Statistic, column: str) -> Statistic:
     """A table without a dimension; a crosstab of one column is a count."""
     arguments: dict[str, Any] = before.arguments()
-    word = "columns" if before.name == "crosstab" else "by"
-    kept = [name for name in arguments.get(word, []) if name != column]
-    if len(kept) == len(arguments.get(word, [])) or before.name not in ("count", "crosstab", "describe"):
+    word = SPANNED_BY.get(before.name, "by")
+    named = arguments.get(word, [])
+    kept = [name for name in named if name != column]
+    if isinstance(named, str) or len(kept) == len(named) or before.name not in TABLES:
         raise _unfit(column)
     if before.name == "crosstab" and len(kept) < 2:
         return catalogue.make("count", {"by": kept})

@@ -1,0 +1,143 @@
+"""Balance of two groups: standardised mean differences, ready for a love plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sojourn.analysis.matrix import declared
+from sojourn.analysis.partial import Array, Partial
+from sojourn.analysis.population import Population
+from sojourn.analysis.statistic import Cell, Coordinator, Estimate, Step, Suppressed
+from sojourn.analysis.support import Support
+from sojourn.analysis.table import labels
+from sojourn.analysis.variable import Kind, Variable, Variables
+from sojourn.errors import PlanError
+from sojourn.statistics.argument import check_dimensions
+from sojourn.statistics.by_group import SUPPRESSED, ByGroup, Groups, whole
+from sojourn.statistics.moments import Group, Moments
+
+_COLUMNS = ("first", "second", "smd", "variance_ratio")
+MOST_LEVELS = 500
+
+
+@dataclass(frozen=True)
+class Balance(ByGroup):
+    """Means of the two groups and their difference in standard deviations; a category is one row a level."""
+
+    name: ClassVar[str] = "balance"
+    schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": ByGroup.properties,
+        "required": ["columns", "by"],
+        "additionalProperties": False,
+    }
+
+    @classmethod
+    def read(cls, arguments: Mapping[str, Any], field: str) -> Balance:
+        """From arguments that fit the schema."""
+        return cls(tuple(arguments["columns"]), arguments["by"])
+
+    def arguments(self) -> dict[str, Any]:
+        """See `Statistic`."""
+        return {"columns": list(self.columns), "by": self.by}
+
+    def check(self, variables: Variables) -> None:
+        """See `Statistic`; PlanError unless there are two groups, and of too many levels."""
+        self.check_groups(variables)
+        if len(labels(variables[self.by])) != 2:
+            remedy = "Merge levels in the plan so that two are left."
+            raise PlanError(f"`{self.by}` does not have two levels.", remedy=remedy, field="balance.by")
+        for column in self.columns:
+            if declared(column, variables, "balance.columns").kind is Kind.CATEGORY:
+                check_dimensions((column,), variables, "balance.columns")
+        if len(self._rows(variables)) > MOST_LEVELS:
+            remedy = "Ask for fewer columns at once, or merge levels."
+            raise PlanError(f"There are more than {MOST_LEVELS} rows.", remedy=remedy, field="balance.columns")
+
+    def steps(self, variables: Variables) -> tuple[Step, ...]:
+        """See `Statistic`."""
+        return super().steps(self._declared(variables))
+
+    def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
+        """See `Statistic`."""
+        return super().local(step, self._indicated(population), broadcast)
+
+    def support(self, population: Population) -> Support:
+        """See `Statistic`; of each level the persons who have it and those who have not."""
+        return super().support(self._indicated(population))
+
+    def moments(self, variables: Variables) -> Moments:
+        """Of the columns, categories as one indicator a level."""
+        return replace(super().moments(variables), columns=tuple(self._rows(variables)))
+
+    def coordinator(self, variables: Variables) -> Coordinator:
+        """See `Statistic`."""
+        seen = self._declared(variables)
+        found = yield from self.gather(seen)
+        rows: list[tuple[Cell, ...]] = []
+        hidden: dict[str, None] = {}
+        for (label, column), groups in zip(self._rows(variables).items(), found.values(), strict=True):
+            rows.append((label, *_differing(groups, two_valued=seen[label].kind is Kind.BOOLEAN)))
+            hidden |= {} if whole(groups) else {column: None}
+        levels = labels(variables[self.by])
+        facts = {"difference": f"{levels[1]} - {levels[0]}", "groups": list(map(str, levels))}
+        warnings = tuple(SUPPRESSED.format(column) for column in hidden)
+        return Estimate(("variable",), _COLUMNS, tuple(rows), facts, warnings=warnings)
+
+    def _rows(self, variables: Variables) -> dict[str, str]:
+        """Each row's label and the column that it is of."""
+        return dict(_labelled(self.columns, variables))
+
+    def _declared(self, variables: Variables) -> Variables:
+        """The variables, with a boolean for each level of a category."""
+        made = {label: Variable(Kind.BOOLEAN) for label, column in self._rows(variables).items() if label != column}
+        return {**variables, **made}
+
+    def _indicated(self, population: Population) -> Population:
+        """The population with a column for each level of a category."""
+        columns = dict(population.columns)
+        for column in self.columns:
+            variable = population.variables[column]
+            if variable.kind is Kind.CATEGORY:
+                for place, level in enumerate(variable.levels):
+                    columns[_label(column, level)] = (population.column(column) == place).astype(np.int8)
+        return replace(population, variables=self._declared(population.variables), columns=columns)
+
+
+def _labelled(columns: tuple[str, ...], variables: Variables) -> Iterator[tuple[str, str]]:
+    for column in columns:
+        variable = variables[column]
+        if variable.kind is Kind.CATEGORY:
+            yield from ((_label(column, level), column) for level in variable.levels)
+        else:
+            yield column, column
+
+
+def _label(column: str, level: str) -> str:
+    return f"{column}[{level}]"
+
+
+def _differing(groups: Groups, *, two_valued: bool) -> tuple[Cell, ...]:
+    """The values of `_COLUMNS`: the difference is over the root of the groups' mean variance."""
+    if not whole(groups):
+        return (Suppressed(),) * len(_COLUMNS)
+    first, second = whole(groups)
+    spreads = [_variance(group, two_valued) for group in (first, second)]
+    if spreads[0] is None or spreads[1] is None:
+        return (first.mean, second.mean, None, None)
+    pooled = math.sqrt((spreads[0] + spreads[1]) / 2)
+    apart = second.above(first.centre) - first.shift
+    ratio = spreads[1] / spreads[0] if spreads[0] > 0 and not two_valued else None
+    return first.mean, second.mean, apart / pooled if pooled > 0 else None, ratio
+
+
+def _variance(group: Group, two_valued: bool) -> float | None:
+    """Of a share p (1 - p), of a number that with n - 1."""
+    if not two_valued or group.mean is None:
+        return group.variance
+    return group.mean * (1 - group.mean)
