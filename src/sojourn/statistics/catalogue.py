@@ -18,11 +18,13 @@ from sojourn.statistics.crosstab import Crosstab
 from sojourn.statistics.describe import Describe
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.histogram import Histogram
+from sojourn.statistics.meta import BOTH, META, POOLED, WORDS, MetaAnalysis
 from sojourn.statistics.quantiles import QUARTILES, Quantiles
 from sojourn.statistics.schema import conform
 
 _KINDS = (AtLeast, Count, Crosstab, Describe, GLM, Histogram, Quantiles)
 _STATISTICS = MappingProxyType({kind.name: kind for kind in _KINDS})
+_MODELS = MappingProxyType({kind.name: kind for kind in (GLM,)})  # each site can fit it by itself
 NAMES: tuple[str, ...] = tuple(sorted(_STATISTICS))
 
 
@@ -36,14 +38,19 @@ def make(kind: str, arguments: Mapping[str, Any], field: str = "") -> Statistic:
         remedy = did_you_mean(str(kind), NAMES) or f"Use one of: {', '.join(NAMES)}."
         raise PlanError(f"There is no statistic `{str(kind)[:40]}`.", remedy=remedy, field=field)
     place = f"{field}.{kind}" if field else kind
-    chosen = _STATISTICS[kind]
-    conform(arguments, chosen.schema, place)
-    return chosen.read(arguments, place)
+    conform(arguments, schemas()[kind], place)
+    if kind not in _MODELS:
+        return _STATISTICS[kind].read(arguments, place)
+    own = {word: value for word, value in arguments.items() if word not in WORDS}
+    return MetaAnalysis.read(_MODELS[kind].read(own, place), arguments, place)
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """JSON Schema (2020-12) of every statistic's arguments, by name."""
-    return {name: dict(_STATISTICS[name].schema) for name in NAMES}
+    """JSON Schema (2020-12) of every statistic's arguments, by name; models take `combine` and `meta` too."""
+    found = {name: dict(_STATISTICS[name].schema) for name in NAMES}
+    for name in _MODELS:
+        found[name]["properties"] = {**found[name]["properties"], **WORDS}
+    return found
 
 
 def count(by: str | Iterable[str] | None = None) -> Statistic:
@@ -140,6 +147,7 @@ def glm(
     link: str | None = None,
     weights: str | None = None,
     offset: str | None = None,
+    combine: str = POOLED,
 ) -> Statistic:
     """A generalised linear model over all sites, equal to the fit on pooled rows to rounding.
 
@@ -147,7 +155,8 @@ def glm(
     link: `identity`, `log` (gaussian, poisson, binomial), `logit`, `probit`, `cloglog` (binomial); None for the
     canonical one. weights: column of prior weights as in R's `glm`: the variance of a row is the dispersion over its
     weight; of a binomial proportion its number of trials; rows of weight 0 take no part. offset: column that is added
-    to the linear predictor. Outcomes: binomial 0 to 1 or boolean, poisson not negative.
+    to the linear predictor. Outcomes: binomial 0 to 1 or boolean, poisson not negative. combine: `pooled`, `meta` for
+    each site's own fit, combined as studies are, or `both`: see `meta`.
     Result: a row a term with `estimate`, `std_error`, `statistic`, `p_value`, `ci_low`, `ci_high` (95 %; t for
     gaussian, else normal). Facts: `n` (rows), `log_likelihood`, `deviance`, `aic`, `dispersion`, `df_residual`,
     `rounds_used`, `newton_decrement`; `null_deviance` for gaussian with identity link. Errors: ConvergenceError names
@@ -156,7 +165,39 @@ def glm(
     information, and the observed information too where the link is not canonical. Rounds: usually 5 or 6, at most 12.
     Source: P. McCullagh, J. A. Nelder, Generalized Linear Models, 2nd ed. 1989; R's `glm.fit`.
     """
-    return make("glm", {"formula": formula, "family": family, **_given(link=link, weights=weights, offset=offset)})
+    given = _given(link=link, weights=weights, offset=offset, combine=combine if combine != POOLED else None)
+    return make("glm", {"formula": formula, "family": family, **given})
+
+
+def meta(
+    model: Statistic,
+    method: str = "REML",
+    interval: str = "hartung_knapp_adjusted",
+    moderators: Mapping[str, Mapping[str, float]] | None = None,
+    combine: str = META,
+) -> Statistic:
+    """A meta-analysis of each site's own fit of a model, coefficient by coefficient, in plans that are not masked.
+
+    model: e.g. `glm("died ~ age", "binomial")`. method: the variance between sites, `REML`, `DL`, `PM`, `ML`, `SJ`, `EB`,
+    `HE`, `HS`, or `fixed` for none. interval: `hartung_knapp` (t), `hartung_knapp_adjusted` (the same with an error that is
+    never below the normal one) or `normal`. moderators: numbers of the sites for a meta-regression, e.g. `{"latitude": {"uk": 52, …}}`;
+    they stand in the plan. combine: `meta`, or `both` for the pooled fit beside it.
+    Result: as of the model, of the mean over sites, and `prediction_low`, `prediction_high` (where a further site is
+    expected), `tau2`, `i_squared` (percent), `sites` (how many could fit the model). Under `both` the model's columns are
+    the pooled fit's, and `meta_estimate`, `meta_std_error`, `meta_p_value`, `meta_ci_low`, `meta_ci_high` stand beside.
+    Facts: `by_site` (each site's estimates, intervals and weights), `n_by_site`, and under `meta` for each coefficient Q,
+    the interval of tau² (Q profile), `fixed`, `leave_one_out`, `influence` (Baujat; deleted residuals), `regression`,
+    and `egger` from ten sites on.
+    Leaves a site, for p terms: n, and p estimates with their variances; each is a release of that site, by all rules for
+    models, judged at its own coefficients. Rounds: 1, and the model's own under `both`.
+    Source: W. Viechtbauer, Journal of Statistical Software 36(3), 2010; J. Hartung, G. Knapp, Statistics in Medicine 20,
+    2001.
+    """
+    if combine not in (META, BOTH):
+        remedy = f"Use `{META}` or `{BOTH}`; a pooled fit is the model itself."
+        raise PlanError("This is no way to combine sites in a meta-analysis.", remedy=remedy, field="meta.combine")
+    said = _given(method=method, interval=interval, moderators=moderators)
+    return make(model.name, {**model.arguments(), "combine": combine, "meta": said})
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

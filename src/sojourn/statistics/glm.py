@@ -105,6 +105,10 @@ class GLM:
         """See `Statistic`."""
         return tuple(sorted({*self.formula.names, *([self.weights] if self.weights else [])}))
 
+    def terms(self, variables: Variables) -> tuple[str, ...]:
+        """See `meta.Model`."""
+        return Layout.of(self.formula, variables).terms
+
     def check(self, variables: Variables) -> None:
         """See `Statistic`."""
         Layout.of(self.formula, variables, "glm.formula")
