@@ -61,7 +61,7 @@ class Studies:
     @property
     def freedom(self) -> int:
         """Studies beyond the coefficients of the design."""
-        return self.number - self.design.shape[1]
+        return self.number - int(self.design.shape[1])
 
     def without(self, place: int) -> Studies:
         """All but one; ConvergenceError as of `of`."""

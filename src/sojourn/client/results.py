@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sojourn import errors
 from sojourn.analysis.statistic import Cell, Estimate, Suppressed
 from sojourn.disclosure.change import Offer
+from sojourn.report.doubts import Doubt, doubts
 from sojourn.report.ratios import exponentiated
 from sojourn.report.record import Refusal, StudyRecord, analysis_to_dict
 from sojourn.report.secrecy import NOT_BY_SITE, NOT_BY_SITE_REMEDY
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sojourn.client.studies import Run
-    from sojourn.report.figures import Figure
+    from sojourn.report.drawing import Figure
 
 Accept = Callable[[Offer], "Run"]
 
@@ -93,8 +94,23 @@ class Result:
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences for the reader; empty for a refused analysis."""
-        return list(self._analysis.estimate.warnings) if self._analysis.estimate else []
+        """Sentences for the reader, the doubts among them; empty for a refused analysis."""
+        told = self._analysis.estimate.warnings if self._analysis.estimate else ()
+        return [*told, *(doubt.sentence() for doubt in self.doubts)]
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What should make a reader look twice, e.g. sites that disagree; each with evidence and what to look at."""
+        return doubts(self._record, self.name)
+
+    @property
+    def by_site(self) -> dict[str, Any]:
+        """What each site's releases of a clear plan say of it; empty of a masked one, and where it says nothing.
+
+        `fits`: {site: {term: estimate, std_error, ci_low, ci_high}}, of a pooled model `how` is `one step`: one Newton
+        step from the pooled estimate. `means`, `counts`, `n`: as released.
+        """
+        return dict(self._analysis.by_site)
 
     @property
     def offers(self) -> list[Offer]:

@@ -13,7 +13,10 @@ from markupsafe import Markup, escape
 
 from sojourn.analysis.statistic import Suppressed
 from sojourn.report import figures, tables, words
+from sojourn.report.doubts import KINDS, Doubt, doubts
+from sojourn.report.multiples import multiples
 from sojourn.report.record import AnalysisRecord, SiteOutcome, StudyRecord
+from sojourn.report.secrecy import NOT_BY_SITE
 from sojourn.report.tables import Shown, Table
 
 _MARKS = {"contributed": "yes", "took part": "yes", "not released": "held", "no answer": "none"}
@@ -32,6 +35,9 @@ class Section:
     facts: tuple[tuple[str, Shown], ...]
     figure: Markup
     alt: str
+    doubts: tuple[Doubt, ...]
+    multiples: Markup
+    made_of: str
 
 
 def render(record: StudyRecord) -> str:
@@ -49,6 +55,8 @@ def render(record: StudyRecord) -> str:
             failed=[check for check in record.checks if not check.ok],
             contributors=sum(any(done.status in _GAVE for done in site.values()) for site in record.sites.values()),
             remedies=_remedies(record),
+            looked_for=list(KINDS.values()),
+            not_by_site=NOT_BY_SITE,
             total_bytes=sum(sum(analysis.bytes_left.values()) for analysis in record.analyses.values()),
         )
     )
@@ -66,6 +74,7 @@ def fragment(name: str, analysis: AnalysisRecord, watermark: str = "") -> str:
 def _section(place: int, name: str, record: StudyRecord) -> Section:
     analysis = record.analyses[name]
     drawn = figures.figure(analysis, watermark=record.watermark)
+    side_by_side = multiples(analysis, record.watermark)
     return Section(
         name=tables.plain(name),
         anchor=f"analysis-{place}",
@@ -75,6 +84,9 @@ def _section(place: int, name: str, record: StudyRecord) -> Section:
         facts=tables.facts(analysis.estimate) if analysis.estimate else (),
         figure=Markup("") if drawn is None else _inline(figures.svg(drawn)),
         alt=_alt(name, analysis),
+        doubts=doubts(record, name),
+        multiples=Markup("") if side_by_side is None else _inline(figures.svg(side_by_side[0])),
+        made_of="" if side_by_side is None else side_by_side[1],
     )
 
 

@@ -57,8 +57,8 @@ class AnalysisRecord:
 
     kind, arguments: as in the plan. rounds: trips taken. bytes_left: bytes of released numbers that left each site.
     offers: what may pass instead, where something did not. hidden: how many cells each site hid, where it hid any.
-    secrecy: of a masked analysis what each party learns, in sentences. by_site: of a clear one what each site's releases
-    say of it (`statistics.by_site`).
+    secrecy: of a masked analysis what each party learns, in sentences. by_site: of a clear one what each site's
+    releases say of it (`statistics.by_site`).
     """
 
     kind: str

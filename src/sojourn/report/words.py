@@ -73,7 +73,7 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
     if analysis.kind == "glm":
         family = str(given.get("family", "gaussian"))
         link = f" with {given['link']} link" if given.get("link") else ""
-        return plain(f"{_FAMILIES.get(family, family)} regression{link}: {given.get('formula', '')}")
+        return plain(f"{_FAMILIES.get(family, family)} regression{link}{_combined(given)}: {given.get('formula', '')}")
     if analysis.kind == "cox":
         return plain(f"Cox regression: {given.get('formula', '')}")
     named = {
@@ -86,6 +86,12 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
     }
     head = named.get(analysis.kind, analysis.kind)
     return plain(f"{head}{_listed(given)}")
+
+
+def _combined(arguments: Mapping[str, Any]) -> str:
+    """How the sites were put together, where that is not the pooled fit alone."""
+    said = {"meta": ", each site's own fit combined", "both": ", pooled and by each site's own fit"}
+    return said.get(str(arguments.get("combine")), "")
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

@@ -47,7 +47,10 @@ def told_by_sites(
     if "count" in arrays:
         return {"counts": {site: _cells(part, "count") for site, part in sorted(parts.items())}}
     if {"missing", "all_n"} <= set(next(iter(first.values())).arrays):
-        return {"means": {site: _means(part, statistic) for site, part in sorted(first.items())}, **_sizes(first, "all_n")}
+        return {
+            "means": {site: _means(part, statistic) for site, part in sorted(first.items())},
+            **_sizes(first, "all_n"),
+        }
     return {}
 
 

@@ -26,6 +26,10 @@ _KINDS = (AtLeast, Count, Crosstab, Describe, GLM, Histogram, Quantiles)
 _STATISTICS = MappingProxyType({kind.name: kind for kind in _KINDS})
 _MODELS = MappingProxyType({kind.name: kind for kind in (GLM,)})  # each site can fit it by itself
 NAMES: tuple[str, ...] = tuple(sorted(_STATISTICS))
+_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    name: {**kind.schema, "properties": {**kind.schema["properties"], **(WORDS if name in _MODELS else {})}}
+    for name, kind in sorted(_STATISTICS.items())
+}
 
 
 def make(kind: str, arguments: Mapping[str, Any], field: str = "") -> Statistic:
@@ -38,7 +42,7 @@ def make(kind: str, arguments: Mapping[str, Any], field: str = "") -> Statistic:
         remedy = did_you_mean(str(kind), NAMES) or f"Use one of: {', '.join(NAMES)}."
         raise PlanError(f"There is no statistic `{str(kind)[:40]}`.", remedy=remedy, field=field)
     place = f"{field}.{kind}" if field else kind
-    conform(arguments, schemas()[kind], place)
+    conform(arguments, _SCHEMAS[kind], place)
     if kind not in _MODELS:
         return _STATISTICS[kind].read(arguments, place)
     own = {word: value for word, value in arguments.items() if word not in WORDS}
@@ -47,10 +51,7 @@ def make(kind: str, arguments: Mapping[str, Any], field: str = "") -> Statistic:
 
 def schemas() -> dict[str, dict[str, Any]]:
     """JSON Schema (2020-12) of every statistic's arguments, by name; models take `combine` and `meta` too."""
-    found = {name: dict(_STATISTICS[name].schema) for name in NAMES}
-    for name in _MODELS:
-        found[name]["properties"] = {**found[name]["properties"], **WORDS}
-    return found
+    return {name: dict(schema) for name, schema in _SCHEMAS.items()}
 
 
 def count(by: str | Iterable[str] | None = None) -> Statistic:
@@ -178,20 +179,20 @@ def meta(
 ) -> Statistic:
     """A meta-analysis of each site's own fit of a model, coefficient by coefficient, in plans that are not masked.
 
-    model: e.g. `glm("died ~ age", "binomial")`. method: the variance between sites, `REML`, `DL`, `PM`, `ML`, `SJ`, `EB`,
-    `HE`, `HS`, or `fixed` for none. interval: `hartung_knapp` (t), `hartung_knapp_adjusted` (the same with an error that is
-    never below the normal one) or `normal`. moderators: numbers of the sites for a meta-regression, e.g. `{"latitude": {"uk": 52, …}}`;
-    they stand in the plan. combine: `meta`, or `both` for the pooled fit beside it.
+    model: e.g. `glm("died ~ age", "binomial")`. method: the variance between sites, `REML`, `DL`, `PM`, `ML`, `SJ`,
+    `EB`, `HE`, `HS`, or `fixed` for none. interval: `hartung_knapp` (t), `hartung_knapp_adjusted` (the same with an
+    error that is never below the normal one) or `normal`. moderators: numbers of the sites for a meta-regression, e.g.
+    `{"latitude": {"uk": 52, "sg": 1}}`; they stand in the plan. combine: `meta`, or `both` (beside the pooled).
     Result: as of the model, of the mean over sites, and `prediction_low`, `prediction_high` (where a further site is
-    expected), `tau2`, `i_squared` (percent), `sites` (how many could fit the model). Under `both` the model's columns are
-    the pooled fit's, and `meta_estimate`, `meta_std_error`, `meta_p_value`, `meta_ci_low`, `meta_ci_high` stand beside.
-    Facts: `by_site` (each site's estimates, intervals and weights), `n_by_site`, and under `meta` for each coefficient Q,
-    the interval of tau² (Q profile), `fixed`, `leave_one_out`, `influence` (Baujat; deleted residuals), `regression`,
-    and `egger` from ten sites on.
-    Leaves a site, for p terms: n, and p estimates with their variances; each is a release of that site, by all rules for
-    models, judged at its own coefficients. Rounds: 1, and the model's own under `both`.
-    Source: W. Viechtbauer, Journal of Statistical Software 36(3), 2010; J. Hartung, G. Knapp, Statistics in Medicine 20,
-    2001.
+    expected), `tau2`, `i_squared` (percent), `sites` (how many could fit the model). Under `both` the model's columns
+    are the pooled fit's, and `meta_estimate`, `meta_std_error`, `meta_p_value`, `meta_ci_low`, `meta_ci_high` stand
+    beside. Facts: `by_site` (each site's estimates, intervals and weights), `n_by_site`, and under `meta` for each
+    coefficient Q, the interval of tau² (Q profile), `fixed`, `leave_one_out`, `influence` (Baujat; deleted residuals),
+    `regression`, and `egger` from ten sites on.
+    Leaves a site, for p terms: n, and p estimates with their variances; each is a release of that site, by all rules
+    for models, judged at its own coefficients. Rounds: 1, and the model's own under `both`.
+    Source: W. Viechtbauer, Journal of Statistical Software 36(3), 2010; J. Hartung, G. Knapp, Statistics in Medicine
+    20, 2001.
     """
     if combine not in (META, BOTH):
         remedy = f"Use `{META}` or `{BOTH}`; a pooled fit is the model itself."

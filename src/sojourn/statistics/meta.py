@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -112,7 +113,9 @@ class MetaAnalysis:
         named = {factor.name for term in formula.terms for factor in term.factors} if formula else set()
         if SITE in named:
             remedy = "Leave `site` out: each site's own fit has its own intercept."
-            raise PlanError("A model that each site fits by itself has no `site`.", remedy=remedy, field=f"{self.name}.formula")
+            raise PlanError(
+                "A model that each site fits by itself has no `site`.", remedy=remedy, field=f"{self.name}.formula"
+            )
         roster = variables[SITE].levels if SITE in variables else ()
         for name, of_sites in self.moderators:
             if len(roster) > 1 and {site for site, _ in of_sites} != set(roster):
@@ -162,10 +165,8 @@ def own_fit(model: Model, population: Population) -> tuple[Partial, Working | No
     Where there is no fit (separation, a column that does not vary) every number is 0, and `exists` says so.
     """
     terms, fitted, working = model.terms(population.variables), None, None
-    try:
+    with contextlib.suppress(ConvergenceError):
         fitted, working = _alone(model, population)
-    except ConvergenceError:
-        pass
     rows = {} if fitted is None else {row[0]: dict(zip(fitted.columns, row[1:], strict=True)) for row in fitted.rows}
     pairs = [(rows.get(term, {}).get("estimate"), rows.get(term, {}).get("std_error")) for term in terms]
     exists = np.array([_is_fit(*pair) for pair in pairs], dtype=np.int64)

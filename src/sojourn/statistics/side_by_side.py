@@ -73,10 +73,10 @@ def answer(
     if pooled is None:
         return Estimate(("term",), columns, rows, told | beside, exactness, _warnings(terms, fits, found, interval))
     rows = tuple((*row, *_beside(found.get(str(row[0])))) for row in pooled.rows)
-    columns = (*pooled.columns, *(PREFIX + name for name in BESIDE), *BETWEEN)
+    wider = (*pooled.columns, *(PREFIX + name for name in BESIDE), *BETWEEN)
     facts_of_both = {**pooled.facts, **told, "combine": "both", **beside}
     warnings = (*pooled.warnings, *_warnings(terms, fits, found, interval))
-    return replace(pooled, columns=columns, rows=rows, facts=facts_of_both, warnings=warnings)
+    return replace(pooled, columns=wider, rows=rows, facts=facts_of_both, warnings=warnings)
 
 
 def _row(made: Synthesis | None) -> tuple[Cell, ...]:
@@ -141,9 +141,7 @@ def _ends(made: Synthesis) -> dict[str, float]:
     return {name: float(getattr(made, name)[0]) for name in names} | {"tau2": made.tau2}
 
 
-def _moderated(
-    made: Synthesis, sites: Sequence[str], moderators: Mapping[str, Mapping[str, float]]
-) -> dict[str, Any]:
+def _moderated(made: Synthesis, sites: Sequence[str], moderators: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """The meta-regression of a coefficient, where there are moderators and enough sites for them."""
     columns = [[of_sites[site] for site in sites] for of_sites in moderators.values()]
     if not columns or len(sites) <= len(columns) + 1:
@@ -169,8 +167,8 @@ def _warnings(
     told = []
     if lacking := sorted(site for site, fit in fits.items() if not fit.exists.any()):
         told.append(
-            f"The model does not exist at {', '.join(lacking)} alone (its outcomes are separated, or a term does not vary "
-            "there), so that the meta-analysis is without it. A pooled fit uses its rows."
+            f"The model does not exist at {', '.join(lacking)} alone (its outcomes are separated, or a term does not "
+            "vary there), so that the meta-analysis is without it. A pooled fit uses its rows."
         )
     if partly := sorted({term for place, term in enumerate(terms) for fit in fits.values() if not fit.exists[place]}):
         few = [term for term in partly if term not in found]
