@@ -174,7 +174,11 @@ class Result:
     def _repr_html_(self) -> str:
         from sojourn.report.html import fragment
 
-        return fragment(self.name, self._analysis, self._record.watermark)
+        return fragment(self.name, self._analysis, self._record.watermark, self.doubts, picture=True)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """For notebooks: table and figure as HTML; `plot()` is the figure that answers the pointer."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def _estimate(self) -> Estimate:
         if self._analysis.refused is not None:
@@ -255,6 +259,9 @@ class Results(Mapping[str, Result]):
 
     def _repr_html_(self) -> str:
         return f"<h3>{escape(self.study.title)}</h3>" + "".join(result._repr_html_() for result in self.values())
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
 
 def error_of(name: str, refused: Refusal) -> errors.SojournError:

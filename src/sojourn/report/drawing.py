@@ -46,6 +46,7 @@ def dress(chart: Figure, title: str, watermark: str) -> Figure:
     dressed: Figure = (
         chart.configure(font=FONT, background="transparent", padding=8)
         .configure_view(stroke=None)
+        .configure_mark(tooltip=alt.TooltipContent("encoding"))
         .configure_axis(
             labelColor=INK,
             titleColor=INK,

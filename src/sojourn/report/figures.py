@@ -8,12 +8,15 @@ from typing import Any
 import altair as alt
 
 from sojourn.analysis.statistic import Cell, Estimate, Suppressed
+from sojourn.report.coefficient_path import coefficient_path
 from sojourn.report.drawing import HIDDEN, INK, OKABE_ITO, WIDTH, Rows, data, dress, log_ticks, order
 from sojourn.report.drawing import Figure as Figure
 from sojourn.report.drawing import panel_header as panel_header
 from sojourn.report.drawing import png as png
 from sojourn.report.drawing import svg as svg
 from sojourn.report.forests import forests
+from sojourn.report.heat_map import correlations
+from sojourn.report.love_plot import love_plot
 from sojourn.report.ratios import exponentiated, ratio_name
 from sojourn.report.record import AnalysisRecord
 from sojourn.report.tables import binned, is_intercept, plain, shown
@@ -22,7 +25,10 @@ MOST_BARS = 40
 
 
 def figure(analysis: AnalysisRecord, title: str = "", watermark: str = "") -> Figure | None:
-    """The figure that suits an analysis: forest, bars, histogram or dots. None where there is nothing to draw."""
+    """The figure that suits an analysis: forests, bars, histogram, dots, love plot, heat map or path.
+
+    None where there is nothing to draw.
+    """
     estimate = analysis.estimate
     if estimate is None or not estimate.rows:
         return None
@@ -34,6 +40,12 @@ def figure(analysis: AnalysisRecord, title: str = "", watermark: str = "") -> Fi
 
 def _drawing(analysis: AnalysisRecord, estimate: Estimate) -> Figure | None:
     columns = set(estimate.columns)
+    if estimate.index == ("variable", "other") and "estimate" in columns:
+        return correlations(estimate)
+    if estimate.index == ("lambda", "term"):
+        return coefficient_path(estimate)
+    if "smd" in columns:
+        return love_plot(estimate)
     if {"estimate", "ci_low", "ci_high"} <= columns:
         return forest(estimate, ratio_name(analysis.kind, analysis.arguments))
     if {"mean", "sd"} <= columns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -62,12 +63,23 @@ def render(record: StudyRecord) -> str:
     )
 
 
-def fragment(name: str, analysis: AnalysisRecord, watermark: str = "") -> str:
-    """One analysis as an HTML fragment with its own styles, for notebooks."""
+def fragment(
+    name: str, analysis: AnalysisRecord, watermark: str = "", found: Sequence[Doubt] = (), picture: bool = False
+) -> str:
+    """One analysis as an HTML fragment with its own styles, for notebooks; with `picture` its figure too."""
+    drawn = figures.figure(analysis, watermark=watermark) if picture else None
     return (
         _environment()
         .get_template("fragment.html.j2")
-        .render(name=name, analysis=analysis, tables=tables.present(name, analysis), watermark=watermark)
+        .render(
+            name=name,
+            analysis=analysis,
+            tables=tables.present(name, analysis),
+            watermark=watermark,
+            figure=Markup("") if drawn is None else _inline(figures.svg(drawn)),
+            alt=_alt(name, analysis),
+            doubts=found,
+        )
     )
 
 

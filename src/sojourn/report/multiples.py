@@ -8,8 +8,9 @@ from typing import Any
 import altair as alt
 
 from sojourn.analysis.statistic import Suppressed
-from sojourn.report.drawing import HIDDEN, INK, OKABE_ITO, WIDTH, Figure, Rows, data, dress, order
+from sojourn.report.drawing import INK, OKABE_ITO, WIDTH, Figure, Rows, data, dress, order
 from sojourn.report.forests import forests
+from sojourn.report.heat_map import heat_map
 from sojourn.report.record import AnalysisRecord
 from sojourn.report.tables import plain, shown
 
@@ -93,29 +94,3 @@ def _shares(analysis: AnalysisRecord) -> Figure | None:
             words = "suppressed" if isinstance(cell, Suppressed) else f"{cell:,}"
             rows.append({"site": plain(site), "cell": label, "share": share, "words": words})
     return heat_map(rows, "site", "cell", "share", "Share of the site's persons")
-
-
-def heat_map(rows: Rows, x: str, y: str, value: str, title: str, diverging: bool = False) -> Figure:
-    """Cells by colour, with their words on them; a cell without a value is hatched."""
-    scale = (
-        alt.Scale(domain=[-1, 0, 1], range=["#D55E00", "#f4f6f9", "#0072B2"])
-        if diverging
-        else alt.Scale(scheme="blues", domainMin=0)
-    )
-    base = alt.Chart().encode(
-        x=alt.X(f"{x}:N", sort=order(rows, x), title=None, axis=alt.Axis(labelAngle=0, orient="top", labelLimit=110)),
-        y=alt.Y(f"{y}:N", sort=order(rows, y), title=None),
-    )
-    told, hidden = (base.transform_filter(f"isValid(datum.{value}) == {flag}") for flag in ("true", "false"))
-    middle = 0.6 if diverging else max([row[value] for row in rows if row[value] is not None], default=1.0) * 0.6
-    light = alt.condition(f"abs(datum.{value}) > {middle}", alt.value("white"), alt.value("#1f2329"))
-    layers = [
-        told.mark_rect(stroke="white").encode(color=alt.Color(f"{value}:Q", scale=scale, title=title)),
-        hidden.mark_rect(fill=HIDDEN, stroke=INK, strokeDash=[3, 3]),
-        told.mark_text(fontSize=12).encode(text="words:N", color=light),
-        hidden.mark_text(fontSize=11, fontStyle="italic", color=INK).encode(text="words:N"),
-    ]
-    columns, lines = len(order(rows, x)), len(order(rows, y))
-    size = {"width": min(max(90 * columns, 260), 760), "height": max(30 * lines, 60)}
-    drawn: Figure = alt.layer(*layers, data=data(rows)).properties(**size)
-    return drawn

@@ -23,6 +23,7 @@ Vector = NDArray[np.float64]
 Told = tuple[Ask, Mapping[str, Partial]]
 ONE_STEP, OWN = "one step", "own fit"
 _SUM = "all_sum."
+_NEWTON = ("glm",)  # whose score is zero at the answer, in sum
 
 
 def told_by_sites(
@@ -39,11 +40,11 @@ def told_by_sites(
         if rounds[0][0].step == FIT:
             return {"fits": dict(estimate.facts.get("by_site", {})), "how": OWN, **_sizes(rounds[0][1], "n")}
         return {}
-    first, (ask, parts) = rounds[0][1], rounds[-1]
-    arrays = set(next(iter(parts.values())).arrays)
-    if {"score", "information"} <= arrays and {"centre", "coefficients"} <= set(ask.broadcast):
-        fits = _fits(ask, parts, estimate)
+    first, arrays = rounds[0][1], set(next(iter(rounds[-1][1].values())).arrays)
+    if statistic.name in _NEWTON:
+        fits = next((_fits(ask, parts, estimate) for ask, parts in reversed(rounds) if _is_newton(ask, parts)), {})
         return {"fits": fits, "how": ONE_STEP, **_sizes(first, "n")} if fits else {}
+    parts = rounds[-1][1]
     if "count" in arrays:
         return {"counts": {site: _cells(part, "count") for site, part in sorted(parts.items())}}
     if {"missing", "all_n"} <= set(next(iter(first.values())).arrays):
@@ -52,6 +53,11 @@ def told_by_sites(
             **_sizes(first, "all_n"),
         }
     return {}
+
+
+def _is_newton(ask: Ask, parts: Mapping[str, Partial]) -> bool:
+    arrays = set(next(iter(parts.values())).arrays)
+    return {"score", "information"} <= arrays and {"centre", "coefficients"} <= set(ask.broadcast)
 
 
 def _fits(ask: Ask, parts: Mapping[str, Partial], estimate: Estimate) -> dict[str, Any]:
