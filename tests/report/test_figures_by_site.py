@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sojourn.analysis.statistic import Estimate, Suppressed
+from sojourn.errors import SojournError
 from sojourn.report import figures, forests
 from sojourn.report.html import fragment, render
 from sojourn.report.multiples import multiples
@@ -60,6 +61,10 @@ def test_funnel_and_baujat_need_enough_sites(bcg: AnalysisRecord) -> None:
         few = dict(list(bcg.by_site["fits"].items())[:4])
         assert draw(replace(bcg, by_site={"fits": few}), "vaccine") is None
         assert draw(bcg, "nothing") is None
+    assert figures.of_kind("funnel", bcg, "") is not None
+    with pytest.raises(SojournError, match="no figure") as caught:
+        figures.of_kind("pie", bcg, "")
+    assert "baujat" in caught.value.remedy
 
 
 def test_without_sites_there_is_nothing_to_set_side_by_side(bcg: AnalysisRecord) -> None:
@@ -168,3 +173,4 @@ def test_a_notebook_and_the_report_show_the_figure(record: StudyRecord, bcg: Ana
     page = render(replace(record, analyses={**record.analyses, "bcg": bcg}))
     assert "bcg: risk ratios, between the sites" in page
     assert "trial 13" in page
+    assert "Funnel: precise sites on top" in page

@@ -154,12 +154,18 @@ class Result:
         found = self._estimate().facts.get("n_by_site")
         return None if found is None else dict(found)
 
-    def plot(self) -> Figure | None:
-        """An Altair chart of the released table; None where there is nothing to draw."""
-        from sojourn.report.figures import figure
+    def plot(self, kind: str = "", term: str = "") -> Figure | None:
+        """An Altair chart of what was released; None where there is nothing to draw.
+
+        kind: empty for the one that suits the analysis; `by site` for small multiples, `funnel` or `baujat` for a
+        coefficient over five sites or more. term: which coefficient; empty for the first. SojournError for other kinds.
+        """
+        from sojourn.report.figures import figure, of_kind
 
         self._estimate()
-        return figure(self._analysis, self.name, self._record.watermark)
+        if not kind:
+            return figure(self._analysis, self.name, self._record.watermark)
+        return of_kind(kind, self._analysis, term, self.name, self._record.watermark)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form: kind, arguments, estimate or refusal, rounds, bytes left, sites; watermark where there is one."""

@@ -8,20 +8,23 @@ from typing import Any
 import altair as alt
 
 from sojourn.analysis.statistic import Cell, Estimate, Suppressed
+from sojourn.errors import SojournError
 from sojourn.report.coefficient_path import coefficient_path
 from sojourn.report.drawing import HIDDEN, INK, OKABE_ITO, WIDTH, Rows, data, dress, log_ticks, order
 from sojourn.report.drawing import Figure as Figure
 from sojourn.report.drawing import panel_header as panel_header
 from sojourn.report.drawing import png as png
 from sojourn.report.drawing import svg as svg
-from sojourn.report.forests import forests
+from sojourn.report.forests import baujat, forests, funnel, leading_term
 from sojourn.report.heat_map import correlations
 from sojourn.report.love_plot import love_plot
+from sojourn.report.multiples import multiples
 from sojourn.report.ratios import exponentiated, ratio_name
 from sojourn.report.record import AnalysisRecord
 from sojourn.report.tables import binned, is_intercept, plain, shown
 
 MOST_BARS = 40
+KINDS = {"funnel": funnel, "baujat": baujat}
 
 
 def figure(analysis: AnalysisRecord, title: str = "", watermark: str = "") -> Figure | None:
@@ -36,6 +39,17 @@ def figure(analysis: AnalysisRecord, title: str = "", watermark: str = "") -> Fi
         return by_site
     chart = _drawing(analysis, estimate)
     return None if chart is None else dress(chart, title, watermark)
+
+
+def of_kind(kind: str, analysis: AnalysisRecord, term: str, title: str = "", watermark: str = "") -> Figure | None:
+    """A figure by its name; SojournError where there is none of that name."""
+    term = term or leading_term(analysis)
+    if kind == "by site":
+        told = multiples(analysis, watermark)
+        return forests(analysis, title, watermark) if told is None else told[0]
+    if kind not in KINDS:
+        raise SojournError(f"There is no figure `{kind[:40]}`.", remedy="Use `by site`, `funnel` or `baujat`.")
+    return KINDS[kind](analysis, term, title, watermark)
 
 
 def _drawing(analysis: AnalysisRecord, estimate: Estimate) -> Figure | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -39,6 +39,7 @@ class Section:
     doubts: tuple[Doubt, ...]
     multiples: Markup
     made_of: str
+    more: tuple[tuple[str, Markup], ...]
 
 
 def render(record: StudyRecord) -> str:
@@ -99,7 +100,19 @@ def _section(place: int, name: str, record: StudyRecord) -> Section:
         doubts=doubts(record, name),
         multiples=Markup("") if side_by_side is None else _inline(figures.svg(side_by_side[0])),
         made_of="" if side_by_side is None else side_by_side[1],
+        more=tuple(_more(analysis, record.watermark)),
     )
+
+
+def _more(analysis: AnalysisRecord, watermark: str) -> Iterator[tuple[str, Markup]]:
+    """Of a meta-analysis over enough sites its funnel and Baujat's plot, for the first coefficient."""
+    if analysis.estimate is None or "combine" not in analysis.estimate.facts:
+        return
+    captions = {"funnel": "Funnel: precise sites on top", "baujat": "Which site disagrees, and which decides"}
+    for kind, caption in captions.items():
+        drawn = figures.of_kind(kind, analysis, "", watermark=watermark)
+        if drawn is not None:
+            yield caption, _inline(figures.svg(drawn))
 
 
 def _inline(svg: str) -> Markup:
