@@ -188,7 +188,17 @@ def plan_words() -> str:
 
 def statistics() -> str:
     """Every statistic of the catalogue: how it is called, what it means, what leaves a site."""
-    makers = (sj.count, sj.at_least, sj.describe, sj.crosstab, sj.histogram, sj.quantiles, sj.glm, sj.meta)
+    makers = (
+        sj.count,
+        sj.at_least,
+        sj.describe,
+        sj.crosstab,
+        sj.histogram,
+        sj.quantiles,
+        sj.glm,
+        sj.meta,
+        sj.profile_likelihood,
+    )
     return "\n".join(map(_statistic, makers))
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sojourn.statistics.catalogue import glm as glm
     from sojourn.statistics.catalogue import histogram as histogram
     from sojourn.statistics.catalogue import meta as meta
+    from sojourn.statistics.catalogue import profile_likelihood as profile_likelihood
     from sojourn.statistics.catalogue import quantiles as quantiles
     from sojourn.study.plan import Plan as Plan
 
@@ -30,6 +31,7 @@ _HOMES = {
     "glm": "sojourn.statistics.catalogue",
     "histogram": "sojourn.statistics.catalogue",
     "meta": "sojourn.statistics.catalogue",
+    "profile_likelihood": "sojourn.statistics.catalogue",
     "quantiles": "sojourn.statistics.catalogue",
 }
 
@@ -45,6 +47,7 @@ __all__ = [
     "glm",
     "histogram",
     "meta",
+    "profile_likelihood",
     "quantiles",
 ]
 

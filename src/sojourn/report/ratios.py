@@ -26,9 +26,9 @@ def ratio_name(kind: str, arguments: Mapping[str, Any]) -> str:
     """What the exponential of a coefficient is called, e.g. "odds ratio"; empty where it is no common ratio."""
     if kind == "cox":
         return "hazard ratio"
-    if kind != "glm":
+    if kind not in ("glm", "profile_likelihood"):
         return ""
-    family = str(arguments.get("family", "gaussian"))
+    family = str(arguments.get("family", "gaussian" if kind == "glm" else "binomial"))
     link = str(arguments.get("link") or _DEFAULT_LINKS.get(family, ""))
     return _NAMES.get((family, link), "")
 

@@ -74,6 +74,8 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
         family = str(given.get("family", "gaussian"))
         link = f" with {given['link']} link" if given.get("link") else ""
         return plain(f"{_FAMILIES.get(family, family)} regression{link}{_combined(given)}: {given.get('formula', '')}")
+    if analysis.kind == "profile_likelihood":
+        return plain(f"Profile likelihoods of {given.get('term', '')}: {given.get('formula', '')}")
     if analysis.kind == "cox":
         return plain(f"Cox regression: {given.get('formula', '')}")
     named = {

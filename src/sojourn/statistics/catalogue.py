@@ -19,10 +19,11 @@ from sojourn.statistics.describe import Describe
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.histogram import Histogram
 from sojourn.statistics.meta import BOTH, META, POOLED, WORDS, MetaAnalysis
+from sojourn.statistics.profile_likelihood import POINTS, ProfileLikelihood
 from sojourn.statistics.quantiles import QUARTILES, Quantiles
 from sojourn.statistics.schema import conform
 
-_KINDS = (AtLeast, Count, Crosstab, Describe, GLM, Histogram, Quantiles)
+_KINDS = (AtLeast, Count, Crosstab, Describe, GLM, Histogram, ProfileLikelihood, Quantiles)
 _STATISTICS = MappingProxyType({kind.name: kind for kind in _KINDS})
 _MODELS = MappingProxyType({kind.name: kind for kind in (GLM,)})  # each site can fit it by itself
 NAMES: tuple[str, ...] = tuple(sorted(_STATISTICS))
@@ -199,6 +200,33 @@ def meta(
         raise PlanError("This is no way to combine sites in a meta-analysis.", remedy=remedy, field="meta.combine")
     said = _given(method=method, interval=interval, moderators=moderators)
     return make(model.name, {**model.arguments(), "combine": combine, "meta": said})
+
+
+def profile_likelihood(
+    formula: str,
+    term: str,
+    low: float,
+    high: float,
+    family: str = "binomial",
+    points: int = POINTS,
+    offset: str | None = None,
+) -> Statistic:
+    """One coefficient from the sites' profile likelihoods, where events are too rare for estimates and their errors.
+
+    formula: as of `glm`. term: the coefficient, by its name in the table of the model, e.g. `drug[T.True]`. low, high,
+    points: the grid of its values, on the scale of the coefficient (a log ratio), fixed before any data are seen.
+    family: `binomial` (logit) or `poisson` (log). offset: column that is added to the linear predictor.
+    Each site's other coefficients are its own. A site without events in one group has a profile and no estimate.
+    Result: a row for a value that all sites share, and one for the mean of values that differ by site (normal), with
+    `estimate`, `p_value` (likelihood ratio), `ci_low`, `ci_high` (likelihood interval; None beyond the grid). Facts:
+    `tau` (standard deviation between sites), `grid`, `profiles` by site, `n_by_site`.
+    Leaves a site, in plans that are not masked: n, and one log-likelihood a value of the grid, less its maximum; by all
+    rules for models, judged at the strictest value. Rounds: 1.
+    Source: M. J. Schuemie et al., Statistical Methods in Medical Research 31, 2022.
+    """
+    given = _given(offset=offset, points=points if points != POINTS else None)
+    grid = {"term": term, "low": low, "high": high}
+    return make("profile_likelihood", {"formula": formula, "family": family, **grid, **given})
 
 
 def _given(**arguments: Any) -> dict[str, Any]:
