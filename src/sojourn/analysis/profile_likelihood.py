@@ -18,8 +18,8 @@ from sojourn.errors import ConvergenceError
 
 Vector = NDArray[np.float64]
 DROP = 1.9207294103470623  # half the 95 % quantile of chi-squared with one degree of freedom
-_FINE = 1_001
-_SPREADS = 60
+_FINE = 601
+_SPREADS = 40
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ def random_effects(grid: Vector, profiles: Vector) -> Likeliest:
     curves = np.stack([_beyond(grid, one, wide) for one in each])
     means = np.linspace(grid[0], grid[-1], _FINE // 2)
     best, taus = _common_of(wide, curves, means), np.zeros(len(means))
-    for tau in np.geomspace(3 * (wide[1] - wide[0]), reach / 2, _SPREADS):
-        value = _averaged(wide, curves, means, float(tau))
+    apart = -((wide[None, :] - means[:, None]) ** 2) / 2
+    for tau in np.geomspace(2 * (wide[1] - wide[0]), reach / 2, _SPREADS):
+        value = _averaged(apart / tau**2, np.exp(curves))
         taus[value > best], best = tau, np.maximum(best, value)
     found = _likeliest(means, best)
     tau = float(taus[int(best.argmax())])
@@ -92,12 +93,12 @@ def _common_of(wide: Vector, curves: Vector, means: Vector) -> Vector:
     return np.asarray(sum(np.interp(means, wide, curve) for curve in curves))
 
 
-def _averaged(wide: Vector, curves: Vector, means: Vector, tau: float) -> Vector:
+def _averaged(exponents: Vector, likelihoods: Vector) -> Vector:
     """Log of each study's likelihood averaged over a normal distribution around each mean, summed over studies."""
-    weights = np.exp(-(((wide[None, :] - means[:, None]) / tau) ** 2) / 2)
+    weights = np.exp(exponents)
     weights /= weights.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(weights @ np.exp(curves).T).sum(axis=1))
+        return np.asarray(np.log(weights @ likelihoods.T).sum(axis=1))
 
 
 def _likeliest(at: Vector, values: Vector) -> Likeliest:

@@ -27,6 +27,7 @@ PROFILE = "profile"
 FAMILIES = ("binomial", "poisson")
 LEAST_POINTS, POINTS, MOST_POINTS = 5, 41, 101
 _STEPS, _HALVINGS = 60, 30
+_FLAT = 1e-6  # of a log-likelihood
 _COLUMNS = ("estimate", "p_value", "ci_low", "ci_high")
 
 
@@ -156,11 +157,11 @@ def _row(found: Likeliest) -> tuple[Cell, ...]:
 
 
 def _shown(told: Gathered) -> dict[str, Vector]:
-    """The profiles that vary; one of zeros says that there is none."""
+    """The profiles that vary; a flat one says that the site has none, or no event."""
     return {
         site: np.asarray(part["profile"], dtype=float)
         for site, part in sorted(told.by_site.items())
-        if not part.hidden("profile").any() and np.ptp(part["profile"]) > 0
+        if not part.hidden("profile").any() and np.ptp(part["profile"]) > _FLAT
     }
 
 
