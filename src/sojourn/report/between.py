@@ -62,9 +62,8 @@ def _beside(name: str, estimate: Estimate, ratio: str) -> Table:
             *pooled,
             _span(meta, ratio),
             _span([None, value["prediction_low"], value["prediction_high"]], ratio),
-            _percent(value["i_squared"]),
+            _inconsistency(value["i_squared"], facts.get("q_p_value")),
             _tau(value["tau2"], facts),
-            _NONE if facts.get("q_p_value") is None else Shown(p_value(float(facts["q_p_value"]))),
             _NONE if value["sites"] is None else Shown(number(value["sites"])),
         ]
         if not (ratio and is_intercept(row[0])):
@@ -72,7 +71,7 @@ def _beside(name: str, estimate: Estimate, ratio: str) -> Table:
     what = f"{ratio}s, " if ratio else ""
     title = f"{name}: {what}pooled fit and meta-analysis, 95 % CI" if both else f"{name}: {what}between the sites"
     heads = ("Term", *(("Pooled fit",) if both else ()), "Meta-analysis", "At a further site")
-    return Table(plain(title), (*heads, "I²", "tau² (95 % CI)", "p of Q", "Sites"), 1, tuple(rows), (_NOTE,))
+    return Table(plain(title), (*heads, "I² (p of Q)", "tau² (95 % CI)", "Sites"), 1, tuple(rows), (_NOTE,))
 
 
 def _of_sites(name: str, estimate: Estimate, ratio: str) -> Table:
@@ -140,6 +139,10 @@ def _places(low: float, high: float, least: int) -> int:
     if not math.isfinite(width) or width <= 0:
         return 3
     return min(max(1 - math.floor(math.log10(width)), least), 6)
+
+
+def _inconsistency(i_squared: float | None, p: float | None) -> Shown:
+    return _NONE if i_squared is None or p is None else Shown(f"{i_squared:.0f} %", f"({p_value(p)})")
 
 
 def _percent(value: float | None) -> Shown:
