@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import Any
 
@@ -122,6 +123,16 @@ def test_the_report_tells_doubts_and_that_masked_plans_have_no_sites(record: Stu
     assert "one Newton step" in page.replace("One", "one")
     assert "No comparison by site: Only sums over all sites exist of a masked plan" in page
     assert "No doubt was found." in page
+
+
+def test_a_terminal_says_it_too() -> None:
+    from rich.console import Console
+
+    from sojourn.report.terminal import result
+
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(result("a", model(agreeing() | {"bonn": {"x": (2.0, 0.1)}})))
+    assert "Look twice: bonn lies far" in console.export_text()
 
 
 def test_hostile_names_stay_text(record: StudyRecord) -> None:

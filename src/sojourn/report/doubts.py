@@ -62,11 +62,15 @@ KINDS: Mapping[str, str] = {
 
 def doubts(record: StudyRecord, name: str) -> tuple[Doubt, ...]:
     """All doubts about one analysis; none where it was refused."""
-    analysis = record.analyses[name]
+    variables = record.plan.get("variables", {})
+    return doubts_of(record.analyses[name], variables if isinstance(variables, Mapping) else {})
+
+
+def doubts_of(analysis: AnalysisRecord, declared: Mapping[str, Any] | None = None) -> tuple[Doubt, ...]:
+    """The same of an analysis alone. declared: the plan's variables; without them no range is looked at."""
     if analysis.estimate is None:
         return ()
-    variables = record.plan.get("variables", {})
-    declared = variables if isinstance(variables, Mapping) else {}
+    declared = declared or {}
     found = [*_between(analysis), *_of_table(analysis, analysis.estimate), *_of_means(analysis, declared)]
     return tuple(doubt for kind in KINDS for doubt in _few([one for one in found if one.kind == kind]))
 
