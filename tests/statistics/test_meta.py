@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from sojourn.analysis.heterogeneity import Studies
 from sojourn.analysis.meta_analysis import combine
 from sojourn.analysis.partial import Partial
+from sojourn.analysis.statistic import Gathered
 from sojourn.errors import ConvergenceError, DisclosureRefused, PlanError
 from sojourn.report.record import estimate_from_dict, estimate_to_dict
 from sojourn.statistics.by_site import told_by_sites
-from sojourn.statistics.catalogue import glm, make, meta
+from sojourn.statistics.catalogue import glm, make, meta, profile_likelihood
 from sojourn.statistics.meta import FIT, MetaAnalysis
+from sojourn.study.question import layout_of
 
 VARIABLES = {"x": NUMBER, "y": NUMBER, "b": BOOLEAN, "c": category("k", "l")}
 SIZES = {"a": 150, "b": 220, "c": 180, "d": 160}
@@ -162,11 +164,22 @@ def test_a_model_with_site_and_sums_alone_are_refused(sites):
         run(glm("y ~ x + C(site)", combine="both"), sites)
     coordinator = glm("y ~ x", combine="meta").coordinator(sites[0].variables)
     next(coordinator)
-    from sojourn.analysis.statistic import Gathered
-
     with pytest.raises(DisclosureRefused) as caught:
         coordinator.send(Gathered(Partial({}), {}))
     assert caught.value.family == "by site"
+
+
+@pytest.mark.parametrize("how", ["meta", "both"])
+def test_no_party_of_a_masked_plan_finds_a_form_for_it(sites, how):
+    """Hub, nodes and client lay out the joint test alike, so that a plan that says `masked` all the same gets nothing."""
+    assert layout_of(glm("y ~ x", "binomial"), sites[0].variables)
+    for asked in (
+        glm("y ~ x", "binomial", combine=how),
+        profile_likelihood("y ~ x", "x", -1, 1),
+    ):
+        with pytest.raises(DisclosureRefused) as caught:
+            layout_of(asked, sites[0].variables)
+        assert caught.value.family == "by site"
 
 
 def test_an_own_fit_is_judged_at_its_own_coefficients():
