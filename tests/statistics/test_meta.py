@@ -171,7 +171,7 @@ def test_a_model_with_site_and_sums_alone_are_refused(sites):
 
 @pytest.mark.parametrize("how", ["meta", "both"])
 def test_no_party_of_a_masked_plan_finds_a_form_for_it(sites, how):
-    """Hub, nodes and client lay out the joint test alike, so that a plan that says `masked` all the same gets nothing."""
+    """Hub, nodes and client lay out the joint test alike: a plan that says `masked` all the same gets nothing."""
     assert layout_of(glm("y ~ x", "binomial"), sites[0].variables)
     for asked in (
         glm("y ~ x", "binomial", combine=how),
