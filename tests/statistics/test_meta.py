@@ -16,7 +16,7 @@ from sojourn.analysis.statistic import Gathered
 from sojourn.errors import ConvergenceError, DisclosureRefused, PlanError
 from sojourn.report.record import estimate_from_dict, estimate_to_dict
 from sojourn.statistics.by_site import told_by_sites
-from sojourn.statistics.catalogue import glm, make, meta, profile_likelihood
+from sojourn.statistics.catalogue import count, describe, glm, make, meta, profile_likelihood
 from sojourn.statistics.meta import FIT, MetaAnalysis
 from sojourn.study.question import layout_of
 
@@ -216,3 +216,18 @@ def test_what_sites_released_for_a_pooled_fit_leads_to_their_own_estimates(colum
     for site in SIZES:
         for term, row in near.facts["by_site"][site].items():
             assert abs(logistic["fits"][site][term]["estimate"] - row["estimate"]) < 0.7 * row["std_error"]
+
+
+def test_tables_tell_of_each_site_what_it_released(columns, sites):
+    def told(model):
+        estimate, asks = run(model, sites)
+        rounds = [(ask, {one.site: model.local(ask.step, one, ask.broadcast) for one in sites}) for ask in asks]
+        return told_by_sites(model, sites[0].variables, rounds, estimate)
+
+    means = told(describe("x", "y", by="c"))
+    for site, own in columns.items():
+        assert means["means"][site]["x"]["mean"] == pytest.approx(own["x"].mean(), rel=1e-12)
+        assert (means["means"][site]["y"]["n"], means["means"][site]["y"]["missing"]) == (SIZES[site], 0)
+    assert means["n"] == SIZES
+    counted = told(count(by="c"))["counts"]
+    assert {site: sum(cells) for site, cells in counted.items()} == SIZES
