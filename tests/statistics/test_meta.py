@@ -172,11 +172,9 @@ def test_a_model_with_site_and_sums_alone_are_refused(sites):
 @pytest.mark.parametrize("how", ["meta", "both"])
 def test_no_party_of_a_masked_plan_finds_a_form_for_it(sites, how):
     """Hub, nodes and client lay out the joint test alike: a plan that says `masked` all the same gets nothing."""
-    assert layout_of(glm("y ~ x", "binomial"), sites[0].variables)
-    for asked in (
-        glm("y ~ x", "binomial", combine=how),
-        profile_likelihood("y ~ x", "x", -1, 1),
-    ):
+    assert layout_of(glm("b ~ C(c)", "binomial"), sites[0].variables)
+    grid = profile_likelihood("b ~ C(c)", "C(c)[T.l]", -1, 1)
+    for asked in (glm("b ~ C(c)", "binomial", combine=how), grid):
         with pytest.raises(DisclosureRefused) as caught:
             layout_of(asked, sites[0].variables)
         assert caught.value.family == "by site"
