@@ -17,7 +17,7 @@ from sojourn.errors import ConvergenceError, DisclosureRefused, PlanError
 from sojourn.report.record import estimate_from_dict, estimate_to_dict
 from sojourn.statistics.by_site import told_by_sites
 from sojourn.statistics.catalogue import count, describe, glm, make, meta, profile_likelihood
-from sojourn.statistics.meta import FIT, MetaAnalysis
+from sojourn.statistics.meta import FIT, MetaAnalysis, own_fit
 from sojourn.study.question import layout_of
 
 VARIABLES = {"x": NUMBER, "y": NUMBER, "b": BOOLEAN, "c": category("k", "l")}
@@ -191,6 +191,13 @@ def test_an_own_fit_is_judged_at_its_own_coefficients():
     working = model.working(FIT, site, {})
     assert working is not None
     assert working.effective < 60 < model.support(site).design.persons
+
+
+def test_a_fit_that_nobody_can_judge_is_none(sites, monkeypatch):
+    model = glm("y ~ x", "binomial")
+    assert own_fit(model, sites[0])[0]["exists"].all()
+    monkeypatch.setattr(type(model), "working", lambda *_: None)
+    assert not any(array.any() for name, array in own_fit(model, sites[0])[0].arrays.items() if name != "n")
 
 
 def test_what_sites_released_for_a_pooled_fit_leads_to_their_own_estimates(columns, sites):

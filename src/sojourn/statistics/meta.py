@@ -186,6 +186,8 @@ def _alone(model: Model, population: Population) -> tuple[Estimate, Working | No
         try:
             ask = coordinator.send(Gathered(part, {population.site: part}))
         except StopIteration as end:
+            if working is None and ask.broadcast:  # nobody can judge what the coefficients make of the rows
+                raise ConvergenceError("The fit has no evidence.", remedy="Use fewer terms.") from None
             return end.value, working
 
 

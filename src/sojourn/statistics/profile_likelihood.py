@@ -179,7 +179,7 @@ def profile_of(asked: ProfileLikelihood, population: Population) -> tuple[Vector
     free = np.array([term != asked.term for term in terms])
     inner = np.array([bool(free[place]) and term != INTERCEPT for place, term in enumerate(terms)])
     centre = np.where(inner & (INTERCEPT in terms), np.asarray(first["sum"], dtype=float) / n, 0.0)
-    values, evidence = np.zeros(asked.points), []
+    values, evidence = np.zeros(asked.points), list[Working | None]()
     order = np.argsort(np.abs(asked.grid))  # outward from 0, each from the solution beside it
     solved: dict[int, Vector] = {}
     for place in order.tolist():
