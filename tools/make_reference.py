@@ -191,7 +191,7 @@ def statistics() -> str:
     counted = (sj.count, sj.at_least, sj.describe, sj.crosstab, sj.histogram, sj.quantiles)
     compared = (sj.t_test, sj.anova, sj.correlation, sj.trend, sj.mantel_haenszel, sj.balance)
     rates = (sj.prevalence, sj.incidence, sj.direct_standardisation, sj.indirect_standardisation)
-    models = (sj.glm, sj.firth, sj.elastic_net, sj.lmm, sj.glmm)
+    models = (sj.glm, sj.firth, sj.elastic_net, sj.lmm, sj.glmm, sj.meta, sj.profile_likelihood)
     return "\n".join(map(_statistic, (*counted, *compared, *rates, *models)))
 
 

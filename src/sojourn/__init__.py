@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from sojourn.statistics.catalogue import indirect_standardisation as indirect_standardisation
     from sojourn.statistics.catalogue import lmm as lmm
     from sojourn.statistics.catalogue import mantel_haenszel as mantel_haenszel
+    from sojourn.statistics.catalogue import meta as meta
     from sojourn.statistics.catalogue import prevalence as prevalence
+    from sojourn.statistics.catalogue import profile_likelihood as profile_likelihood
     from sojourn.statistics.catalogue import quantiles as quantiles
     from sojourn.statistics.catalogue import t_test as t_test
     from sojourn.statistics.catalogue import trend as trend
@@ -54,6 +56,8 @@ _HOMES = {
     "mantel_haenszel": "sojourn.statistics.catalogue",
     "prevalence": "sojourn.statistics.catalogue",
     "lmm": "sojourn.statistics.catalogue",
+    "meta": "sojourn.statistics.catalogue",
+    "profile_likelihood": "sojourn.statistics.catalogue",
     "quantiles": "sojourn.statistics.catalogue",
     "t_test": "sojourn.statistics.catalogue",
     "trend": "sojourn.statistics.catalogue",
@@ -81,7 +85,9 @@ __all__ = [
     "indirect_standardisation",
     "lmm",
     "mantel_haenszel",
+    "meta",
     "prevalence",
+    "profile_likelihood",
     "quantiles",
     "t_test",
     "trend",

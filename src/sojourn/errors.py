@@ -180,6 +180,10 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "The number to compare with is none that these sites tell of, as a search could then tell of few persons.",
             "Give a multiple of the smallest of 10, 20, 40, 80 and so on that is not below the sites' threshold.",
         ),
+        "by site": Reason(
+            "Estimates of single sites exist in clear plans only: a sum of them says nothing.",
+            "Set `aggregation: clear`, or use `combine: pooled`.",
+        ),
         "geography": Reason(
             "An area has too few inhabitants to be told apart.",
             "Use larger areas, or leave the area out.",

@@ -22,6 +22,7 @@ PAGES = (
     "how-to/connect-a-hospital.md",
     "how-to/operate.md",
     "how-to/get-through-the-airlock.md",
+    "how-to/compare-sites.md",
 )
 BLOCK = re.compile(r"^```(?P<kind>\{ \.sh \.background \}|sh|python)\n(?P<text>.*?)^```$", re.M | re.S)
 READY = re.compile(r"(The federation runs|The hub answers|asks https://)")

@@ -101,8 +101,13 @@ class Statistic(Protocol):
     A new statistic is one file in `statistics` and one line in `statistics/catalogue.py`.
     """
 
-    name: ClassVar[str]
-    rules: ClassVar[tuple[str, ...]]
+    @property
+    def name(self) -> str:
+        """As it stands in a plan."""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The names of its gate rules."""
 
     def arguments(self) -> dict[str, Any]:
         """The arguments in canonical form (formulas rendered from their tree, defaults left out)."""
@@ -117,7 +122,7 @@ class Statistic(Protocol):
         """Every step with the shapes of its broadcast and partial; known from the plan alone."""
 
     def rounds(self) -> int:
-        """The most rounds that it may take, at most MOST_ROUNDS."""
+        """The most rounds that it may take, at most MOST_ROUNDS for each fit."""
 
     def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
         """The site's part of one round: a pure function."""

@@ -16,12 +16,12 @@ def aggregation_of(plan: Plan, sites: Sequence[SiteView]) -> str:
     """`clear` or `masked`, as it is written into the signed plan; PlanError where the sites cannot do it.
 
     `auto` is masked where a site answers masked plans only, or where the plan expects fewer persons at a site than the
-    sites' threshold, as far as all sites take part; else clear.
+    sites' threshold, as far as all sites take part; else clear, as wherever single sites' estimates are asked for.
     """
     required = sorted(site.site for site in sites if site.rules.get("masking") == "required")
     unable = sorted(site.site for site in sites if not _takes_part(site))
     threshold = max(int(site.rules.get("threshold", THRESHOLD)) for site in sites)
-    few = plan.expected is not None and plan.expected < threshold
+    few = plan.expected is not None and plan.expected < threshold and not plan.shows_sites
     if plan.aggregation == "clear" or (plan.aggregation == "auto" and not required and not (few and not unable)):
         if required:
             raise _refused("masking required", required)

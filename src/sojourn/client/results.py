@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sojourn import errors
 from sojourn.analysis.statistic import Cell, Estimate, Suppressed
 from sojourn.disclosure.change import Offer
+from sojourn.report.doubts import Doubt, doubts
 from sojourn.report.ratios import exponentiated
 from sojourn.report.record import Refusal, StudyRecord, analysis_to_dict
 from sojourn.report.secrecy import NOT_BY_SITE, NOT_BY_SITE_REMEDY
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sojourn.client.studies import Run
-    from sojourn.report.figures import Figure
+    from sojourn.report.drawing import Figure
 
 Accept = Callable[[Offer], "Run"]
 
@@ -93,8 +94,23 @@ class Result:
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences for the reader; empty for a refused analysis."""
-        return list(self._analysis.estimate.warnings) if self._analysis.estimate else []
+        """Sentences for the reader, the doubts among them; empty for a refused analysis."""
+        told = self._analysis.estimate.warnings if self._analysis.estimate else ()
+        return [*told, *(doubt.sentence() for doubt in self.doubts)]
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What should make a reader look twice, e.g. sites that disagree; each with evidence and what to look at."""
+        return doubts(self._record, self.name)
+
+    @property
+    def by_site(self) -> dict[str, Any]:
+        """What each site's releases of a clear plan say of it; empty of a masked one, and where it says nothing.
+
+        `fits`: {site: {term: estimate, std_error, ci_low, ci_high}}, of a pooled model `how` is `one step`: one Newton
+        step from the pooled estimate. `means`, `counts`, `n`: as released.
+        """
+        return dict(self._analysis.by_site)
 
     @property
     def offers(self) -> list[Offer]:
@@ -138,12 +154,18 @@ class Result:
         found = self._estimate().facts.get("n_by_site")
         return None if found is None else dict(found)
 
-    def plot(self) -> Figure | None:
-        """An Altair chart of the released table; None where there is nothing to draw."""
-        from sojourn.report.figures import figure
+    def plot(self, kind: str = "", term: str = "") -> Figure | None:
+        """An Altair chart of what was released; None where there is nothing to draw.
+
+        kind: empty for the one that suits the analysis; `by site` for small multiples, `funnel` or `baujat` for a
+        coefficient over five sites or more. term: which coefficient; empty for the first. SojournError for other kinds.
+        """
+        from sojourn.report.figures import figure, of_kind
 
         self._estimate()
-        return figure(self._analysis, self.name, self._record.watermark)
+        if not kind:
+            return figure(self._analysis, self.name, self._record.watermark)
+        return of_kind(kind, self._analysis, term, self.name, self._record.watermark)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form: kind, arguments, estimate or refusal, rounds, bytes left, sites; watermark where there is one."""
@@ -158,7 +180,11 @@ class Result:
     def _repr_html_(self) -> str:
         from sojourn.report.html import fragment
 
-        return fragment(self.name, self._analysis, self._record.watermark)
+        return fragment(self.name, self._analysis, self._record.watermark, self.doubts, picture=True)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """For notebooks: table and figure as HTML; `plot()` is the figure that answers the pointer."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def _estimate(self) -> Estimate:
         if self._analysis.refused is not None:
@@ -239,6 +265,9 @@ class Results(Mapping[str, Result]):
 
     def _repr_html_(self) -> str:
         return f"<h3>{escape(self.study.title)}</h3>" + "".join(result._repr_html_() for result in self.values())
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
 
 def error_of(name: str, refused: Refusal) -> errors.SojournError:

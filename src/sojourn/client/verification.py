@@ -38,6 +38,7 @@ from sojourn.report.record import (
 )
 from sojourn.report.secrecy import learned
 from sojourn.secrecy.exchange import Stated
+from sojourn.statistics.by_site import told_by_sites
 from sojourn.study.circle import Circle
 from sojourn.study.masked import coherent_masked, replay_masked, said_of
 from sojourn.study.plan import Plan
@@ -90,6 +91,7 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
             bytes_left={site: outcome.bytes for site, outcome in seen.outcomes.items()},
             hidden=_hidden_cells(rounds),
             secrecy=() if asks is None else _learned(asks, estimate is not None),
+            by_site={} if asks is not None or estimate is None else _by_site(statistic, variables, rounds, estimate),
         )
         for site, outcome in seen.outcomes.items():
             sites[site][name] = _outcome(outcome, circle is not None)
@@ -236,6 +238,11 @@ def _hidden(rounds: list[Round]) -> dict[str, NDArray[np.bool_]]:
 def _clear(past: Round) -> list[tuple[str, ReceivedRelease]]:
     """The releases that show a site's own numbers: none of a masked plan."""
     return [(site, release) for site, release in past.releases.items() if isinstance(release, ReceivedRelease)]
+
+
+def _by_site(statistic: Statistic, variables: Variables, rounds: list[Round], estimate: Estimate) -> dict[str, Any]:
+    told = [(past.ask, {site: release.partial for site, release in _clear(past)}) for past in rounds]
+    return told_by_sites(statistic, variables, told, estimate)
 
 
 def _hidden_cells(rounds: list[Round]) -> dict[str, int]:

@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
-import vl_convert
 
 from sojourn.analysis.statistic import Cell, Estimate, Suppressed
+from sojourn.errors import SojournError
+from sojourn.report.coefficient_path import coefficient_path
+from sojourn.report.drawing import HIDDEN, INK, OKABE_ITO, WIDTH, Rows, data, dress, log_ticks, order
+from sojourn.report.drawing import Figure as Figure
+from sojourn.report.drawing import panel_header as panel_header
+from sojourn.report.drawing import png as png
+from sojourn.report.drawing import svg as svg
+from sojourn.report.forests import baujat, forests, funnel, leading_term
+from sojourn.report.heat_map import correlations
+from sojourn.report.love_plot import love_plot
+from sojourn.report.multiples import multiples
 from sojourn.report.ratios import exponentiated, ratio_name
 from sojourn.report.record import AnalysisRecord
 from sojourn.report.tables import binned, is_intercept, plain, shown
 
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-INK, GRID, HIDDEN, ALARM = "#1f2328", "#8b949e", "#c9ced6", "#D55E00"
-FONT = "Inter, Helvetica Neue, Arial, Liberation Sans, DejaVu Sans, sans-serif"
-WIDTH = 520
 MOST_BARS = 40
-_HATCH = (
-    '<defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-    '<rect width="7" height="7" fill="#8b949e" fill-opacity="0.22"/>'
-    '<rect width="2" height="7" fill="#8b949e" fill-opacity="0.75"/></pattern></defs>'
-)
-Figure = alt.Chart | alt.LayerChart | alt.FacetChart
-Rows = list[dict[str, Any]]
+KINDS = {"funnel": funnel, "baujat": baujat}
 
 
 def figure(analysis: AnalysisRecord, title: str = "", watermark: str = "") -> Figure | None:
-    """The figure that suits an analysis: forest, bars, histogram or dots. None where there is nothing to draw."""
+    """The figure that suits an analysis: forests, bars, histogram, dots, love plot, heat map or path.
+
+    None where there is nothing to draw.
+    """
     estimate = analysis.estimate
     if estimate is None or not estimate.rows:
         return None
+    if "combine" in estimate.facts and (by_site := forests(analysis, title, watermark)) is not None:
+        return by_site
     chart = _drawing(analysis, estimate)
-    return None if chart is None else _dress(chart, title, watermark)
+    return None if chart is None else dress(chart, title, watermark)
+
+
+def of_kind(kind: str, analysis: AnalysisRecord, term: str, title: str = "", watermark: str = "") -> Figure | None:
+    """A figure by its name; SojournError where there is none of that name."""
+    term = term or leading_term(analysis)
+    if kind == "by site":
+        told = multiples(analysis, watermark)
+        return forests(analysis, title, watermark) if told is None else told[0]
+    if kind not in KINDS:
+        raise SojournError(f"There is no figure `{kind[:40]}`.", remedy="Use `by site`, `funnel` or `baujat`.")
+    return KINDS[kind](analysis, term, title, watermark)
 
 
 def _drawing(analysis: AnalysisRecord, estimate: Estimate) -> Figure | None:
     columns = set(estimate.columns)
+    if estimate.index == ("variable", "other") and "estimate" in columns:
+        return correlations(estimate)
+    if estimate.index == ("lambda", "term"):
+        return coefficient_path(estimate)
+    if "smd" in columns:
+        return love_plot(estimate)
     if {"estimate", "ci_low", "ci_high"} <= columns:
         return forest(estimate, ratio_name(analysis.kind, analysis.arguments))
     if {"mean", "sd"} <= columns:
@@ -48,59 +68,6 @@ def _drawing(analysis: AnalysisRecord, estimate: Estimate) -> Figure | None:
         return histogram(estimate, str(analysis.arguments.get("column", "")))
     drawable = "n" in columns and 1 <= len(estimate.index) <= 2 and len(estimate.rows) <= MOST_BARS
     return bars(estimate) if drawable else None
-
-
-def svg(chart: Figure) -> str:
-    """Stand-alone SVG, made without network: text in the page's own colour, suppressed marks hatched."""
-    drawn = vl_convert.vegalite_to_svg(chart.to_dict(), show_warnings=False)
-    drawn = drawn.replace(INK, "currentColor").replace(f'fill="{HIDDEN}"', 'fill="url(#hatch)"')
-    return re.sub(r"(<svg[^>]*>)", lambda start: start[1] + _HATCH, drawn, count=1)
-
-
-def png(chart: Figure, scale: float = 2.0) -> bytes:
-    """PNG on white, made without network."""
-    return bytes(vl_convert.vegalite_to_png(chart.properties(background="white").to_dict(), scale=scale))
-
-
-def _dress(chart: Figure, title: str, watermark: str) -> Figure:
-    """Title, banner, fonts and colours that every figure shares."""
-    if watermark:  # the title itself: a subtitle without a title is not drawn
-        words = alt.TitleParams(plain(watermark), color=ALARM, subtitle=plain(title), subtitleColor=INK)
-        chart = chart.properties(title=words)
-    elif title:
-        chart = chart.properties(title=plain(title))
-    dressed: Figure = (
-        chart.configure(font=FONT, background="transparent", padding=8)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=INK,
-            titleColor=INK,
-            domainColor=INK,
-            tickColor=INK,
-            gridColor=GRID,
-            gridOpacity=0.3,
-            labelFontSize=13,
-            titleFontSize=13,
-            titleFontWeight="normal",
-            labelLimit=260,
-            titlePadding=10,
-        )
-        .configure_legend(labelColor=INK, titleColor=INK, labelFontSize=13, titleFontSize=13, orient="top")
-        .configure_title(color=INK, anchor="start", fontSize=15, subtitleFontSize=13, offset=12)
-    )
-    return dressed
-
-
-def _panel_header() -> alt.Header:
-    return alt.Header(
-        labelAngle=0,
-        labelAlign="left",
-        labelOrient="top",
-        labelAnchor="start",
-        labelColor=INK,
-        labelFontSize=13,
-        labelFontWeight="bold",
-    )
 
 
 def forest(estimate: Estimate, ratio: str = "") -> Figure | None:
@@ -120,23 +87,15 @@ def forest(estimate: Estimate, ratio: str = "") -> Figure | None:
     scale = alt.Scale(type="log", nice=False, padding=12) if ratio else alt.Scale(zero=False, padding=12)
     axis = alt.Axis(values=log_ticks(rows), format="~g") if ratio else alt.Axis(tickCount=7, format="~g")
     x = alt.X("low:Q", scale=scale, title=f"{name}, 95 % CI", axis=axis)
-    base = alt.Chart(_data(rows)).encode(y=alt.Y("term:N", sort=_order(rows, "term"), title=None))
+    base = alt.Chart(data(rows)).encode(y=alt.Y("term:N", sort=order(rows, "term"), title=None))
     line = (
-        alt.Chart(_data([{"at": 1.0 if ratio else 0.0}]))
+        alt.Chart(data([{"at": 1.0 if ratio else 0.0}]))
         .mark_rule(color=INK, strokeDash=[4, 4], opacity=0.6)
         .encode(x="at:Q")
     )
     spans = base.mark_rule(color=OKABE_ITO[0], strokeWidth=2.5).encode(x=x, x2="high:Q")
     points = base.mark_point(color=OKABE_ITO[0], filled=True, size=95, opacity=1, shape="square").encode(x="value:Q")
     return alt.layer(line, spans, points).properties(width=WIDTH, height=alt.Step(30))
-
-
-def log_ticks(rows: Rows) -> list[float]:
-    """1, 2, 5 in every decade that the intervals reach; only the decades where there are many."""
-    low, high = (math.log10(min(row["low"] for row in rows)), math.log10(max(row["high"] for row in rows)))
-    steps = (1, 2, 5) if high - low < 3 else (1,)
-    ticks = [step * 10.0**power for power in range(math.floor(low) - 1, math.ceil(high) + 1) for step in steps]
-    return [tick for tick in ticks if low - 0.15 <= math.log10(tick) <= high + 0.15 or tick == 1]
 
 
 def dots(estimate: Estimate) -> Figure | None:
@@ -151,7 +110,7 @@ def dots(estimate: Estimate) -> Figure | None:
             rows.append(place | {"hidden": "suppressed"})
     if not any(not row["hidden"] for row in rows):
         return None
-    base = alt.Chart().encode(y=alt.Y("group:N", sort=_order(rows, "group"), title=None))
+    base = alt.Chart().encode(y=alt.Y("group:N", sort=order(rows, "group"), title=None))
     scale = alt.Scale(zero=False, padding=12)
     x = alt.X("low:Q", scale=scale, title=None, axis=alt.Axis(tickCount=6))
     told = base.transform_filter("datum.hidden == ''")
@@ -163,8 +122,8 @@ def dots(estimate: Estimate) -> Figure | None:
         .encode(text="hidden:N", x=alt.value(WIDTH / 2))
     )
     layered = alt.layer(spans, points, marks).properties(width=WIDTH, height=alt.Step(30))
-    panels = alt.Row("panel:N", sort=_order(rows, "panel"), title=None, header=_panel_header())
-    faceted: alt.FacetChart = layered.facet(row=panels, data=_data(rows))
+    panels = alt.Row("panel:N", sort=order(rows, "panel"), title=None, header=panel_header())
+    faceted: alt.FacetChart = layered.facet(row=panels, data=data(rows))
     apart: Figure = faceted.resolve_scale(x="independent", y="independent")
     return apart
 
@@ -176,7 +135,7 @@ def histogram(estimate: Estimate, column: str = "") -> Figure:
     rows = [_bar(row) for place, row in enumerate(records) if place not in ends or not _is_empty(row)]
     x = alt.X(
         "label:N",
-        sort=_order(rows, "label"),
+        sort=order(rows, "label"),
         title=plain(column),
         axis=alt.Axis(labelAngle=-30),
         scale=alt.Scale(paddingInner=0.04),
@@ -188,10 +147,10 @@ def bars(estimate: Estimate) -> Figure:
     """Counts of one variable, or of two: the second one's levels side by side."""
     rows = [_bar(row) for row in _records(estimate)]
     axis = alt.Axis(labelAngle=0, labelLimit=160)
-    x = alt.X("first:N", sort=_order(rows, "first"), title=plain(estimate.index[0]), axis=axis)
+    x = alt.X("first:N", sort=order(rows, "first"), title=plain(estimate.index[0]), axis=axis)
     if len(estimate.index) == 1:
         return _bars(rows, {"x": x}, len(rows))
-    levels = _order(rows, "rest")
+    levels = order(rows, "rest")
     offset = alt.XOffset("rest:N", sort=levels)
     colour = alt.Color(
         "rest:N",
@@ -207,7 +166,7 @@ def _bars(rows: Rows, places: Mapping[str, Any], count: int, colour: alt.Color |
     most = max([row["top"] for row in rows if row["top"] is not None], default=1) or 1
     rows = [row | {"top": most * 1.25} if row["top"] is None else row for row in rows]
     rows = [row | {"foot": row["top"] if row["top"] < 0.6 * most else 0} for row in rows]  # where the word starts
-    base = alt.Chart(_data(rows)).encode(**places)
+    base = alt.Chart(data(rows)).encode(**places)
     y = alt.Y(
         "top:Q",
         title="Persons",
@@ -249,17 +208,8 @@ def _records(estimate: Estimate) -> Rows:
     return records
 
 
-def _order(rows: Rows, key: str) -> list[str]:
-    """The values of a key as they come first: without it, layers with a filter would reorder an axis."""
-    return list(dict.fromkeys(row[key] for row in rows))
-
-
 def _is_empty(row: Mapping[str, Any]) -> bool:
     return bool(row["label"].startswith(("below ", "above ")) and row["values"].get("n") == 0)
-
-
-def _data(rows: Rows) -> alt.Data:
-    return alt.Data(values=rows)  # type: ignore[no-untyped-call]
 
 
 def _is_number(value: Cell) -> bool:

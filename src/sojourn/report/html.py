@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,7 +14,10 @@ from markupsafe import Markup, escape
 
 from sojourn.analysis.statistic import Suppressed
 from sojourn.report import figures, tables, words
+from sojourn.report.doubts import KINDS, Doubt, doubts
+from sojourn.report.multiples import multiples
 from sojourn.report.record import AnalysisRecord, SiteOutcome, StudyRecord
+from sojourn.report.secrecy import NOT_BY_SITE
 from sojourn.report.tables import Shown, Table
 
 _MARKS = {"contributed": "yes", "took part": "yes", "not released": "held", "no answer": "none"}
@@ -32,6 +36,10 @@ class Section:
     facts: tuple[tuple[str, Shown], ...]
     figure: Markup
     alt: str
+    doubts: tuple[Doubt, ...]
+    multiples: Markup
+    made_of: str
+    more: tuple[tuple[str, Markup], ...]
 
 
 def render(record: StudyRecord) -> str:
@@ -49,23 +57,37 @@ def render(record: StudyRecord) -> str:
             failed=[check for check in record.checks if not check.ok],
             contributors=sum(any(done.status in _GAVE for done in site.values()) for site in record.sites.values()),
             remedies=_remedies(record),
+            looked_for=list(KINDS.values()),
+            not_by_site=NOT_BY_SITE,
             total_bytes=sum(sum(analysis.bytes_left.values()) for analysis in record.analyses.values()),
         )
     )
 
 
-def fragment(name: str, analysis: AnalysisRecord, watermark: str = "") -> str:
-    """One analysis as an HTML fragment with its own styles, for notebooks."""
+def fragment(
+    name: str, analysis: AnalysisRecord, watermark: str = "", found: Sequence[Doubt] = (), picture: bool = False
+) -> str:
+    """One analysis as an HTML fragment with its own styles, for notebooks; with `picture` its figure too."""
+    drawn = figures.figure(analysis, watermark=watermark) if picture else None
     return (
         _environment()
         .get_template("fragment.html.j2")
-        .render(name=name, analysis=analysis, tables=tables.present(name, analysis), watermark=watermark)
+        .render(
+            name=name,
+            analysis=analysis,
+            tables=tables.present(name, analysis),
+            watermark=watermark,
+            figure=Markup("") if drawn is None else _inline(figures.svg(drawn)),
+            alt=_alt(name, analysis),
+            doubts=found,
+        )
     )
 
 
 def _section(place: int, name: str, record: StudyRecord) -> Section:
     analysis = record.analyses[name]
     drawn = figures.figure(analysis, watermark=record.watermark)
+    side_by_side = multiples(analysis, record.watermark)
     return Section(
         name=tables.plain(name),
         anchor=f"analysis-{place}",
@@ -75,7 +97,22 @@ def _section(place: int, name: str, record: StudyRecord) -> Section:
         facts=tables.facts(analysis.estimate) if analysis.estimate else (),
         figure=Markup("") if drawn is None else _inline(figures.svg(drawn)),
         alt=_alt(name, analysis),
+        doubts=doubts(record, name),
+        multiples=Markup("") if side_by_side is None else _inline(figures.svg(side_by_side[0])),
+        made_of="" if side_by_side is None else side_by_side[1],
+        more=tuple(_more(analysis, record.watermark)),
     )
+
+
+def _more(analysis: AnalysisRecord, watermark: str) -> Iterator[tuple[str, Markup]]:
+    """Of a meta-analysis over enough sites its funnel and Baujat's plot, for the first coefficient."""
+    if analysis.estimate is None or "combine" not in analysis.estimate.facts:
+        return
+    captions = {"funnel": "Funnel: precise sites on top", "baujat": "Which site disagrees, and which decides"}
+    for kind, caption in captions.items():
+        drawn = figures.of_kind(kind, analysis, "", watermark=watermark)
+        if drawn is not None:
+            yield caption, _inline(figures.svg(drawn))
 
 
 def _inline(svg: str) -> Markup:

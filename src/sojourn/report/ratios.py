@@ -9,8 +9,8 @@ from typing import Any
 
 from sojourn.analysis.statistic import Cell, Estimate
 
-LOG_SCALE_ERROR = "std_error_log"
-_EXPONENTIATED = ("estimate", "ci_low", "ci_high")
+_OWN = ("estimate", "ci_low", "ci_high", "prediction_low", "prediction_high")
+_EXPONENTIATED = frozenset({*_OWN, "meta_estimate", "meta_ci_low", "meta_ci_high"})
 _DEFAULT_LINKS = {"binomial": "logit", "poisson": "log", "negative_binomial": "log", "gamma": "log"}
 _DEFAULT_FAMILIES = {"glm": "gaussian", "firth": "binomial", "glmm": "binomial"}
 _NAMES = {
@@ -42,7 +42,7 @@ def exponentiated(estimate: Estimate) -> Estimate:
     start = len(estimate.index)
     chosen = {start + i for i, name in enumerate(estimate.columns) if name in _EXPONENTIATED}
     rows = tuple(tuple(_exp(cell) if i in chosen else cell for i, cell in enumerate(row)) for row in estimate.rows)
-    columns = tuple(LOG_SCALE_ERROR if name == "std_error" else name for name in estimate.columns)
+    columns = tuple(f"{name}_log" if name.endswith("std_error") else name for name in estimate.columns)
     return replace(estimate, columns=columns, rows=rows)
 
 

@@ -57,7 +57,8 @@ class AnalysisRecord:
 
     kind, arguments: as in the plan. rounds: trips taken. bytes_left: bytes of released numbers that left each site.
     offers: what may pass instead, where something did not. hidden: how many cells each site hid, where it hid any.
-    secrecy: of a masked analysis what each party learns, in sentences.
+    secrecy: of a masked analysis what each party learns, in sentences. by_site: of a clear one what each site's
+    releases say of it (`statistics.by_site`).
     """
 
     kind: str
@@ -69,6 +70,7 @@ class AnalysisRecord:
     offers: tuple[Offer, ...] = ()
     hidden: Mapping[str, int] = field(default_factory=dict)
     secrecy: tuple[str, ...] = ()
+    by_site: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.estimate is None) == (self.refused is None):
@@ -186,6 +188,7 @@ def analysis_to_dict(analysis: AnalysisRecord) -> dict[str, Any]:
         "offers": [offer.to_dict() for offer in analysis.offers],
         "hidden": dict(analysis.hidden),
         "secrecy": list(analysis.secrecy),
+        "by_site": _encode(analysis.by_site),
     }
 
 
@@ -200,6 +203,7 @@ def analysis_from_dict(document: Mapping[str, Any]) -> AnalysisRecord:
             "refused": None if refused is None else _build(Refusal, refused),
             "offers": tuple(map(_offer, document["offers"])),
             "secrecy": tuple(map(str, document.get("secrecy", ()))),
+            "by_site": _decode(document.get("by_site", {})),
         },
     )
 

@@ -143,6 +143,10 @@ def present(name: str, analysis: AnalysisRecord) -> tuple[Table, ...]:
     estimate = analysis.estimate
     if estimate is None:
         return ()
+    if "estimate" in estimate.columns and "combine" in estimate.facts:
+        from sojourn.report.between import meta_tables  # it is made of these tables
+
+        return meta_tables(name, analysis, estimate)
     if "estimate" in estimate.columns:
         ratio = ratio_name(analysis.kind, analysis.arguments)
         first = model_table(name, estimate)

@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table as Grid
 from rich.text import Text
 
+from sojourn.report.doubts import doubts_of
 from sojourn.report.record import AnalysisRecord, SiteOutcome, StudyRecord
 from sojourn.report.tables import Shown, Table, facts, number, plain_lines, present, size_in_bytes
 
@@ -35,6 +36,7 @@ def result(name: str, analysis: AnalysisRecord, watermark: str = "") -> Renderab
     beside = [f"{word} {value}" for word, value in facts(analysis.estimate)]
     parts.append(_text("; ".join([*beside, f"rounds {analysis.rounds}", analysis.estimate.exactness]), "dim"))
     parts += [_text(f"Note: {warning}", "yellow") for warning in analysis.estimate.warnings]
+    parts += [_text(f"Look twice: {doubt.words} {doubt.look}", "yellow") for doubt in doubts_of(analysis)]
     return Group(*parts, *_learned(analysis))
 
 

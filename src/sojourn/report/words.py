@@ -79,9 +79,11 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
     if analysis.kind == "glm":
         family = str(given.get("family", "gaussian"))
         link = f" with {given['link']} link" if given.get("link") else ""
-        return plain(f"{_FAMILIES.get(family, family)} regression{link}: {given.get('formula', '')}")
+        return plain(f"{_FAMILIES.get(family, family)} regression{link}{_combined(given)}: {given.get('formula', '')}")
+    if analysis.kind == "profile_likelihood":
+        return plain(f"Profile likelihoods of {given.get('term', '')}: {given.get('formula', '')}")
     if analysis.kind in _MODELS:
-        return plain(f"{_model(analysis.kind, given)}: {given.get('formula', '')}")
+        return plain(f"{_model(analysis.kind, given)}{_combined(given)}: {given.get('formula', '')}")
     if analysis.kind == "cox":
         return plain(f"Cox regression: {given.get('formula', '')}")
     named = {
@@ -111,6 +113,12 @@ def _model(kind: str, given: Mapping[str, Any]) -> str:
     family = str(given.get("family", _MODELS[kind][1]))
     grouped = f", clusters by {given.get('group') or 'person'}" if kind in ("lmm", "glmm") else ""
     return f"{_FAMILIES.get(family, family)} {_MODELS[kind][0]}{grouped}"
+
+
+def _combined(arguments: Mapping[str, Any]) -> str:
+    """How the sites were put together, where that is not the pooled fit alone."""
+    said = {"meta": ", each site's own fit combined", "both": ", pooled and by each site's own fit"}
+    return said.get(str(arguments.get("combine")), "")
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

@@ -30,7 +30,9 @@ from sojourn.statistics.incidence import Incidence
 from sojourn.statistics.indirect_standardisation import IndirectStandardisation
 from sojourn.statistics.lmm import LMM
 from sojourn.statistics.mantel_haenszel import MantelHaenszel
+from sojourn.statistics.meta import BOTH, META, POOLED, WORDS, MetaAnalysis
 from sojourn.statistics.prevalence import Prevalence
+from sojourn.statistics.profile_likelihood import POINTS, ProfileLikelihood
 from sojourn.statistics.quantiles import QUARTILES, Quantiles
 from sojourn.statistics.schema import conform
 from sojourn.statistics.t_test import TTest
@@ -55,12 +57,18 @@ _KINDS = (
     LMM,
     MantelHaenszel,
     Prevalence,
+    ProfileLikelihood,
     Quantiles,
     TTest,
     Trend,
 )
 _STATISTICS = MappingProxyType({kind.name: kind for kind in _KINDS})
+_MODELS = MappingProxyType({kind.name: kind for kind in (GLM,)})  # each site can fit it by itself
 NAMES: tuple[str, ...] = tuple(sorted(_STATISTICS))
+_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    name: {**kind.schema, "properties": {**kind.schema["properties"], **(WORDS if name in _MODELS else {})}}
+    for name, kind in sorted(_STATISTICS.items())
+}
 
 
 def make(kind: str, arguments: Mapping[str, Any], field: str = "") -> Statistic:
@@ -73,14 +81,16 @@ def make(kind: str, arguments: Mapping[str, Any], field: str = "") -> Statistic:
         remedy = did_you_mean(str(kind), NAMES) or f"Use one of: {', '.join(NAMES)}."
         raise PlanError(f"There is no statistic `{str(kind)[:40]}`.", remedy=remedy, field=field)
     place = f"{field}.{kind}" if field else kind
-    chosen = _STATISTICS[kind]
-    conform(arguments, chosen.schema, place)
-    return chosen.read(arguments, place)
+    conform(arguments, _SCHEMAS[kind], place)
+    if kind not in _MODELS:
+        return _STATISTICS[kind].read(arguments, place)
+    own = {word: value for word, value in arguments.items() if word not in WORDS}
+    return MetaAnalysis.read(_MODELS[kind].read(own, place), arguments, place)
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """JSON Schema (2020-12) of every statistic's arguments, by name."""
-    return {name: dict(_STATISTICS[name].schema) for name in NAMES}
+    """JSON Schema (2020-12) of every statistic's arguments, by name; models take `combine` and `meta` too."""
+    return {name: dict(schema) for name, schema in _SCHEMAS.items()}
 
 
 def count(by: str | Iterable[str] | None = None) -> Statistic:
@@ -328,6 +338,7 @@ def glm(
     offset: str | None = None,
     robust: str | None = None,
     cluster: str | None = None,
+    combine: str = POOLED,
 ) -> Statistic:
     """A generalised linear model over all sites, equal to the fit on pooled rows to rounding.
 
@@ -337,7 +348,8 @@ def glm(
     weights: column of prior weights as in R's `glm`: the variance of a row is the dispersion over its weight; of a
     binomial proportion its number of trials; rows of weight 0 take no part. offset: column that is added to the linear
     predictor. robust: `HC0` or `HC1` for standard errors that hold where the variance is not the family's, `cluster`
-    where rows of a person depend on one another; cluster: a column whose values are clusters inside each site.
+    where rows of a person depend on one another; cluster: a column whose values are clusters inside each site. combine:
+    `pooled`, `meta` for each site's own fit, combined as studies are, or `both`: see `meta`.
     Outcomes: binomial 0 to 1 or boolean, gamma above 0, poisson and negative_binomial not negative.
     Result: a row a term with `estimate`, `std_error`, `statistic`, `p_value`, `ci_low`, `ci_high` (95 %; t for
     gaussian and gamma, else normal). Facts: `n` (rows), `log_likelihood`, `deviance`, `aic`, `dispersion`,
@@ -350,7 +362,8 @@ def glm(
     Source: P. McCullagh, J. A. Nelder, Generalized Linear Models, 2nd ed. 1989; R's `glm.fit`; J. F. Lawless, Canadian
     J. of Statistics 15, 1987 (negative binomial); J. G. MacKinnon, H. White, J. of Econometrics 29, 1985 (robust).
     """
-    given = _given(link=link, weights=weights, offset=offset, robust=robust, cluster=cluster)
+    how = combine if combine != POOLED else None
+    given = _given(link=link, weights=weights, offset=offset, robust=robust, cluster=cluster, combine=how)
     return make("glm", {"formula": formula, "family": family, **given})
 
 
@@ -437,6 +450,64 @@ def glmm(
     """
     given = _given(group=group, slopes=_several(slopes))
     return make("glmm", {"formula": formula, "family": family, "method": method, **given})
+
+
+def meta(
+    model: Statistic,
+    method: str = "REML",
+    interval: str = "hartung_knapp_adjusted",
+    moderators: Mapping[str, Mapping[str, float]] | None = None,
+    combine: str = META,
+) -> Statistic:
+    """A meta-analysis of each site's own fit of a model, coefficient by coefficient, in plans that are not masked.
+
+    model: e.g. `glm("died ~ age", "binomial")`. method: the variance between sites, `REML`, `DL`, `PM`, `ML`, `SJ`,
+    `EB`, `HE`, `HS`, or `fixed` for none. interval: `hartung_knapp` (t), `hartung_knapp_adjusted` (the same with an
+    error that is never below the normal one) or `normal`. moderators: numbers of the sites for a meta-regression, e.g.
+    `{"latitude": {"uk": 52, "sg": 1}}`; they stand in the plan. combine: `meta`, or `both` (beside the pooled).
+    Result: as of the model, of the mean over sites, and `prediction_low`, `prediction_high` (where a further site is
+    expected), `tau2`, `i_squared` (percent), `sites` (how many could fit the model). Under `both` the model's columns
+    are the pooled fit's, and `meta_estimate`, `meta_std_error`, `meta_p_value`, `meta_ci_low`, `meta_ci_high` stand
+    beside. Facts: `by_site` (each site's estimates, intervals and weights), `n_by_site`, and under `meta` for each
+    coefficient Q, the interval of tau² (Q profile), `fixed`, `leave_one_out`, `influence` (Baujat; deleted residuals),
+    `regression`, and `egger` from ten sites on.
+    Leaves a site, for p terms: n, and p estimates with their variances; each is a release of that site, by all rules
+    for models, judged at its own coefficients. Rounds: 1, and the model's own under `both`.
+    Source: W. Viechtbauer, Journal of Statistical Software 36(3), 2010; J. Hartung, G. Knapp, Statistics in Medicine
+    20, 2001.
+    """
+    if combine not in (META, BOTH):
+        remedy = f"Use `{META}` or `{BOTH}`; a pooled fit is the model itself."
+        raise PlanError("This is no way to combine sites in a meta-analysis.", remedy=remedy, field="meta.combine")
+    said = _given(method=method, interval=interval, moderators=moderators)
+    return make(model.name, {**model.arguments(), "combine": combine, "meta": said})
+
+
+def profile_likelihood(
+    formula: str,
+    term: str,
+    low: float,
+    high: float,
+    family: str = "binomial",
+    points: int = POINTS,
+    offset: str | None = None,
+) -> Statistic:
+    """One coefficient from the sites' profile likelihoods, where events are too rare for estimates and their errors.
+
+    formula: as of `glm`. term: the coefficient, by its name in the table of the model, e.g. `drug[T.True]`. low, high,
+    points: the grid of its values, on the scale of the coefficient (a log ratio), fixed before any data are seen.
+    family: `binomial` (logit) or `poisson` (log). offset: column that is added to the linear predictor.
+    Each site's other coefficients are its own. A site without events in one group has a profile and no estimate.
+    Result: a row for a value that all sites share, and one for the mean of values that differ by site (normal), with
+    `estimate`, `p_value` (likelihood ratio), `ci_low`, `ci_high` (likelihood interval; None beyond the grid). Facts:
+    `tau` (standard deviation between sites), `grid`, `profiles` by site, `n_by_site`.
+    Leaves a site, in plans that are not masked: n, and one log-likelihood a value of the grid, less its maximum; by all
+    rules for models, judged at the strictest value. Rounds: 1.
+    Source: M. J. Schuemie et al., Statistical Methods in Medical Research 31, 2022.
+    """
+    given = _given(offset=offset, points=points if points != POINTS else None)
+    grid = {"term": term, "low": low, "high": high}
+    return make("profile_likelihood", {"formula": formula, "family": family, **grid, **given})
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

@@ -122,6 +122,10 @@ class GLM:
         """See `Statistic`."""
         return tuple(sorted({*self.formula.names, *(name for name in (self.weights, self.cluster) if name)}))
 
+    def terms(self, variables: Variables) -> tuple[str, ...]:
+        """See `meta.Model`."""
+        return Layout.of(self.formula, variables).terms
+
     def check(self, variables: Variables) -> None:
         """See `Statistic`."""
         Layout.of(self.formula, variables, "glm.formula")

@@ -65,16 +65,19 @@ def _choice(value: object, choices: list[str], field: str) -> None:
 
 
 def _members(value: Mapping[Any, Any], schema: Mapping[str, Any], field: str) -> None:
-    known = schema["properties"]
+    known, rest = schema["properties"], schema.get("additionalProperties")
     for word in value:
-        if word not in known:
+        if isinstance(word, str) and isinstance(rest, Mapping):
+            conform(value[word], known.get(word, rest), f"{field}.{word[:40]}")
+        elif word not in known:
             remedy = did_you_mean(str(word), known) or f"Use only: {', '.join(sorted(known))}."
             raise PlanError(f"Unknown word `{str(word)[:40]}`.", remedy=remedy, field=field)
     for word in schema.get("required", ()):
         if word not in value:
             raise PlanError(f"`{word}` is missing.", remedy=f"Give `{word}`.", field=field)
     for word, member in value.items():
-        conform(member, known[word], f"{field}.{word}")
+        if word in known:
+            conform(member, known[word], f"{field}.{word}")
 
 
 def _items(value: list[Any] | tuple[Any, ...], schema: Mapping[str, Any], field: str) -> None:

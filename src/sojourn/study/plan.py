@@ -96,6 +96,11 @@ class Plan:
         return DEFAULT_MIN_SITES if self.min_sites is None else self.min_sites
 
     @property
+    def shows_sites(self) -> str:
+        """The first analysis whose answer is made of single sites' estimates, which only clear plans have; or empty."""
+        return next((name for name, one in self.analyses.items() if getattr(one, "by_site", False)), "")
+
+    @property
     def names(self) -> tuple[str, ...]:
         """All columns that `where` and the analyses name, sorted, without `site`."""
         used = {name for statistic in self.analyses.values() for name in statistic.variables()}
@@ -167,6 +172,9 @@ class Plan:
         if self.missing == "by analysis":
             reason = REASONS["missing by analysis"]
             raise PlanError(reason.sentence, remedy=reason.remedy, field="missing")
+        if self.aggregation == "masked" and (name := self.shows_sites):
+            reason = REASONS["by site"]
+            raise PlanError(reason.sentence, remedy=reason.remedy, field=f"analyses.{name}")
 
     def check_for_submit(self) -> None:
         """Raise PlanError where a draft lacks what a submission needs: a purpose, and every column declared."""

@@ -82,7 +82,9 @@ class Question:
 
 
 def layout_of(statistic: Statistic, variables: Variables, told: tuple[Told, ...] = ()) -> Layout:
-    """The questions about one statistic."""
+    """The questions about one statistic; DisclosureRefused where a step of it gives what no sum may be made of."""
+    if any(not step.additive for step in statistic.steps(variables)):
+        raise DisclosureRefused("by site")
     frozen: Any = statistic  # each is a frozen value, which its protocol cannot say
     return _layout(frozen, tuple(sorted(variables.items())), tuple((one.name, one.labels) for one in told))
 

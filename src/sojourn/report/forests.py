@@ -1,0 +1,219 @@
+"""Forest plots over sites, the funnel and Baujat's plot, drawn from what each site released."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from sojourn.analysis.influence import influence
+from sojourn.analysis.meta_analysis import combine, quantile
+from sojourn.analysis.statistic import Estimate
+from sojourn.report.doubts import synthesis
+from sojourn.report.drawing import INK, OKABE_ITO, WIDTH, Figure, Rows, data, dress, log_ticks, order
+from sojourn.report.ratios import ratio_name
+from sojourn.report.record import AnalysisRecord
+from sojourn.report.tables import fixed as decimals
+from sojourn.report.tables import is_intercept, plain
+from sojourn.statistics.side_by_side import PREFIX
+
+MOST_PANELS = 6
+LEAST_FUNNEL = 5  # sites under which a funnel is no shape
+META, POOLED, EXPECTED = "Meta-analysis", "Pooled fit", "At a further site"
+_SHADES = {META: OKABE_ITO[5], POOLED: OKABE_ITO[2], EXPECTED: OKABE_ITO[5]}
+_LARGEST = 1e6  # an axis that holds such a ratio shows nothing else
+
+
+def forest_by_site(analysis: AnalysisRecord, term: str, compact: bool = False) -> Figure | None:
+    """Each site's estimate of a coefficient, squares as large as its weight, and diamonds for the answers over all.
+
+    compact: without the numbers beside it. None where fewer than two sites can be shown.
+    """
+    rows = _lines(analysis, term)
+    if sum(row["kind"] == "site" for row in rows) < 2:
+        return None
+    ratio = ratio_name(analysis.kind, analysis.arguments)
+    name = f"{ratio.capitalize()} (log scale)" if ratio else "Coefficient"
+    width = WIDTH // 2 - 20 if compact else WIDTH - 140
+    scale = alt.Scale(type="log", nice=False, padding=12) if ratio else alt.Scale(zero=False, padding=12)
+    axis = (
+        alt.Axis(values=_ticks(rows), format="~g")
+        if ratio
+        else alt.Axis(tickCount=4, format="~g", labelOverlap="greedy")
+    )
+    title = None if compact else f"{name}, 95 % CI"
+    x = alt.X("low:Q", scale=scale, title=title, axis=axis)
+    y = alt.Y("label:N", sort=order(rows, "label"), title=None, axis=alt.Axis(ticks=False, domain=False))
+    sites, answers = ([row for row in rows if (row["kind"] == "site") == own] for own in (True, False))
+    line = alt.Chart(data([{"at": 1.0 if ratio else 0.0}])).mark_rule(color=INK, strokeDash=[4, 4], opacity=0.6)
+    own = alt.Chart(data(sites)).encode(y=y)
+    area = alt.Size("weight:Q", scale=alt.Scale(domain=[0, 100], range=[20, 420]), legend=None)
+    layers = [
+        line.encode(x=alt.X("at:Q", scale=scale, axis=axis, title=title)),
+        own.mark_rule(color=OKABE_ITO[0], strokeWidth=2).encode(x=x, x2="high:Q"),
+        own.mark_point(color=OKABE_ITO[0], filled=True, opacity=1, shape="square").encode(x="value:Q", size=area),
+        *_diamonds(answers, y, _thickness(rows, bool(ratio), width)),
+    ]
+    if not compact:
+        words = alt.Chart(data(rows)).encode(y=y)
+        layers += [
+            words.mark_text(align="left", color=INK, fontSize=13).encode(text="words:N", x=alt.value(width + 14)),
+            words.mark_text(align="right", color=INK, fontSize=13).encode(text="share:N", x=alt.value(width + 215)),
+        ]
+    title_of_panel = alt.TitleParams(plain(term), fontSize=13, anchor="start", color=INK, offset=6)
+    return alt.layer(*layers).properties(width=width, height=alt.Step(24 if compact else 28), title=title_of_panel)
+
+
+def _diamonds(answers: Rows, y: alt.Y, thickness: dict[str, float]) -> list[alt.Chart]:
+    """From end to end of the interval; a line alone for where a further site is expected."""
+    drawn = []
+    for row in answers:
+        colour = _SHADES[row["kind"]]
+        if row["kind"] == EXPECTED:
+            ends = alt.Chart(data([row])).mark_rule(color=colour, strokeWidth=2, strokeDash=[6, 3])
+            drawn.append(ends.encode(y=y, x="low:Q", x2="high:Q"))
+            continue
+        corners = [
+            {"label": row["label"], "at": row[end], "thick": thick, "order": place}
+            for place, (end, thick) in enumerate((("low", 0), ("value", thickness[row["kind"]]), ("high", 0)))
+        ]
+        size = alt.Size("thick:Q", scale=None, legend=None)
+        drawn.append(
+            alt.Chart(data(corners)).mark_trail(color=colour).encode(y=y, x="at:Q", size=size, order="order:Q")
+        )
+    return drawn
+
+
+def _thickness(rows: Rows, ratio: bool, width: int) -> dict[str, float]:
+    """Of each row's diamond, in pixels: no thicker than it is wide, which would round it."""
+    ends = [(math.log(row["low"]), math.log(row["high"])) if ratio else (row["low"], row["high"]) for row in rows]
+    span = max(high for _, high in ends) - min(low for low, _ in ends)
+    wide = (width * (high - low) / span if span > 0 else 0.0 for low, high in ends)
+    return {row["kind"]: min(14.0, 0.35 * pixels) for row, pixels in zip(rows, wide, strict=True)}
+
+
+def _ticks(rows: Rows) -> list[float]:
+    """As of `log_ticks`; round numbers where the intervals reach over less than a factor of two or so."""
+    low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
+    if high / low > 5:
+        return log_ticks(rows)
+    step = 10.0 ** math.floor(math.log10((high - low) / 2))
+    step *= next(times for times in (1, 2, 5, 10) if (high - low) / (times * step) <= 5)
+    return [round(step * place, 12) for place in range(math.floor(low / step), math.ceil(high / step) + 1)]
+
+
+def _lines(analysis: AnalysisRecord, term: str) -> Rows:
+    """A row a site, then the answers over all; on the ratio scale where there is one."""
+    fits, estimate = analysis.by_site.get("fits", {}), analysis.estimate
+    made = synthesis(analysis).get(term)
+    if estimate is None or made is None:
+        return []
+    ratio = bool(ratio_name(analysis.kind, analysis.arguments))
+    weights = dict(zip(made[0], made[1].weights.tolist(), strict=True))
+    rows = []
+    for site in made[0]:
+        told = fits[site][term]
+        weight = float(told.get("weight", weights[site]))
+        rows.append(_line(plain(site), "site", [told[end] for end in ("estimate", "ci_low", "ci_high")], ratio, weight))
+    rows += [_line(kind, kind, ends, ratio) for kind, ends in _answers(estimate, term).items()]
+    rows = [row for row in rows if not ratio or all(1 / _LARGEST < row[end] < _LARGEST for end in ("low", "high"))]
+    widths = sorted(row["high"] - row["low"] for row in rows if row["high"] > row["low"])
+    places = min(max(1 - math.floor(math.log10(widths[len(widths) // 2])), 2 * ratio), 6) if widths else 2
+    return [row | {"words": _words(row, places)} for row in rows]
+
+
+def _answers(estimate: Estimate, term: str) -> dict[str, list[float]]:
+    """The pooled fit, the meta-analysis and the prediction interval, as far as the table has them."""
+    row = next((row for row in estimate.rows if row[0] == term), None)
+    value = dict(zip((*estimate.index, *estimate.columns), row or (), strict=bool(row)))
+    own = [value.get(name) for name in ("estimate", "ci_low", "ci_high")]
+    beside = [value.get(PREFIX + name) for name in ("estimate", "ci_low", "ci_high")]
+    combined = estimate.facts.get("combine")
+    found = {POOLED: own} if combined != "meta" else {}
+    if combined is not None:
+        found[META] = own if combined == "meta" else beside
+        found[EXPECTED] = [found[META][0], value.get("prediction_low"), value.get("prediction_high")]
+    return {kind: [float(end) for end in ends] for kind, ends in found.items() if None not in ends}  # type: ignore[arg-type]
+
+
+def _line(label: str, kind: str, ends: Sequence[float], ratio: bool, weight: float = 0.0) -> dict[str, Any]:
+    value, low, high = (_exp(end) if ratio else float(end) for end in ends)
+    share = f"{weight:.0f} %" if weight else ""
+    place = {"label": label, "kind": kind, "weight": weight, "share": share}
+    return place | {"value": value, "low": low, "high": high}
+
+
+def _words(row: dict[str, Any], places: int) -> str:
+    """The numbers as they stand beside the figure, all with the same decimals."""
+    between = f"{decimals(row['low'], places)} to {decimals(row['high'], places)}"
+    return between if row["kind"] == EXPECTED else f"{decimals(row['value'], places)} ({between})"
+
+
+def forests(analysis: AnalysisRecord, title: str = "", watermark: str = "", compact: bool = False) -> Figure | None:
+    """The forests of the first coefficients, without the intercept; None where none can be drawn."""
+    terms = [term for term in synthesis(analysis) if not is_intercept(term)][:MOST_PANELS]
+    panels = [panel for term in terms if (panel := forest_by_site(analysis, term, compact)) is not None]
+    if not panels:
+        return None
+    columns = 2 if compact and len(panels) > 1 else 1
+    return dress(alt.concat(*panels, columns=columns, spacing=24).resolve_scale(y="independent"), title, watermark)
+
+
+def funnel(analysis: AnalysisRecord, term: str, title: str = "", watermark: str = "") -> Figure | None:
+    """Estimates against their standard errors, the precise ones on top; None for fewer sites than make a funnel."""
+    made = synthesis(analysis).get(term)
+    if made is None or len(made[0]) < LEAST_FUNNEL:
+        return None
+    sites, studies = made[0], made[1].studies
+    middle = float(combine(studies).estimate[0])
+    errors = studies.variances**0.5
+    deepest = float(errors.max()) * 1.1
+    rows = [
+        {"site": plain(site), "value": float(value), "error": float(error)}
+        for site, value, error in zip(sites, studies.estimates, errors, strict=True)
+    ]
+    sides = [{"value": middle + side * quantile(None) * deepest, "error": deepest, "side": side} for side in (-1, 1)]
+    top = [{"value": middle, "error": 0.0, "side": side} for side in (-1, 1)]
+    y = alt.Y("error:Q", scale=alt.Scale(reverse=True, domain=[0, deepest], nice=False), title="Standard error")
+    x = alt.X("value:Q", scale=alt.Scale(zero=False), title=f"{plain(term)}: estimate", axis=alt.Axis(format="~g"))
+    lines = alt.Chart(data([*top, *sides])).mark_line(color=INK, strokeDash=[4, 4], opacity=0.6, strokeWidth=1)
+    points = alt.Chart(data(rows)).encode(x=x, y=y)
+    at = alt.Chart(data([{"value": middle}])).mark_rule(color=INK, opacity=0.6).encode(x="value:Q")
+    drawn = alt.layer(
+        lines.encode(x=x, y=y, detail="side:N"),
+        at,
+        points.mark_point(color=OKABE_ITO[0], filled=True, size=80, opacity=1),
+        points.mark_text(align="left", dx=8, color=INK, fontSize=11).encode(text="site:N"),
+    )
+    return dress(drawn.properties(width=WIDTH, height=300), title, watermark)
+
+
+def baujat(analysis: AnalysisRecord, term: str, title: str = "", watermark: str = "") -> Figure | None:
+    """How much each site adds to the disagreement, against how much it moves the result."""
+    made = synthesis(analysis).get(term)
+    if made is None or len(made[0]) < LEAST_FUNNEL or (told := influence(combine(made[1].studies))) is None:
+        return None
+    rows = [
+        {"site": plain(site), "share": float(share), "moved": float(moved)}
+        for site, share, moved in zip(made[0], told.share, told.moved, strict=True)
+    ]
+    base = alt.Chart(data(rows)).encode(
+        x=alt.X("share:Q", title="Part in the disagreement (squared residual)"),
+        y=alt.Y("moved:Q", title="How far the result moves without it"),
+    )
+    drawn = alt.layer(
+        base.mark_point(color=OKABE_ITO[0], filled=True, size=80, opacity=1),
+        base.mark_text(align="left", dx=8, color=INK, fontSize=11).encode(text="site:N"),
+    )
+    return dress(drawn.properties(width=WIDTH, height=280), title, watermark)
+
+
+def leading_term(analysis: AnalysisRecord) -> str:
+    """The first coefficient that is no intercept and that several sites estimated; empty where there is none."""
+    return next((term for term in synthesis(analysis) if not is_intercept(term)), "")
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
