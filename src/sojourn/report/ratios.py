@@ -12,7 +12,7 @@ from sojourn.analysis.statistic import Cell, Estimate
 _OWN = ("estimate", "ci_low", "ci_high", "prediction_low", "prediction_high")
 _EXPONENTIATED = frozenset({*_OWN, "meta_estimate", "meta_ci_low", "meta_ci_high"})
 _DEFAULT_LINKS = {"binomial": "logit", "poisson": "log", "negative_binomial": "log", "gamma": "log"}
-_DEFAULT_FAMILIES = {"glm": "gaussian", "firth": "binomial", "glmm": "binomial"}
+_DEFAULT_FAMILIES = {"glm": "gaussian", "firth": "binomial", "glmm": "binomial", "profile_likelihood": "binomial"}
 _NAMES = {
     ("binomial", "logit"): "odds ratio",
     ("binomial", "log"): "risk ratio",
