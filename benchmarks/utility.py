@@ -226,6 +226,7 @@ def summary(outcomes: list[dict[str, Outcome]]) -> dict[str, Any]:
         "leaves_percent": 100 * leaves / total["outputs"],
         "whole_or_changed_percent": 100 * (total[WHOLE] + total[CHANGED] + total[WITHOUT]) / total["outputs"],
         "hidden_numbers_median": statistics.median(hidden) if hidden else 0.0,
+        "all_hidden": sum(share == 1 for share in hidden),
         "kinds": kinds,
         "reasons": dict(reasons.most_common(20)),
     }

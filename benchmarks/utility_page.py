@@ -32,9 +32,18 @@ def section(size: str, figures: dict[str, Any]) -> str:
         f"(whole, changed or without a site). A ledger has {min(before):,} to {max(before):,} entries when the first "
         f"paper comes and {min(after):,} to {max(after):,} after the last."
     )
+    if figures["total"]["cells hidden"]:
+        sentence += f" {_hidden(figures)}"
     parts = [TITLES[size], "", sentence, "", f"| Kind | {' | '.join(WORDS)} |", "|---|" + "---|" * len(WORDS), *rows]
     parts += ["", "Why, before any mitigation; a site counts once an output:", "", "| Reason | Outputs |", "|---|---|"]
     return "\n".join([*parts, *reasons, "", *_precision(figures)])
+
+
+def _hidden(figures: dict[str, Any]) -> str:
+    """How much is hidden where cells are. all_hidden: of later runs."""
+    share = f"Where cells are hidden they are {figures['hidden_numbers_median']:.0%} of an output's numbers (median)"
+    whole = figures.get("all_hidden")
+    return f"{share}." if whole is None else f"{share}, and in {whole} outputs all."
 
 
 def _kinds(figures: dict[str, Any]) -> list[tuple[str, dict[str, int]]]:

@@ -198,8 +198,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         ),
         "formal privacy": Reason(
             "This site answers under formal privacy, and what is asked has no certified mechanism there.",
-            "Ask for counts, contingency tables, histograms, or `describe` of columns with declared bounds. Custodians "
-            "declare bounds, and the most rows of a person, in the dictionary.",
+            "Ask for counts, contingency tables, histograms, or `describe` and `quantiles` of columns with declared "
+            "bounds. Custodians declare bounds, and the most rows of a person, in the dictionary.",
         ),
         "privacy budget": Reason(
             "What is asked would give away more than the site's budget of formal privacy allows, or is close to it.",

@@ -22,7 +22,12 @@ A = {
     "A13": "Extremes, quantiles, rare categories, singletons",
     "A14": "A hidden cell from its margins",
     "A15": "Dominance: one giant value",
+    "A16": "Rows out of gradients",
+    "A17": "Two models in one round",
+    "A18": "A site that sends what is no data",
+    "A19": "Requests forged or altered by the hub",
     "A20": "The hub and colluding sites",
+    "A21": "Two masked sums over different rosters, or persons",
     "A22": "Masks or rounds used twice",
     "A23": "A site said to have dropped out that has not",
     "A24": "Replay, and rollback to an older node",
@@ -63,6 +68,9 @@ _LATER = "comes with its statistics, which do not exist yet"
 OPEN = {
     "A10": f"Allele frequencies: {_LATER}.",
     "A11": f"A beacon: {_LATER}.",
+    "A18": "A site that invents data within the ring's range moves a masked sum, and nobody sees whose lie it was: "
+    "masks leave no site's part to compare. In clear plans every site's signed numbers stand in the record. Medians "
+    "and trimmed means over sites do not exist.",
     "A31": "An analysis has a cap over all its rounds. What a researcher and a project get of a dataset in all is "
     "capped where a site sets `numbers_in_all`; by default it is only told: every release's numbers are in the log, "
     "and the ledger bounds what they give about persons together. Over a cap is refused, not shown to people.",

@@ -323,6 +323,32 @@ def test_two_hundred_targets_at_the_ledger(figures) -> None:
     )
 
 
+def test_a_hundred_random_trackers_at_the_ledger(figures) -> None:
+    """A04: a forbidden set padded with a large one and with the rest; and a large one without it (D. Denning, 1979)."""
+    random, bounds, everybody = np.random.default_rng(4), Bounds(10), np.ones(PERSONS, dtype=bool)
+    targets = random.choice(PERSONS, 100, replace=False)
+    asks = []
+    for turn, person in enumerate(targets):
+        large, one = random.random(PERSONS) < random.uniform(0.2, 0.8), np.arange(PERSONS) == person
+        asks.append((large | one, ~large | one) if turn % 2 else (large | one, large & ~one))
+    assert len(_isolated([everybody, *(part for pair in asks for part in pair)], targets)) == len(targets)
+    read = 0
+    for person, pair in zip(targets, asks, strict=True):  # each against a ledger of everybody, as a new attacker's
+        released = _asked([everybody, *pair], bounds)
+        read += len(_isolated(released, np.array([person])))
+    together = _isolated(_asked([everybody, *(part for pair in asks for part in pair)], bounds), targets)
+    padding = _asked([everybody, asks[0][0], random.random(PERSONS) < 0.5], bounds)
+    assert read == len(together) == 0 and len(padding) == 3
+    figures(
+        "A04",
+        "100 random trackers, at the ledger's level",
+        without="100 of 100 persons' own sets follow",
+        with_defence="0 of 100, one by one and all together",
+        mark="100 random trackers, 0 succeed",
+        benign="everybody and two large random groups: released",
+    )
+
+
 def test_a_thousand_plans_of_two_researchers(figures) -> None:
     """500 honest asks and 500 attacks on 100 persons, differences and trackers: at the end nobody's value follows from
     all that was released together. The honest ones alone are answered; among the attacks, some sets are taken."""

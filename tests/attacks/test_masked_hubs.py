@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from hand_hub import HandHub, other_broadcast
+from naive_masks import summed
+from recorded import Figures
 from sqlalchemy import select
 
 import sojourn as sj
@@ -122,11 +124,27 @@ def test_a_split_circle_is_refused_in_the_middle(federation: Federation) -> None
     assert hub.put("Avon", hub.task(exchange={**hub.exchange, "Cam": second})) == "roster"
 
 
-def test_a_smaller_roster_after_a_sum_is_refused(federation: Federation) -> None:
+def wards(*sites: str) -> dict[str, list[int]]:
+    """Each of these sites' patients by ward."""
+    return {site: patients(SITES.index(site))["ward"].value_counts().sort_index().tolist() for site in sites}
+
+
+def test_a_smaller_roster_after_a_sum_is_refused(federation: Federation, figures: Figures) -> None:
     """The hub has a whole sum, claims that Dee dropped out, and would have Dee's part as a difference."""
+    assert (summed(wards(*SITES)) - summed(wards(*SITES[:3]))).tolist() == wards("Dee")["Dee"]
     assert isinstance(HandHub(federation, COUNT).go(), Concluded)
     hub = HandHub(federation, COUNT, sites=["Avon", "Brent", "Cam"])
-    assert hub.put("Avon", hub.task()) == "roster differs"
+    said = [hub.put(site, hub.task()) for site in SITES[:3]]
+    assert said == ["roster differs"] * 3
+    assert isinstance(HandHub(federation, COUNT).go(), Concluded)
+    figures(
+        "A21",
+        "a masked sum over four sites, then over three of them",
+        without="the fourth site's 2 cells exact, as the difference of two sums under masks",
+        with_defence="3 of 3 sites refuse: roster differs",
+        mark="a second cohort is refused by all",
+        benign="the same sum over the same four sites is answered again",
+    )
 
 
 def test_a_roster_of_two_is_refused(federation: Federation) -> None:
@@ -222,7 +240,7 @@ def signed_again(federation: Federation, answer: dict[str, Any]) -> dict[str, An
     return {"masked": body, "signature": key.sign(_signed_bytes("masked", body)).hex()}
 
 
-def test_a_node_that_sends_garbage_spoils_the_sum_and_nothing_else(federation: Federation) -> None:
+def test_a_node_that_sends_garbage_spoils_the_sum_and_nothing_else(federation: Federation, figures: Figures) -> None:
     """It cannot choose the sum: whatever it sends, the range check or the veto ends it, but for 2^-60."""
     hub = HandHub(federation, COUNT)
     due = hub.go(until="count")
@@ -236,6 +254,16 @@ def test_a_node_that_sends_garbage_spoils_the_sum_and_nothing_else(federation: F
     hub.rounds.append(RoundDocument(ask=due.ask, answers=answers))  # type: ignore[arg-type]
     end = hub.state()
     assert isinstance(end, Ended) and getattr(end.error, "family", "") == "a site's gate"
+    wrong = summed(wards(*SITES) | {"Dee": [1_000_000, 0]})
+    assert wrong.tolist() == [1_000_045, 45]
+    figures(
+        "A18",
+        "one of four sites sends random bytes, or a million where it has 15",
+        without="a sum of 1,000,045 instead of 60, where nothing is looked at",
+        with_defence="random bytes: the analysis ends, no number is shown (a million is not seen: below)",
+        mark="less than one standard error, or seen",
+        benign="the sum of four honest sites is shown",
+    )
 
 
 # ---- who takes part with what
@@ -271,12 +299,15 @@ def shape_of(answer: dict[str, Any]) -> tuple[Any, ...]:
 # ---- what differs between two sums
 
 
-def test_values_that_few_persons_changed_are_not_the_difference_of_two_sums() -> None:
+def test_values_that_few_persons_changed_are_not_the_difference_of_two_sums(figures: Figures) -> None:
     """Avon's new snapshot has one other value; a mean over the same persons would tell it."""
     means = COUNT.replace(analyses={"n": sj.describe("age")})
     tables = {site: {"patients": patients(seed).reset_index(names="pid")} for seed, site in enumerate(SITES[:3])}
     rows = tables["Avon"]["patients"]
     other = rows.assign(age=np.where(rows["pid"] == 3, 1 - rows["age"], rows["age"]))
+    then = {site: [float(table["patients"]["age"].sum())] for site, table in tables.items()}
+    [gap] = summed(then | {"Avon": [float(other["age"].sum())]}) - summed(then)
+    assert np.isclose(gap, 1 - 2 * rows["age"][3])
     with Federation(tables, review=bounded, person="pid") as made:
         avon = made.nodes["Avon"]
 
@@ -296,6 +327,14 @@ def test_values_that_few_persons_changed_are_not_the_difference_of_two_sums() ->
                 path.unlink()  # what they were is gone, and with it what changed since
         hub = again(other.assign(age=1 - other["age"]))
         assert hub.put("Avon", hub.task()) == "differencing"
+    figures(
+        "A12",
+        "the same masked sum over two snapshots between which one person's value changed",
+        without="how much it changed, and with it the value, from two sums under masks",
+        with_defence="0 numbers: the joint test counts the persons whose records changed",
+        mark="no change before T persons",
+        benign="the sum over another order of the same records is shown",
+    )
 
 
 # ---- comparisons

@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from hand_hub import HandHub
+from naive_masks import summed
+from recorded import Figures
 
 import sojourn as sj
 from sojourn.disclosure.joint import Told
@@ -75,13 +77,23 @@ def test_analyses_of_one_plan_have_their_sums_side_by_side(federation: Federatio
     assert results["n"].table["n"].tolist() == [60, 60] and results["all"].table["n"].tolist() == [120]
 
 
-def test_two_studies_that_are_tested_at_the_same_time_give_one_sum(federation: Federation) -> None:
+def test_two_studies_that_are_tested_at_the_same_time_give_one_sum(federation: Federation, figures: Figures) -> None:
     """Neither joint test can know of the other's sum: without Avon's one person it would differ by her."""
     first, second = HandHub(federation, count("same")), HandHub(federation, count("same", "one != 'x'"))
     first.go(until="count")
     second.go(until="count")
     assert shown(first.go()) == [60, 60]
     assert shown(second.go()) == ["a site's gate"]
+    everybody = {site: [15, 15] for site in SITES}
+    assert (summed(everybody) - summed(everybody | {"Avon": [14, 15]})).tolist() == [1, 0]
+    figures(
+        "A21",
+        "two masked counts at the same time, one without one person; neither's test knows of the other's sum",
+        without="one person's ward, from two sums under masks",
+        with_defence="one of the two sums: the numbers of the other are vetoed by what was charged since its test",
+        mark="no difference",
+        benign="the first sum is shown, and shown again to a later study",
+    )
 
 
 @pytest.mark.long
@@ -117,11 +129,24 @@ def test_studies_one_after_the_other_have_their_sums(federation: Federation) -> 
 # ---- sites that vanish
 
 
-def test_a_site_that_takes_part_with_nothing_after_a_sum_does_not_show_by_its_absence(federation: Federation) -> None:
+def test_a_site_that_takes_part_with_nothing_after_a_sum_does_not_show_by_its_absence(
+    federation: Federation, figures: Figures
+) -> None:
     """Dee has four patients: with her and without, two totals would tell all about them."""
     assert shown(HandHub(federation, count("gone")).go()) == [47, 47]
     with withheld(federation, "gone"):
         assert shown(HandHub(federation, count("gone")).go()) == ["minimum frequency"]
+    assert shown(HandHub(federation, count("gone")).go()) == [47, 47]
+    three = {site: [15, 15] for site in SITES[:3]}
+    assert (summed(three | {"Dee": [2, 2]}) - summed(three | {"Dee": [0, 0]})).tolist() == [2, 2]
+    figures(
+        "D16",
+        "the same masked sum again when a site's custodian has withdrawn its table",
+        without="the site's 2 cells of two persons each, from two sums under masks",
+        with_defence="hidden: the joint test counts who of the earlier sum is gone",
+        mark="no count below T",
+        benign="the sum is shown again when the site is back",
+    )
 
 
 @pytest.mark.long
@@ -154,7 +179,7 @@ def test_the_next_terms_do_not_tell_who_vetoed(federation: Federation, monkeypat
 
 
 def test_sites_that_forget_do_not_end_the_comparison_for_the_others(
-    federation: Federation, monkeypatch: pytest.MonkeyPatch
+    federation: Federation, monkeypatch: pytest.MonkeyPatch, figures: Figures
 ) -> None:
     assert shown(HandHub(federation, count("forgotten")).go()) == [60, 60]
     forgetful = [federation.nodes[site].runner.store for site in SITES[2:]]
@@ -170,6 +195,16 @@ def test_sites_that_forget_do_not_end_the_comparison_for_the_others(
     monkeypatch.setattr(MaskedStore, "told", parts)
     assert shown(HandHub(federation, count("forgotten", "one != 'x'")).go()) == ["minimum frequency"]
     assert shown(HandHub(federation, count("forgotten")).go()) == [60, 60]  # as after a crash: the same sum again
+    everybody = {site: [15, 15] for site in SITES}
+    assert (summed(everybody) - summed(everybody | {"Avon": [14, 15]})).tolist() == [1, 0]
+    figures(
+        "A01",
+        "two masked counts, one without one person, where two of four sites have lost what they had summed",
+        without="one person's ward, from two sums under masks",
+        with_defence="hidden: what any site remembers is compared with",
+        mark="no difference",
+        benign="the first sum is shown again",
+    )
 
 
 @pytest.mark.parametrize("number", [1, 999_999])

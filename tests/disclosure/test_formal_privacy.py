@@ -18,7 +18,8 @@ from sojourn.analysis.population import Population
 from sojourn.analysis.statistic import Ask, Gathered, Statistic, Suppressed
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.disclosure.budget import EPSILON, RHO, Account
-from sojourn.disclosure.formal_privacy import Form, Ground, Vector, form_of, scales
+from sojourn.disclosure.formal_ground import Ground, Vector
+from sojourn.disclosure.formal_privacy import Form, form_of, scales
 from sojourn.disclosure.mechanisms import loss_of
 from sojourn.errors import DisclosureRefused
 from sojourn.statistics.describe import Describe
@@ -41,6 +42,8 @@ STATISTICS: list[Statistic] = [
     sj.describe("age", "dose", "sick"),
     sj.describe("age", "sick", by=["sex"]),
     sj.describe("dose", by=["site", "sick"]),
+    sj.quantiles("age", "dose"),
+    sj.quantiles("age", by=["sex", "site"], q=[0.1, 0.5], precision=1, bins=30),
 ]
 Row = tuple[int, float, float, str, bool]  # person, age, dose, sex, sick
 
@@ -113,6 +116,8 @@ def test_what_measures_the_same_says_the_same() -> None:
         form_of(sj.describe("age", "sick"), ground(1)).measured()
         == form_of(sj.describe("sick", "age"), ground(1)).measured()
     )
+    one, other = (form_of(sj.quantiles("age", q=[q]), ground(1)).measured() for q in (0.1, 0.9))
+    assert one == other != form_of(sj.quantiles("age", precision=1), ground(1)).measured()
 
 
 def test_levels_that_only_the_plan_has_are_empty_whatever_the_noise() -> None:
@@ -130,6 +135,22 @@ def test_what_has_no_form_is_refused(statistic: Statistic) -> None:
     with pytest.raises(DisclosureRefused) as refused:
         form_of(statistic, ground(1))
     assert refused.value.family == "formal privacy" and refused.value.remedy
+
+
+@given(st.lists(st.integers(-200, 200), min_size=72, max_size=72), st.integers(1, 3))
+def test_whatever_the_noise_counts_rise_from_zero_to_the_number_of_rows(noise: list[int], few: int) -> None:
+    statistic = sj.quantiles("age", q=[0.01, 0.5, 0.99], precision=1, bins=72 // few)
+    form = form_of(statistic, ground(1))
+    bins = statistic.grids(PLANNED)["age"].bins
+    answer = form.answer(Ask("counts"), {"rows.age": np.resize(noise, bins)})
+    below, rows = answer["below.age"].ravel(), int(answer["rows.0.5"].item())
+    assert (np.diff(below) >= 0).all() and below[0] >= 0 and below[-1] <= rows
+    told = statistic.coordinator(PLANNED)
+    next(told)
+    with pytest.raises(StopIteration) as end:
+        told.send(Gathered(answer, {"brent": answer}, {"brent": 9}))
+    values = [row[3] for row in end.value.value.rows if isinstance(row[3], float)]
+    assert values == sorted(values) and all(18 <= value <= 90 for value in values)
 
 
 @given(st.sampled_from([EPSILON, RHO]), st.floats(0.01, 2.0), st.integers(1, 5))

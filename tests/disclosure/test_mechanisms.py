@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sojourn.disclosure.budget import EPSILON, RHO
-from sojourn.disclosure.mechanisms import draw, loss_of, quantile, scale_for
+from sojourn.disclosure.mechanisms import draw, loss_of, scale_for
 
 DRAWS = 40_000
 ALPHA = 1e-8
@@ -92,13 +92,3 @@ def test_too_little_noise_is_seen_by_a_neighbour() -> None:
     here, there = (Counter(drawn(EPSILON, 0.8, value).tolist()) for value in (10, 11))
     a, b = here[10], there[10]
     assert abs(math.log(a / b)) > 0.5 + 6 * math.sqrt(1 / a + 1 / b)
-
-
-@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.9])
-def test_quantiles_come_near_and_cost_what_they_say(alpha: float) -> None:
-    values = np.clip(np.random.default_rng(7).normal(50, 10, 20_000), 0, 100)
-    candidates = list(np.linspace(0, 100, 201))
-    found, loss = quantile(values.tolist(), candidates, alpha, rows=1, epsilon=1.0)
-    assert loss <= 1.0 and found in candidates
-    rank = float((values < found).mean())
-    assert abs(rank - alpha) < 0.05  # a score 40 times its noise away: far below 1e-8

@@ -21,6 +21,8 @@ from sojourn.disclosure import mitigation
 from sojourn.disclosure.change import Change, Coarsen, Drop, LeaveOut, Merge, Restrict, change_from_dict
 from sojourn.disclosure.mitigation import Asked, offers
 from sojourn.disclosure.output import Output, Verdict
+from sojourn.disclosure.parameters import Parameters
+from sojourn.disclosure.perturbation import BASE_5, MIDPOINT_6, OFF
 from sojourn.disclosure.policy import StandardPolicy
 from sojourn.errors import PlanError
 from sojourn.statistics.catalogue import make
@@ -45,8 +47,8 @@ def numbered(dimensions: tuple[str, ...], counts: Counts) -> dict[str, Variable]
     return {name: category([f"{name}{place}" for place in range(size)]) for name, size in sizes}
 
 
-def hidden_of(counts: Counts, dimensions: tuple[str, ...]) -> NDArray[np.bool_] | None:
-    """What a site's default rules hide of a table; None where it refuses."""
+def hidden_of(counts: Counts, dimensions: tuple[str, ...], rounding: str = OFF) -> NDArray[np.bool_] | None:
+    """What a site's default rules hide of a table, rounded before or not; None where it refuses."""
     ends = np.cumsum([0, *np.ravel(counts)])
     persons = tuple(BitMap(range(low, high)) for low, high in pairwise(ends))
     cells = Cells(("count",), counts.shape, persons, dimensions)
@@ -55,9 +57,12 @@ def hidden_of(counts: Counts, dimensions: tuple[str, ...]) -> NDArray[np.bool_] 
     declared = {
         name: category([f"{name}{i}" for i in range(n)]) for name, n in zip(dimensions, counts.shape, strict=True)
     }
-    step, partial = Step("count", {}, {"count": counts.shape}), Partial({"count": counts})
-    output = Output("count", step, partial, Support(everyone, (), (cells,)), declared, rules)
-    finding = StandardPolicy().judge(output)
+    asked, partial = Step("count", {}, {"count": counts.shape}), Partial({"count": counts})
+    output = Output("count", asked, partial, Support(everyone, (), (cells,)), declared, rules)
+    policy = StandardPolicy(Parameters(rounding=rounding))
+    for step in policy.perturbations:
+        output = step.apply(output)
+    finding = policy.judge(output)
     if finding.verdict is Verdict.REFUSE:
         return None
     return finding.cells.get("count", np.zeros(counts.shape, dtype=bool))
@@ -344,3 +349,12 @@ def test_changes_are_read_as_they_are_written(change: Change) -> None:
 def test_edges_that_are_none_are_refused(edges: object) -> None:
     with pytest.raises(PlanError):
         change_from_dict({"edges": edges}, "mitigation")
+
+
+@given(st.lists(st.integers(0, 40), min_size=9, max_size=9), st.sampled_from([BASE_5, MIDPOINT_6]))
+def test_rounding_would_open_no_hidden_cell(cells: list[int], rounding: str) -> None:
+    """So it is never offered: what is small, and what protects it, is decided by the true numbers of persons."""
+    counts = np.array(cells).reshape(3, 3)
+    exact, rounded = hidden_of(counts, ("a", "b")), hidden_of(counts, ("a", "b"), rounding)
+    assert (exact is None) == (rounded is None)
+    assert exact is None or (exact == rounded).all()

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from scipy import stats
 
 from sojourn.analysis.support import Cells
-from sojourn.disclosure.cell_key import KEYS, LAST, CellKey, perturbation_table, perturbed
+from sojourn.disclosure.cell_key import KEYS, LAST, CellKey, perturbation_table, perturbed, record_keys
 from sojourn.disclosure.families.rounding import Rounded
 from sojourn.disclosure.gate import Header, judge, release
 from sojourn.disclosure.output import Verdict
@@ -19,14 +20,9 @@ from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.perturbation import BASE_5, MIDPOINT_6, Rounding, Significant, rounded, significant
 from sojourn.disclosure.policy import StandardPolicy
 
-TABLE = perturbation_table(20_261_128)
+SEED = 20_261_128
+TABLE = perturbation_table(SEED)
 counts = npst.arrays(np.int64, st.integers(1, 6), elements=st.integers(0, 3000))
-
-
-def keyed(numbers, keys, outputs):
-    output = outputs.table(numbers)
-    (cells,) = output.support.cells
-    return replace(output, support=replace(output.support, cells=(replace(cells, keys=tuple(keys)),)))
 
 
 def test_the_table_is_unbiased_bounded_and_never_negative():
@@ -48,13 +44,34 @@ def test_the_seed_orders_the_table_and_nothing_else():
 
 @given(numbers=counts, data=st.data())
 def test_the_same_persons_get_the_same_noise(numbers, data, outputs):
-    keys = data.draw(st.lists(st.integers(0, 10**6), min_size=len(numbers), max_size=len(numbers)))
-    once = CellKey(TABLE).apply(keyed(numbers, keys, outputs)).partial["count"]
-    assert (CellKey(TABLE).apply(keyed(numbers, keys, outputs)).partial["count"] == once).all()
+    once = CellKey(TABLE, SEED).apply(outputs.table(numbers)).partial["count"]
+    assert (CellKey(TABLE, SEED).apply(outputs.table(numbers)).partial["count"] == once).all()
     assert (once >= 0).all() and (np.abs(once - numbers) <= 5).all() and not once[numbers == 0].any()
-    order = data.draw(st.permutations(range(len(numbers))))
-    turned = CellKey(TABLE).apply(keyed(numbers[order], [keys[i] for i in order], outputs)).partial["count"]
-    assert (turned == once[order]).all()
+    order = np.array(data.draw(st.permutations(range(len(numbers)))))
+    output = outputs.table(numbers[order])
+    (cells,) = output.support.cells
+    persons = [outputs.table(numbers).support.cells[0].persons[place] for place in order]
+    output = replace(output, support=replace(output.support, cells=(replace(cells, persons=tuple(persons)),)))
+    assert (CellKey(TABLE, SEED).apply(output).partial["count"] == once[order]).all()
+
+
+def test_a_person_keeps_her_record_key_and_keys_are_spread_evenly():
+    few, many = record_keys(SEED, 300), record_keys(SEED, 100_000)
+    assert (few == many[: len(few)]).all() and len(few) > 300
+    found = np.bincount(many, minlength=KEYS)
+    assert stats.chisquare(found).pvalue > 1e-6
+    other = record_keys(SEED + 1, 100_000)
+    assert abs((other == many).mean() - 1 / KEYS) < 6 / np.sqrt(KEYS * len(many))
+
+
+def test_one_person_more_is_hidden_by_the_noise():
+    """The noise of a set and of the same set without one person are as those of two sets."""
+    keys = record_keys(SEED, 10_000)[:10_000].astype(np.int64)
+    all_keys = np.full(10_000, keys.sum())
+    gap = perturbed(np.full(10_000, 10_000), all_keys, TABLE) - perturbed(
+        np.full(10_000, 9_999), all_keys - keys, TABLE
+    )
+    assert (gap != 1).mean() > 0.7
 
 
 def test_large_counts_take_the_rows_from_501_in_turn():
@@ -63,14 +80,10 @@ def test_large_counts_take_the_rows_from_501_in_turn():
     assert seen.tolist() == [750, 501, 750, 501]
 
 
-def test_cell_keys_without_record_keys_or_beside_sums_refuse(outputs):
+def test_cell_keys_are_for_tables_of_counts_and_refuse_beside_sums(outputs):
     policy = StandardPolicy(Parameters(cell_key=7))
-    assert judge(outputs.table([40, 30]), policy).family == "check failed"
-    assert judge(keyed([40, 30], [3, 4], outputs), policy).verdict is Verdict.RELEASE
-    beside = outputs.table([40, 30], sum=[1.0, 2.0])
-    (cells,) = beside.support.cells
-    beside = replace(beside, support=replace(beside.support, cells=(replace(cells, keys=(3, 4)),)))
-    assert judge(beside, policy).family == "check failed"
+    assert judge(outputs.table([40, 30]), policy).verdict is Verdict.RELEASE
+    assert judge(outputs.table([40, 30], sum=[1.0, 2.0]), policy).family == "check failed"
 
 
 @given(numbers=counts, how=st.sampled_from([BASE_5, MIDPOINT_6]))

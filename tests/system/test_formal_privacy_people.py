@@ -86,3 +86,20 @@ def test_the_last_tenth_waits_for_a_checker(people: Federation) -> None:
     assert node.store.ledger_of(run.study) == [] and spent(node) == 1.0
     over = project.submit(plan(10, n=sj.count())).wait(PATIENCE)
     assert over.sites[SITE] == {"n": "not released: privacy budget"}
+
+
+def test_all_quantiles_of_a_column_are_read_from_one_noisy_answer() -> None:
+    """Beside a site that answers exactly: what both say adds up."""
+    ages = 20.0 + np.arange(3_000) % 60
+    tables = {site: {"people": pd.DataFrame({"age": ages})} for site in (SITE, "Brent")}
+    budget = {SITE: {"people": {"epsilon": 1.0, "release": 0.1}}}
+    with Federation(tables, privacy=budget, review=bounded) as both:
+        asked = both.run(plan(q=sj.quantiles("age", precision=1)))["q"]
+        again = both.run(plan(q=sj.quantiles("age", q=[0.25, 0.5], precision=1)))["q"]
+        assert spent(both.nodes[SITE]) == 0.1
+    assert "differentially private" in asked.exactness
+    found, truth = asked.table["value"].astype(float), np.quantile(np.tile(ages, 2), [0.25, 0.5, 0.75])
+    # Laplace noise of scale 10 in 100 bins: 100 rows to the middle, of the 800 in eight years.
+    assert np.allclose(found, truth, atol=8.0)
+    assert again.table["value"].tolist() == found.tolist()[:2]
+    assert again.table["n"].iloc[0] == asked.table["n"].iloc[0]

@@ -17,7 +17,7 @@ class Cells:
     output: the partial's arrays whose last axes are these cells (suppressed together), e.g. ("count",) or
     ("n", "sum"). shape: of the cells. persons: one set a cell, C order. dimensions: the variable of each axis.
     measures: what the numbers measure, column names. empty: places, in C order, that are declared to hold nobody
-    (structural zeros). keys: for each cell the sum of its persons' record keys, where the site uses cell keys.
+    (structural zeros).
     """
 
     output: tuple[str, ...]
@@ -26,7 +26,6 @@ class Cells:
     dimensions: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
     empty: tuple[int, ...] = ()
-    keys: tuple[int, ...] = ()
 
     def counts(self) -> NDArray[np.int64]:
         """Distinct persons of each cell."""

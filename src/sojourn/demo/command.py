@@ -88,7 +88,7 @@ class Story:
             self.console.print("Every computation runs sealed: no network, no files but its own analysis table.")
 
     def _first(self, project: Project) -> None:
-        _say(self.console, "A first question, by sex too: two hospitals will have to refuse")
+        _say(self.console, "A first question, by sex too: three hospitals will have to refuse")
         results = self._run(project, first_plan())
         self.console.print(result("model", results.study.analyses["model"]))
         self.console.print(sites(results.study))

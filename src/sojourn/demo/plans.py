@@ -10,7 +10,8 @@ PURPOSE = "HMB"
 
 
 def first_plan() -> Plan:
-    """By sex too: two hospitals have fewer than ten women, or fewer than ten patients free of disease."""
+    """By sex too: two hospitals have fewer than ten women, or fewer than ten patients free of disease; in a third two
+    groups of the model differ by fewer than ten."""
     return Plan(
         title="Heart disease by age, sex, exercise angina and ST depression",
         purpose=PURPOSE,

@@ -7,18 +7,23 @@
 Each row of the perturbation table has mean zero and bounded size and variance, never makes a count negative and leaves
 zero as it is. Sources: B. Fraser, J. Wooton, "A proposed method for confidentialising tabular output to protect against
 differencing", UNECE 2005; G. Thompson, S. Broadfoot, D. Elazar, UNECE 2013; the distribution of largest entropy under
-these conditions: J. K. Marley, V. L. Leaver, ISI 2011. The seed that orders the table is confidential.
+these conditions: J. K. Marley, V. L. Leaver, ISI 2011. The seed that orders the table is confidential. It makes the
+record keys too, of the numbers that persons have at the site for ever: byte n of a ChaCha20 stream under its hash is
+that of person n. So a person's key is the same in all snapshots, and nothing has to be kept, or can be lost.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from numpy.typing import NDArray
 
 from sojourn.analysis.partial import Array
+from sojourn.analysis.support import Cells
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.perturbation import changed, counted
 
@@ -28,9 +33,10 @@ KEYS = 256
 
 @dataclass(frozen=True, eq=False)
 class CellKey:
-    """noise: int64 (751, keys), by count and key; confidential, since who knows it can take the noise away."""
+    """noise: int64 (751, keys), by count and key. seed: of the record keys. Who knows them can take the noise away."""
 
     noise: NDArray[np.int64] = field(repr=False)
+    seed: int = field(repr=False)
 
     @property
     def words(self) -> str:
@@ -38,16 +44,34 @@ class CellKey:
         return f"cell key noise of at most {int(np.abs(self.noise).max())}"
 
     def apply(self, output: Output) -> Output:
-        """Counts with their noise; ValueError where a cell's persons have no keys or its sums would tell the count."""
+        """Counts with their noise; ValueError where sums beside them would tell the count."""
         for cells in output.support.cells:
             names = [name for name in cells.output if name in output.partial.arrays]
-            if names and len(cells.keys) != len(cells.persons):
-                raise ValueError("no record keys of a cell's persons")
             if any(name not in counted(output) or output.partial[name].shape != cells.shape for name in names):
                 raise ValueError("cell keys are for tables of counts")
-            keys = np.array(cells.keys, dtype=np.int64).reshape(cells.shape)
+            keys = sums_of_keys(cells, self.seed) if names else np.zeros(cells.shape, dtype=np.int64)
             output = changed(output, tuple(names), partial(perturbed, keys=keys, noise=self.noise))
         return output
+
+
+def sums_of_keys(cells: Cells, seed: int) -> NDArray[np.int64]:
+    """For each cell the sum of its persons' record keys."""
+    most = max((persons.max() for persons in cells.persons if persons), default=0)
+    keys = record_keys(seed, most)
+    sums = [keys[persons.to_array()].sum(dtype=np.int64) for persons in cells.persons]
+    return np.array(sums, dtype=np.int64).reshape(cells.shape)
+
+
+def record_keys(seed: int, most: int) -> NDArray[np.uint8]:
+    """The keys of the persons numbered 0 to `most`, at least; the first ones are the same however many there are."""
+    return _stream(seed, max(most, 1).bit_length())
+
+
+@lru_cache(maxsize=4)
+def _stream(seed: int, bits: int) -> NDArray[np.uint8]:
+    key = hashlib.sha256(b"sojourn-record-keys-v1\n%d" % seed).digest()
+    stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(2**bits))
+    return np.frombuffer(stream, dtype=np.uint8)
 
 
 def perturbed(counts: Array, keys: NDArray[np.int64], noise: NDArray[np.int64]) -> NDArray[np.int64]:

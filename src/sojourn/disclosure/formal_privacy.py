@@ -30,9 +30,10 @@ from numpy.typing import NDArray
 from sojourn.analysis.noise import Noise
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.statistic import Ask, Statistic
-from sojourn.analysis.table import Table, labels
-from sojourn.analysis.variable import SITE, Kind, Variables
-from sojourn.disclosure.budget import EPSILON, Account, exact
+from sojourn.analysis.variable import Kind, Variables
+from sojourn.disclosure.budget import Account, exact
+from sojourn.disclosure.formal_ground import Grid, Ground, Vector
+from sojourn.disclosure.formal_quantiles import Ranks
 from sojourn.disclosure.gate import Policy
 from sojourn.disclosure.mechanisms import Whole, mechanism_of, scale_for
 from sojourn.disclosure.output import Finding, Output, Tier, Verdict, strictness
@@ -41,6 +42,7 @@ from sojourn.statistics.count import Count
 from sojourn.statistics.crosstab import Crosstab, margin_of
 from sojourn.statistics.describe import Describe
 from sojourn.statistics.histogram import Histogram
+from sojourn.statistics.quantiles import Quantiles
 
 NOT_CERTIFIED = "formal privacy"
 OVERSPENT = "privacy budget"
@@ -48,38 +50,6 @@ STEPS = 2**20  # of a bound, to which sums are rounded
 MOST_ROWS = 2**23
 SLACK = 17 / 16
 FINEST = 2.0**-40  # of a middle: a narrower range drowns in the rounding of its own values
-
-
-@dataclass(frozen=True)
-class Vector:
-    """Whole numbers that are noised alike.
-
-    l1, l2: the most that one person changes them by, in the sum of absolute values and in length. unit: what one
-    stands for.
-    """
-
-    name: str
-    values: Whole
-    l1: int
-    l2: float
-    unit: float = 1.0
-
-    def sensitivity(self, unit: str) -> float:
-        """How much one person changes it, as the mechanism of this unit of loss measures it."""
-        return self.l1 if unit == EPSILON else self.l2
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What a form may know: public facts, and never a record.
-
-    variables: the plan's, with `site`. declared: the dictionary's. rows: the most rows of one person.
-    """
-
-    site: str
-    variables: Variables
-    declared: Variables
-    rows: int
 
 
 class Form(Protocol):
@@ -111,6 +81,8 @@ def form_of(statistic: Statistic, ground: Ground) -> Form:
             return Bins(statistic, ground)
         case Describe():
             return Moments(statistic, ground)
+        case Quantiles():
+            return Ranks(statistic, ground)
     raise DisclosureRefused(NOT_CERTIFIED)
 
 
@@ -127,40 +99,6 @@ def noise_of(vectors: tuple[Vector, ...], account: Account, epsilon: float, delt
     drawn = scales(vectors, account)
     said = {vector.name: float(drawn[vector.name] * vector.unit) for vector in vectors}
     return Noise(mechanism_of(account.unit), float(epsilon), float(delta), said)
-
-
-class Grid:
-    """The cells of a table that this site's dictionary allows; all others are empty whatever the data are."""
-
-    def __init__(self, dimensions: tuple[str, ...], ground: Ground) -> None:
-        table = Table.of(dimensions, ground.variables)
-        self.shape, self.whole = table.shape, table.size
-        kept = sorted(range(len(dimensions)), key=lambda axis: (dimensions[axis] == SITE, dimensions[axis]))
-        places = []
-        for axis in kept:
-            name, all_levels = dimensions[axis], table.labels[axis]
-            own = (ground.site,) if name == SITE else labels(ground.declared[name])
-            places.append([all_levels.index(level) for level in own])
-        self.dimensions = tuple(dimensions[axis] for axis in kept if dimensions[axis] != SITE)
-        numbered = np.arange(self.whole).reshape(self.shape)
-        if dimensions:
-            numbered = numbered.transpose(kept)[np.ix_(*places)]
-        self._index = numbered.ravel()
-
-    @property
-    def size(self) -> int:
-        """Cells that the dictionary allows."""
-        return len(self._index)
-
-    def take(self, array: Array) -> NDArray[Any]:
-        """The allowed cells, in one order whatever the order of dimensions and the plan's further levels."""
-        return np.asarray(array).ravel()[self._index]
-
-    def put(self, cells: NDArray[Any]) -> NDArray[Any]:
-        """The plan's whole table, zero where this site has no cell."""
-        table = np.zeros(self.whole, dtype=cells.dtype)
-        table[self._index] = cells
-        return table.reshape(self.shape)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -73,28 +72,6 @@ def account_of(budget: Budget, project: str) -> Account:
     return account((float(budget.epsilon), float(budget.delta), float(budget.release), float(of_project)))
 
 
-def quantile(
-    values: Sequence[float], candidates: Sequence[float], alpha: float, rows: int, epsilon: float
-) -> tuple[float, float]:
-    """A differentially private quantile out of declared candidates, and its loss in pure epsilon.
-
-    OpenDP's exponential mechanism over the candidates' scores (A. Smith, STOC 2011). values: bounded by the candidates'
-    range beforehand. candidates: increasing, declared, never from the data. alpha: 0 to 1. rows: the most of a person.
-    Draws anew at each call, as `draw` does; for the statistic `quantiles`, which comes later.
-    """
-    dp = _opendp()
-    space = dp.vector_domain(dp.atom_domain(T="f64", nan=False)), dp.symmetric_distance()
-    scores = dp.make_quantile_score_candidates(*space, list(map(float, candidates)), alpha)
-    sensitivity = scores.map(rows)
-    scale = 2 * sensitivity / epsilon
-    while True:
-        choose = dp.make_noisy_max(scores.output_domain, scores.output_metric, dp.max_divergence(), scale, negate=True)
-        loss = float(choose.map(sensitivity))
-        if loss <= epsilon:
-            return float(candidates[choose(scores(list(map(float, values))))]), loss
-        scale *= WIDER
-
-
 @lru_cache(maxsize=256)
 def _noise(unit: str, scale: float) -> Any:
     dp = _opendp()
@@ -123,10 +100,10 @@ class _OpenDP:
     """The few parts of OpenDP that are used; its prelude would load ten times as much."""
 
     def __init__(self) -> None:
-        from opendp import combinators, domains, measurements, measures, metrics, mod, transformations
+        from opendp import combinators, domains, measurements, metrics, mod
 
         mod.enable_features("contrib")
-        parts = (combinators, domains, measurements, measures, metrics, transformations)
+        parts = (combinators, domains, measurements, metrics)
         self._parts: tuple[Any, ...] = parts
 
     def __getattr__(self, name: str) -> Any:

@@ -122,7 +122,7 @@ class StandardPolicy:
     def perturbations(self) -> tuple[Perturbation, ...]:
         """What is done to an output's numbers before it is judged."""
         p = self.parameters
-        keys = (CellKey(_noise(p.cell_key)),) if p.cell_key else ()
+        keys = (CellKey(_noise(p.cell_key), p.cell_key),) if p.cell_key else ()
         return (*keys, *((Rounding(p.rounding),) if p.rounding != OFF else ()))
 
     def differencing(self) -> Bounds:

@@ -30,11 +30,11 @@ from sojourn.analysis.variable import SITE
 from sojourn.audit.entry import Entry
 from sojourn.cohort.equivalence import canonical
 from sojourn.disclosure.budget import CLOSE, Account, Budget, Loss, spent
+from sojourn.disclosure.formal_ground import Ground
 from sojourn.disclosure.formal_privacy import (
     MOST_ROWS,
     NOT_CERTIFIED,
     Form,
-    Ground,
     Noised,
     form_of,
     noise_of,

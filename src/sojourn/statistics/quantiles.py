@@ -102,7 +102,7 @@ class Quantiles:
         check_dimensions(self.by, variables, "quantiles.by")
         for column in self.columns:
             check_number(column, variables, "quantiles.columns", booleans=False)
-        grids = self._grids(variables)
+        grids = self.grids(variables)
         if Table.of(self.by, variables).size * sum(grid.bins for grid in grids.values()) > MOST_COUNTS:
             remedy = "Ask for fewer columns or groups at once, or a coarser `precision`."
             raise PlanError(f"This needs more than {MOST_COUNTS:,} counts.", remedy=remedy, field="quantiles")
@@ -110,8 +110,8 @@ class Quantiles:
     def steps(self, variables: Variables) -> tuple[Step, ...]:
         """See `Statistic`."""
         groups = Table.of(self.by, variables).shape
-        shapes: dict[str, tuple[int, ...]] = {_rows(q): (*groups, 1) for q in self.q}
-        shapes |= {_below(name): (*groups, grid.bins - 1, 1) for name, grid in self._grids(variables).items()}
+        shapes: dict[str, tuple[int, ...]] = {self.rows_name(q): (*groups, 1) for q in self.q}
+        shapes |= {self.below_name(name): (*groups, grid.bins - 1, 1) for name, grid in self.grids(variables).items()}
         return (Step("counts", broadcast={}, partial=shapes),)
 
     def rounds(self) -> int:
@@ -122,27 +122,27 @@ class Quantiles:
         """See `Statistic`."""
         table = Table.of(self.by, population.variables)
         rows = np.bincount(table.places(population), minlength=table.size).reshape(*table.shape, 1)
-        arrays: dict[str, Array] = {_rows(q): rows for q in self.q}
+        arrays: dict[str, Array] = {self.rows_name(q): rows for q in self.q}
         for column, grid, places in self._places(table, population):
             bins = np.bincount(places, minlength=table.size * grid.bins).reshape(*table.shape, grid.bins, 1)
-            arrays[_below(column)] = np.cumsum(bins, axis=-2)[..., :-1, :]
+            arrays[self.below_name(column)] = np.cumsum(bins, axis=-2)[..., :-1, :]
         return Partial(arrays)
 
     def support(self, population: Population) -> Support:
         """See `Statistic`; the persons between two grid values, from which the gate chooses what may be told apart."""
         table = Table.of(self.by, population.variables)
         groups, empty = table.persons(population), table.empty(population.variables)
-        outputs = (*(_rows(q) for q in self.q), *(_below(column) for column in self.columns))
+        outputs = (*(self.rows_name(q) for q in self.q), *(self.below_name(column) for column in self.columns))
         cells = Cells(outputs, table.shape, groups, table.dimensions, self.variables(), empty)
         thresholds = []
         for column, grid, places in self._places(table, population):
             persons = persons_by_place(population.persons, places, table.size * grid.bins)
-            thresholds.append(Thresholds(_below(column), (*table.shape, grid.bins), persons, self.variables()))
+            thresholds.append(Thresholds(self.below_name(column), (*table.shape, grid.bins), persons, self.variables()))
         return Support(
             population=persons_of(population.persons),
             measures=self.variables(),
             cells=(cells,),
-            positions=tuple(Positions((_rows(q),), (q,), cells.counts()) for q in self.q),
+            positions=tuple(Positions((self.rows_name(q),), (q,), cells.counts()) for q in self.q),
             thresholds=tuple(thresholds),
         )
 
@@ -156,10 +156,10 @@ class Quantiles:
         rows: list[tuple[Cell, ...]] = []
         coarse: dict[str, None] = {}
         extremes: list[dict[str, Cell]] = []
-        for column, grid in self._grids(variables).items():
+        for column, grid in self.grids(variables).items():
             if grid.coarse:
                 coarse[f"{column} {grid.coarse}"] = None
-            below, hidden = (part.reshape(table.size, -1) for part in _array(gathered, _below(column)))
+            below, hidden = (part.reshape(table.size, -1) for part in _array(gathered, self.below_name(column)))
             for place, labels in enumerate(table.index()):
                 curve = _Curve.of(grid, below[place], hidden[place])
                 names = ("variable", *self.by, "low", "high")
@@ -171,16 +171,27 @@ class Quantiles:
         if any(_unresolved(row) for row in rows):
             coarse[_BETWEEN] = None
         exactness = f"approximate: {'; '.join(coarse)}" if coarse else "pooled"
-        precision = {column: grid.step for column, grid in self._grids(variables).items()}
+        precision = {column: grid.step for column, grid in self.grids(variables).items()}
         facts = {"precision": precision, "extremes": extremes}
         return Estimate(("variable", *self.by, "q"), ("n", "value", "low", "high"), tuple(rows), facts, exactness)
 
+    @staticmethod
+    def rows_name(q: float) -> str:
+        """The array of rows behind this quantile."""
+        return f"rows.{q:.15g}"
+
+    @staticmethod
+    def below_name(column: str) -> str:
+        """The array of rows up to each value of a column's grid."""
+        return f"below.{column}"
+
     def _numbers(self, gathered: Gathered) -> list[Cell]:
         """The rows of each group, from whichever quantile shows them."""
-        each = zip(*(counts(gathered, _rows(q)) for q in self.q), strict=True)
+        each = zip(*(counts(gathered, self.rows_name(q)) for q in self.q), strict=True)
         return [next((cell for cell in cells if not isinstance(cell, Suppressed)), cells[0]) for cells in each]
 
-    def _grids(self, variables: Variables) -> dict[str, Grid]:
+    def grids(self, variables: Variables) -> dict[str, Grid]:
+        """The values at which each column is counted; public, as declared ranges and the plan are."""
         steps = self.precision or (None,) * len(self.columns)
         return {
             column: Grid.of(column, variables[column], step, self.bins, "quantiles")
@@ -190,7 +201,7 @@ class Quantiles:
     def _places(self, table: Table, population: Population) -> Iterator[tuple[str, Grid, NDArray[np.int64]]]:
         """For each column its grid, and of each row the group and bin together."""
         groups = table.places(population)
-        for column, grid in self._grids(population.variables).items():
+        for column, grid in self.grids(population.variables).items():
             yield column, grid, groups * grid.bins + grid.places(population.numeric(column))
 
 
@@ -241,21 +252,13 @@ class _Curve:
         return value, low, high, 0 < after < len(self.end)
 
 
-def _rows(q: float) -> str:
-    return f"rows.{q:.15g}"
-
-
-def _below(column: str) -> str:
-    return f"below.{column}"
-
-
 def _array(gathered: Gathered, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     return gathered.total[name], gathered.total.hidden(name)
 
 
 def _told(gathered: Gathered, q: float, place: int) -> int | None:
     """The rows of a group where this quantile of it may be told."""
-    number, hidden = (part.ravel()[place] for part in _array(gathered, _rows(q)))
+    number, hidden = (part.ravel()[place] for part in _array(gathered, Quantiles.rows_name(q)))
     return None if hidden else int(number)
 
 

@@ -1,10 +1,12 @@
 """Cell keys
 
-Off unless a site chooses it. Every person has a secret record key; the keys of a cell's persons are added up, and the
-sum and the count look up a noise in a table. The same persons get the same noise however they are asked for, so asking
-again averages nothing out. Each row of the table has mean zero, at most 5 in size and a variance of at most 2; a count
-never becomes negative and zero stays zero. Counts above 750 use the rows 501 to 750 in turn. The table's seed never
-leaves the site. In the examples a table of three keys gives 0, +2, -2.
+Off unless a site chooses it, by a seed. Every person has a secret record key, made from the seed and her number at the
+site, the same in all snapshots; the keys of a cell's persons are added up, and the sum and the count look up a noise in
+a table. The same persons get the same noise however they are asked for, so asking again averages nothing out. Each row
+of the table has mean zero, at most 5 in size and a variance of at most 2; a count never becomes negative and zero stays
+zero. Counts above 750 use the rows 501 to 750 in turn. The table's seed never leaves the site. What is small is hidden
+by its true count, and totals have a noise of their own. Sums beside counts would tell the true ones, so `describe` is
+refused there, and the site takes no part in masked sums. In the examples a table of three keys gives 0, +2, -2.
 """
 
 from __future__ import annotations
