@@ -40,6 +40,8 @@ from sojourn.disclosure.suppression import Mask, spread, union
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import MOST
 
+FEW = "joint frequency"
+
 
 @dataclass(frozen=True)
 class Layout(Questions):
@@ -156,12 +158,12 @@ class Layout(Questions):
         """What is hidden of the arrays of a step, whose shapes these are; DisclosureRefused where all of it is."""
         passed = self._passed(bits)
         if not passed[POPULATION]:
-            raise DisclosureRefused("minimum frequency" if self.model is None else "design support")
+            raise DisclosureRefused(FEW)
         if self.model is not None:
             return {}
         hidden = self._hidden(passed)
         if hidden and all(mask.all() for _, mask in hidden):
-            raise DisclosureRefused("minimum frequency")
+            raise DisclosureRefused(FEW)
         masks = union(
             {name: spread(mask, shapes[name]) for name in output if name in shapes} for output, mask in hidden
         )

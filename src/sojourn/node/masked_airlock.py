@@ -88,9 +88,9 @@ class MaskedAirlock:
         before, circle = history(rounds), place.run.circle
         header, withheld = self._header(place, circle, before), self._withheld(place)
         if told.comparing is not None:
-            release, vetoed = self._compared(place, told, ask, rounds, evidence, header, withheld)
+            release, vetoed = self._compared(place, told, ask, rounds, evidence, header, withheld, now)
         elif told.tested:
-            release, vetoed = self._numbers(place, told, ask, evidence, header, withheld)
+            release, vetoed = self._numbers(place, told, ask, evidence, header, withheld, now)
         else:
             release, withheld = self._part(place, told, ask, rounds, evidence, header, withheld)
         note = f"vetoed: {vetoed}" if vetoed else f"takes part with nothing: {withheld}" if withheld else ""
@@ -106,7 +106,7 @@ class MaskedAirlock:
         if known is not None:
             counted = {"analysis": place.analysis, "sets": len(known.labels), "roster": circle.hash}
             entries.insert(0, self._entry("ledger.charged", place, counted))
-        also = None if known is None else charge(place.run, place.analysis, known)
+        also = None if known is None else charge(place.run, place.analysis, known, bool(vetoed))
         self.airlock.store.seal(row, entries, (), place.run.dataset, also=also)
 
     def _forgotten(self, place: Place) -> bool:
@@ -201,13 +201,15 @@ class MaskedAirlock:
             raise DisclosureRefused("design support")
         return output
 
-    def _overtaken(self, place: Place) -> bool:
+    def _overtaken(self, place: Place, now: float) -> bool:
         """Whether something that the joint test does not know of left before the first numbers: a masked sum of another
-        study since this site's terms, or a clear release since its share. Two studies that are tested at the same time
-        do not know of each other.
+        study since this site's terms, or a clear release since its share; or will leave, of a study that comes first.
+        Two studies that are tested at the same time do not know of each other.
         """
         if self._charged(place):
             return False
+        if self._masked.outranked(place.run, now):
+            return True
         study, analysis = place.run.request.study, place.analysis
         asks = {step: AskDocument.of(Ask(step)).digest(study, analysis) for step in (TERMS, SHARE)}
         return any(
@@ -228,12 +230,12 @@ class MaskedAirlock:
         return self._masked.charged(place.run.request.study, place.analysis)
 
     def _numbers(
-        self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence, header: Header, withheld: str
+        self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence, header: Header, withheld: str, now: float
     ) -> tuple[MaskedRelease, str]:
         """The statistic's own numbers of this round; random ones and a veto where they may not leave."""
         step, why = told.step(ask), ""
         output: Output | Step | None = step
-        if self._overtaken(place):
+        if self._overtaken(place, now):
             output, why = None, "differencing"
         elif not withheld:
             output, why = self._tried(lambda: self._measured(place, told, ask, evidence))
@@ -255,6 +257,7 @@ class MaskedAirlock:
         evidence: Evidence,
         header: Header,
         withheld: str,
+        now: float,
     ) -> tuple[MaskedRelease, str]:
         """This site's part in a round of a comparison; and why it vetoed it, where it did."""
         comparing, why = told.comparing, [""]
@@ -267,7 +270,7 @@ class MaskedAirlock:
             return comparing.numbers(output.partial)
 
         def numbers() -> NDArray[np.int64]:
-            if self._overtaken(place):
+            if self._overtaken(place, now):
                 why[0] = "differencing"
                 return comparing.nothing(veto=True)
             if withheld:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pyroaring import BitMap
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, exists, func, insert, not_, select
 
 from sojourn.analysis.support import Support
 from sojourn.disclosure.joint import Told
@@ -17,8 +17,9 @@ from sojourn.disclosure.output import Finding
 from sojourn.disclosure.rules import refuse
 from sojourn.node.admission import Run
 from sojourn.node.store import NodeStore
-from sojourn.node.tables import ledger, masked_sets, person_sets, releases
+from sojourn.node.tables import ledger, masked_sets, person_sets, releases, runs
 
+TESTED = 600.0  # seconds from its terms in which a joint test comes before those of higher ids
 Changes = Callable[[str, str, str], BitMap | None]  # dataset, snapshot, another one → persons whose values differ
 
 
@@ -80,10 +81,31 @@ class MaskedStore:
         return 0 if row is None or row["newest"] is None else int(row["newest"])
 
     def newest_sum(self, run: Run) -> int:
-        """The newest masked release of the dataset by another study, over whatever sites."""
+        """The newest masked release of the dataset by another study, over whatever sites, that was not vetoed here."""
         others = (masked_sets.c.dataset == run.dataset, masked_sets.c.study != run.request.study)
-        row = self.store.row(select(func.max(masked_sets.c.id).label("newest")).where(*others))
+        there = (*others, not_(masked_sets.c.vetoed))
+        row = self.store.row(select(func.max(masked_sets.c.id).label("newest")).where(*there))
         return 0 if row is None or row["newest"] is None else int(row["newest"])
+
+    def outranked(self, run: Run, now: float) -> bool:
+        """Whether a study of a lower id is being tested here over the same sites, so that its sum comes first.
+
+        Every site knows ids alike, so that of two the same one wins everywhere. One that was given up, or whose test
+        failed, is over when the hub says so, or after `TESTED` seconds.
+        """
+        own = self.store.run(run.request.study)
+        if own is None or not own["exchange"]:
+            return False
+        summed = (masked_sets.c.study == releases.c.study, masked_sets.c.analysis == releases.c.analysis)
+        query = (
+            select(runs.c.exchange)
+            .join_from(runs, releases, runs.c.study == releases.c.study)
+            .where(runs.c.dataset == run.dataset, runs.c.ended == "", runs.c.study < run.request.study)
+            .where(releases.c.round == 1, releases.c.reason == "", releases.c.made >= now - TESTED)
+            .where(runs.c.exchange == own["exchange"], not_(exists().where(*summed)))
+            .limit(1)
+        )
+        return self.store.row(query) is not None
 
     def newest_when(self, study: str, analysis: str, ask: str) -> int:
         """What was the newest when this site answered an ask of the joint test; -1, which nothing is, if it did not."""
@@ -139,7 +161,7 @@ def _others(snapshots: set[str], run: Run) -> set[str]:
     return snapshots - {run.snapshot, ""} if run.snapshot else set()
 
 
-def charge(run: Run, analysis: str, told: Told) -> Callable[[Connection], None]:
+def charge(run: Run, analysis: str, told: Told, vetoed: bool) -> Callable[[Connection], None]:
     """What writes a masked release into the table, in the release's own transaction."""
     assert run.circle is not None
     roster = run.circle.members
@@ -150,7 +172,8 @@ def charge(run: Run, analysis: str, told: Told) -> Callable[[Connection], None]:
         if fresh := set(sets) - set(known):
             rows = [{"digest": name, "persons": sets[name].serialize()} for name in sorted(fresh)]
             connection.execute(insert(person_sets), rows)
-        connection.execute(insert(masked_sets), _rows(run, analysis, told, roster))
+        rows = [{**row, "vetoed": vetoed} for row in _rows(run, analysis, told, roster)]
+        connection.execute(insert(masked_sets), rows)
 
     return action
 
