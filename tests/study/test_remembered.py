@@ -1,4 +1,4 @@
-"""Which earlier masked sums count: under any order of asks, up to half of the sites forgetting, and studies given up."""
+"""Which earlier masked sums count: under any order of asks, with up to half of the sites forgetting."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pyroaring import BitMap
 from sojourn.analysis.support import Support
 from sojourn.analysis.values import BINS, HASHES
 from sojourn.analysis.variable import AREAS, SITE, Variables
-from sojourn.disclosure.demands import Demands
+from sojourn.disclosure.demands import Demands, coarse
 from sojourn.disclosure.families.geography import Geography
 from sojourn.disclosure.families.positions import USUAL
 from sojourn.disclosure.joint_forms import LEVELS, apart, at_least, many_values, none_or, undominated, varies
@@ -235,13 +235,14 @@ class Questions:
         """What a model asks of numbers of persons."""
         p, threshold = model.parameters, demands.threshold
         everyone = place[POPULATION]
-        enough = max(threshold, p + demands.residual, math.ceil(p / demands.observations - 1e-9))
+        enough = coarse(max(p + demands.residual, math.ceil(p / demands.observations - 1e-9)), threshold)
+        of_each = coarse(2 * p, threshold)
         forms = [*at_least(enough, everyone, sites)]
         for number, table in enumerate(self.tables):  # the outcome's classes
             for cell in table.places():
-                forms += at_least(max(threshold, 2 * p), place[f"cell {number} {cell}"], sites)
+                forms += at_least(of_each, place[f"cell {number} {cell}"], sites)
         if model.events:
-            forms += at_least(max(threshold, 2 * p), place["events"], sites)
+            forms += at_least(of_each, place["events"], sites)
         for label in model.levels:
             forms += _none_or(threshold, f"level {label}", place, sites)
             if " & " not in label:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
+from sqlalchemy import Connection
 
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.population import nobody
@@ -106,8 +107,20 @@ class MaskedAirlock:
         if known is not None:
             counted = {"analysis": place.analysis, "sets": len(known.labels), "roster": circle.hash}
             entries.insert(0, self._entry("ledger.charged", place, counted))
-        also = None if known is None else charge(place.run, place.analysis, known, bool(vetoed))
-        self.airlock.store.seal(row, entries, (), place.run.dataset, also=also)
+        charged = None if known is None else charge(place.run, place.analysis, known, bool(vetoed))
+        wanted = _numbers_of(told, ask) or (numbers_of(told.first) if ask.step == TERMS else 0)
+        capped = self.airlock.shown.capped(place, wanted, self.airlock.policy_of(place))
+
+        def both(connection: Connection) -> None:
+            if wanted:  # at the terms already, so that what may not be had is not tested
+                capped(connection)
+            if charged is not None:
+                charged(connection)
+
+        try:
+            self.airlock.store.seal(row, entries, (), place.run.dataset, also=both)
+        except DisclosureRefused as error:
+            raise SiteRefused(error.family) from error  # said openly: it depends on what was asked alone
 
     def _forgotten(self, place: Place) -> bool:
         """Whether nobody can say which values changed since an earlier sum; a site that puts in nothing has none."""

@@ -24,6 +24,7 @@ from sojourn.node.attempts import Attempts
 from sojourn.node.computing import Computation
 from sojourn.node.decisions import Place, decision
 from sojourn.node.derivation import derive, derive_masked
+from sojourn.node.histories import UNUSUAL
 from sojourn.node.line import Line
 from sojourn.node.masked_airlock import Evidence, MaskedAirlock
 from sojourn.node.store import NodeStore
@@ -221,10 +222,8 @@ class Runner:
             raise SiteRefused("broadcast")  # a site that dropped out may not return: each set of sites is another fit
         if self.store.asked(task.study, task.analysis) >= statistic.rounds():
             raise SiteRefused("rounds")
-        if not place.sites and not run.request.rehearsal:
-            known = self.store.run(task.study)
-            assert known is not None  # it was admitted
-            self.airlock.histories.look(known["researcher"], self._clock())
+        if not place.sites:
+            self._look(run)
         if not place.sites and self._attempts.exhausted(run, self._clock()):
             raise SiteRefused("attempts")
         place = self.airlock.asked(place, ask)
@@ -248,6 +247,7 @@ class Runner:
 
     def _masked(self, task: Task, place: Place) -> None:
         """One round of a masked plan: what fails in it is told to nobody, so that only a stopped study says so."""
+        self._demand_usual(place, first=not task.transcript)
         told, rounds = derive_masked(place.run, task, self.airlock.site)
         if self.store.asked(task.study, task.analysis) >= told.question.most_rounds:
             raise SiteRefused("rounds")
@@ -261,6 +261,20 @@ class Runner:
             finally:
                 with self._lock:
                     self._computing.discard(task.study)
+
+    def _look(self, run: Run) -> None:
+        """See whether the history of a run's researcher looks like abuse; rehearsals are in no history."""
+        if not run.request.rehearsal:
+            known = self.store.run(run.request.study)
+            assert known is not None  # it was admitted
+            self.airlock.histories.look(known["researcher"], self._clock())
+
+    def _demand_usual(self, place: Place, first: bool) -> None:
+        """SiteRefused("unusual") while an alarm stands: nobody checks a masked answer. It tells of the asker alone."""
+        if first:
+            self._look(place.run)
+        if not place.run.request.rehearsal and self.airlock.histories.finding(place.run.request.study):
+            raise SiteRefused(UNUSUAL)
 
     def _evidence(self, place: Place) -> Evidence:
         """What the gate of masked plans asks of a run's computation; nothing is opened before it is asked."""
