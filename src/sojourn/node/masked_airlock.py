@@ -167,7 +167,9 @@ class MaskedAirlock:
         clear = self._masked.shown_in_clear(place.run.dataset)
         earlier = [self._earlier(place, name, labels, evidence) for name, labels in told.testing.layout.told]
         layout, support = told.testing.layout, evidence.support(place.analysis)
-        return compared(layout, earlier, layout.numbers(support, parameters, clear, [padded(one) for one in earlier]))
+        values = self._masked.values_in_clear(place.run, layout.summed, self.airlock.ledgers.changes)
+        known = [padded(one) for one in earlier]
+        return compared(layout, earlier, layout.numbers(support, parameters, clear, known, values))
 
     def _earlier(self, place: Place, name: str, labels: tuple[str, ...], evidence: Evidence) -> Told:
         """This site's part of what an analysis of the same plan, or an earlier study, made known."""

@@ -11,16 +11,19 @@ from pyroaring import BitMap
 from sqlalchemy import Connection, exists, func, insert, not_, select
 
 from sojourn.analysis.support import Support
-from sojourn.disclosure.joint import Told
+from sojourn.disclosure.joint import Told, Values
 from sojourn.disclosure.ledger import charges, digest
 from sojourn.disclosure.output import Finding
 from sojourn.disclosure.rules import refuse
-from sojourn.node.admission import Run
+from sojourn.errors import DisclosureRefused
+from sojourn.node.admission import Run, opened
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import ledger, masked_sets, person_sets, releases, runs
 
+SUMMING = frozenset({"dominance", "p percent", "design support", "correlation", "risk sets"})
 TESTED = 600.0  # seconds from its terms in which a joint test comes before those of higher ids
-Changes = Callable[[str, str, str], BitMap | None]  # dataset, snapshot, another one → persons whose values differ
+# Dataset, snapshot, another one, columns → persons whose values differ.
+Changes = Callable[[str, str, str, tuple[str, ...]], BitMap | None]
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,59 @@ class MaskedStore:
         )
         rows = [row for row in self.store.rows(query) if name_of(row["study"], row["analysis"]) == name]
         sets, changed = tuple(BitMap.deserialize(row["persons"]) for row in rows), BitMap()
+        measured = tuple(json.loads(rows[0]["measure"])) if rows else ()
         if others := _others({row["snapshot"] for row in rows}, run):
-            found = [changes(run.dataset, snapshot, run.snapshot) for snapshot in others]
+            found = [changes(run.dataset, snapshot, run.snapshot, measured) for snapshot in others]
             changed = BitMap.union(*(persons for persons in found if persons is not None))
-        return Told(name, labels, sets, changed, tuple(json.loads(rows[0]["measure"])) if rows else ())
+        return Told(name, labels, sets, changed, measured)
 
     def forgotten(self, run: Run, changes: Changes) -> bool:
         """Whether the dataset was summed over these sites on a snapshot of which nobody can say what changed since."""
         assert run.circle is not None
         same = (masked_sets.c.dataset == run.dataset, masked_sets.c.roster == run.circle.members)
         rows = self.store.rows(select(masked_sets.c.snapshot).where(*same).distinct())
-        others = _others({row["snapshot"] for row in rows}, run)
-        return any(changes(run.dataset, snapshot, run.snapshot) is None for snapshot in others)
+        snapshots = {row["snapshot"] for row in rows} | set(self._clear_sums(run, run.plan.names))
+        return any(changes(run.dataset, snapshot, run.snapshot, ()) is None for snapshot in _others(snapshots, run))
+
+    def values_in_clear(self, run: Run, columns: Sequence[str], changes: Changes) -> Values:
+        """Of which sets clear releases told a column's sum, and whose value in it is another one now.
+
+        DisclosureRefused where nobody can say what changed.
+        """
+        found: dict[str, list[tuple[BitMap, BitMap]]] = {}
+        for column in columns:
+            for snapshot, sets in self._clear_sums(run, (column,)).items():
+                others = _others({snapshot}, run)
+                other = changes(run.dataset, snapshot, run.snapshot, (column,)) if others else BitMap()
+                if other is None:
+                    raise DisclosureRefused("differencing")
+                found.setdefault(column, []).extend((BitMap.deserialize(persons), other) for persons in sets)
+        return found
+
+    def _clear_sums(self, run: Run, columns: Sequence[str]) -> dict[str, set[bytes]]:
+        """Snapshot → sets of persons of which clear releases told sums of one of these columns."""
+        query = (
+            select(ledger.c.study, ledger.c.analysis, ledger.c.snapshot, ledger.c.measure, person_sets.c.persons)
+            .join_from(ledger, person_sets, ledger.c.digest == person_sets.c.digest)
+            .where(ledger.c.dataset == run.dataset)
+        )
+        found: dict[str, set[bytes]] = {}
+        told: dict[tuple[str, str], bool] = {}
+        for row in self.store.rows(query):
+            place = (row["study"], row["analysis"])
+            if place not in told:
+                told[place] = self._sums(*place)
+            if told[place] and set(json.loads(row["measure"])) & set(columns):
+                found.setdefault(row["snapshot"], set()).add(bytes(row["persons"]))
+        return found
+
+    def _sums(self, study: str, analysis: str) -> bool:
+        """Whether an analysis told sums of values, and not counts alone; of one that nobody knows any more, it did."""
+        row = self.store.run(study)
+        if row is None:
+            return True
+        statistic = opened(row["request"], row["dataset"], row["snapshot"]).plan.analyses.get(analysis)
+        return statistic is None or bool(SUMMING & set(statistic.rules))
 
     def charged(self, study: str, analysis: str) -> bool:
         """Whether an analysis stands here already."""
