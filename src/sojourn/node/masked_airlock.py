@@ -70,20 +70,48 @@ class MaskedAirlock:
     stopping: Callable[[], bool] = lambda: False
     exhausted: Callable[[], bool] = lambda: False
 
-    def pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
-        """Store this site's sealed answer to what the coordinator asks now.
+    def judged(
+        self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float
+    ) -> Callable[[float], None]:
+        """Judge this site's answer to what the coordinator asks now; what it gives stores it, at the time of its leave.
 
-        SiteRefused("roster differs") where the dataset was summed over other sites before its first numbers here,
-        SiteRefused("differencing") where it was on a snapshot that is gone.
+        What left meanwhile counts: the answer is then judged once more. Both raise SiteRefused("roster differs") where
+        the dataset was summed over other sites before its first numbers here, and "differencing" where it was on a
+        snapshot that is gone.
         """
-        with self.airlock.ledgers.lock(place.run.dataset):
+
+        def judge(now: float) -> tuple[object, Callable[[], None]]:
             if not told.tested and self._forgotten(place):
                 raise SiteRefused("differencing")
             if not self._charged(place) and self._masked.other_rosters(place.run):
                 raise SiteRefused("roster differs")
-            self._pass_out(place, told, rounds, evidence, now)
+            return self._state(place, now), self._judge(place, told, rounds, evidence, now)
 
-    def _pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
+        def leave(now: float) -> None:
+            with self.airlock.ledgers.lock(place.run.dataset):
+                store = first[1] if first[0] == self._state(place, now) else judge(now)[1]
+                store()
+
+        with self.airlock.ledgers.lock(place.run.dataset):
+            first = judge(now)
+        return leave
+
+    def _state(self, place: Place, now: float) -> object:
+        """All that a judgement knows of other studies."""
+        masked, run = self._masked, place.run
+        return masked.newest(run.dataset), masked.newest_sum(run), masked.rosters(run), masked.outranked(run, now)
+
+    @staticmethod
+    def reads(told: MaskedReplay) -> bool:
+        """Whether the answer to what is asked now rests on records, so that it takes as long as there are any."""
+        assert isinstance(told.state, Ask)
+        if told.comparing is not None:
+            return told.state.step == told.comparing.share
+        return told.tested or told.state.step == SHARE
+
+    def _judge(
+        self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float
+    ) -> Callable[[], None]:
         assert isinstance(told.state, Ask) and place.run.circle is not None
         ask, vetoed = told.state, ""
         before, circle = history(rounds), place.run.circle
@@ -117,10 +145,13 @@ class MaskedAirlock:
             if charged is not None:
                 charged(connection)
 
-        try:
-            self.airlock.store.seal(row, entries, (), place.run.dataset, also=both)
-        except DisclosureRefused as error:
-            raise SiteRefused(error.family) from error  # said openly: it depends on what was asked alone
+        def store() -> None:
+            try:
+                self.airlock.store.seal(row, entries, (), place.run.dataset, also=both)
+            except DisclosureRefused as error:
+                raise SiteRefused(error.family) from error  # said openly: it depends on what was asked alone
+
+        return store
 
     def _forgotten(self, place: Place) -> bool:
         """Whether nobody can say which values changed since an earlier sum; a site that puts in nothing has none."""

@@ -119,6 +119,11 @@ class MaskedStore:
         others = (masked_sets.c.dataset == run.dataset, masked_sets.c.roster != run.circle.members)
         return self.store.row(select(masked_sets.c.id).where(*others).limit(1)) is not None
 
+    def rosters(self, run: Run) -> int:
+        """How many sets of a dataset stand here over whatever sites, by all studies."""
+        row = self.store.row(select(func.count().label("sets")).where(masked_sets.c.dataset == run.dataset))
+        return 0 if row is None else int(row["sets"])
+
     def newest(self, dataset: str) -> int:
         """The newest entry of a dataset's ledger of clear releases."""
         row = self.store.row(select(func.max(ledger.c.id).label("newest")).where(ledger.c.dataset == dataset))
@@ -216,8 +221,8 @@ def charge(run: Run, analysis: str, told: Told, vetoed: bool) -> Callable[[Conne
         if fresh := set(sets) - set(known):
             rows = [{"digest": name, "persons": sets[name].serialize()} for name in sorted(fresh)]
             connection.execute(insert(person_sets), rows)
-        rows = [{**row, "vetoed": vetoed} for row in _rows(run, analysis, told, roster)]
-        connection.execute(insert(masked_sets), rows)
+        made = [{**row, "vetoed": vetoed} for row in _rows(run, analysis, told, roster)]
+        connection.execute(insert(masked_sets), made)
 
     return action
 
