@@ -70,31 +70,41 @@ class MaskedAirlock:
     stopping: Callable[[], bool] = lambda: False
     exhausted: Callable[[], bool] = lambda: False
 
+    def pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
+        """Store this site's sealed answer to what the coordinator asks now.
+
+        SiteRefused("roster differs") where the dataset was summed over other sites before its first numbers here,
+        SiteRefused("differencing") where it was on a snapshot that is gone.
+        """
+        with self.airlock.ledgers.lock(place.run.dataset):
+            self._demand_comparable(place, told)
+            self._judge(place, told, rounds, evidence, now)()
+
     def judged(
         self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float
     ) -> Callable[[float], None]:
-        """Judge this site's answer to what the coordinator asks now; what it gives stores it, at the time of its leave.
+        """The same for an answer that leaves later: what this gives stores it, and raises as `pass_out` does.
 
-        What left meanwhile counts: the answer is then judged once more. Both raise SiteRefused("roster differs") where
-        the dataset was summed over other sites before its first numbers here, and "differencing" where it was on a
-        snapshot that is gone.
+        What left meanwhile counts: then the answer is judged once more.
         """
-
-        def judge(now: float) -> tuple[object, Callable[[], None]]:
-            if not told.tested and self._forgotten(place):
-                raise SiteRefused("differencing")
-            if not self._charged(place) and self._masked.other_rosters(place.run):
-                raise SiteRefused("roster differs")
-            return self._state(place, now), self._judge(place, told, rounds, evidence, now)
+        with self.airlock.ledgers.lock(place.run.dataset):
+            self._demand_comparable(place, told)
+            state, store = self._state(place, now), self._judge(place, told, rounds, evidence, now)
 
         def leave(now: float) -> None:
             with self.airlock.ledgers.lock(place.run.dataset):
-                store = first[1] if first[0] == self._state(place, now) else judge(now)[1]
-                store()
+                if state == self._state(place, now):
+                    store()
+                else:
+                    self.pass_out(place, told, rounds, evidence, now)
 
-        with self.airlock.ledgers.lock(place.run.dataset):
-            first = judge(now)
         return leave
+
+    def _demand_comparable(self, place: Place, told: MaskedReplay) -> None:
+        if not told.tested and self._forgotten(place):
+            raise SiteRefused("differencing")
+        if not self._charged(place) and self._masked.other_rosters(place.run):
+            raise SiteRefused("roster differs")
 
     def _state(self, place: Place, now: float) -> object:
         """All that a judgement knows of other studies."""

@@ -292,15 +292,17 @@ class Runner:
         journal, stopping = bound(self._journal, task.study), self._closing.is_set
         exhausted = bound(self._attempts.exhausted, place.run, self._clock())
         way = MaskedAirlock(self.airlock, self.airlock.masking, journal, stopping, exhausted)
+        paced = self._pace > 0 and way.reads(told)
         with self._turns:
             try:
-                leave = way.judged(place, told, rounds, self._evidence(place), self._clock())
+                evidence, now = self._evidence(place), self._clock()
+                if not paced:
+                    way.pass_out(place, told, rounds, evidence, now)
+                    return None
+                leave = way.judged(place, told, rounds, evidence, now)
             finally:
                 with self._lock:
                     self._computing.discard(task.study)
-        if not self._pace or not way.reads(told):
-            leave(self._clock())
-            return None
         took = self._clock() - self._taken.get(place.ask, self._clock())
         if took > self._pace:
             self._journal(task.study, f"A masked answer took {took:.1f} s: longer than masked_pace, which can be seen.")
