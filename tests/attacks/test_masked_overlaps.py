@@ -45,7 +45,9 @@ FEW = {("Dee", "gone"): 4}
 def patients(site: str, rows: int = 30) -> pd.DataFrame:
     wards = (["a", "b"] * rows)[:rows]
     one = ["x" if site == "Avon" and number == 0 else "y" for number in range(rows)]
-    return pd.DataFrame({"pid": [f"{site} {number}" for number in range(rows)], "ward": wards, "one": one})
+    half = ["first" if number // 2 % 2 == 0 else "second" for number in range(rows)]
+    pids = [f"{site} {number}" for number in range(rows)]
+    return pd.DataFrame({"pid": pids, "ward": wards, "one": one, "half": half})
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,8 @@ def test_a_site_that_takes_part_with_nothing_after_a_sum_does_not_show_by_its_ab
     assert shown(HandHub(federation, count("gone")).go()) == [47, 47]
     with withheld(federation, "gone"):
         assert shown(HandHub(federation, count("gone")).go()) == ["joint frequency"]
+        half = HandHub(federation, count("gone", "half == 'first'"))
+        assert shown(half.go()) == [24, 24]  # beside the others' fifteen who are gone too, four are hidden
 
 
 @pytest.mark.long
