@@ -6,21 +6,24 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyroaring import BitMap
-from sqlalchemy import Connection, exists, func, insert, not_, select
+from sqlalchemy import Connection, Select, exists, func, insert, not_, select
+from sqlalchemy.engine import RowMapping
 
 from sojourn.analysis.support import Support
 from sojourn.disclosure.joint import Told, Values
 from sojourn.disclosure.ledger import charges, digest
 from sojourn.disclosure.output import Finding
 from sojourn.disclosure.rules import refuse
-from sojourn.errors import DisclosureRefused
+from sojourn.errors import DisclosureRefused, SojournError
 from sojourn.node.admission import Run, opened
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import ledger, masked_sets, person_sets, releases, runs
 
 SUMMING = frozenset({"dominance", "p percent", "design support", "correlation", "risk sets"})
+_OF_LEDGER = (ledger.c.study, ledger.c.analysis, ledger.c.measure)
 TESTED = 600.0  # seconds from its terms in which a joint test comes before those of higher ids
 # Dataset, snapshot, another one, columns → persons whose values differ.
 Changes = Callable[[str, str, str, tuple[str, ...]], BitMap | None]
@@ -65,7 +68,9 @@ class MaskedStore:
         assert run.circle is not None
         same = (masked_sets.c.dataset == run.dataset, masked_sets.c.roster == run.circle.members)
         rows = self.store.rows(select(masked_sets.c.snapshot).where(*same).distinct())
-        snapshots = {row["snapshot"] for row in rows} | set(self._clear_sums(run, run.plan.names))
+        snapshots = {row["snapshot"] for row in rows}
+        told = select(ledger.c.snapshot, *_OF_LEDGER).where(ledger.c.snapshot != run.snapshot).distinct()
+        snapshots |= {row["snapshot"] for row in self._clear_sums(run, run.plan.names, told)}
         return any(changes(run.dataset, snapshot, run.snapshot, ()) is None for snapshot in _others(snapshots, run))
 
     def values_in_clear(self, run: Run, columns: Sequence[str], changes: Changes) -> Values:
@@ -74,38 +79,36 @@ class MaskedStore:
         DisclosureRefused where nobody can say what changed.
         """
         found: dict[str, list[tuple[BitMap, BitMap]]] = {}
-        for column in columns:
-            for snapshot, sets in self._clear_sums(run, (column,)).items():
-                others = _others({snapshot}, run)
-                other = changes(run.dataset, snapshot, run.snapshot, (column,)) if others else BitMap()
+        told = select(ledger.c.snapshot, *_OF_LEDGER, person_sets.c.persons).join_from(
+            ledger, person_sets, ledger.c.digest == person_sets.c.digest
+        )
+        for row in self._clear_sums(run, columns, told) if columns else ():
+            for column in sorted(set(json.loads(row["measure"])) & set(columns)):
+                others = _others({row["snapshot"]}, run)
+                other = changes(run.dataset, row["snapshot"], run.snapshot, (column,)) if others else BitMap()
                 if other is None:
                     raise DisclosureRefused("differencing")
-                found.setdefault(column, []).extend((BitMap.deserialize(persons), other) for persons in sets)
+                found.setdefault(column, []).append((BitMap.deserialize(row["persons"]), other))
         return found
 
-    def _clear_sums(self, run: Run, columns: Sequence[str]) -> dict[str, set[bytes]]:
-        """Snapshot → sets of persons of which clear releases told sums of one of these columns."""
-        query = (
-            select(ledger.c.study, ledger.c.analysis, ledger.c.snapshot, ledger.c.measure, person_sets.c.persons)
-            .join_from(ledger, person_sets, ledger.c.digest == person_sets.c.digest)
-            .where(ledger.c.dataset == run.dataset)
-        )
-        found: dict[str, set[bytes]] = {}
-        told: dict[tuple[str, str], bool] = {}
-        for row in self.store.rows(query):
-            place = (row["study"], row["analysis"])
-            if place not in told:
-                told[place] = self._sums(*place)
-            if told[place] and set(json.loads(row["measure"])) & set(columns):
-                found.setdefault(row["snapshot"], set()).add(bytes(row["persons"]))
-        return found
+    def _clear_sums(self, run: Run, columns: Sequence[str], query: Select[Any]) -> list[RowMapping]:
+        """The entries of the ledger of clear releases that told sums of one of these columns."""
+        rows = self.store.rows(query.where(ledger.c.dataset == run.dataset))
+        told = {place: self._sums(*place) for place in {(row["study"], row["analysis"]) for row in rows}}
+        return [
+            row
+            for row in rows
+            if told[row["study"], row["analysis"]] and set(json.loads(row["measure"])) & set(columns)
+        ]
 
     def _sums(self, study: str, analysis: str) -> bool:
         """Whether an analysis told sums of values, and not counts alone; of one that nobody knows any more, it did."""
         row = self.store.run(study)
-        if row is None:
+        try:
+            plan = None if row is None else opened(row["request"], row["dataset"], row["snapshot"]).plan
+        except SojournError:
             return True
-        statistic = opened(row["request"], row["dataset"], row["snapshot"]).plan.analyses.get(analysis)
+        statistic = None if plan is None else plan.analyses.get(analysis)
         return statistic is None or bool(SUMMING & set(statistic.rules))
 
     def charged(self, study: str, analysis: str) -> bool:
