@@ -123,6 +123,7 @@ releases = Table(
     Column("first_study", String(32), nullable=False, server_default=""),  # whose bytes it repeats; empty: its own
     Column("first_analysis", String(40), nullable=False, server_default=""),
     Column("withheld", String(40), nullable=False, server_default=""),  # why a masked analysis has nothing of this site
+    Column("forgotten", Boolean, nullable=False, server_default=false()),  # by a hub restored from before its receipt
     Column("newest", Integer),  # of a joint test: other studies' masked sum at its terms; the ledger's at its share
 )
 
