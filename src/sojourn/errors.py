@@ -307,7 +307,14 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         ),
         "a site's gate": Reason(
             "A site's rules refused in the middle of a masked analysis; nobody knows which site's.",
-            "Use fewer terms, merge rare levels, or widen the population.",
+            "Where another masked study of this table ran at the same time, submit again after it; else use fewer "
+            "terms, merge rare levels, or widen the population.",
+        ),
+        "joint frequency": Reason(
+            "Beyond any single site too few persons stand behind the sum over all sites, behind a level or event of "
+            "its model, or behind what it differs by from an earlier sum.",
+            "Widen the population, use fewer terms, or ask exactly what was summed before. A site that withdrew counts "
+            "as a difference: keep it in the roster, and ask again when the others have as many new persons.",
         ),
         "joint test": Reason(
             "The sites could not agree on what to test before adding, or the test would be too large.",

@@ -129,6 +129,7 @@ class Federation:
         folder = self.folder / "nodes" / site
         home = node_program.create(folder, site, least_sites=1, database=self._databases(site))
         home = replace(home, most_refusals=self._most_refusals, repeats=self._repeats, usual_asks=self._usual_asks)
+        home = replace(home, masked_pace=0.0)  # who waits for a test learns nothing from its haste
         if site in self._privacy:
             home = replace(home, privacy=self._privacy[site])
             home.save()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +25,12 @@ Answers = dict[str, dict[str, Any]]
 
 
 class HandHub:
-    """One masked study with one analysis, `n`. rounds: what was asked and answered so far."""
+    """One masked study with one analysis, `n`. rounds: what was asked and answered so far.
+
+    Each has a lower id than those before it, and so comes before what tests leave unfinished.
+    """
+
+    _ids = itertools.count(2**127, -1)
 
     def __init__(self, federation: Federation, plan: sj.Plan, sites: list[str] | None = None) -> None:
         self.federation = federation
@@ -32,7 +38,7 @@ class HandHub:
             node.leave()  # so that the federation's own hub, which does not know this study, does not end it
         project = federation.project()
         self.request = project.request(plan.replace(purpose="NRES"), sites or "all")
-        self.envelope: Envelope = sign(REQUEST_TYPE, self.request.encode(), project.federation.key)
+        self.sign_again(study=f"{next(self._ids):032x}")
         self.exchange = {site: self.stated(site) for site in self.request.roster}
         self.rounds: list[RoundDocument] = []
 
@@ -43,7 +49,7 @@ class HandHub:
         """The researcher signs a changed request."""
         document = {**vars(self.request), **changes}
         self.request = Request(**document)
-        self.envelope = sign(REQUEST_TYPE, self.request.encode(), self.federation.project().federation.key)
+        self.envelope: Envelope = sign(REQUEST_TYPE, self.request.encode(), self.federation.project().federation.key)
 
     @property
     def question(self) -> Question:

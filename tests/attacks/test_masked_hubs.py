@@ -24,7 +24,7 @@ from sojourn.hub.drive import Concluded, Ended, Wanted
 from sojourn.identity.keys import PrivateKey
 from sojourn.messages import AskDocument, RoundDocument, _signed_bytes, received
 from sojourn.node.computing import Computation
-from sojourn.node.tables import masked_sets
+from sojourn.node.tables import ledger, masked_sets
 from sojourn.secrecy.exchange import ExchangeKey, state
 from sojourn.testbed import Federation, derive
 
@@ -304,7 +304,7 @@ def test_values_that_few_persons_changed_are_not_the_difference_of_two_sums(figu
     means = COUNT.replace(analyses={"n": sj.describe("age")})
     tables = {site: {"patients": patients(seed).reset_index(names="pid")} for seed, site in enumerate(SITES[:3])}
     rows = tables["Avon"]["patients"]
-    other = rows.assign(age=np.where(rows["pid"] == 3, 1 - rows["age"], rows["age"]))
+    other = rows.assign(age=np.where(rows["pid"] == 3, 1 - rows["age"], rows["age"]), size=2 - rows["size"])
     then = {site: [float(table["patients"]["age"].sum())] for site, table in tables.items()}
     [gap] = summed(then | {"Avon": [float(other["age"].sum())]}) - summed(then)
     assert np.isclose(gap, 1 - 2 * rows["age"][3])
@@ -335,6 +335,34 @@ def test_values_that_few_persons_changed_are_not_the_difference_of_two_sums(figu
         mark="no change before T persons",
         benign="the sum over another order of the same records is shown",
     )
+
+
+def test_values_that_changed_since_a_clear_release_are_not_the_difference_to_a_masked_sum() -> None:
+    """All sites told the same persons' means in clear; Avon's new snapshot has another value of one of them."""
+    means = COUNT.replace(analyses={"n": sj.describe("age")})
+    tables = {site: {"patients": patients(seed).reset_index(names="pid")} for seed, site in enumerate(SITES[:3])}
+    rows = tables["Avon"]["patients"]
+    with Federation(tables, review=bounded, person="pid") as made:
+        made.run(means.replace(aggregation="clear"))
+        avon, path = made.nodes["Avon"], made.folder / "new.parquet"
+
+        def again(changed: Any) -> Wanted | Concluded | Ended:
+            rows.assign(age=np.where(changed, 1 - rows["age"], rows["age"]), size=2 - rows["size"]).to_parquet(path)
+            avon.add_dataset(path, bounded(derive(path, "patients", "pid")))
+            return HandHub(made, means).go()
+
+        for changed in (rows["pid"] == 3, rows["pid"] >= 0):  # also where all are: it is Avon's part alone
+            end = again(changed)
+            assert isinstance(end, Ended) and getattr(end.error, "family", "") == "joint frequency"
+        assert isinstance(again(rows["pid"] < 0), Concluded)
+        first = [row["snapshot"] for row in avon.store.rows(select(ledger.c.snapshot))]
+        for old in (avon.home.folder / "datasets").rglob("*"):
+            if old.stem in first:
+                old.unlink()
+        rows.iloc[::-1].to_parquet(path)
+        avon.add_dataset(path, bounded(derive(path, "patients", "pid")))
+        hub = HandHub(made, means)
+        assert hub.put("Avon", hub.task()) == "differencing"
 
 
 # ---- comparisons

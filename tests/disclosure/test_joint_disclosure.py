@@ -82,13 +82,19 @@ def layout_of(statistic, told=()):
     return Layout.of(statistic.support(nobody(SITES[0], VARIABLES)), VARIABLES, statistic.rules, told)
 
 
-def asked(statistic, populations, layout=None, told=None, clear=None, parameters=PARAMETERS, demands=DEMANDS):
+def asked(
+    statistic, populations, layout=None, told=None, clear=None, parameters=PARAMETERS, demands=DEMANDS, values=None
+):
     """The layout and its bits, by plain arithmetic."""
     layout = layout or layout_of(statistic)
     test = layout.test(SITES, SITES[:3], demands)
     inputs = [
         layout.numbers(
-            statistic.support(one), parameters, (clear or {}).get(one.site, ()), (told or {}).get(one.site, ())
+            statistic.support(one),
+            parameters,
+            (clear or {}).get(one.site, ()),
+            (told or {}).get(one.site, ()),
+            (values or {}).get(one.site, {}),
         )
         for one in populations
     ]
@@ -283,6 +289,23 @@ def test_beside_clear_releases_nobody_or_T_persons_are_still_hidden():
         assert not passes(statistic, (0, 0, 0, 0, 9))  # but for one site's
         assert not passes(statistic, (2, 2, 2, 2, 2))  # two at each of four sites are eight
         assert passes(statistic, (3, 3, 3, 3, 3))
+
+
+@pytest.mark.parametrize("statistic", [describe("age"), glm("age ~ visits")], ids=["means", "model"])
+def test_values_that_changed_since_a_clear_release_are_of_nobody_or_T_persons_beyond_each_site(statistic):
+    rng = np.random.default_rng(7)
+    populations = [people(site, rng, 60) for site in SITES]
+
+    def passes(changed):
+        values = {
+            one.site: {"age": [(BitMap(one.persons), BitMap(one.persons[:number]))]}
+            for one, number in zip(populations, changed, strict=True)
+        }
+        return bool(asked(statistic, populations, values=values)[1][0])
+
+    assert passes([0, 0, 0, 0, 0]) and passes([10, 10, 0, 0, 0]) and passes([6, 5, 5, 0, 0])
+    assert not passes([1, 0, 0, 0, 0]) and not passes([60, 0, 0, 0, 0])
+    assert not passes([10, 9, 0, 0, 0]) and not passes([3, 3, 3, 0, 0])
 
 
 def test_one_site_alone_is_not_left_hidden_beside_the_others_clear_releases():

@@ -356,6 +356,9 @@ class SimulatedComputation:
         self._work()
         return self._computing.local(analysis, ask), self._computing.working(analysis, ask)
 
+    def leverage(self, analysis: str, ask: Ask, sums: Partial) -> None:
+        """Of no model."""
+
     def cancel(self) -> None:
         self._cancelled = True
 
@@ -401,6 +404,8 @@ class NodeProcess(Process):
         super().__init__(world, network, site, folder)
         self.home = node_home(folder / site, site)
         self.home.folder.mkdir(exist_ok=True)
+        if not self.home.exchange_key.exists():
+            shutil.copy(first_stores() / site / self.home.exchange_key.name, self.home.exchange_key)
         self.slowness = 1.0
         self.policy = POLICY
         self.node: Node
@@ -414,7 +419,8 @@ class NodeProcess(Process):
         self.network.witness.look(self)
         openings, key = SimulatedOpenings(self), node_key(self.name)
         self.node = Node(
-            self.home, store, key, self.policy, openings, self.clock, lambda do, _: SimulatedLine(self, do)
+            *(self.home, store, key, self.policy, openings, self.clock, lambda do, _: SimulatedLine(self, do)),
+            later=lambda seconds, do: self.strand(do, seconds),
         )
         self.node.journal.write = self._note
         runner, polling = self.node.runner, self.node.converse(SimulatedLink(self))

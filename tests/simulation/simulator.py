@@ -65,7 +65,7 @@ class Federation:
 
     def __init__(self, world: World, folder: Path, seed: int) -> None:
         self.world = world
-        self.witness = Witness()
+        self.witness = self.new_witness()
         self.network = Network(world, self.witness)
         chosen = world.random
         self.hub = HubProcess(world, self.network, folder)
@@ -76,6 +76,9 @@ class Federation:
         self.trouble = True
         self.talking = 0  # researchers who have not heard yes or no
         self._seals = 0
+
+    def new_witness(self) -> Witness:
+        return Witness()
 
     @property
     def processes(self) -> list[HubProcess | NodeProcess]:
@@ -142,7 +145,8 @@ class Federation:
                     raise
                 self.world.sleep(self.world.random.uniform(1.0, 5.0))
 
-    def _request(self, project: str, seal: str) -> Request:
+    def plan(self) -> tuple[str, list[str], Plan]:
+        """What is asked next: its name, of whom, and how."""
         chosen = self.world.random
         name = chosen.choice(WEIGHED)
         analyses = ANALYSES[name]
@@ -156,7 +160,11 @@ class Federation:
             min_sites=chosen.randint(1, count),
             stragglers=chosen.choice(("wait", "wait", 15, 60, "abort")),
         )
-        now = int(EPOCH + self.world.now)
+        return name, roster, plan
+
+    def _request(self, project: str, seal: str) -> Request:
+        name, roster, plan = self.plan()
+        chosen, now = self.world.random, int(EPOCH + self.world.now)
         study, nonce = (chosen.randbytes(16).hex() for _ in range(2))
         self.witness.plans[study] = name
         self.world.tell("submit", study[:8], name, plan.stragglers, plan.min_sites, *roster)
@@ -207,10 +215,10 @@ def _any(process: HubProcess | NodeProcess, query: str) -> bool:
     return process.store.read(lambda connection: connection.exec_driver_sql(f"{query} LIMIT 1").first()) is not None
 
 
-def simulate(seed: int, show: Callable[[str], object] | None = None) -> Outcome:
-    """Run one seed to its end and judge it."""
+def simulate(seed: int, show: Callable[[str], object] | None = None, kind: type[Federation] = Federation) -> Outcome:
+    """Run one seed of a kind of federation to its end and judge it."""
     world = World(seed, show)
-    federation = Federation(world, scratch(os.getpid()), seed)
+    federation = kind(world, scratch(os.getpid()), seed)
     problem = ""
     luck = patch.object(polling, "random", world.random)  # of its pauses
     with luck, patch.object(service, "new_seal_key", federation.new_seal_key):

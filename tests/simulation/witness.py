@@ -114,9 +114,9 @@ class Witness:
         for study, row in found.items():
             demand(row["state"] not in LIVE, "nothing lost: a study did not end", study, row["state"])
             if row["state"] == "completed":
-                self._judge_completed(study, json.loads(row["request"]), of_task[study], store)
+                self.judge_completed(study, json.loads(row["request"]), of_task[study], store)
 
-    def _judge_completed(self, study: str, envelope: Any, asked: list[Any], store: Any) -> None:
+    def judge_completed(self, study: str, envelope: Any, asked: list[Any], store: Any) -> None:
         import base64
 
         request = json.loads(base64.b64decode(envelope["payload"]))
@@ -179,6 +179,11 @@ class Witness:
         for row in store.rows(select(runs)):
             self._judge_run(node, row)
         self._judge_revocations(node, entries)
+        self.judge_charges(node, kinds)
+
+    def judge_charges(self, node: NodeProcess, kinds: Counter[tuple[Any, ...]]) -> None:
+        """Every analysis that was sealed stands in the ledger, once."""
+        store = node.store
         charged = Counter(
             (row["study"], row["analysis"], row["label"], row["measure"]) for row in store.rows(select(ledger))
         )

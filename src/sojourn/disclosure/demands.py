@@ -80,6 +80,15 @@ def stride(threshold: int) -> int:
     return found
 
 
+def coarse(least: int, threshold: int) -> int:
+    """What is tested where a plan's own choice, of terms say, asks for so many persons: T, or a multiple of `stride`.
+
+    Else models with one term more and one less would bracket a total between two numbers that lie closer together.
+    """
+    step = stride(threshold)
+    return threshold if least <= threshold else -(-least // step) * step
+
+
 def evaluators(members: str, sites: Iterable[str]) -> tuple[str, ...]:
     """The sites that evaluate: an odd number of at most five, by a lot that `members` draws.
 

@@ -3,10 +3,10 @@
     a number shows where, for every site k, total - own_k >= T
 
 so that neither an outsider nor a site that subtracts its own part learns about fewer than T persons. The same is asked
-of those who are still hidden beside the sites' earlier releases: nobody at any site, or at least T beyond each. All
-sites lay out the same questions from the plan alone (`Layout`), each puts its numbers in, T being the greatest
-threshold of all, and only whether a number passes is opened (`secrecy.joint`). What fails is hidden alike at all
-sites, with its complement (`structural`). A model has one bit for all that it asks.
+of those who are still hidden beside the sites' earlier releases, or whose values are: nobody at any site, or at least T
+beyond each. All sites lay out the same questions from the plan alone (`Layout`), each puts its numbers in, T being the
+greatest threshold of all, and only whether a number passes is opened (`secrecy.joint`). What fails is hidden alike at
+all sites, with its complement (`structural`). A model has one bit for all that it asks.
 
 What a rule knows no joint test for is refused. Persons who are in two sites count twice.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,15 +41,25 @@ from sojourn.disclosure.suppression import Mask, spread, union
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import MOST
 
+FEW = "joint frequency"
+Values = Mapping[str, Sequence[tuple[BitMap, BitMap]]]  # column → known sets, and whose value changed since
+NO_VALUES: Values = MappingProxyType({})
+
 
 @dataclass(frozen=True)
 class Layout(Questions):
     """The questions of one analysis, what a site puts in, and what follows from the bits."""
 
     def numbers(
-        self, support: Support, parameters: Parameters, clear: Sequence[BitMap] = (), told: Sequence[Told] = ()
+        self,
+        support: Support,
+        parameters: Parameters,
+        clear: Sequence[BitMap] = (),
+        told: Sequence[Told] = (),
+        values: Values = NO_VALUES,
     ) -> NDArray[np.int64]:
-        """What a site puts in. clear: the sets that it has made known by clear releases of this dataset.
+        """What a site puts in. clear: the sets that it has made known by clear releases of this dataset; values: of
+        which of them a column's sum, and whose value in it is another one since.
 
         told: as the layout was made with. DisclosureRefused where its evidence is not what the questions are about; it
         then puts in nothing but zeros.
@@ -62,6 +73,9 @@ class Layout(Questions):
         sets = self.sets(support)
         found = {label: len(sets[label]) for label in self._sets()}
         found |= {f"hidden {label}": still_hidden(sets[label], clear) for label in self._sets()}
+        for column in self.summed:
+            known = values.get(column, ())
+            found |= {f"valued {column} {label}": still_unknown(sets[label], known) for label in self._sets()}
         found |= self._contributed(support, parameters, sets, clear)
         if self.model is not None and support.design is not None:
             found |= _hits(support.design.numbers)
@@ -156,12 +170,12 @@ class Layout(Questions):
         """What is hidden of the arrays of a step, whose shapes these are; DisclosureRefused where all of it is."""
         passed = self._passed(bits)
         if not passed[POPULATION]:
-            raise DisclosureRefused("minimum frequency" if self.model is None else "design support")
+            raise DisclosureRefused(FEW)
         if self.model is not None:
             return {}
         hidden = self._hidden(passed)
         if hidden and all(mask.all() for _, mask in hidden):
-            raise DisclosureRefused("minimum frequency")
+            raise DisclosureRefused(FEW)
         masks = union(
             {name: spread(mask, shapes[name]) for name in output if name in shapes} for output, mask in hidden
         )
@@ -230,6 +244,19 @@ def still_hidden(persons: BitMap, clear: Sequence[BitMap]) -> int:
     for known in clear:
         if abs(len(known) - len(persons)) < least:
             least = min(least, persons.symmetric_difference_cardinality(known))
+    return least
+
+
+def still_unknown(persons: BitMap, known: Sequence[tuple[BitMap, BitMap]]) -> int:
+    """Of how many persons of a set the values are not known, of one column: the least by which a known sum differs.
+
+    known: the sets whose sums are, each with those whose value is another one now.
+    """
+    least = len(persons)
+    for told, other in known:
+        if abs(len(told) - len(persons)) < least:
+            apart = persons.symmetric_difference_cardinality(told)
+            least = min(least, apart + (persons & told).intersection_cardinality(other))
     return least
 
 

@@ -5,18 +5,23 @@ Each asks the same beyond every site, since a site can subtract its own part.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from sojourn.secrecy.joint import Alternative, Clause, Form
 
 UNITS = 32  # of a grid's level, in which sums are counted
-LEVELS = 8  # of the grid: four times the greatest value that is declared, and its halves
+LEVELS = 8  # of the grid: four times the greatest value that is declared, rounded up, and its halves
 REST = -(-2 * UNITS // 3)
 
 
 def grid(most: float) -> list[float]:
-    """The levels, the greatest first, that the need of a sum's largest contribution is compared with."""
-    return [4 * most / 2**level for level in range(LEVELS)]
+    """The levels, the greatest first, that the need of a sum's largest contribution is compared with.
+
+    They are powers of two, whatever range is declared: ranges that differ by little would be a search for a sum.
+    """
+    top = 2.0 ** math.ceil(math.log2(most)) if 0 < most < math.inf else most
+    return [4 * top / 2**level for level in range(LEVELS)]
 
 
 def at_least(threshold: int, place: int, sites: int) -> Alternative:

@@ -15,8 +15,8 @@ from pyroaring import BitMap
 
 from sojourn.analysis.support import Pairs, Support
 from sojourn.analysis.values import BINS, HASHES
-from sojourn.analysis.variable import AREAS, SITE, Variables
-from sojourn.disclosure.demands import Demands
+from sojourn.analysis.variable import AREAS, SITE, Kind, Variables
+from sojourn.disclosure.demands import Demands, coarse
 from sojourn.disclosure.families.correlation import Correlation
 from sojourn.disclosure.families.geography import Geography
 from sojourn.disclosure.families.positions import USUAL
@@ -53,7 +53,7 @@ class Questions:
 
     areas: kind and population of the smallest area that each variable tells apart. residual: whether numbers of more
     than persons need residual degrees of freedom. told: name and labels of earlier masked releases over the same sites
-    and dataset.
+    and dataset. summed: the columns whose values are summed.
     """
 
     tables: tuple[Table, ...]
@@ -64,6 +64,7 @@ class Questions:
     areas: tuple[tuple[str, int], ...]
     residual: bool
     told: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    summed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, empty: Support, variables: Variables, rules: Sequence[str], told: Sequence[Told] = ()) -> Self:
@@ -80,6 +81,7 @@ class Questions:
             _areas(empty, variables),
             "residual freedom" in rules,
             tuple((one.name, one.labels) for one in told),
+            summed_of(empty, variables),
         )
         known = sum(len(one.labels) for one in told)
         if 3 * known * len(list(layout._sets())) > MOST_INPUTS or layout.inputs > MOST_INPUTS:
@@ -98,6 +100,8 @@ class Questions:
         yield from self._sets()
         yield from (f"hidden {label}" for label in self._sets())
         yield from (f"{SOME} hidden {label}" for label in self._sets())
+        for label in self._valued():
+            yield from (f"{word} {label}" for word in ("valued", f"{SOME} valued"))
         for number, sums in enumerate(self.sums):
             for place in range(len(sums.most)):
                 at = f"{number} {place}"
@@ -131,6 +135,13 @@ class Questions:
             yield from (stretch_label(number, stretch) for stretch in one.stretches())
         if self.model is not None:
             yield from (f"level {label}" for label in self.model.levels)
+
+    def _valued(self) -> Iterator[str]:
+        """The sets of which a column's values are summed: column and label."""
+        told = set(self._sets()) if self.model is not None else {POPULATION} if self.sums else set()
+        told |= {f"cell {number} {cell}" for number, cell in self._measured()}
+        told |= {label for label, number, _ in self._sums() if self.tables[number].measured}
+        yield from (f"{column} {label}" for column in self.summed for label in self._sets() if label in told)
 
     def _sums(self) -> Iterator[tuple[str, int, list[int]]]:
         """What tables of fewer dimensions would show: label, table, cells."""
@@ -211,8 +222,10 @@ class Questions:
         return undominated(over, units, place[f"there {number} {i}"], sites)
 
     def _hides(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
-        """Of a set nobody is hidden any more, or at least T persons are."""
-        return _none_or(demands.threshold, f"hidden {label}", place, sites)
+        """Of a set nobody is hidden any more, or at least T persons are; and of the values that are summed of it."""
+        valued = (f"valued {column} {label}" for column in self.summed)
+        words = [f"hidden {label}", *(word for word in valued if word in place)]
+        return tuple(form for word in words for form in _none_or(demands.threshold, word, place, sites))
 
     def _differ(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> tuple[Clause, ...]:
         """A set and each earlier one are no pair that differs by few, nor one of which few have other values now."""
@@ -237,13 +250,14 @@ class Questions:
         """What a model asks of numbers of persons."""
         p, threshold = model.parameters, demands.threshold
         everyone = place[POPULATION]
-        enough = max(threshold, p + demands.residual, math.ceil(p / demands.observations - 1e-9))
+        enough = coarse(max(p + demands.residual, math.ceil(p / demands.observations - 1e-9)), threshold)
+        of_each = coarse(2 * p, threshold)
         forms = [*at_least(enough, everyone, sites)]
         for number, table in enumerate(self.tables):  # the outcome's classes
             for cell in table.places():
-                forms += at_least(max(threshold, 2 * p), place[f"cell {number} {cell}"], sites)
+                forms += at_least(of_each, place[f"cell {number} {cell}"], sites)
         if model.events:
-            forms += at_least(max(threshold, 2 * p), place["events"], sites)
+            forms += at_least(of_each, place["events"], sites)
         if model.clusters:
             forms += at_least(threshold, place["clusters"], sites)
         for label in model.levels:
@@ -314,6 +328,16 @@ def _areas(empty: Support, variables: Variables) -> tuple[tuple[str, int], ...]:
     if small_area(found, Parameters()):
         raise DisclosureRefused("geography")
     return tuple(found)
+
+
+def summed_of(empty: Support, variables: Variables) -> tuple[str, ...]:
+    """The columns whose values a statistic sums, in one order; what has levels is counted in sets of persons."""
+    if empty.design is None and not empty.contributions:
+        return ()
+    groups = {name for cells in empty.cells for name in cells.dimensions}
+    columns = set(empty.measures) - groups if empty.design is None else set(empty.measures)
+    kinds = (Kind.NUMBER,) if empty.design is not None else tuple(Kind)
+    return tuple(sorted(name for name in columns if name in variables and variables[name].kind in kinds))
 
 
 def small_area(areas: Sequence[tuple[str, int]], parameters: Parameters) -> bool:

@@ -34,6 +34,7 @@ SCOPE = frozenset({"no table", "not approved"})  # of requests that an approval 
 FEW = frozenset(
     {
         "minimum frequency",
+        "joint frequency",
         "differencing",
         "class disclosure",
         "dominance",

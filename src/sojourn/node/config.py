@@ -54,6 +54,12 @@ class NodeHome:
     least_masked: Annotated[int, Field(ge=3)] = setting(
         "The smallest roster of a masked plan that this site takes part in; never below 3.", example=5, default=3
     )
+    masked_pace: Annotated[float, Field(ge=0)] = setting(
+        "Seconds at whose whole multiples after the ask an answer of a masked plan leaves that may rest on records; "
+        "choose more than the slowest takes here, else a site without data is told by its haste. 0: at once.",
+        example=30.0,
+        default=5.0,
+    )
     rules: Mapping[str, Any] = setting(
         "The disclosure rules' parameters where they differ from the defaults: see the page on disclosure rules.",
         example={"threshold": 20},

@@ -84,10 +84,14 @@ def everyone(home: Path, dataset: str, snapshot: str) -> BitMap:
     return BitMap(_query(home, frozen, f"SELECT DISTINCT {PERSON} FROM {TABLE}")[PERSON])
 
 
-def changed_persons(home: Path, dataset: str, one: str, other: str) -> BitMap:
-    """The persons of two snapshots whose records differ in the columns that both have; order does not count."""
+def changed_persons(home: Path, dataset: str, one: str, other: str, among: tuple[str, ...] = ()) -> BitMap:
+    """The persons of two snapshots whose records differ in the columns that both have; order does not count.
+
+    among: only these columns, where both have them all.
+    """
     before, after = _snapshot(home, dataset, one), _snapshot(home, dataset, other)
-    shared = sorted(set(before.dictionary.columns) & set(after.dictionary.columns))
+    both = set(before.dictionary.columns) & set(after.dictionary.columns)
+    shared = sorted(among) if among and set(among) <= both else sorted(both)
     columns = ", ".join(quote(name) for name in shared) or "NULL"
     # A sum, so that equal rows do not cancel.
     statement = (

@@ -31,6 +31,7 @@ _MOST_TURNS = 5
 _SHOWN = 10  # neighbours that a checker sees
 _DATASETS = 32  # ledgers that stay in memory
 _KEPT = 8  # snapshots whose persons are remembered
+_COMPARED = 64  # pairs of snapshots, and columns, whose changes are
 
 Seal = Callable[[Judgement, int], int]  # judgement, newest entry that it knew of → newest entry now
 
@@ -44,7 +45,7 @@ class Ledgers:
         self._locks: dict[str, threading.RLock] = {}
         self._making = threading.Lock()
         self._everyone = lru_cache(_KEPT)(lambda dataset, snapshot: everyone(folder, dataset, snapshot))
-        self._changed = lru_cache(_KEPT)(lambda dataset, one, other: changed_persons(folder, dataset, one, other))
+        self._changed = lru_cache(_COMPARED)(lambda *place: changed_persons(folder, *place))
 
     def lock(self, dataset: str) -> AbstractContextManager[object]:
         """Held from a judgement to its commit."""
@@ -106,9 +107,9 @@ class Ledgers:
         except SojournError:
             return None
 
-    def changes(self, dataset: str, one: str, other: str) -> BitMap | None:
-        """The persons of two snapshots whose values differ; None where one of them is gone."""
+    def changes(self, dataset: str, one: str, other: str, among: tuple[str, ...] = ()) -> BitMap | None:
+        """The persons of two snapshots whose values differ, in these columns; None where one of them is gone."""
         try:
-            return self._changed(dataset, one, other)
+            return self._changed(dataset, one, other, among)
         except SojournError:
             return None

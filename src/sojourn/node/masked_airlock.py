@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
+from sqlalchemy import Connection
 
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.population import nobody
@@ -76,21 +77,59 @@ class MaskedAirlock:
         SiteRefused("differencing") where it was on a snapshot that is gone.
         """
         with self.airlock.ledgers.lock(place.run.dataset):
-            if not told.tested and self._forgotten(place):
-                raise SiteRefused("differencing")
-            if not self._charged(place) and self._masked.other_rosters(place.run):
-                raise SiteRefused("roster differs")
-            self._pass_out(place, told, rounds, evidence, now)
+            self._demand_comparable(place, told)
+            self._judge(place, told, rounds, evidence, now)()
 
-    def _pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
+    def judged(
+        self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float
+    ) -> Callable[[float], None]:
+        """The same for an answer that leaves later: what this gives stores it, and raises as `pass_out` does.
+
+        What left meanwhile counts: then the answer is judged once more.
+        """
+        with self.airlock.ledgers.lock(place.run.dataset):
+            self._demand_comparable(place, told)
+            state, store = self._state(place, now), self._judge(place, told, rounds, evidence, now)
+
+        def leave(now: float) -> None:
+            with self.airlock.ledgers.lock(place.run.dataset):
+                if state == self._state(place, now):
+                    store()
+                else:
+                    self.pass_out(place, told, rounds, evidence, now)
+
+        return leave
+
+    def _demand_comparable(self, place: Place, told: MaskedReplay) -> None:
+        if not told.tested and self._forgotten(place):
+            raise SiteRefused("differencing")
+        if not self._charged(place) and self._masked.other_rosters(place.run):
+            raise SiteRefused("roster differs")
+
+    def _state(self, place: Place, now: float) -> object:
+        """All that a judgement knows of other studies."""
+        masked, run = self._masked, place.run
+        return masked.newest(run.dataset), masked.newest_sum(run), masked.rosters(run), masked.outranked(run, now)
+
+    @staticmethod
+    def reads(told: MaskedReplay) -> bool:
+        """Whether the answer to what is asked now rests on records, so that it takes as long as there are any."""
+        assert isinstance(told.state, Ask)
+        if told.comparing is not None:
+            return told.state.step == told.comparing.share
+        return told.tested or told.state.step == SHARE
+
+    def _judge(
+        self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float
+    ) -> Callable[[], None]:
         assert isinstance(told.state, Ask) and place.run.circle is not None
         ask, vetoed = told.state, ""
         before, circle = history(rounds), place.run.circle
         header, withheld = self._header(place, circle, before), self._withheld(place)
         if told.comparing is not None:
-            release, vetoed = self._compared(place, told, ask, rounds, evidence, header, withheld)
+            release, vetoed = self._compared(place, told, ask, rounds, evidence, header, withheld, now)
         elif told.tested:
-            release, vetoed = self._numbers(place, told, ask, evidence, header, withheld)
+            release, vetoed = self._numbers(place, told, ask, evidence, header, withheld, now)
         else:
             release, withheld = self._part(place, told, ask, rounds, evidence, header, withheld)
         note = f"vetoed: {vetoed}" if vetoed else f"takes part with nothing: {withheld}" if withheld else ""
@@ -106,8 +145,23 @@ class MaskedAirlock:
         if known is not None:
             counted = {"analysis": place.analysis, "sets": len(known.labels), "roster": circle.hash}
             entries.insert(0, self._entry("ledger.charged", place, counted))
-        also = None if known is None else charge(place.run, place.analysis, known)
-        self.airlock.store.seal(row, entries, (), place.run.dataset, also=also)
+        charged = None if known is None else charge(place.run, place.analysis, known, bool(vetoed))
+        wanted = _numbers_of(told, ask) or (numbers_of(told.first) if ask.step == TERMS else 0)
+        capped = self.airlock.shown.capped(place, wanted, self.airlock.policy_of(place))
+
+        def both(connection: Connection) -> None:
+            if wanted:  # at the terms already, so that what may not be had is not tested
+                capped(connection)
+            if charged is not None:
+                charged(connection)
+
+        def store() -> None:
+            try:
+                self.airlock.store.seal(row, entries, (), place.run.dataset, also=both)
+            except DisclosureRefused as error:
+                raise SiteRefused(error.family) from error  # said openly: it depends on what was asked alone
+
+        return store
 
     def _forgotten(self, place: Place) -> bool:
         """Whether nobody can say which values changed since an earlier sum; a site that puts in nothing has none."""
@@ -154,7 +208,9 @@ class MaskedAirlock:
         clear = self._masked.shown_in_clear(place.run.dataset)
         earlier = [self._earlier(place, name, labels, evidence) for name, labels in told.testing.layout.told]
         layout, support = told.testing.layout, evidence.support(place.analysis)
-        return compared(layout, earlier, layout.numbers(support, parameters, clear, [padded(one) for one in earlier]))
+        values = self._masked.values_in_clear(place.run, layout.summed, self.airlock.ledgers.changes)
+        known = [padded(one) for one in earlier]
+        return compared(layout, earlier, layout.numbers(support, parameters, clear, known, values))
 
     def _earlier(self, place: Place, name: str, labels: tuple[str, ...], evidence: Evidence) -> Told:
         """This site's part of what an analysis of the same plan, or an earlier study, made known."""
@@ -201,13 +257,15 @@ class MaskedAirlock:
             raise DisclosureRefused("design support")
         return output
 
-    def _overtaken(self, place: Place) -> bool:
+    def _overtaken(self, place: Place, now: float) -> bool:
         """Whether something that the joint test does not know of left before the first numbers: a masked sum of another
-        study since this site's terms, or a clear release since its share. Two studies that are tested at the same time
-        do not know of each other.
+        study since this site's terms, or a clear release since its share; or will leave, of a study that comes first.
+        Two studies that are tested at the same time do not know of each other.
         """
         if self._charged(place):
             return False
+        if self._masked.outranked(place.run, now):
+            return True
         study, analysis = place.run.request.study, place.analysis
         asks = {step: AskDocument.of(Ask(step)).digest(study, analysis) for step in (TERMS, SHARE)}
         return any(
@@ -228,12 +286,12 @@ class MaskedAirlock:
         return self._masked.charged(place.run.request.study, place.analysis)
 
     def _numbers(
-        self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence, header: Header, withheld: str
+        self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence, header: Header, withheld: str, now: float
     ) -> tuple[MaskedRelease, str]:
         """The statistic's own numbers of this round; random ones and a veto where they may not leave."""
         step, why = told.step(ask), ""
         output: Output | Step | None = step
-        if self._overtaken(place):
+        if self._overtaken(place, now):
             output, why = None, "differencing"
         elif not withheld:
             output, why = self._tried(lambda: self._measured(place, told, ask, evidence))
@@ -255,6 +313,7 @@ class MaskedAirlock:
         evidence: Evidence,
         header: Header,
         withheld: str,
+        now: float,
     ) -> tuple[MaskedRelease, str]:
         """This site's part in a round of a comparison; and why it vetoed it, where it did."""
         comparing, why = told.comparing, [""]
@@ -267,7 +326,7 @@ class MaskedAirlock:
             return comparing.numbers(output.partial)
 
         def numbers() -> NDArray[np.int64]:
-            if self._overtaken(place):
+            if self._overtaken(place, now):
                 why[0] = "differencing"
                 return comparing.nothing(veto=True)
             if withheld:

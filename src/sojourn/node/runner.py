@@ -23,7 +23,9 @@ from sojourn.node.airlock import Airlock
 from sojourn.node.attempts import Attempts
 from sojourn.node.computing import Computation
 from sojourn.node.decisions import Place, decision
+from sojourn.node.departures import Departure, Later, after, wait_of
 from sojourn.node.derivation import derive, derive_masked
+from sojourn.node.histories import UNUSUAL
 from sojourn.node.line import Line
 from sojourn.node.masked_airlock import Evidence, MaskedAirlock
 from sojourn.node.store import NodeStore
@@ -54,6 +56,8 @@ class Runner:
         journal: Journal,
         lines: Lines = Line,
         most_refusals: int = 0,
+        pace: float = 0.0,
+        later: Later = after,
     ) -> None:
         self._attempts = Attempts(store, most_refusals)
         self.store = store
@@ -64,6 +68,8 @@ class Runner:
         self._clock = clock
         self._journal = journal
         self._new_line = lines
+        self._pace = pace  # seconds at whose multiples masked answers leave; 0: at once
+        self._later = later
         self._lock = threading.Lock()
         self.took: Callable[[float], None] = lambda seconds: None
         self._closing = threading.Event()
@@ -73,6 +79,7 @@ class Runner:
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._supports: dict[tuple[str, str], Support] = {}
         self._known: dict[str, str] = {}  # task → study
+        self._taken: dict[str, float] = {}  # task → when it came
         self._ended: set[str] = set()
         self.opened: Callable[[], None] = lambda: None  # hears that an answer waits for a checker
         self.sweep: Callable[[], None] = lambda: None  # closes what waits of runs that are over
@@ -92,7 +99,7 @@ class Runner:
         with self._lock:
             if key in self._known or self._closing.is_set():
                 return
-            self._known[key] = task.study
+            self._known[key], self._taken[key] = task.study, self._clock()
             line = "" if task.study in self._ended else task.study
             if line not in self._lines:
                 self._lines[line] = self._new_line(self._do, f"study-{line[:8]}")
@@ -108,6 +115,7 @@ class Runner:
                 del self._supports[place]
             for key in [key for key, owner in self._known.items() if owner == study]:
                 del self._known[key]
+                self._taken.pop(key, None)
         if line is not None:
             line.end()
         try:
@@ -146,18 +154,29 @@ class Runner:
         """A task is settled at the hub, or must be asked again."""
         with self._lock:
             self._known.pop(key, None)
+            self._taken.pop(key, None)
 
     # ---- one task
 
     def _do(self, task: Task) -> None:
         key = task.key()
+
+        def answer() -> Departure | None:
+            if self.store.release(task.study, task.analysis, key) is not None or self._held(task, key):
+                return None
+            if self.store.asked(task.study, task.analysis) >= MOST_DECISIONS:
+                raise SiteRefused("rounds")  # not even stored: a hub may not fill the disk
+            began = time.perf_counter()
+            departure = self._answer(task, key)
+            self.took(time.perf_counter() - began)
+            return departure
+
+        self._attempt(task, key, answer)
+
+    def _attempt(self, task: Task, key: str, answer: Callable[[], Departure | None]) -> None:
+        """Answer and hand over; or let the answer wait for its time, with the task in hand."""
         try:
-            if self.store.release(task.study, task.analysis, key) is None and not self._held(task, key):
-                if self.store.asked(task.study, task.analysis) >= MOST_DECISIONS:
-                    raise SiteRefused("rounds")  # not even stored: a hub may not fill the disk
-                began = time.perf_counter()
-                self._answer(task, key)
-                self.took(time.perf_counter() - began)
+            departure = answer()
         except Exception as error:
             self._journal(task.study, traceback.format_exc())
             self.trouble = str(error) if isinstance(error, SojournError) else "A task failed: see the journal."
@@ -165,6 +184,9 @@ class Runner:
             self.forget(key)
             return
         self.trouble = ""
+        if departure is not None:
+            self._later(departure.wait, bound(self._depart, task, key, departure.go))
+            return
         try:
             if self._held(task, key):
                 self.opened()
@@ -173,14 +195,24 @@ class Runner:
         finally:
             self.forget(key)
 
+    def _depart(self, task: Task, key: str, go: Callable[[], None]) -> None:
+        """It is time. A node that has ended meanwhile leaves it: it is asked again after the start."""
+
+        def answer() -> None:
+            if self.store.release(task.study, task.analysis, key) is None:
+                go()
+
+        if not self._closing.is_set():
+            self._attempt(task, key, answer)
+
     def _held(self, task: Task, key: str) -> bool:
         return self.airlock.reviews.held(task.study, task.analysis, key)
 
-    def _answer(self, task: Task, key: str) -> None:
-        """Leave a sealed answer or a reason in the store."""
+    def _answer(self, task: Task, key: str) -> Departure | None:
+        """Leave a sealed answer or a reason in the store; or what does so, where it is not time yet."""
         if task.study in self._ended:
             self._refuse_unadmitted(task, key, "cancelled")
-            return
+            return None
         try:
             run = self.admission.run(task, self._clock())
         except (EnvelopeRefused, SiteRefused) as error:
@@ -188,32 +220,37 @@ class Runner:
             researcher, _ = self.admission.signer(task)
             if researcher:
                 self.airlock.histories.look(researcher, self._clock())
-            return
+            return None
         place = Place(run, task.analysis, key, sites_of(task), len(task.transcript) + 1)
+        return self._guarded(place, lambda: self._compute(task, place))
+
+    def _guarded(self, place: Place, do: Callable[[], Departure | None]) -> Departure | None:
+        """Do it; where it fails, leave the reason in the store."""
+        study = place.run.request.study
         try:
-            self._compute(task, place)
+            return do()
         except DisclosureRefused:
-            return  # the airlock has stored why
+            pass  # the airlock has stored why
         except AuditError:
             raise  # what cannot be logged now, a full disk say, is no refusal: it is asked for again
         except SojournError as error:
             if self._closing.is_set():
-                return  # stopped with the node: no refusal, the hub asks again after its start
-            self._journal(task.study, traceback.format_exc())
+                return None  # stopped with the node: no refusal, the hub asks again after its start
+            self._journal(study, traceback.format_exc())
             self.airlock.refuse(place, reason_of(error), "", self._clock())
         except OSError as error:
-            self._journal(task.study, traceback.format_exc())
+            self._journal(study, traceback.format_exc())
             reason = "no space" if error.errno in NO_SPACE else "internal"
             self.airlock.refuse(place, reason, "", self._clock())
         except Exception:
-            self._journal(task.study, traceback.format_exc())
+            self._journal(study, traceback.format_exc())
             self.airlock.refuse(place, "internal", "", self._clock())
+        return None
 
-    def _compute(self, task: Task, place: Place) -> None:
+    def _compute(self, task: Task, place: Place) -> Departure | None:
         run, statistic = place.run, place.run.plan.analyses.get(task.analysis)
         if run.circle is not None:
-            self._masked(task, place)
-            return
+            return self._masked(task, place)
         ask = derive(run, task, self.airlock.site)
         assert statistic is not None
         before = self.store.sites_before(task.study, task.analysis)
@@ -221,15 +258,13 @@ class Runner:
             raise SiteRefused("broadcast")  # a site that dropped out may not return: each set of sites is another fit
         if self.store.asked(task.study, task.analysis) >= statistic.rounds():
             raise SiteRefused("rounds")
-        if not place.sites and not run.request.rehearsal:
-            known = self.store.run(task.study)
-            assert known is not None  # it was admitted
-            self.airlock.histories.look(known["researcher"], self._clock())
+        if not place.sites:
+            self._look(run)
         if not place.sites and self._attempts.exhausted(run, self._clock()):
             raise SiteRefused("attempts")
         place = self.airlock.asked(place, ask)
         if self.airlock.repeat(place, self._clock()):
-            return
+            return None
         with self._turns:
             try:
                 computation = self._computation(run)
@@ -245,9 +280,11 @@ class Runner:
             support = replace(support, design=replace(support.design, working=working))
         step = next(step for step in statistic.steps(run.variables) if step.name == ask.step)
         self.airlock.pass_out(place, step, partial, support, self._clock(), noised)
+        return None
 
-    def _masked(self, task: Task, place: Place) -> None:
+    def _masked(self, task: Task, place: Place) -> Departure | None:
         """One round of a masked plan: what fails in it is told to nobody, so that only a stopped study says so."""
+        self._demand_usual(place, first=not task.transcript)
         told, rounds = derive_masked(place.run, task, self.airlock.site)
         if self.store.asked(task.study, task.analysis) >= told.question.most_rounds:
             raise SiteRefused("rounds")
@@ -255,12 +292,39 @@ class Runner:
         journal, stopping = bound(self._journal, task.study), self._closing.is_set
         exhausted = bound(self._attempts.exhausted, place.run, self._clock())
         way = MaskedAirlock(self.airlock, self.airlock.masking, journal, stopping, exhausted)
+        paced = self._pace > 0 and way.reads(told)
         with self._turns:
             try:
-                way.pass_out(place, told, rounds, self._evidence(place), self._clock())
+                evidence, now = self._evidence(place), self._clock()
+                if not paced:
+                    way.pass_out(place, told, rounds, evidence, now)
+                    return None
+                leave = way.judged(place, told, rounds, evidence, now)
             finally:
                 with self._lock:
                     self._computing.discard(task.study)
+        took = self._clock() - self._taken.get(place.ask, self._clock())
+        if took > self._pace:
+            self._journal(task.study, f"A masked answer took {took:.1f} s: longer than masked_pace, which can be seen.")
+
+        def go() -> None:
+            self._guarded(place, lambda: leave(self._clock()))
+
+        return Departure(wait_of(self._pace, took), go)
+
+    def _look(self, run: Run) -> None:
+        """See whether the history of a run's researcher looks like abuse; rehearsals are in no history."""
+        if not run.request.rehearsal:
+            known = self.store.run(run.request.study)
+            assert known is not None  # it was admitted
+            self.airlock.histories.look(known["researcher"], self._clock())
+
+    def _demand_usual(self, place: Place, first: bool) -> None:
+        """SiteRefused("unusual") while an alarm stands: nobody checks a masked answer. It tells of the asker alone."""
+        if first:
+            self._look(place.run)
+        if not place.run.request.rehearsal and self.airlock.histories.finding(place.run.request.study):
+            raise SiteRefused(UNUSUAL)
 
     def _evidence(self, place: Place) -> Evidence:
         """What the gate of masked plans asks of a run's computation; nothing is opened before it is asked."""

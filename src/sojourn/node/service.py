@@ -23,6 +23,7 @@ from sojourn.node.admission import REHEARSED, Admission
 from sojourn.node.airlock import Airlock
 from sojourn.node.config import NodeHome
 from sojourn.node.dataset import RARE_BELOW, import_dataset, load_snapshot
+from sojourn.node.departures import Later, after
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.forward import Forward
 from sojourn.node.hub_link import HubLink
@@ -64,6 +65,7 @@ class Node:
         clock: Callable[[], float] = time.time,
         lines: Lines = Line,
         budgets: Mapping[str, Budget] = NO_BUDGETS,
+        later: Later = after,
     ) -> None:
         self.home = home
         self.store = store
@@ -95,6 +97,8 @@ class Node:
             self.journal.write,
             lines,
             home.most_refusals,
+            home.masked_pace,
+            later,
         )
         self.desk, self.histories = Desk(airlock, clock, self._hand_over), airlock.histories
         self.runner.sweep = self.desk.sweep

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, and_, bindparam, case, func, insert, not_, se
 from sqlalchemy.engine import RowMapping
 
 from sojourn.analysis.partial import Partial
+from sojourn.analysis.statistic import most_numbers
 from sojourn.disclosure.ledger import digest
 from sojourn.disclosure.linked import MOST_TABLES, Table, tables_of
 from sojourn.disclosure.output import Finding, Output, Verdict
@@ -83,6 +84,28 @@ class ShownStore:
         of = {"of_dataset": run.dataset, "of_snapshot": run.snapshot, "of_persons": persons}
         rows = self.store.rows(_TABLES, of)
         return [Table.from_dict(json.loads(row["document"])) for row in rows if (row["study"], row["analysis"]) != own]
+
+    def capped(self, place: Place, numbers: int, policy: Policy) -> Also:
+        """What is asked with the numbers of a masked plan: whether they may be had, of this analysis and in all.
+
+        They are counted at every site alike, whatever it has. DisclosureRefused("capacity") where they are too many.
+        """
+        parameters = policy.parameters if isinstance(policy, StandardPolicy) else None
+        statistic = place.run.plan.analyses[place.analysis]
+        own = {"study": place.run.request.study, "analysis": place.analysis, "ask": place.ask}
+        row = own | {"question": "", "numbers": numbers}
+
+        def action(connection: Connection) -> None:
+            if parameters is None:
+                return
+            most = min(parameters.numbers, most_numbers(statistic, place.run.variables))
+            asked = {"of_study": own["study"], "of_analysis": own["analysis"]}
+            if int(connection.execute(_SPENT, asked).scalar_one()) + numbers > most:
+                raise DisclosureRefused(CAPACITY)
+            if parameters.numbers_in_all:
+                _demand(connection, place, row, parameters.numbers_in_all)
+
+        return action
 
     def leaving(
         self, place: Place, row: Mapping[str, Any], partial: Partial, output: Output | None, policy: Policy

@@ -77,6 +77,7 @@ masked_sets = Table(  # as `ledger`, for what left in sums over a whole roster
     Column("measure", Text, nullable=False),  # JSON: the columns measured
     Column("label", Text, nullable=False),
     Column("digest", String(64), nullable=False),  # of the set
+    Column("vetoed", Boolean, nullable=False, server_default=false()),  # here, at its first numbers: it never was
 )
 
 refused = Table(

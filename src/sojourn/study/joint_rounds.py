@@ -8,7 +8,6 @@ shares of what is opened, which are pass bits and nothing else.
 from __future__ import annotations
 
 import base64
-from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -22,6 +21,7 @@ from sojourn.disclosure.masked_gate import ReceivedMasked
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import JointTest, verdict
 from sojourn.study.question import MOST_TESTING, Question, test_of
+from sojourn.study.remembered import Remembered, counted
 from sojourn.study.transcript import Round
 
 TERMS, SHARE, MULTIPLY, OPEN = "joint.terms", "joint.share", "joint.multiply", "joint.open"
@@ -34,8 +34,7 @@ STEPS: Mapping[str, Step] = MappingProxyType(
     }
 )
 FAILED = "joint test"
-MOST_REMEMBERED = 20_000  # sets of persons that all sites together remember; the layout has a bound of its own
-Remembered = tuple[str, int]  # hash of an earlier masked release's name, and how many sets it made known
+MOST_REMEMBERED = 20_000  # sets of persons of the earlier sums that count; the layout has a bound of its own
 
 
 class Evaluating:
@@ -84,7 +83,7 @@ class Testing(Evaluating):
     """The joint test of an analysis.
 
     layout, test: known after the terms, as is threshold: the greatest of all sites. told: the earlier releases that
-    two sites remember.
+    count.
     """
 
     def __init__(self, question: Question) -> None:
@@ -102,8 +101,9 @@ class Testing(Evaluating):
             super()._go_on(releases)
 
     def _agree(self, releases: Mapping[str, ReceivedMasked]) -> None:
-        """The strictest demands of all; and the earlier releases that two sites remember, so that none that forgets,
-        or says so, ends the comparison for the others. DisclosureRefused("capacity") where they are too many.
+        """The strictest demands of all; and the earlier releases that count, see `remembered`.
+
+        DisclosureRefused("capacity") where they are too many.
         """
         demands, remembered = [], []
         for release in releases.values():
@@ -112,9 +112,7 @@ class Testing(Evaluating):
                 raise ValueError("not the terms of a joint test")
             demands.append(Demands.from_dict(terms["demands"]))
             remembered.append({_remembered(entry) for entry in terms["told"]})
-        found = Counter(entry for told in remembered for entry in told)
-        # A sum has a part of every site: what one site alone tells of was never one, or all others have forgotten it.
-        self.told = tuple(sorted(entry for entry, sites in found.items() if sites > 1))
+        self.told = counted(remembered)
         if sum(count for _, count in self.told) > MOST_REMEMBERED:
             raise DisclosureRefused("capacity")
         told = [(name, labels) for name, labels in self.question.told_by_plan()]

@@ -96,6 +96,11 @@ class MaskedReplay:
             ask = self._declared(self.comparing.ask)
         self.state = ask
 
+    @property
+    def first(self) -> Step:
+        """What the statistic asks first."""
+        return next(iter(self._steps.values()))
+
     def step(self, ask: Ask) -> Step:
         """What is declared of an ask."""
         return _STEPS[ask.step] if ask.step in _STEPS else self._steps[ask.step]
