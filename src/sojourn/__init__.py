@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sojourn.statistics.catalogue import describe as describe
     from sojourn.statistics.catalogue import glm as glm
     from sojourn.statistics.catalogue import histogram as histogram
+    from sojourn.statistics.catalogue import overlap as overlap
     from sojourn.statistics.catalogue import quantiles as quantiles
     from sojourn.study.plan import Plan as Plan
 
@@ -28,6 +29,7 @@ _HOMES = {
     "describe": "sojourn.statistics.catalogue",
     "glm": "sojourn.statistics.catalogue",
     "histogram": "sojourn.statistics.catalogue",
+    "overlap": "sojourn.statistics.catalogue",
     "quantiles": "sojourn.statistics.catalogue",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "errors",
     "glm",
     "histogram",
+    "overlap",
     "quantiles",
 ]
 

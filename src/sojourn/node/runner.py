@@ -25,8 +25,11 @@ from sojourn.node.computing import Computation
 from sojourn.node.decisions import Place, decision
 from sojourn.node.derivation import derive, derive_masked
 from sojourn.node.line import Line
-from sojourn.node.masked_airlock import Evidence, MaskedAirlock
+from sojourn.node.masked_airlock import MaskedAirlock
+from sojourn.node.masked_way import Evidence
+from sojourn.node.overlap_airlock import OverlapAirlock
 from sojourn.node.store import NodeStore
+from sojourn.study.overlapping import OverlapReplay
 
 Opener = Callable[[Run], Computation]
 Sender = Callable[[str, str, str], None]  # study, analysis, ask
@@ -254,10 +257,14 @@ class Runner:
         assert self.airlock.masking is not None
         journal, stopping = bound(self._journal, task.study), self._closing.is_set
         exhausted = bound(self._attempts.exhausted, place.run, self._clock())
-        way = MaskedAirlock(self.airlock, self.airlock.masking, journal, stopping, exhausted)
+        way = (self.airlock, self.airlock.masking, journal, stopping, exhausted)
+        evidence = self._evidence(place)
         with self._turns:
             try:
-                way.pass_out(place, told, rounds, self._evidence(place), self._clock())
+                if isinstance(told, OverlapReplay):
+                    OverlapAirlock(*way).pass_out(place, told, rounds, evidence, self._clock())
+                else:
+                    MaskedAirlock(*way).pass_out(place, told, rounds, evidence, self._clock())
             finally:
                 with self._lock:
                     self._computing.discard(task.study)
