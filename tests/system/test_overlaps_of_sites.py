@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pandas as pd
 import pytest
-from sqlalchemy import select
 
 import sojourn as sj
 from sojourn.analysis.statistic import Suppressed
 from sojourn.client.results import Results
-from sojourn.errors import PlanError
-from sojourn.hub.tables import tasks
-from sojourn.messages import received
 from sojourn.node.dictionary import Dictionary
-from sojourn.node.tables import overlap_lists
 from sojourn.testbed import Federation
 
 SITES = ("Avon", "Brent", "Cam", "Dee")

@@ -123,7 +123,10 @@ class OverlapAirlock(MaskedWay):
         if run.snapshot and not run.request.rehearsal:
             linkage = load_snapshot(self.masking.home.folder, run.dataset, run.snapshot).dictionary.linkage
         words = ["sojourn-overlap-list-v1", self._site, self.masking.exchange.public, snapshot]
-        return Terms(demands, linkage, self._partners(place), hashlib.sha256(rfc8785.dumps(words)).hexdigest())
+        named, partners = hashlib.sha256(rfc8785.dumps(words)).hexdigest(), self._partners(place)
+        known = {site: self._store.lists(run.dataset, site) for site in partners}
+        met = {site: one.theirs for site, lists in known.items() for one in lists if one.own == named}
+        return Terms(demands, linkage, partners, named, met)
 
     @property
     def _site(self) -> str:
@@ -154,7 +157,7 @@ class OverlapAirlock(MaskedWay):
             if known is None or (put_in.numbers and not known.persons):
                 lists.append(self._listed(place, matching, partner, put_in.numbers))
                 charged += [partner] if put_in.numbers else []
-        also = keep(lists, place.run.request.study, now) if lists else None
+        also = keep(lists, place.run.request.study, now) if lists and not place.run.request.rehearsal else None
         return Said({}, bundles, why, tuple(notes), tuple(charged), also)
 
     def _persons(self, place: Place, matching: Overlapping, evidence: Evidence) -> tuple[Persons, str]:

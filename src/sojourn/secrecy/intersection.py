@@ -8,7 +8,8 @@ and filled up to a size of the plan with points of nobody, so that no length tel
 numbers that differ by k look alike to it but with a chance of k / (MADE_UP + 1).
 
 What is told of the number is the joint test's to say, over matches less made-up persons. Who sends wrong points makes
-the number wrong, and learns no more than the number. Two that keep together learn more: see the page on secrecy.
+the number wrong, and learns one number. Two that keep together learn more: see the page on secrecy. Nobody may know a
+factor between two points of persons, or of what one site has multiplied: whoever does could make matches.
 
 Sources: C. Meadows, IEEE Symposium on Security and Privacy 1986 (matching by commuting exponents); B. Huberman,
 M. Franklin, T. Hogg, ACM EC 1999; E. De Cristofaro, P. Gasti, G. Tsudik, CANS 2012 (cardinality by shuffling).
@@ -19,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from itertools import pairwise
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -81,6 +83,7 @@ def _drawn(secret: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
 
 
+@lru_cache(maxsize=4096)  # made-up persons are the same in each study of two lists
 def _point(text: bytes) -> bytes:
     """A point of the curve that nobody knows a factor of: the first hash that is one, not one of the curve's twist.
 

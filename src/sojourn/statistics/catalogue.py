@@ -114,7 +114,8 @@ def overlap(most: int = Overlap.most) -> Statistic:
     most: the most persons of a site, 100 to 50,000; each list is filled up to it, and a site with more puts in nobody.
     A plan with it has no `where`, one `overlap`, and beside it only analyses that name no columns, such as `count()`.
     Result: a row a pair of sites with `persons` and `why`: empty where the number is told, `no agreement` of both
-    custodians, `not released`, or `contradicted`. A number is told where it is at least T and leaves at least T of
+    custodians, `not released`, `asked before` where one site has a new snapshot and the other not, or `contradicted`,
+    where sites say different things. A number is told where it is at least T and leaves at least T of
     either site, T being the strictest threshold of all sites. Facts: `counted_again_at_least` and, where all pairs are
     told, `counted_again_at_most`: how often a person is counted again where each site counts its own.
     Leaves a site: its persons as points that only two sites together could compare, each under a number of one site,

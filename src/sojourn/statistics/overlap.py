@@ -18,9 +18,10 @@ from sojourn.analysis.variable import SITE, Variables
 from sojourn.errors import PlanError
 
 LEAST, MOST = 100, 50_000
-NOT_AGREED, AGREED, CONTRADICTED = 0, 1, 2
-"""Of a pair: no agreement of both custodians; counted, and told where it may be; two of its three sites disagree."""
-_WHY = {NOT_AGREED: "no agreement", CONTRADICTED: "contradicted"}
+NOT_AGREED, AGREED, CONTRADICTED, MET = 0, 1, 2, 3
+"""Of a pair: no agreement of both custodians; counted, and told where it may be; two of its three sites disagree; one
+site's snapshot was compared with another snapshot of the other before."""
+_WHY = {NOT_AGREED: "no agreement", CONTRADICTED: "contradicted", MET: "asked before"}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from sojourn.secrecy.exchange import roster_hash
 from sojourn.secrecy.intersection import MADE_UP, POINT
 from sojourn.secrecy.joint import MOST, Form, JointTest, factors
 from sojourn.secrecy.masks import Place
-from sojourn.statistics.overlap import AGREED, CONTRADICTED, pairs_of
+from sojourn.statistics.overlap import AGREED, CONTRADICTED, MET, pairs_of
 from sojourn.study.circle import Circle
 from sojourn.study.joint_rounds import FAILED, Evaluating
 from sojourn.study.question import MOST_TESTING, Question
@@ -46,38 +46,45 @@ MOST_POINTS = 500_000  # of all lists of a study, which every site gets: 21 MB i
 MOST_FACTORS = 100_000
 _LINKAGE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _NAMED = re.compile(r"[0-9a-f]{64}")
-_WORDS = {"demands", "linkage", "partners", "list"}
+_WORDS = {"demands", "linkage", "partners", "list", "met"}
 
 
 @dataclass(frozen=True)
 class Terms:
     """What a site states. linkage: a word, empty for none. partners: sites. list: the name of what it would put in,
-    64 hex digits, equal in all studies as long as it is.
+    64 hex digits, equal in all studies as long as it is. met: partner → the name of its list that this one was compared
+    with; there is no other that it is compared with.
     """
 
     demands: Demands
     linkage: str
     partners: tuple[str, ...]
     list: str
+    met: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         partners = sorted(self.partners)
-        return {"demands": self.demands.to_dict(), "linkage": self.linkage, "partners": partners, "list": self.list}
+        words = {"demands": self.demands.to_dict(), "linkage": self.linkage, "partners": partners, "list": self.list}
+        return words | {"met": dict(sorted(self.met.items()))}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Terms:
         """Read `to_dict`'s form; ValueError on anything else."""
         if set(document) != _WORDS:
             raise ValueError("not the terms of an overlap")
-        linkage, partners, named = (document[word] for word in ("linkage", "partners", "list"))
+        linkage, partners, named, met = (document[word] for word in ("linkage", "partners", "list", "met"))
         if not isinstance(linkage, str) or (linkage and not is_linkage(linkage)):
             raise ValueError("not a word for identifiers")
         if not isinstance(partners, list) or not all(isinstance(site, str) for site in partners):
             raise ValueError("not a list of sites")
-        if not isinstance(named, str) or not _NAMED.fullmatch(named):
+        if not isinstance(met, Mapping) or not all(map(_is_list, [named, *met.values()])):
             raise ValueError("not the name of a list")
-        return cls(Demands.from_dict(document["demands"]), linkage, tuple(partners), named)
+        return cls(Demands.from_dict(document["demands"]), linkage, tuple(partners), named, dict(met))
+
+    def may_meet(self, partner: str, theirs: str) -> bool:
+        """Whether this list may be compared with that one."""
+        return self.met.get(partner, theirs) == theirs
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,7 @@ class Pair:
 class Overlapping(Evaluating):
     """Where the rounds stand. terms, pairs, threshold: known after the first. size: points of every list.
 
+    met: pairs of sites that agreed, and one of which has a list that was compared with another one.
     passed: of each pair whether its number is told, once the test was opened. counted: of each pair that number; None
     where its three sites contradict one another. done: there is nothing more to ask.
     """
@@ -112,6 +120,7 @@ class Overlapping(Evaluating):
         self.size = statistic.most + MADE_UP
         self.terms: dict[str, Terms] = {}
         self.pairs: tuple[Pair, ...] = ()
+        self.met: tuple[tuple[str, str], ...] = ()
         self.threshold = 0
         self.passed: tuple[bool, ...] = ()
         self.counted: dict[int, int | None] = {}
@@ -159,11 +168,20 @@ class Overlapping(Evaluating):
         """DisclosureRefused where the lists, or the test of what they give, would be too large."""
         self.terms, circle = terms, self.question.circle
         self.threshold = strictest(each.demands for each in terms.values()).threshold
-        self.pairs = tuple(
-            Pair(one, other, third_of(circle, one, other), place_of(circle, terms, one, other))
+        agreed = [
+            (one, other)
             for one, other in pairs_of(circle.sites)
             if other in terms[one].partners and one in terms[other].partners
             if terms[one].linkage == terms[other].linkage != ""
+        ]
+        new = [
+            (one, other)
+            for one, other in agreed
+            if terms[one].may_meet(other, terms[other].list) and terms[other].may_meet(one, terms[one].list)
+        ]
+        self.met = tuple(pair for pair in agreed if pair not in new)
+        self.pairs = tuple(
+            Pair(one, other, third_of(circle, one, other), place_of(circle, terms, one, other)) for one, other in new
         )
         if not self.pairs:
             return
@@ -225,6 +243,8 @@ class OverlapReplay:
         places = {pair: place for place, pair in enumerate(pairs_of(self.question.variables[SITE].levels))}
         state, persons = (np.zeros(len(places), dtype=np.int64) for _ in range(2))
         hidden = np.ones(len(places), dtype=bool)
+        for sites in self.matching.met:
+            state[places[sites]] = MET
         for number, pair in enumerate(self.matching.pairs):
             place, found = places[pair.sites], self.matching.counted.get(number)
             contradicted = number in self.matching.counted and found is None
@@ -232,6 +252,10 @@ class OverlapReplay:
             if found is not None:
                 persons[place], hidden[place] = found, False
         return Partial({"persons": persons, "state": state}, {"persons": hidden} if hidden.any() else {})
+
+
+def _is_list(name: object) -> bool:
+    return isinstance(name, str) and _NAMED.fullmatch(name) is not None
 
 
 def is_linkage(word: str) -> bool:
