@@ -17,6 +17,7 @@ EXAMPLES = {
     "crosstab": catalogue.crosstab("sex", "dead"),
     "describe": catalogue.describe("age", by="sex"),
     "histogram": catalogue.histogram("age", edges=range(0, 100, 10)),
+    "overlap": catalogue.overlap(most=500),
     "quantiles": catalogue.quantiles("age", by="sex", q=(0.5, 0.9), precision=1),
     "glm": catalogue.glm("died ~ age", "binomial", "probit", weights="w"),
 }
@@ -57,7 +58,7 @@ VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner: st.lists(inner, max_size=5), max_leaves=6
 )
 WORDS = ["by", "columns", "column", "edges", "q", "precision", "formula", "family", "link", "weights", "offset"]
-WORDS += ["k", "other"]
+WORDS += ["k", "most", "other"]
 
 
 @settings(max_examples=400, deadline=None)
