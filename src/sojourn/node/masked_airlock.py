@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from sojourn.analysis.partial import Partial
 from sojourn.analysis.population import nobody
 from sojourn.analysis.statistic import Ask, Step
+from sojourn.analysis.support import Support
+from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import fault_of
 from sojourn.disclosure.header import Header
 from sojourn.disclosure.joint import Told
@@ -15,21 +23,51 @@ from sojourn.disclosure.joint_earlier import compared, padded, vanished
 from sojourn.disclosure.masked_gate import MaskedRelease, masked, numbers_of, shares
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.parameters import Parameters
-from sojourn.errors import DisclosureRefused, SiteRefused
+from sojourn.disclosure.policy import Policy
+from sojourn.disclosure.rehearsal import Rehearsed
+from sojourn.errors import AuditError, DisclosureRefused, SiteRefused, SojournError
 from sojourn.messages import AskDocument
+from sojourn.node.admission import reason_of
+from sojourn.node.airlock import Airlock
 from sojourn.node.decisions import Place, sealed
 from sojourn.node.joint_part import JointPart
-from sojourn.node.masked_store import charge
-from sojourn.node.masked_way import Evidence, MaskedWay
+from sojourn.node.masked_store import MaskedStore, charge
+from sojourn.node.masking import Masking
 from sojourn.secrecy.ring import Ring
+from sojourn.study.circle import Circle
 from sojourn.study.joint_rounds import SHARE, TERMS
 from sojourn.study.masked import MaskedReplay, history
 from sojourn.study.question import told_in_plan
 from sojourn.study.transcript import Round
 
+Found = TypeVar("Found")
+STOPPED = ("cancelled", "revoked")  # said openly: they are decisions about the study, not about records
 
-class MaskedAirlock(MaskedWay):
-    """The way of statistics whose numbers are added, or compared after they were."""
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run's computation can say: of an analysis its support; of an ask the site's numbers, and how much of the
+    sums over all sites one person here decides.
+    """
+
+    support: Callable[[str], Support]
+    measure: Callable[[Ask], Output]
+    leverage: Callable[[Ask, Partial], float | None]
+
+
+@dataclass(frozen=True)
+class MaskedAirlock:
+    """One answer at a time of one site.
+
+    journal: keeps for the custodian why a site gave nothing. stopping: the node ends, so that a failure says nothing.
+    exhausted: the researcher has asked too much in vain, so that this site takes part with nothing.
+    """
+
+    airlock: Airlock
+    masking: Masking
+    journal: Callable[[str], None]
+    stopping: Callable[[], bool] = lambda: False
+    exhausted: Callable[[], bool] = lambda: False
 
     def pass_out(self, place: Place, told: MaskedReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
         """Store this site's sealed answer to what the coordinator asks now.
@@ -40,7 +78,7 @@ class MaskedAirlock(MaskedWay):
         with self.airlock.ledgers.lock(place.run.dataset):
             if not told.tested and self._forgotten(place):
                 raise SiteRefused("differencing")
-            if not self._charged(place) and self.masked.other_rosters(place.run):
+            if not self._charged(place) and self._masked.other_rosters(place.run):
                 raise SiteRefused("roster differs")
             self._pass_out(place, told, rounds, evidence, now)
 
@@ -48,7 +86,7 @@ class MaskedAirlock(MaskedWay):
         assert isinstance(told.state, Ask) and place.run.circle is not None
         ask, vetoed = told.state, ""
         before, circle = history(rounds), place.run.circle
-        header, withheld = self.header(place, circle, before), self.withheld(place)
+        header, withheld = self._header(place, circle, before), self._withheld(place)
         if told.comparing is not None:
             release, vetoed = self._compared(place, told, ask, rounds, evidence, header, withheld)
         elif told.tested:
@@ -64,16 +102,24 @@ class MaskedAirlock(MaskedWay):
             **{"roster": circle.hash, "transcript": before},
         }
         known = self._charge(place, told, evidence, withheld, bool(vetoed))
-        entries = [self.entry("release.sealed", place, facts)]
+        entries = [self._entry("release.sealed", place, facts)]
         if known is not None:
             counted = {"analysis": place.analysis, "sets": len(known.labels), "roster": circle.hash}
-            entries.insert(0, self.entry("ledger.charged", place, counted))
+            entries.insert(0, self._entry("ledger.charged", place, counted))
         also = None if known is None else charge(place.run, place.analysis, known)
         self.airlock.store.seal(row, entries, (), place.run.dataset, also=also)
 
     def _forgotten(self, place: Place) -> bool:
         """Whether nobody can say which values changed since an earlier sum; a site that puts in nothing has none."""
-        return not place.run.withheld and self.masked.forgotten(place.run, self.airlock.ledgers.changes)
+        return not place.run.withheld and self._masked.forgotten(place.run, self.airlock.ledgers.changes)
+
+    def _entry(self, kind: str, place: Place, facts: dict[str, object]) -> Entry:
+        actor = f"node:{self.airlock.site}"
+        return Entry(kind, actor, study=place.run.request.study, dataset=place.run.dataset, facts=facts)
+
+    def _withheld(self, place: Place) -> str:
+        """Why this site takes part with nothing, as it was decided at the latest when it shared its support."""
+        return place.run.withheld or self.airlock.store.withheld(place.run.request.study, place.analysis)
 
     def _part(
         self,
@@ -92,20 +138,20 @@ class MaskedAirlock(MaskedWay):
             if not withheld and self.exhausted():
                 why[0] = "attempts"
             elif not withheld:
-                found, why[0] = self.tried(lambda: self._support(place, told, evidence))
+                found, why[0] = self._tried(lambda: self._support(place, told, evidence))
                 if found is not None:
                     return found
             known = [self._earlier(place, name, labels, evidence) for name, labels in layout.told]
-            return vanished(layout, known, self.masked.shown_in_clear(place.run.dataset))
+            return vanished(layout, known, self._masked.shown_in_clear(place.run.dataset))
 
-        part = JointPart(self.masking, place, told.testing, rounds, self.masked.remembered(place.run), numbers)
+        part = JointPart(self.masking, place, told.testing, rounds, self._masked.remembered(place.run), numbers)
         open_words, sealed = part.of(ask)
-        return shares(self.policy(place), header, open_words, sealed), why[0]
+        return shares(self._policy(place), header, open_words, sealed), why[0]
 
     def _support(self, place: Place, told: MaskedReplay, evidence: Evidence) -> NDArray[np.int64]:
         """What this site puts into the joint test: how many persons, and what is known of them already."""
-        parameters = getattr(self.policy(place), "parameters", Parameters())
-        clear = self.masked.shown_in_clear(place.run.dataset)
+        parameters = getattr(self._policy(place), "parameters", Parameters())
+        clear = self._masked.shown_in_clear(place.run.dataset)
         earlier = [self._earlier(place, name, labels, evidence) for name, labels in told.testing.layout.told]
         layout, support = told.testing.layout, evidence.support(place.analysis)
         return compared(layout, earlier, layout.numbers(support, parameters, clear, [padded(one) for one in earlier]))
@@ -114,10 +160,18 @@ class MaskedAirlock(MaskedWay):
         """This site's part of what an analysis of the same plan, or an earlier study, made known."""
         analyses = place.run.plan.analyses
         if name not in analyses:
-            return self.masked.told(place.run, name, labels, self.airlock.ledgers.changes)
+            return self._masked.told(place.run, name, labels, self.airlock.ledgers.changes)
         if place.run.withheld or self.airlock.store.withheld(place.run.request.study, name):
             return Told(name, labels, tuple(BitMap() for _ in labels))
         return told_in_plan(name, analyses[name], place.run.variables, evidence.support(name))
+
+    def _policy(self, place: Place) -> Policy:
+        policy = self.airlock.policy_of(place)
+        return Rehearsed(policy) if place.run.request.rehearsal else policy
+
+    @property
+    def _masked(self) -> MaskedStore:
+        return MaskedStore(self.airlock.store)
 
     def _charge(self, place: Place, told: MaskedReplay, evidence: Evidence, withheld: str, vetoed: bool) -> Told | None:
         """What the analysis's first numbers make known of this site's persons; None in later rounds.
@@ -136,12 +190,12 @@ class MaskedAirlock(MaskedWay):
         def known() -> Told:
             return layout.release(place.analysis, bits, nothing if withheld else evidence.support(place.analysis))
 
-        found = self.tried(known)[0] if vetoed else known()
+        found = self._tried(known)[0] if vetoed else known()
         return found or layout.release(place.analysis, bits, nothing)
 
     def _measured(self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence) -> Output:
         """This site's numbers; DisclosureRefused where one person decides too much of the sums of all sites."""
-        parameters = getattr(self.policy(place), "parameters", None)
+        parameters = getattr(self._policy(place), "parameters", None)
         output, largest = evidence.measure(ask), evidence.leverage(ask, told.latest)
         if parameters is not None and largest is not None and largest > parameters.leverage:
             raise DisclosureRefused("design support")
@@ -157,21 +211,21 @@ class MaskedAirlock(MaskedWay):
         study, analysis = place.run.request.study, place.analysis
         asks = {step: AskDocument.of(Ask(step)).digest(study, analysis) for step in (TERMS, SHARE)}
         return any(
-            self.masked.newest_when(study, analysis, ask) != self._newest(place, step) for step, ask in asks.items()
+            self._masked.newest_when(study, analysis, ask) != self._newest(place, step) for step, ask in asks.items()
         )
 
     def _newest(self, place: Place, step: str) -> int | None:
         """What is remembered with the answer to a step of the joint test, to be compared at the first numbers."""
         match step:
             case "joint.terms":
-                return self.masked.newest_sum(place.run)
+                return self._masked.newest_sum(place.run)
             case "joint.share":
-                return self.masked.newest(place.run.dataset)
+                return self._masked.newest(place.run.dataset)
         return None
 
     def _charged(self, place: Place) -> bool:
         """Whether the analysis has given its first numbers here."""
-        return self.masked.charged(place.run.request.study, place.analysis)
+        return self._masked.charged(place.run.request.study, place.analysis)
 
     def _numbers(
         self, place: Place, told: MaskedReplay, ask: Ask, evidence: Evidence, header: Header, withheld: str
@@ -182,13 +236,13 @@ class MaskedAirlock(MaskedWay):
         if self._overtaken(place):
             output, why = None, "differencing"
         elif not withheld:
-            output, why = self.tried(lambda: self._measured(place, told, ask, evidence))
+            output, why = self._tried(lambda: self._measured(place, told, ask, evidence))
         circle, where = told.question.circle, (place.run.request.study, place.analysis, place.ask)
 
         def under_masks(vector: Ring) -> Ring:
             return self.masking.mask(vector, circle, where, header.transcript)
 
-        policy, parties = self.policy(place), len(circle.keys)
+        policy, parties = self._policy(place), len(circle.keys)
         veto = output is None
         return masked(output or step, policy, header, told.cells, parties, under_masks, veto=veto), why
 
@@ -218,11 +272,33 @@ class MaskedAirlock(MaskedWay):
                 return comparing.nothing(veto=True)
             if withheld:
                 return comparing.nothing()
-            found, why[0] = self.tried(counted)
+            found, why[0] = self._tried(counted)
             return comparing.nothing(veto=True) if found is None else found
 
         open_words, sealed = JointPart(self.masking, place, comparing, rounds, [], numbers).of(ask)
-        return shares(self.policy(place), header, open_words, sealed), why[0]
+        return shares(self._policy(place), header, open_words, sealed), why[0]
+
+    def _tried(self, find: Callable[[], Found]) -> tuple[Found | None, str]:
+        """What is found; or None and why, which the site's custodian alone sees."""
+        try:
+            return find(), ""
+        except AuditError:
+            raise  # what cannot be logged now is asked for again
+        except SojournError as error:
+            if self.stopping() or reason_of(error) in STOPPED:
+                raise
+            self.journal(traceback.format_exc())
+            return None, reason_of(error)
+        except Exception as error:
+            if self.stopping():
+                raise SiteRefused("cancelled") from error
+            self.journal(traceback.format_exc())
+            return None, "internal"
+
+    def _header(self, place: Place, circle: Circle, before: str) -> Header:
+        commitment = self.masking.commitment(place.run.request.study, place.run.snapshot)
+        header = self.airlock.header(place)
+        return replace(header, snapshot=commitment, roster=circle.hash, transcript=before)
 
 
 def _numbers_of(told: MaskedReplay, ask: Ask) -> int:

@@ -26,7 +26,7 @@ from sojourn.node.dataset import load_snapshot
 from sojourn.node.decisions import Place, sealed
 from sojourn.node.joint_part import JointPart, demands_of
 from sojourn.node.linkage import LINKAGE, linked
-from sojourn.node.masked_way import Evidence, MaskedWay
+from sojourn.node.masked_airlock import Evidence, MaskedAirlock
 from sojourn.node.overlap_store import Listed, OverlapStore, keep, receive
 from sojourn.secrecy.exchange import open_with, seal_to
 from sojourn.secrecy.intersection import MADE_UP, blinded, doubled, made_up, matches, pseudonyms
@@ -61,35 +61,38 @@ class Said:
     also: Callable[[Connection], None] | None = None
 
 
-class OverlapAirlock(MaskedWay):
-    """The way of overlaps."""
+class OverlapAirlock(MaskedAirlock):
+    """The way of overlaps, beside that of sums, whose manners it has."""
 
-    def pass_out(self, place: Place, told: OverlapReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
+    def answer(self, place: Place, told: OverlapReplay, rounds: list[Round], evidence: Evidence, now: float) -> None:
         """Store this site's sealed answer to what is asked now. SiteRefused("joint test") where another site's list
         is none, or not the one that it sent before under the same name.
         """
-        assert isinstance(told.state, Ask) and place.run.circle is not None
-        ask, circle, before = told.state, place.run.circle, history(rounds)
         with self.airlock.ledgers.lock(place.run.dataset):
-            said = self._said(place, told.matching, ask, rounds, evidence, now)
-            release = self._release(place, told.matching, ask, said, circle, before)
-            row = self.airlock.decision(place, now) | sealed(place, release, self.airlock.key, self.airlock.site)
-            row |= {"note": "; ".join(said.notes), "withheld": said.withheld}
-            row |= {"numbers": len(release.told.get("added", {}))}
-            facts = {
-                **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
-                **{"roster": circle.hash, "transcript": before},
-            }
-            entries = [self.entry("release.sealed", place, facts)]
-            if said.charged:
-                counted = {"analysis": place.analysis, "sets": len(said.charged), "partners": list(said.charged)}
-                entries.insert(0, self.entry("ledger.charged", place, counted))
-            self.airlock.store.seal(row, entries, (), place.run.dataset, also=said.also)
+            self._answer(place, told.matching, rounds, evidence, now)
+
+    def _answer(self, place: Place, matching: Overlapping, rounds: list[Round], evidence: Evidence, now: float) -> None:
+        assert place.run.circle is not None
+        ask, circle, before = matching.ask, place.run.circle, history(rounds)
+        said = self._said(place, matching, ask, rounds, evidence, now)
+        release = self._release(place, matching, ask, said, circle, before)
+        row = self.airlock.decision(place, now) | sealed(place, release, self.airlock.key, self.airlock.site)
+        row |= {"note": "; ".join(said.notes), "withheld": said.withheld}
+        row |= {"numbers": len(release.told.get("added", {}))}
+        facts = {
+            **{"analysis": place.analysis, "round": place.round, "ask": place.ask, "release": release.digest()},
+            **{"roster": circle.hash, "transcript": before},
+        }
+        entries = [self._entry("release.sealed", place, facts)]
+        if said.charged:
+            counted = {"analysis": place.analysis, "sets": len(said.charged), "partners": list(said.charged)}
+            entries.insert(0, self._entry("ledger.charged", place, counted))
+        self.airlock.store.seal(row, entries, (), place.run.dataset, also=said.also)
 
     def _release(
         self, place: Place, matching: Overlapping, ask: Ask, said: Said, circle: Circle, before: str
     ) -> MaskedRelease:
-        header, policy = self.header(place, circle, before), self.policy(place)
+        header, policy = self._header(place, circle, before), self._policy(place)
         if ask.step == TELL:
             return matched(policy, header, [str(number) for number in matching.told_pairs()], said.told)
         return shares(policy, header, said.told, said.sealed)
@@ -108,7 +111,7 @@ class OverlapAirlock(MaskedWay):
                 return Said(self._told(place, matching, rounds))
 
         def numbers() -> NDArray[np.int64]:
-            return self._numbers(place, matching, rounds, evidence)
+            return self._put_in(place, matching, rounds, evidence)
 
         told, bundles = JointPart(self.masking, place, matching, rounds, [], numbers).of(ask)
         return Said(told, bundles)
@@ -162,12 +165,12 @@ class OverlapAirlock(MaskedWay):
 
     def _persons(self, place: Place, matching: Overlapping, evidence: Evidence) -> tuple[Persons, str]:
         """Whom this site puts in; nobody, and why, where it may not, or cannot."""
-        why = self.withheld(place)
+        why = self._withheld(place)
         if not why and self.exhausted():
             why = "attempts"
         found = None
         if not why:
-            found, why = self.tried(lambda: self._found(place, matching, evidence))
+            found, why = self._tried(lambda: self._found(place, matching, evidence))
         return found or Persons(BitMap(), set()), why
 
     def _found(self, place: Place, matching: Overlapping, evidence: Evidence) -> Persons:
@@ -243,7 +246,7 @@ class OverlapAirlock(MaskedWay):
 
     # ---- numbers
 
-    def _numbers(
+    def _put_in(
         self, place: Place, matching: Overlapping, rounds: list[Round], evidence: Evidence
     ) -> NDArray[np.int64]:
         """What this site puts into the joint test; see `overlapping.counting`."""

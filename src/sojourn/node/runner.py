@@ -25,8 +25,7 @@ from sojourn.node.computing import Computation
 from sojourn.node.decisions import Place, decision
 from sojourn.node.derivation import derive, derive_masked
 from sojourn.node.line import Line
-from sojourn.node.masked_airlock import MaskedAirlock
-from sojourn.node.masked_way import Evidence
+from sojourn.node.masked_airlock import Evidence, MaskedAirlock
 from sojourn.node.overlap_airlock import OverlapAirlock
 from sojourn.node.store import NodeStore
 from sojourn.study.overlapping import OverlapReplay
@@ -262,7 +261,7 @@ class Runner:
         with self._turns:
             try:
                 if isinstance(told, OverlapReplay):
-                    OverlapAirlock(*way).pass_out(place, told, rounds, evidence, self._clock())
+                    OverlapAirlock(*way).answer(place, told, rounds, evidence, self._clock())
                 else:
                     MaskedAirlock(*way).pass_out(place, told, rounds, evidence, self._clock())
             finally:
