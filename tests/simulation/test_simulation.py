@@ -25,6 +25,7 @@ TESTS = Path(__file__).parents[1]
 KINDS = {"request lost", "answer lost", "request repeated", "old request repeated", "disk full", "approval withdrawn"}
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "first",
     [pytest.param(first, marks=[pytest.mark.long] * (first >= ALWAYS)) for first in range(0, SEEDS, CHUNK)],

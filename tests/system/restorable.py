@@ -30,9 +30,15 @@ class Restorable(Federation):
     def _open_hub(self) -> Hub:
         hub = super()._open_hub()
         self._present = self._app
+        self._inside: set[object] = set()  # requests that the hub answers now
 
         async def whichever(scope: Any, receive: Any, send: Any) -> None:
-            await self._present(scope, receive, send)
+            request = object()
+            self._inside.add(request)
+            try:
+                await self._present(scope, receive, send)
+            finally:
+                self._inside.discard(request)
 
         self._app = whichever
         return hub
@@ -49,6 +55,7 @@ class Restorable(Federation):
         """End the hub, put the backup in its place, start it again."""
         self._present = _nobody  # a late request would make a new database where the old one was
         self.hub.bell.close()
+        until("the requests in hand end", lambda: not self._inside)  # one would open the database that is put there
         self.hub.close()
         self._put(copy, self.folder / "hub" / "hub.db")
         self.hub = hub_program.open_hub(HubHome(self.folder / "hub", NAME, "localhost", 0), self._clock)
@@ -62,6 +69,7 @@ class Restorable(Federation):
         old.leave()
         self.hub.bell.ring(f"site:{site}")
         old.close()
+        until("its poll ends too", lambda: old._polling is None or not old._polling._thread.is_alive())
         if copy is not None:
             self._put(copy, home.database_file)
         node = node_program.open_node(NodeHome.load(home.folder), clock, policy, Openings(home, InProcess()))
@@ -70,6 +78,14 @@ class Restorable(Federation):
         node.connect(HubLink(client, site, NAME, self.hub.store.public_key))
         self.nodes[site] = node
         return node
+
+    def standing(self) -> str:
+        """Who remembers what of whose log, and what the nodes wrote down last: for a test that fails."""
+        lines = [f"hub: {self.hub.store.size} {self.hub.witnessing.facts()}"]
+        for site, node in self.nodes.items():
+            journal = (node.home.folder / "journal.log").read_text()[-1000:]
+            lines.append(f"{site}: {node.witnessing.facts()}\n{journal}")
+        return "\n".join(lines)
 
     def _put(self, copy: Path, database: Path) -> None:
         for name in (database.name, f"{database.name}-wal", f"{database.name}-shm"):
@@ -87,10 +103,10 @@ async def _nobody(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def until(what: str, ready: Callable[[], Any], seconds: float = 90.0) -> Any:
-    """The first true value of `ready`; AssertionError when the time is over."""
+def until(what: str, ready: Callable[[], Any], seconds: float = 90.0, told: Callable[[], str] = str) -> Any:
+    """The first true value of `ready`; AssertionError when the time is over, with what is `told` then."""
     end = time.monotonic() + seconds
     while not (found := ready()):
-        assert time.monotonic() < end, f"not in {seconds} s: {what}"
+        assert time.monotonic() < end, f"not in {seconds} s: {what}\n{told()}"
         time.sleep(0.01)
     return found

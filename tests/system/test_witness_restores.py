@@ -38,8 +38,12 @@ def one(monkeypatch):
         yield federation
 
 
+def told(store):
+    return [decode(data) for data in store.read(lambda connection: list(entries(connection, LOG)))]
+
+
 def kinds(store):
-    return [decode(data)["kind"] for data in store.read(lambda connection: list(entries(connection, LOG)))]
+    return [entry["kind"] for entry in told(store)]
 
 
 def submitted(one):
@@ -100,16 +104,19 @@ def test_messages_that_cross_each_other_hold_nothing_up(one, monkeypatch):
 
 def test_a_restored_hub_gets_nothing_from_a_node_until_its_custodian_accepts(one):
     one.run(plan())
+    request = one.project().request(plan())
     old = one.backup(one.hub)
-    run = submitted(one)
-    run.wait(30)
+    run = one.project().send(request)
+    first = run.wait(30)
     [(analysis, digest)] = one.hub.store.asks_of(run.study)
     task = one.hub.studies._task_of(run.study, analysis, digest)
     one.run(plan())
     charged = {site: charges(node) for site, node in one.nodes.items()}
 
     one.restore_hub(old)
-    until("the alarm", lambda: all(node.witnessing.distrusts(NAME) == "rollback" for node in one.nodes.values()))
+    nodes = one.nodes.values()
+    until("the alarm", lambda: all(node.witnessing.distrusts(NAME) for node in nodes), told=one.standing)
+    assert {node.witnessing.distrusts(NAME) for node in nodes} == {"rollback"}
     until("the hub hears it", lambda: set(suspended(one).values()) == {"log"})
     for node in one.nodes.values():
         assert kinds(node.store).count("witness.refused") == 1
@@ -132,6 +139,13 @@ def test_a_restored_hub_gets_nothing_from_a_node_until_its_custodian_accepts(one
     for site, node in one.nodes.items():
         assert {row for row in charges(node) if row[0] != waiting.study} == set(charged[site])
         assert replay(node, task) == "cancelled"
+    # What it had acknowledged before is said to it again, in the same bytes, and in no others.
+    again = one.project().send(request).wait(60)
+    assert again["n"].table.equals(first["n"].table) and again["n"].sites == dict.fromkeys(SITES, "contributed")
+    for site, node in one.nodes.items():
+        assert {row for row in charges(node) if row[0] != waiting.study} == set(charged[site])
+        of_run = [entry["kind"] for entry in told(node.store) if entry["study"] == run.study]
+        assert of_run.count("release.sealed") == 1 and of_run.count("release.acknowledged") == 2
 
 
 def test_a_restored_node_runs_nothing_until_it_recovered_and_the_hub_accepts(one):

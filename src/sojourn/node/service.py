@@ -32,6 +32,7 @@ from sojourn.node.line import Line
 from sojourn.node.masking import Masking
 from sojourn.node.metrics import BEGINS, ENDS, NodeMetrics
 from sojourn.node.opening import Openings
+from sojourn.node.outgoing import forget_receipts
 from sojourn.node.polling import Polling
 from sojourn.node.privacy import FormalPrivacy
 from sojourn.node.recovery import Recovery
@@ -189,8 +190,8 @@ class Node:
         return self.masking.pin(site, key, self.clock())
 
     def accept_log(self, reason: str) -> dict[str, Any]:
-        """Trust the hub's log again, in the state that it showed last."""
-        done = self.witnessing.accept(self._hub(), reason, "custodian")
+        """Trust the hub's log again, in the state that it showed last; what it has lost since, it may ask again."""
+        done = self.witnessing.accept(self._hub(), reason, "custodian", forget_receipts)
         if self._polling is not None:
             self._polling.again()
         return done

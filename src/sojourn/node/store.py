@@ -53,7 +53,8 @@ _ASKED = union(
 )
 _WITHHELD = select(releases.c.withheld).where(*_OF_ANALYSIS, releases.c.withheld != "").limit(1)
 _SITES = select(releases.c.sites).where(*_OF_ANALYSIS, releases.c.reason == "", releases.c.sites != "[]")
-_ACKNOWLEDGE = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(False)).values(acknowledged=True)
+_UNSETTLED = releases.c.acknowledged.is_(False) | releases.c.forgotten
+_ACKNOWLEDGE = update(releases).where(*_OF_ASK, _UNSETTLED).values(acknowledged=True, forgotten=False)
 _ARRIVED = _ACKNOWLEDGE.values(reason="")
 _WITHDRAW = update(releases).where(*_OF_ASK, releases.c.acknowledged.is_(False), releases.c.reason == "")
 _ADD_CHARGE = insert(ledger)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, false
 
 from sojourn.storage.log import log_tables
 from sojourn.storage.witness_tables import witness_tables
@@ -136,6 +136,7 @@ releases = Table(
     Column("first_study", String(32), nullable=False, server_default=""),  # whose bytes it repeats; empty: its own
     Column("first_analysis", String(40), nullable=False, server_default=""),
     Column("withheld", String(40), nullable=False, server_default=""),  # why a masked analysis has nothing of this site
+    Column("forgotten", Boolean, nullable=False, server_default=false()),  # by a hub restored from before its receipt
     Column("newest", Integer),  # of a joint test: other studies' masked sum at its terms; the ledger's at its share
 )
 

@@ -28,6 +28,7 @@ from sojourn.storage.store import Store
 from sojourn.storage.witness_tables import Raced, replace, replacing, witness_tables
 
 T = TypeVar("T")
+Also = Callable[[Connection], None]  # what follows in the transaction that accepts a log
 
 EVIDENCE_MAX = 100  # refused notes that are kept of one log
 NOTHING_SHOWN = "not shown"
@@ -224,7 +225,7 @@ class Witnessing:
 
     # ---- what a person decides
 
-    def accept(self, peer: Peer, reason: str, actor: str) -> dict[str, Any]:
+    def accept(self, peer: Peer, reason: str, actor: str, also: Also | None = None) -> dict[str, Any]:
         """Trust a suspected log again, in the state that it showed last; ConfigurationError where it is trusted."""
         table = self._tables.memory
 
@@ -236,6 +237,8 @@ class Witnessing:
             values = {"size": state.size, "root": state.root, "note": row["shown"], "cosignature": "", "refused": ""}
             same = update(table).where(table.c.origin == peer.origin)
             connection.execute(same.values(**values, shown=None, time=self._store.seconds()))
+            if also is not None:
+                also(connection)
             facts = {"log": peer.origin, "was": row["refused"], "remembered": row["size"], "now": state.size}
             return [Entry("witness.accepted", actor, facts={**facts, "reason": reason[:200]})], facts
 
