@@ -18,7 +18,7 @@ from machine import keep
 from sojourn.analysis.partial import Array
 from sojourn.analysis.partial import encode as clear
 from sojourn.secrecy.exchange import ExchangeKey
-from sojourn.secrecy.intersection import blinded, common, doubled, pseudonyms
+from sojourn.secrecy.intersection import MADE_UP, blinded, doubled, made_up, matches, pseudonyms
 from sojourn.secrecy.masks import Place, mask_key, masked
 from sojourn.secrecy.ring import add, allowed, decode, encode, from_bytes, to_bytes, without_veto
 from sojourn.secrecy.uniformity import plausible
@@ -75,16 +75,17 @@ def in_common(persons: int) -> dict[str, Any]:
     a, b = ExchangeKey.generate(), ExchangeKey.generate()
     here = [b"person %d" % number for number in range(persons * 9 // 10)]
     there = [b"person %d" % (number + len(here) // 2) for number in range(len(here))]
+    added, size = made_up(a, b.public, PLACE), persons + MADE_UP
     mine, yours = pseudonyms(here, a, b.public, PLACE), pseudonyms(there, b, a.public, PLACE)
     began = time.process_time()
-    sent = blinded(mine, a, PLACE, persons)
+    sent = blinded(mine | added, a, PLACE, size)
     blinding = time.process_time() - began
-    other = doubled(blinded(yours, b, PLACE, persons), a, PLACE, persons)
+    other = doubled(blinded(yours | added, b, PLACE, size), a, PLACE, size)
     began = time.process_time()
-    both = doubled(sent, b, PLACE, persons)
+    both = doubled(sent, b, PLACE, size)
     doubling = time.process_time() - began
-    assert common(both, other, persons, 10) == len(set(here) & set(there))
-    return {"places": persons, "list_bytes": len(sent), "blinding_seconds": blinding, "doubling_seconds": doubling}
+    assert matches(both, other, size) - len(added) == len(set(here) & set(there))
+    return {"places": size, "list_bytes": len(sent), "blinding_seconds": blinding, "doubling_seconds": doubling}
 
 
 def main() -> None:

@@ -188,7 +188,7 @@ def plan_words() -> str:
 
 def statistics() -> str:
     """Every statistic of the catalogue: how it is called, what it means, what leaves a site."""
-    counted = (sj.count, sj.at_least, sj.describe, sj.crosstab, sj.histogram, sj.quantiles)
+    counted = (sj.count, sj.at_least, sj.describe, sj.crosstab, sj.histogram, sj.quantiles, sj.overlap)
     compared = (sj.t_test, sj.anova, sj.correlation, sj.trend, sj.mantel_haenszel, sj.balance)
     rates = (sj.prevalence, sj.incidence, sj.direct_standardisation, sj.indirect_standardisation)
     models = (sj.glm, sj.firth, sj.elastic_net, sj.lmm, sj.glmm, sj.meta, sj.profile_likelihood)

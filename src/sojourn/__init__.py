@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sojourn.statistics.catalogue import lmm as lmm
     from sojourn.statistics.catalogue import mantel_haenszel as mantel_haenszel
     from sojourn.statistics.catalogue import meta as meta
+    from sojourn.statistics.catalogue import overlap as overlap
     from sojourn.statistics.catalogue import prevalence as prevalence
     from sojourn.statistics.catalogue import profile_likelihood as profile_likelihood
     from sojourn.statistics.catalogue import quantiles as quantiles
@@ -58,6 +59,7 @@ _HOMES = {
     "lmm": "sojourn.statistics.catalogue",
     "meta": "sojourn.statistics.catalogue",
     "profile_likelihood": "sojourn.statistics.catalogue",
+    "overlap": "sojourn.statistics.catalogue",
     "quantiles": "sojourn.statistics.catalogue",
     "t_test": "sojourn.statistics.catalogue",
     "trend": "sojourn.statistics.catalogue",
@@ -86,6 +88,7 @@ __all__ = [
     "lmm",
     "mantel_haenszel",
     "meta",
+    "overlap",
     "prevalence",
     "profile_likelihood",
     "quantiles",

@@ -47,6 +47,7 @@ NAME = "testbed"
 MOST_LEVELS = 500
 PATIENCE = 60.0
 NO_PRIVACY: Mapping[str, Mapping[str, Any]] = {}
+NO_OVERLAPS: Mapping[str, Mapping[str, list[str]]] = {}
 
 Tables = Mapping[str, "pandas.DataFrame | Path | str"]
 Rules = Policy | Mapping[str, Policy] | None
@@ -63,6 +64,7 @@ class Federation:
     its budget of formal privacy, as under `privacy` in node.yaml. review: what custodians make of the derived
     dictionaries, e.g. bounds that they declare. most_refusals, usual_asks: as the settings of a node; default: no
     bound and no look at histories, since a tester's asks of her own data tell her nothing. repeats: as that setting.
+    overlaps: site → table → sites, as that setting.
     """
 
     def __init__(
@@ -79,7 +81,9 @@ class Federation:
         most_refusals: int = 0,
         repeats: bool = True,
         usual_asks: int = 0,
+        overlaps: Mapping[str, Mapping[str, list[str]]] = NO_OVERLAPS,
     ) -> None:
+        self._overlaps = overlaps
         self._most_refusals, self._repeats, self._usual_asks = most_refusals, repeats, usual_asks
         self.notes = ["Dictionaries were derived from the data, and every site approved this process's key."]
         self.folder = Path(tempfile.mkdtemp(prefix="sojourn-testbed-"))
@@ -129,7 +133,8 @@ class Federation:
         folder = self.folder / "nodes" / site
         home = node_program.create(folder, site, least_sites=1, database=self._databases(site))
         home = replace(home, most_refusals=self._most_refusals, repeats=self._repeats, usual_asks=self._usual_asks)
-        home = replace(home, masked_pace=0.0)  # who waits for a test learns nothing from its haste
+        # Who waits for a test learns nothing from a site's haste.
+        home = replace(home, overlaps=self._overlaps.get(site, {}), masked_pace=0.0)
         if site in self._privacy:
             home = replace(home, privacy=self._privacy[site])
             home.save()

@@ -117,9 +117,9 @@ def test_of_two_studies_that_are_tested_at_the_same_time_the_lower_id_has_its_su
     assert (summed(everybody) - summed(everybody | {"Avon": [14, 15]})).tolist() == [1, 0]
     figures(
         "A21",
-        f"two masked counts at the same time, one without one person, asked in {order} order; neither's test knows of the other's sum",
+        f"two masked counts at once ({order}), one without one person; neither's test knows of the other's sum",
         without="one person's ward, from two sums under masks",
-        with_defence="one of the two sums, that of the lower id: the numbers of the other are vetoed by what was charged since its test",
+        with_defence="the sum of the lower id: the other's numbers are vetoed by what was charged since its test",
         mark="no difference",
         benign="the first sum is shown",
     )

@@ -19,7 +19,15 @@ from disclosure.outputs import HEADER
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Step
 from sojourn.analysis.support import Support
-from sojourn.disclosure.masked_gate import MaskedRelease, ReceivedMasked, masked, numbers_of, shares, summed
+from sojourn.disclosure.masked_gate import (
+    MaskedRelease,
+    ReceivedMasked,
+    masked,
+    matched,
+    numbers_of,
+    shares,
+    summed,
+)
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.policy import StandardPolicy
 from sojourn.secrecy import ring as rings
@@ -64,6 +72,13 @@ def test_the_sum_is_that_of_the_parts_and_failed_cells_are_zero_in_it(own: Any, 
     assert total.hidden("count").tolist() == [False, True]
     exact = np.array(totals).sum(axis=0)
     assert np.allclose(total["sum"].astype(float), exact, rtol=1e-13, atol=1e-3 * 2**-30)
+
+
+def test_of_an_overlap_only_pairs_that_passed_are_told() -> None:
+    told = {"matches": {"0": 31}, "added": {}}
+    assert matched(POLICY, MASKED_HEADER, ["0"], told).told == told
+    with pytest.raises(ValueError, match="did not pass"):
+        matched(POLICY, MASKED_HEADER, ["1"], told)
 
 
 @pytest.mark.parametrize(

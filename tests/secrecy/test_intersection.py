@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rosters import KEYS, PLACE
 
-from sojourn.secrecy.intersection import POINT, _point, blinded, common, doubled, pseudonyms
+from sojourn.secrecy.intersection import MADE_UP, POINT, _point, blinded, doubled, made_up, matches, pseudonyms
 from sojourn.secrecy.masks import Place
 from sojourn.secrecy.uniformity import plausible
 
@@ -32,18 +32,31 @@ def person(number: int) -> bytes:
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.sets(st.integers(0, 20)), st.sets(st.integers(0, 20)), st.integers(0, 12))
-def test_the_number_in_common_is_that_of_the_sets(one: set[int], other: set[int], threshold: int) -> None:
-    both = len(one & other)
-    told = common(*lists(set(map(person, one)), set(map(person, other)), 21), 21, threshold)
-    assert told == (both if both >= threshold else None)
+@given(st.sets(st.integers(0, 20)), st.sets(st.integers(0, 20)))
+def test_the_number_in_common_is_that_of_the_sets(one: set[int], other: set[int]) -> None:
+    assert matches(*lists(set(map(person, one)), set(map(person, other)), 21), 21) == len(one & other)
 
 
-def test_a_number_below_the_threshold_is_told_as_that_alone() -> None:
-    some = set(map(person, range(12)))
-    for number, told in ((0, None), (1, None), (9, None), (10, 10), (12, 12)):
-        other = set(map(person, range(12 - number, 24 - number)))
-        assert common(*lists(some, other, 12), 12, 10) == told
+def test_made_up_persons_are_the_same_for_two_sites_and_no_others() -> None:
+    places = [replace(PLACE, study=f"{number:032x}") for number in range(60)]
+    counts = []
+    for place in places:
+        mine = made_up(A, B.public, place)
+        assert mine == made_up(B, A.public, place)
+        assert not mine & made_up(A, KEYS[2].public, place)
+        counts.append(len(mine))
+    assert max(counts) <= MADE_UP
+    assert min(counts) < MADE_UP / 4 < 3 * MADE_UP / 4 < max(counts)
+    assert len(set(counts)) > 50  # another place, another lot
+
+
+def test_the_third_sees_the_number_only_with_the_made_up_ones() -> None:
+    added = made_up(A, B.public, PLACE)
+    size = 30 + MADE_UP
+    mine = pseudonyms(map(person, range(20)), A, B.public, PLACE) | added
+    yours = pseudonyms(map(person, range(12, 40)), B, A.public, PLACE) | added
+    one, other = blinded(mine, A, PLACE, size), blinded(yours, B, PLACE, size)
+    assert matches(doubled(one, B, PLACE, size), doubled(other, A, PLACE, size), size) == 8 + len(added)
 
 
 def test_lists_tell_neither_persons_nor_how_many() -> None:
@@ -77,7 +90,7 @@ def test_another_place_has_other_points() -> None:
     for other in (replace(PLACE, study="6" * 32), replace(PLACE, ask="c" * 64), replace(PLACE, roster="d" * 64)):
         one, _ = lists(some, some, 12)
         _, two = lists(some, some, 12, other)
-        assert common(one, two, 12, 0) == 0
+        assert matches(one, two, 12) == 0
     assert pseudonyms(some, A, B.public, PLACE) == pseudonyms(some, B, A.public, PLACE)
     assert not pseudonyms(some, A, B.public, PLACE) & pseudonyms(some, A, KEYS[2].public, PLACE)
 
@@ -105,4 +118,4 @@ def test_lists_of_another_form_are_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         blinded([person(1), person(1)], A, PLACE, 4)
     with pytest.raises(ValueError, match="agreed size"):
-        common(sent, sent[:-POINT], 4, 0)
+        matches(sent, sent[:-POINT], 4)

@@ -27,6 +27,7 @@ EXAMPLES = {
     "crosstab": catalogue.crosstab("sex", "dead"),
     "describe": catalogue.describe("age", by="sex"),
     "histogram": catalogue.histogram("age", edges=range(0, 100, 10)),
+    "overlap": catalogue.overlap(most=500),
     "profile_likelihood": catalogue.profile_likelihood("died ~ drug", "drug", -3, 3, "poisson", points=21),
     "quantiles": catalogue.quantiles("age", by="sex", q=(0.5, 0.9), precision=1),
     "elastic_net": catalogue.elastic_net("died ~ age", "binomial", 0.5, lambdas=(0.1, 0.2), cross_validate=True),
@@ -74,7 +75,7 @@ VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner: st.lists(inner, max_size=5), max_leaves=6
 )
 WORDS = ["by", "columns", "column", "edges", "q", "precision", "formula", "family", "link", "weights", "offset"]
-WORDS += ["k", "robust", "cluster", "alpha", "lambdas", "standardise", "variance", "events", "time", "per"]
+WORDS += ["k", "most", "robust", "cluster", "alpha", "lambdas", "standardise", "variance", "events", "time", "per"]
 WORDS += ["strata", "standard", "interval", "outcome", "term", "low", "high", "points", "combine", "meta", "other"]
 
 

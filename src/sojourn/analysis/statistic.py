@@ -151,6 +151,20 @@ class Compared(Statistic, Protocol):
         """How many persons are asked for."""
 
 
+@runtime_checkable
+class Matched(Statistic, Protocol):
+    """A statistic of masked plans that counts whom each two sites have in common: nothing of it is a sum of sites.
+
+    matched: the array of its one step that holds the numbers, a place a pair of sites.
+    """
+
+    matched: ClassVar[str]
+
+    @property
+    def most(self) -> int:
+        """The most persons that a site may put in."""
+
+
 def most_numbers(statistic: Statistic, variables: Variables, symmetric: bool = False) -> int:
     """The most numbers that a site can give for an analysis: the largest step's, in every round that it may take.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sojourn.analysis.statistic import Compared, Estimate, Statistic
+from sojourn.analysis.statistic import Compared, Estimate, Matched, Statistic
 from sojourn.analysis.variable import Variables, with_site
 from sojourn.audit import checkpoint as checkpoints
 from sojourn.audit.receipt import Receipt
@@ -36,7 +36,7 @@ from sojourn.report.record import (
     StudyRecord,
     estimate_from_dict,
 )
-from sojourn.report.secrecy import learned
+from sojourn.report.secrecy import learned, learned_of_pairs
 from sojourn.secrecy.exchange import Stated
 from sojourn.statistics.by_site import told_by_sites
 from sojourn.study.circle import Circle
@@ -328,5 +328,7 @@ def _time(seconds: float | None) -> str:
 
 
 def _learned(asks: Question, answered: bool) -> tuple[str, ...]:
+    if isinstance(asks.statistic, Matched):
+        return learned_of_pairs(asks.circle.sites, asks.evaluators)
     k = asks.statistic.k if isinstance(asks.statistic, Compared) else 0
     return learned(asks.circle.sites, asks.evaluators, answered, k)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Never
@@ -46,7 +46,7 @@ class MaskedRelease:
     """What passed the gate of a masked plan. Cannot be constructed outside this module.
 
     ring: numbers under masks; empty in the rounds of the joint test. told: what is said openly there (thresholds, test
-    shares that are to be opened). sealed: site → shares that only it can open.
+    shares that are to be opened) and of an overlap that passed. sealed: site → shares that only it can open.
     """
 
     __slots__ = ("header", "ring", "sealed", "told")
@@ -135,6 +135,18 @@ def shares(policy: Policy, header: Header, told: Mapping[str, Any], sealed: Mapp
     told: thresholds, names of earlier releases, and shares of what the test opens; never a count.
     """
     return MaskedRelease(written(header, policy), b"", told, sealed, _KEY)
+
+
+def matched(
+    policy: Policy, header: Header, passed: Collection[str], told: Mapping[str, Mapping[str, int]]
+) -> MaskedRelease:
+    """A site's word on the pairs of an overlap that passed the joint test: matches that it counted, persons made up.
+
+    told: word → pair → number. ValueError where a pair did not pass.
+    """
+    if not all(set(numbers) <= set(passed) for numbers in told.values()):
+        raise ValueError("a number of a pair that did not pass")
+    return MaskedRelease(written(header, policy), b"", told, {}, _KEY)
 
 
 def masked(

@@ -13,7 +13,8 @@ from sojourn.analysis.variable import Variables
 from sojourn.disclosure.masked_gate import Received
 from sojourn.errors import REASONS, DroppedOut, SojournError, TooFewSites
 from sojourn.messages import AskDocument
-from sojourn.study.masked import MaskedReplay
+from sojourn.study.masked import MaskedReplay, replaying
+from sojourn.study.overlapping import OverlapReplay
 from sojourn.study.question import Question
 from sojourn.study.transcript import Replay, Round
 
@@ -75,7 +76,7 @@ def drive(
     rounds: list[Round] = []
     most = statistic.rounds() if asks is None else asks.most_rounds
     try:
-        told: Replay | MaskedReplay = Replay(statistic, variables) if asks is None else MaskedReplay(asks)
+        told: Replay | MaskedReplay | OverlapReplay = Replay(statistic, variables) if asks is None else replaying(asks)
         while True:
             step = told.state
             if isinstance(step, Estimate):

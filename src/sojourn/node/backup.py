@@ -26,10 +26,10 @@ from sojourn.wire.administration import administer, listens
 
 FILES = (SETTINGS, "node.key", "node.key.pub", "log.key", "log.key.pub")
 PINNED = ("hub-ca.pem", "hub-log.pub")  # once the node has joined
-SECRETS = ("datasets/person.key", "datasets/snapshot.key", "datasets/prints.key")  # once it has a dataset
+SECRETS = tuple(f"datasets/{key}.key" for key in ("person", "snapshot", "prints", "linkage"))  # once it has a dataset
 REGISTER = "datasets/persons.sqlite"
 DICTIONARIES = ("datasets/*/*.json", "datasets/*/current")
-SNAPSHOTS = ("datasets/*/*.duckdb", "datasets/*/*.prints")
+SNAPSHOTS = ("datasets/*/*.duckdb", "datasets/*/*.prints", "datasets/*/*.linkage")
 STAND_INS = tuple(f"rehearsal/{pattern}" for pattern in (*SECRETS, *DICTIONARIES, *SNAPSHOTS))  # synthetic, and small
 
 

@@ -51,6 +51,12 @@ class NodeHome:
         example="required",
         default="allowed",
     )
+    overlaps: Annotated[Mapping[str, list[str]], Field(description="a mapping of tables to lists of sites")] = setting(
+        "With which other sites the number of persons in common may be counted, by the name of the table: what the "
+        "custodians have agreed on. Without it, with none.",
+        example={"patients": ["Hungary", "Zurich"]},
+        default=dict,
+    )
     least_masked: Annotated[int, Field(ge=3)] = setting(
         "The smallest roster of a masked plan that this site takes part in; never below 3.", example=5, default=3
     )

@@ -3,6 +3,7 @@
 home/datasets/person.key, persons.sqlite      keyed person numbers of the node
 home/datasets/NAME/SNAPSHOT.duckdb, .json     one import: the approved columns, and its record
 home/datasets/NAME/SNAPSHOT.prints            its fingerprints (see `prints`)
+home/datasets/NAME/SNAPSHOT.linkage           its persons as other sites name them (see `linkage`), where declared
 home/datasets/NAME/current                    the snapshot that new runs take
 """
 
@@ -21,6 +22,7 @@ from typing import Any
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.errors import DatasetError
 from sojourn.node.dictionary import Dictionary
+from sojourn.node.linkage import LINKAGE, write_linkage
 from sojourn.node.persons import person_numbers
 from sojourn.node.prints import ENDING, load_prints, prints_key, refuse_published, write_prints
 from sojourn.node.source import Source, digest_of, open_source
@@ -87,7 +89,8 @@ def import_dataset(
     # Keyed: the id leaves with every release, and must not confirm a guess of the file.
     named = (source_digest + dictionary.digest()).encode("ascii")
     snapshot = hmac.digest(_snapshot_key(home), named, "sha256").hex()[:16]
-    ends = (".json", ".duckdb", ENDING)  # a restore may lack the data
+    beside = (ENDING, *([LINKAGE] if dictionary.linkage else []))
+    ends = (".json", ".duckdb", *beside)  # a restore may lack the data
     if missing := [end for end in ends if not (folder / f"{snapshot}{end}").exists()]:
         work = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))
         try:
@@ -97,8 +100,9 @@ def import_dataset(
             refuse_published(load_prints(work / f"file{ENDING}", prints_key(home)), dictionary)
             path, file_digest = folder / f"{snapshot}.duckdb", digest_of(work / "file.duckdb")
             made = Snapshot(snapshot, name, source_digest, dictionary, rows, persons, path, file_digest)
-            keep_whole(work / f"file{ENDING}", folder / f"{snapshot}{ENDING}")
-            if missing != [ENDING]:  # of an earlier version: runs in hand keep the file that they know
+            for end in beside:
+                keep_whole(work / f"file{end}", folder / f"{snapshot}{end}")
+            if not set(missing) <= set(beside):  # of an earlier version: runs in hand keep the file that they know
                 keep_whole(work / "file.duckdb", made.path)
                 write_whole(folder / f"{snapshot}.json", json.dumps(made.record(), indent=1, ensure_ascii=False) + "\n")
         finally:
@@ -165,17 +169,19 @@ def _build(home: Path, source: Path, target: Path, dictionary: Dictionary, thres
             if dictionary.person is None:
                 _create(read, dictionary, "_row", "")
                 return read.rows, read.rows
-            persons = _number_persons(home, read, dictionary.person)
+            numbers = _number_persons(home, read, dictionary.person)
+            if dictionary.linkage:
+                write_linkage(target.with_suffix(LINKAGE), home, dictionary, numbers)
             column = f"source.{quote(dictionary.person)}"
             _create(read, dictionary, "numbers.number", f" JOIN numbers ON {column} = numbers.identifier")
-            return read.rows, persons
+            return read.rows, len(numbers)
         except duckdb.Error:
             raise DatasetError(
                 "The file could not be imported.", remedy="Check free memory and disk space, and try again."
             ) from None
 
 
-def _number_persons(home: Path, read: Source, person: str) -> int:
+def _number_persons(home: Path, read: Source, person: str) -> dict[str, int]:
     import pandas as pd  # half of an idle node's memory, and needed by imports alone
 
     rows = read.connection.execute(f"SELECT DISTINCT {quote(person)} FROM source").fetchall()
@@ -185,7 +191,7 @@ def _number_persons(home: Path, read: Source, person: str) -> int:
         register.commit()
     frame = pd.DataFrame({"identifier": list(numbers), "number": pd.Series(numbers.values(), dtype="uint32")})
     read.connection.register("numbers", frame)
-    return len(numbers)
+    return numbers
 
 
 def _create(read: Source, dictionary: Dictionary, number: str, join: str) -> None:

@@ -12,6 +12,7 @@ from sojourn.identity.keys import PublicKey
 from sojourn.messages import ReceivedAnswer, RoundDocument, Task
 from sojourn.node.admission import Run
 from sojourn.study.masked import MaskedReplay, coherent_masked, replay_masked
+from sojourn.study.overlapping import OverlapReplay
 from sojourn.study.question import Question
 from sojourn.study.transcript import Round, coherent, replay, same
 
@@ -32,7 +33,7 @@ def derive(run: Run, task: Task, site: str) -> Ask:
         raise SiteRefused("broadcast") from error
 
 
-def derive_masked(run: Run, task: Task, site: str) -> tuple[MaskedReplay, list[Round]]:
+def derive_masked(run: Run, task: Task, site: str) -> tuple[MaskedReplay | OverlapReplay, list[Round]]:
     """The same of a masked plan: where the analysis stands, and the rounds before this ask."""
     statistic = run.plan.analyses.get(task.analysis)
     if statistic is None or run.circle is None:

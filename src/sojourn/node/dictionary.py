@@ -15,9 +15,10 @@ import yaml
 from sojourn.analysis.declaration import variable_from_dict, variable_to_dict
 from sojourn.analysis.variable import SITE, Variable
 from sojourn.errors import DatasetError, PlanError
+from sojourn.study.overlapping import is_linkage
 
 _WORDS = {"table", "person", "row_is_person", "rows_per_person", "persons", "columns", "excluded"}
-_WORDS |= {"quasi_identifiers", "core"}
+_WORDS |= {"quasi_identifiers", "core", "linkage"}
 MOST_PERSONS = 100_000
 _HEAD = """\
 # The dictionary of one table. Review every line: only what stands under `columns` can ever be analysed, and only
@@ -37,6 +38,8 @@ class Dictionary:
     persons: how many persons a synthetic stand-in has, as the custodian says; it is published.
     core: approved columns in which a row must be complete to take part in anything; published. With it the populations
     of different plans do not differ by a few missing values, which the ledger would have to refuse.
+    linkage: what the person column holds, in a word that other sites use for the same, e.g. `national_id`; published.
+    With it an import keeps what the persons' numbers in common with other sites can be counted from.
     """
 
     table: str
@@ -49,6 +52,7 @@ class Dictionary:
     quasi_identifiers: tuple[str, ...] = ()
     persons: int | None = None
     core: tuple[str, ...] = ()
+    linkage: str = ""
 
     def __post_init__(self) -> None:
         if (self.person is None) != self.row_is_person:
@@ -68,6 +72,11 @@ class Dictionary:
             raise DatasetError("`persons` is out of range.", remedy=f"Give a whole number from 1 to {MOST_PERSONS}.")
         if SITE in (name.casefold() for name in (*self.columns, self.person or "")):
             raise DatasetError("The column name `site` is reserved.", remedy="Exclude the column, or rename it.")
+        if self.linkage and (self.person is None or not is_linkage(self.linkage)):
+            raise DatasetError(
+                "`linkage` is one word for what a person column holds, in small letters, digits and `_`.",
+                remedy="Write e.g. `linkage: national_id`, as the other sites do, or leave it out.",
+            )
         if not set(self.core) <= set(self.columns):
             raise DatasetError(
                 "`core` names a column that is not approved.", remedy="Check its name, capitals included."
@@ -90,6 +99,7 @@ class Dictionary:
             **({"quasi_identifiers": list(self.quasi_identifiers)} if self.quasi_identifiers else {}),
             **({} if self.persons is None else {"persons": self.persons}),
             **({"core": list(self.core)} if self.core else {}),
+            **({"linkage": self.linkage} if self.linkage else {}),
         }
 
     @classmethod
@@ -118,7 +128,10 @@ class Dictionary:
             raise DatasetError("A dictionary merges no levels.", remedy="Remove `merge`: it is a word of plans.")
         found = cls(table, person, row_is_person, variables, tuple(excluded), rows_per_person=rows)
         quasi, core = (_names(document, word) for word in ("quasi_identifiers", "core"))
-        return replace(found, quasi_identifiers=quasi, persons=document.get("persons"), core=core)
+        linkage = document.get("linkage") or ""
+        if not isinstance(linkage, str):
+            raise DatasetError("`linkage` is no word.", remedy="Write e.g. `linkage: national_id`.")
+        return replace(found, quasi_identifiers=quasi, persons=document.get("persons"), core=core, linkage=linkage)
 
     @classmethod
     def load(cls, path: Path) -> Dictionary:
@@ -140,7 +153,7 @@ class Dictionary:
     def save(self, path: Path) -> None:
         """Write readable YAML, with the draft's notes as comments."""
         document = self.to_dict()
-        words = ("table", "person", "row_is_person", "rows_per_person", "persons")
+        words = ("table", "person", "row_is_person", "rows_per_person", "persons", "linkage")
         head = {word: document[word] for word in words if document.get(word) is not None}
         parts = [_HEAD, _yaml(head), "columns:\n" if self.columns else "columns: {}\n"]
         for name, words in document["columns"].items():
@@ -155,9 +168,11 @@ class Dictionary:
         path.write_text("".join(parts), encoding="utf-8")
 
     def public(self) -> dict[str, Any]:
-        """What the federation may know: the approved columns' declarations, and who is one row and takes part."""
-        document = self.to_dict()
-        return {word: document[word] for word in ("table", "columns", "row_is_person", "core") if word in document}
+        """What the federation may know: the approved columns' declarations, who is one row and takes part, and what
+        persons are named by.
+        """
+        document, words = self.to_dict(), ("table", "columns", "row_is_person", "core", "linkage")
+        return {word: document[word] for word in words if word in document}
 
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical document."""

@@ -28,7 +28,9 @@ from sojourn.node.derivation import derive, derive_masked
 from sojourn.node.histories import UNUSUAL
 from sojourn.node.line import Line
 from sojourn.node.masked_airlock import Evidence, MaskedAirlock
+from sojourn.node.overlap_airlock import OverlapAirlock
 from sojourn.node.store import NodeStore
+from sojourn.study.overlapping import OverlapReplay
 
 Opener = Callable[[Run], Computation]
 Sender = Callable[[str, str, str], None]  # study, analysis, ask
@@ -291,12 +293,15 @@ class Runner:
         assert self.airlock.masking is not None
         journal, stopping = bound(self._journal, task.study), self._closing.is_set
         exhausted = bound(self._attempts.exhausted, place.run, self._clock())
-        way = MaskedAirlock(self.airlock, self.airlock.masking, journal, stopping, exhausted)
-        paced = self._pace > 0 and way.reads(told)
+        parts = (self.airlock, self.airlock.masking, journal, stopping, exhausted)
         with self._turns:
             try:
                 evidence, now = self._evidence(place), self._clock()
-                if not paced:
+                if isinstance(told, OverlapReplay):
+                    OverlapAirlock(*parts).answer(place, told, rounds, evidence, now)
+                    return None
+                way = MaskedAirlock(*parts)
+                if self._pace <= 0 or not way.reads(told):
                     way.pass_out(place, told, rounds, evidence, now)
                     return None
                 leave = way.judged(place, told, rounds, evidence, now)

@@ -246,6 +246,8 @@ class Node:
             "stand_ins": {row["name"]: self.stand_ins.told(row["name"]) for row in self.store.rows(select(datasets))},
         }
         rules |= self.masking.public(self._federation())
+        if self.home.overlaps:
+            rules["overlaps"] = {table: sorted(partners) for table, partners in self.home.overlaps.items()}
         if declared := {name: one.public() for name, one in self.privacy.budgets.items() if one.publish}:
             rules["privacy"] = declared
         return Publish(datasets=documents, rules=rules, sandbox=self._openings.name, software=__version__)

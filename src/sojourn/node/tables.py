@@ -80,6 +80,20 @@ masked_sets = Table(  # as `ledger`, for what left in sums over a whole roster
     Column("vetoed", Boolean, nullable=False, server_default=false()),  # here, at its first numbers: it never was
 )
 
+overlap_lists = Table(  # whose persons were put into a list for another site; one a snapshot and site, for ever
+    "overlap_list",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("dataset", String(80), nullable=False, index=True),
+    Column("partner", String(80), nullable=False),  # the other site's name
+    Column("own", String(64), nullable=False),  # what names this list
+    Column("theirs", String(64), nullable=False),  # what names the other one's
+    Column("study", String(32), nullable=False),  # the first that asked
+    Column("digest", String(64), nullable=False),  # of the set of persons
+    Column("received", String(64), nullable=False),  # sha256 of the other's list; empty until it came
+    Column("made", Float, nullable=False),
+)
+
 refused = Table(
     "refused_request",
     metadata,

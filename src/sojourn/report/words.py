@@ -91,6 +91,7 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
         "crosstab": "Cross-tabulation",
         "count": "Count of persons",
         "at_least": f"Whether there are at least {given.get('k')} persons",
+        "overlap": "Persons in common of each two sites",
         "histogram": "Histogram",
         "quantiles": "Quantiles",
         "t_test": f"{'Student' if given.get('variance') == 'equal' else 'Welch'}'s t-test",

@@ -1,12 +1,15 @@
-"""How many persons two sites have in common, without either site's list: told only where they are many.
+"""How many persons two sites have in common, without either site's list and without the number at a third site.
 
 Each site turns its persons into points of a curve and multiplies them by a secret number of its own (`blinded`), the
-other multiplies what it gets by its own (`doubled`), and a third site compares the two lists (`common`): whoever was
+other multiplies what it gets by its own (`doubled`), and a third site compares the two lists (`matches`): whoever was
 multiplied by both numbers is the same point, in either order. Lists are sorted, so that no place in one tells a person,
-and filled up to a size of the plan with points of nobody, so that no length tells a count.
+and filled up to a size of the plan with points of nobody, so that no length tells a count. Both sites put in the same
+`made_up` persons, 0 .. MADE_UP of them, by a lot that only they know, so that the third does not see the number either:
+numbers that differ by k look alike to it but with a chance of k / (MADE_UP + 1).
 
-The two learn nothing but what the third tells; the third learns the number in common, also a small one, and nothing of
-whom, for it has neither number. Who sends wrong points makes the number wrong, and learns no more than the number.
+What is told of the number is the joint test's to say, over matches less made-up persons. Who sends wrong points makes
+the number wrong, and learns one number. Two that keep together learn more: see the page on secrecy. Nobody may know a
+factor between two points of persons, or of what one site has multiplied: whoever does could make matches.
 
 Sources: C. Meadows, IEEE Symposium on Security and Privacy 1986 (matching by commuting exponents); B. Huberman,
 M. Franklin, T. Hogg, ACM EC 1999; E. De Cristofaro, P. Gasti, G. Tsudik, CANS 2012 (cardinality by shuffling).
@@ -17,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from itertools import pairwise
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -24,6 +28,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from sojourn.secrecy.exchange import ExchangeKey
 from sojourn.secrecy.masks import Place, derived
 
+MADE_UP = 1000
+"""The most made-up persons of two sites."""
 POINT = 32
 """Bytes of a point: its u-coordinate on Curve25519, little-endian (RFC 7748)."""
 _FIELD = 2**255 - 19
@@ -36,6 +42,13 @@ def pseudonyms(identifiers: Iterable[bytes], own: ExchangeKey, public: str, plac
     return {hmac.digest(key, identifier, "sha256") for identifier in identifiers}
 
 
+def made_up(own: ExchangeKey, public: str, place: Place) -> set[bytes]:
+    """The persons whom both sites add and nobody else knows: 0 .. MADE_UP of them, each number as likely."""
+    key = derived(own.agree(public), place, use="made up")
+    count = int.from_bytes(hmac.digest(key, b"count", "sha256"), "big") % (MADE_UP + 1)
+    return {hmac.digest(key, number.to_bytes(8, "big"), "sha256") for number in range(count)}
+
+
 def blinded(persons: Collection[bytes], own: ExchangeKey, place: Place, size: int) -> bytes:
     """What a site sends to the other: `size` points, its persons' and others, under its number for this place.
 
@@ -45,26 +58,32 @@ def blinded(persons: Collection[bytes], own: ExchangeKey, place: Place, size: in
         raise ValueError("more persons than the plan allows for, or one of them twice")
     filler = derived(own.secret(), place, use="filler")
     nobody = (hmac.digest(filler, number.to_bytes(8, "big"), "sha256") for number in range(size - len(persons)))
-    return _multiplied((_point(text) for text in [*persons, *nobody]), own, place)
+    points = [*_multiplied(map(_point, persons), own, place), *map(_drawn, nobody)]
+    return b"".join(sorted(points))
 
 
 def doubled(points: bytes, own: ExchangeKey, place: Place, size: int) -> bytes:
     """The other site's `blinded` points under this site's number too; ValueError for what `blinded` does not make."""
-    return _multiplied(_points(points, size), own, place)
+    return b"".join(sorted(_multiplied(_points(points, size), own, place)))
 
 
-def common(one: bytes, other: bytes, size: int, threshold: int) -> int | None:
-    """How many persons are in both lists of `doubled` points; None where they are fewer than `threshold`."""
-    number = len(set(_points(one, size)) & set(_points(other, size)))
-    return None if number < threshold else number
+def matches(one: bytes, other: bytes, size: int) -> int:
+    """How many points are in both lists of `doubled` points: persons in common, and made-up ones."""
+    return len(set(_points(one, size)) & set(_points(other, size)))
 
 
-def _multiplied(points: Iterable[bytes], own: ExchangeKey, place: Place) -> bytes:
+def _multiplied(points: Iterable[bytes], own: ExchangeKey, place: Place) -> list[bytes]:
     # A multiple of the cofactor (RFC 7748 clamps it): what is left of a point is in the group of prime order.
     number = X25519PrivateKey.from_private_bytes(derived(own.secret(), place, use="blinding"))
-    return b"".join(sorted(number.exchange(X25519PublicKey.from_public_bytes(point)) for point in points))
+    return [number.exchange(X25519PublicKey.from_public_bytes(point)) for point in points]
 
 
+def _drawn(secret: bytes) -> bytes:
+    """A point of nobody, as good as random: also in the group of prime order."""
+    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+
+
+@lru_cache(maxsize=4096)  # made-up persons are the same in each study of two lists
 def _point(text: bytes) -> bytes:
     """A point of the curve that nobody knows a factor of: the first hash that is one, not one of the curve's twist.
 

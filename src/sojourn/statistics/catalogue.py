@@ -31,6 +31,7 @@ from sojourn.statistics.indirect_standardisation import IndirectStandardisation
 from sojourn.statistics.lmm import LMM
 from sojourn.statistics.mantel_haenszel import MantelHaenszel
 from sojourn.statistics.meta import BOTH, META, POOLED, WORDS, MetaAnalysis
+from sojourn.statistics.overlap import Overlap
 from sojourn.statistics.prevalence import Prevalence
 from sojourn.statistics.profile_likelihood import POINTS, ProfileLikelihood
 from sojourn.statistics.quantiles import QUARTILES, Quantiles
@@ -56,6 +57,7 @@ _KINDS = (
     IndirectStandardisation,
     LMM,
     MantelHaenszel,
+    Overlap,
     Prevalence,
     ProfileLikelihood,
     Quantiles,
@@ -301,6 +303,23 @@ def histogram(column: str, edges: Iterable[float]) -> Statistic:
     Leaves a site: one number a bin, small ones suppressed. Rounds: 1.
     """
     return make("histogram", {"column": column, "edges": _numbers(edges)})
+
+
+def overlap(most: int = Overlap.most) -> Statistic:
+    """How many persons each two sites have in common, by an identifier that both have: of whole tables, masked only.
+
+    most: the most persons of a site, 100 to 50,000; each list is filled up to it, and a site with more puts in nobody.
+    A plan with it has no `where`, one `overlap`, and beside it only analyses that name no columns, such as `count()`.
+    Result: a row a pair of sites with `persons` and `why`: empty where the number is told, `no agreement` of both
+    custodians, `not released`, `asked before` where one site has a new snapshot and the other not, or `contradicted`,
+    where sites say different things. A number is told where it is at least T and leaves at least T of
+    either site, T being the strictest threshold of all sites. Facts: `counted_again_at_least` and, where all pairs are
+    told, `counted_again_at_most`: how often a person is counted again where each site counts its own.
+    Leaves a site: its persons as points that only two sites together could compare, each under a number of one site,
+    sealed to one site; the number in common, where it is told. Rounds: 5, and those of a joint test.
+    Sources: C. Meadows, IEEE Symposium on Security and Privacy 1986; E. De Cristofaro, P. Gasti, G. Tsudik, CANS 2012.
+    """
+    return make("overlap", {} if most == Overlap.most else {"most": most})
 
 
 def quantiles(

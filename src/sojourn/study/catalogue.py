@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sojourn.analysis.declaration import variable_from_dict, variable_to_dict
+from sojourn.analysis.statistic import Matched
 from sojourn.analysis.suggestion import did_you_mean
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.cohort.where import check as check_where
@@ -17,7 +18,7 @@ from sojourn.study.plan import Plan
 @dataclass(frozen=True)
 class Dataset:
     """One table of one site: its approved columns, whether each row is one person, and in which columns of them a row
-    must be complete to take part (`core`).
+    must be complete to take part (`core`). linkage: what its persons are named by, where other sites name theirs so.
     """
 
     site: str
@@ -25,23 +26,26 @@ class Dataset:
     variables: Mapping[str, Variable]
     row_is_person: bool = False
     core: tuple[str, ...] = ()
+    linkage: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The published document, without the site: its publisher is who signed it."""
         columns = {name: variable_to_dict(variable) for name, variable in self.variables.items()}
         document = {"table": self.table, "columns": columns, "row_is_person": self.row_is_person}
-        return document | ({"core": list(self.core)} if self.core else {})
+        document |= {"core": list(self.core)} if self.core else {}
+        return document | ({"linkage": self.linkage} if self.linkage else {})
 
     @classmethod
     def from_dict(cls, site: str, document: Mapping[str, Any]) -> Dataset:
-        """Read what a site published; `row_is_person` and `core` may be left out. PlanError on anything else."""
+        """Read what a site published; all but `table` and `columns` may be left out. PlanError on anything else."""
         columns, table, core = document.get("columns"), document.get("table"), document.get("core", [])
-        row_is_person = document.get("row_is_person", False)
+        row_is_person, linkage = document.get("row_is_person", False), document.get("linkage", "")
         if (
-            not {"table", "columns"} <= set(document) <= {"table", "columns", "row_is_person", "core"}
+            not {"table", "columns"} <= set(document) <= {"table", "columns", "row_is_person", "core", "linkage"}
             or not isinstance(columns, Mapping)
             or not isinstance(table, str)
             or not isinstance(row_is_person, bool)
+            or not isinstance(linkage, str)
             or not isinstance(core, list)
             or not all(isinstance(name, str) and name in columns for name in core)
         ):
@@ -52,7 +56,7 @@ class Dataset:
         variables = {name: variable_from_dict(words, f"{site}.{table}.{name}") for name, words in columns.items()}
         if any(variable.merge for variable in variables.values()):
             raise PlanError(f"What `{site}` publishes cannot be read.", remedy="Only a plan merges levels.")
-        return cls(site, table, variables, row_is_person, tuple(core))
+        return cls(site, table, variables, row_is_person, tuple(core), linkage)
 
 
 def complete(plan: Plan, datasets: Sequence[Dataset]) -> Plan:
@@ -65,6 +69,7 @@ def complete(plan: Plan, datasets: Sequence[Dataset]) -> Plan:
     """
     chosen = _tables(plan, datasets)
     _check_columns(plan, chosen)
+    _check_linkage(plan, chosen)
     declared = dict(plan.variables)
     for name in plan.names:
         published = {dataset.site: dataset.variables[name] for dataset in chosen}
@@ -81,6 +86,7 @@ def check(plan: Plan, roster: Sequence[str] = ()) -> Plan:
     roster: the sites' names, the levels of `site`. Where they are not known yet, `site` is taken to have one.
     """
     plan.check_declared()
+    _check_matched(plan)
     if plan.condition:
         check_where(plan.condition, plan.variables)
     variables = with_site(dict(plan.variables), tuple(roster) or ("any site",))
@@ -90,6 +96,38 @@ def check(plan: Plan, roster: Sequence[str] = ()) -> Plan:
         except PlanError as error:
             raise _placed(error, name) from error
     return plan
+
+
+def _check_matched(plan: Plan) -> None:
+    """PlanError where an overlap is asked in a way by which single persons could be tried out."""
+    overlaps = [name for name, statistic in plan.analyses.items() if isinstance(statistic, Matched)]
+    if not overlaps:
+        return
+    place = f"analyses.{overlaps[0]}"
+    if plan.aggregation == "clear":
+        raise PlanError(
+            "An overlap of sites is asked in masked plans only.",
+            remedy="Set `aggregation: masked`, or `auto`.",
+            field="aggregation",
+        )
+    if len(overlaps) > 1 or plan.where or plan.names:
+        raise PlanError(
+            "An overlap is asked once, of whole tables, and beside nothing that names a column.",
+            remedy="Leave `where` out, and ask what names columns in another plan.",
+            field=place,
+        )
+
+
+def _check_linkage(plan: Plan, chosen: Sequence[Dataset]) -> None:
+    if not any(isinstance(statistic, Matched) for statistic in plan.analyses.values()):
+        return
+    linkages = [dataset.linkage for dataset in chosen if dataset.linkage]
+    if len(linkages) == len(set(linkages)):
+        raise PlanError(
+            f"No two sites name the persons of `{plan.table}` by the same identifier.",
+            remedy="Ask the custodians to declare `linkage` in their dictionaries, where they agree on an overlap.",
+            field="table",
+        )
 
 
 def _placed(error: PlanError, analysis: str) -> PlanError:

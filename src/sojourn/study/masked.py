@@ -16,18 +16,20 @@ from collections.abc import Sequence
 import rfc8785
 
 from sojourn.analysis.partial import Partial
-from sojourn.analysis.statistic import Ask, Compared, Coordinator, Estimate, Gathered, Step, fits
+from sojourn.analysis.statistic import Ask, Compared, Coordinator, Estimate, Gathered, Matched, Step, fits
 from sojourn.disclosure.masked_gate import Masks, ReceivedMasked, summed
 from sojourn.errors import DisclosureRefused
-from sojourn.study import comparing, joint_rounds
+from sojourn.study import comparing, joint_rounds, overlapping
 from sojourn.study.comparing import Comparing
 from sojourn.study.joint_rounds import Testing, masked_of
+from sojourn.study.overlapping import OverlapReplay
 from sojourn.study.question import Question
 from sojourn.study.transcript import Round, grounded, same
 
 VETO = "a site's gate"
 _STEPS = {**joint_rounds.STEPS, **comparing.STEPS}
 _EVALUATED = {joint_rounds.MULTIPLY, joint_rounds.OPEN, comparing.MULTIPLY, comparing.OPEN}
+_EVALUATED |= {overlapping.MULTIPLY, overlapping.OPEN}
 _ROUND = b"sojourn-masked-round-v1\n"
 _BEGINNING = hashlib.sha256(_ROUND).hexdigest()
 
@@ -122,9 +124,14 @@ class MaskedReplay:
         return ask
 
 
-def replay_masked(question: Question, rounds: Sequence[Round]) -> MaskedReplay:
+def replaying(question: Question) -> MaskedReplay | OverlapReplay:
+    """An analysis of a masked plan at its beginning; DisclosureRefused as `MaskedReplay`."""
+    return OverlapReplay(question) if isinstance(question.statistic, Matched) else MaskedReplay(question)
+
+
+def replay_masked(question: Question, rounds: Sequence[Round]) -> MaskedReplay | OverlapReplay:
     """Where an analysis stands after these rounds; raises as `tell` does."""
-    told = MaskedReplay(question)
+    told = replaying(question)
     for past in rounds:
         told.tell(past)
     return told

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sojourn.analysis.population import nobody
-from sojourn.analysis.statistic import Compared, Statistic
+from sojourn.analysis.statistic import Compared, Matched, Statistic
 from sojourn.analysis.support import Support
 from sojourn.analysis.variable import SITE, Variable, Variables
 from sojourn.disclosure.demands import Demands, evaluators, stride
@@ -73,6 +73,8 @@ class Question:
         """Names and labels of what the analyses before this one make known."""
         found = []
         for name, statistic in self.before:
+            if isinstance(statistic, Matched):
+                continue  # of whom it tells no site knows
             try:
                 empty = statistic.support(nobody(self.variables[SITE].levels[0], self.variables))
                 found.append((name, told_in_plan(name, statistic, self.variables, empty).labels))
