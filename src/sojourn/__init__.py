@@ -8,61 +8,61 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sojourn import errors as errors
     from sojourn.client.studies import connect as connect
-    from sojourn.statistics.catalogue import anova as anova
-    from sojourn.statistics.catalogue import at_least as at_least
-    from sojourn.statistics.catalogue import balance as balance
-    from sojourn.statistics.catalogue import correlation as correlation
-    from sojourn.statistics.catalogue import count as count
-    from sojourn.statistics.catalogue import crosstab as crosstab
-    from sojourn.statistics.catalogue import describe as describe
-    from sojourn.statistics.catalogue import direct_standardisation as direct_standardisation
-    from sojourn.statistics.catalogue import elastic_net as elastic_net
-    from sojourn.statistics.catalogue import firth as firth
-    from sojourn.statistics.catalogue import glm as glm
-    from sojourn.statistics.catalogue import glmm as glmm
-    from sojourn.statistics.catalogue import histogram as histogram
-    from sojourn.statistics.catalogue import incidence as incidence
-    from sojourn.statistics.catalogue import indirect_standardisation as indirect_standardisation
-    from sojourn.statistics.catalogue import lmm as lmm
-    from sojourn.statistics.catalogue import mantel_haenszel as mantel_haenszel
-    from sojourn.statistics.catalogue import meta as meta
-    from sojourn.statistics.catalogue import overlap as overlap
-    from sojourn.statistics.catalogue import prevalence as prevalence
-    from sojourn.statistics.catalogue import profile_likelihood as profile_likelihood
-    from sojourn.statistics.catalogue import quantiles as quantiles
-    from sojourn.statistics.catalogue import t_test as t_test
-    from sojourn.statistics.catalogue import trend as trend
+    from sojourn.statistics.catalogue_comparisons import anova as anova
+    from sojourn.statistics.catalogue_comparisons import balance as balance
+    from sojourn.statistics.catalogue_comparisons import correlation as correlation
+    from sojourn.statistics.catalogue_comparisons import direct_standardisation as direct_standardisation
+    from sojourn.statistics.catalogue_comparisons import incidence as incidence
+    from sojourn.statistics.catalogue_comparisons import indirect_standardisation as indirect_standardisation
+    from sojourn.statistics.catalogue_comparisons import mantel_haenszel as mantel_haenszel
+    from sojourn.statistics.catalogue_comparisons import prevalence as prevalence
+    from sojourn.statistics.catalogue_comparisons import t_test as t_test
+    from sojourn.statistics.catalogue_comparisons import trend as trend
+    from sojourn.statistics.catalogue_counts import at_least as at_least
+    from sojourn.statistics.catalogue_counts import count as count
+    from sojourn.statistics.catalogue_counts import crosstab as crosstab
+    from sojourn.statistics.catalogue_counts import describe as describe
+    from sojourn.statistics.catalogue_counts import histogram as histogram
+    from sojourn.statistics.catalogue_counts import overlap as overlap
+    from sojourn.statistics.catalogue_counts import quantiles as quantiles
+    from sojourn.statistics.catalogue_models import elastic_net as elastic_net
+    from sojourn.statistics.catalogue_models import firth as firth
+    from sojourn.statistics.catalogue_models import glm as glm
+    from sojourn.statistics.catalogue_models import glmm as glmm
+    from sojourn.statistics.catalogue_models import lmm as lmm
+    from sojourn.statistics.catalogue_models import meta as meta
+    from sojourn.statistics.catalogue_models import profile_likelihood as profile_likelihood
     from sojourn.study.plan import Plan as Plan
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Plan": "sojourn.study.plan",
-    "anova": "sojourn.statistics.catalogue",
-    "at_least": "sojourn.statistics.catalogue",
-    "balance": "sojourn.statistics.catalogue",
+    "anova": "sojourn.statistics.catalogue_comparisons",
+    "at_least": "sojourn.statistics.catalogue_counts",
+    "balance": "sojourn.statistics.catalogue_comparisons",
     "connect": "sojourn.client.studies",
-    "correlation": "sojourn.statistics.catalogue",
-    "count": "sojourn.statistics.catalogue",
-    "crosstab": "sojourn.statistics.catalogue",
-    "describe": "sojourn.statistics.catalogue",
-    "direct_standardisation": "sojourn.statistics.catalogue",
-    "elastic_net": "sojourn.statistics.catalogue",
-    "firth": "sojourn.statistics.catalogue",
-    "glm": "sojourn.statistics.catalogue",
-    "glmm": "sojourn.statistics.catalogue",
-    "histogram": "sojourn.statistics.catalogue",
-    "incidence": "sojourn.statistics.catalogue",
-    "indirect_standardisation": "sojourn.statistics.catalogue",
-    "mantel_haenszel": "sojourn.statistics.catalogue",
-    "prevalence": "sojourn.statistics.catalogue",
-    "lmm": "sojourn.statistics.catalogue",
-    "meta": "sojourn.statistics.catalogue",
-    "profile_likelihood": "sojourn.statistics.catalogue",
-    "overlap": "sojourn.statistics.catalogue",
-    "quantiles": "sojourn.statistics.catalogue",
-    "t_test": "sojourn.statistics.catalogue",
-    "trend": "sojourn.statistics.catalogue",
+    "correlation": "sojourn.statistics.catalogue_comparisons",
+    "count": "sojourn.statistics.catalogue_counts",
+    "crosstab": "sojourn.statistics.catalogue_counts",
+    "describe": "sojourn.statistics.catalogue_counts",
+    "direct_standardisation": "sojourn.statistics.catalogue_comparisons",
+    "elastic_net": "sojourn.statistics.catalogue_models",
+    "firth": "sojourn.statistics.catalogue_models",
+    "glm": "sojourn.statistics.catalogue_models",
+    "glmm": "sojourn.statistics.catalogue_models",
+    "histogram": "sojourn.statistics.catalogue_counts",
+    "incidence": "sojourn.statistics.catalogue_comparisons",
+    "indirect_standardisation": "sojourn.statistics.catalogue_comparisons",
+    "mantel_haenszel": "sojourn.statistics.catalogue_comparisons",
+    "prevalence": "sojourn.statistics.catalogue_comparisons",
+    "lmm": "sojourn.statistics.catalogue_models",
+    "meta": "sojourn.statistics.catalogue_models",
+    "profile_likelihood": "sojourn.statistics.catalogue_models",
+    "overlap": "sojourn.statistics.catalogue_counts",
+    "quantiles": "sojourn.statistics.catalogue_counts",
+    "t_test": "sojourn.statistics.catalogue_comparisons",
+    "trend": "sojourn.statistics.catalogue_comparisons",
 }
 
 __all__ = [

@@ -14,7 +14,7 @@ from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.disclosure.gate import judge
 from sojourn.disclosure.output import Finding, Output, Verdict
 from sojourn.disclosure.policy import StandardPolicy
-from sojourn.statistics.catalogue import (
+from sojourn.statistics.catalogue_comparisons import (
     balance,
     correlation,
     direct_standardisation,

@@ -11,7 +11,7 @@ from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.disclosure.joint import Layout
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
-from sojourn.statistics.catalogue import (
+from sojourn.statistics.catalogue_comparisons import (
     anova,
     balance,
     correlation,

@@ -18,7 +18,8 @@ from sojourn.disclosure.demands import THRESHOLDS
 from sojourn.disclosure.joint import Demands, Layout, evaluators, still_hidden, strictest
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
-from sojourn.statistics.catalogue import count, crosstab, describe, elastic_net, firth, glm, glmm, histogram, lmm
+from sojourn.statistics.catalogue_counts import count, crosstab, describe, histogram
+from sojourn.statistics.catalogue_models import elastic_net, firth, glm, glmm, lmm
 
 T = 10
 SITES = tuple(f"s{number}" for number in range(5))

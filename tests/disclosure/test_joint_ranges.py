@@ -20,7 +20,7 @@ from sojourn.disclosure.demands import Demands
 from sojourn.disclosure.joint import Layout
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
-from sojourn.statistics.catalogue import quantiles
+from sojourn.statistics.catalogue_counts import quantiles
 
 T = 10
 SITES = ("a", "b", "c", "d")

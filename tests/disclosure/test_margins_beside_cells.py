@@ -11,7 +11,7 @@ from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.disclosure.gate import Header, release
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.policy import StandardPolicy
-from sojourn.statistics.catalogue import crosstab
+from sojourn.statistics.catalogue_counts import crosstab
 
 T = 10
 NAMES = ("a", "b", "c")

@@ -10,7 +10,9 @@ from sojourn.analysis.population import Population
 from sojourn.analysis.support import Cells
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.node.evidence import support_from_dict, support_to_dict
-from sojourn.statistics.catalogue import correlation, count, describe, glm
+from sojourn.statistics.catalogue_comparisons import correlation
+from sojourn.statistics.catalogue_counts import count, describe
+from sojourn.statistics.catalogue_models import glm
 
 VARIABLES = with_site(
     {"age": Variable(Kind.NUMBER, low=0, high=120), "died": Variable(Kind.BOOLEAN)}, ("north", "south")

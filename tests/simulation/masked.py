@@ -21,7 +21,7 @@ from sojourn.disclosure.masked_gate import ReceivedMasked, summed
 from sojourn.hub.tables import results, tasks
 from sojourn.messages import received
 from sojourn.node.tables import masked_sets, releases
-from sojourn.statistics.catalogue import count, describe
+from sojourn.statistics.catalogue_counts import count, describe
 from sojourn.study.plan import Plan
 
 if TYPE_CHECKING:

@@ -46,7 +46,8 @@ from sojourn.node.service import Node
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import metadata as node_tables
 from sojourn.report.record import estimate_to_dict
-from sojourn.statistics.catalogue import count, describe, glm
+from sojourn.statistics.catalogue_counts import count, describe
+from sojourn.statistics.catalogue_models import glm
 from sojourn.storage.engine import open_engine
 from sojourn.storage.migrate import upgrade
 from sojourn.study.plan import Plan

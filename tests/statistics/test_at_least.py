@@ -7,7 +7,7 @@ from federated import category
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Gathered, Suppressed
 from sojourn.analysis.variable import with_site
-from sojourn.statistics.catalogue import at_least
+from sojourn.statistics.catalogue_counts import at_least
 
 VARIABLES = with_site({"stage": category("I", "II", "III")}, ("a", "b"))
 NONE = np.zeros(3, dtype=bool)

@@ -11,7 +11,7 @@ from scipy import stats
 from sojourn.analysis.statistic import Suppressed
 from sojourn.analysis.variable import with_site
 from sojourn.errors import PlanError
-from sojourn.statistics.catalogue import count, crosstab, histogram
+from sojourn.statistics.catalogue_counts import count, crosstab, histogram
 
 VARIABLES = {"sex": category("F", "M"), "stage": category("I", "II", "III", "IV"), "dead": BOOLEAN, "age": NUMBER}
 LEVELS = {"sex": ("F", "M"), "stage": ("I", "II", "III", "IV")}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sojourn.analysis.statistic import Suppressed
 from sojourn.analysis.variable import with_site
 from sojourn.errors import PlanError
-from sojourn.statistics.catalogue import describe
+from sojourn.statistics.catalogue_counts import describe
 
 VARIABLES = {"age": NUMBER, "smoker": BOOLEAN, "sex": category("F", "M"), "arm": category("p", "q", "r")}
 

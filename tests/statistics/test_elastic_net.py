@@ -12,7 +12,7 @@ from sklearn.linear_model import ElasticNet as Pooled
 
 from sojourn.analysis.penalised import Penalty, minimise
 from sojourn.errors import PlanError
-from sojourn.statistics.catalogue import elastic_net
+from sojourn.statistics.catalogue_models import elastic_net
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from test_glm_references import birthwt  # noqa: F401 (a fixture)
 
 from sojourn.errors import ConvergenceError, PlanError
-from sojourn.statistics.catalogue import firth, glm
+from sojourn.statistics.catalogue_models import firth, glm
 
 
 def table(cells):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.errors import ConvergenceError, DisclosureRefused, FormulaError, PlanError, SiteRefused
-from sojourn.statistics.catalogue import glm, make
+from sojourn.statistics.catalogue import make
+from sojourn.statistics.catalogue_models import glm
 
 VARIABLES = {"x": NUMBER, "y": NUMBER, "w": NUMBER, "b": BOOLEAN, "c": category("k", "l", "m")}
 

@@ -9,7 +9,7 @@ import statsmodels.api as sm
 from federated import BOOLEAN, NUMBER, REFERENCES, category, column, federation, read_reference, run
 from scipy import stats
 
-from sojourn.statistics.catalogue import glm
+from sojourn.statistics.catalogue_models import glm
 
 CHEST_PAIN = ("asymptomatic", "non-anginal", "atypical angina", "typical angina")
 

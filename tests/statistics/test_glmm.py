@@ -5,7 +5,7 @@ import pytest
 from federated import NUMBER, column, federation, run
 
 from sojourn.errors import ConvergenceError, PlanError
-from sojourn.statistics.catalogue import glmm
+from sojourn.statistics.catalogue_models import glmm
 
 
 def made(family, groups=60, seed=4):

@@ -10,7 +10,7 @@ from sojourn.analysis.variable import with_site
 from sojourn.disclosure.gate import judge
 from sojourn.disclosure.output import Output, Verdict
 from sojourn.disclosure.policy import StandardPolicy
-from sojourn.statistics.catalogue import elastic_net, firth, glm, glmm, lmm
+from sojourn.statistics.catalogue_models import elastic_net, firth, glm, glmm, lmm
 
 VARIABLES = {
     **dict.fromkeys(("x", "z", "y", "n", "c", "m", "w", "o"), NUMBER),

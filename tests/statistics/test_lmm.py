@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sojourn.analysis.mixed import Blocks, Criterion, elements, profile
 from sojourn.errors import ConvergenceError, PlanError
-from sojourn.statistics.catalogue import lmm
+from sojourn.statistics.catalogue_models import lmm
 
 NAMES = ("Reaction", "Days", "Subject")
 

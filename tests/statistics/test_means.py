@@ -11,7 +11,7 @@ from statsmodels.stats.oneway import anova_oneway
 
 from sojourn.analysis.statistic import Suppressed
 from sojourn.errors import ConvergenceError, DisclosureRefused, PlanError
-from sojourn.statistics.catalogue import anova, correlation, t_test
+from sojourn.statistics.catalogue_comparisons import anova, correlation, t_test
 
 VARIABLES = {"age": NUMBER, "bmi": NUMBER, "dead": BOOLEAN, "arm": category("p", "q"), "ward": category(*"abcd")}
 MEANS = {

@@ -16,7 +16,9 @@ from sojourn.analysis.statistic import Gathered
 from sojourn.errors import ConvergenceError, DisclosureRefused, PlanError
 from sojourn.report.record import estimate_from_dict, estimate_to_dict
 from sojourn.statistics.by_site import told_by_sites
-from sojourn.statistics.catalogue import count, describe, glm, make, meta, profile_likelihood
+from sojourn.statistics.catalogue import make
+from sojourn.statistics.catalogue_counts import count, describe
+from sojourn.statistics.catalogue_models import glm, meta, profile_likelihood
 from sojourn.statistics.meta import FIT, MetaAnalysis, own_fit
 from sojourn.study.question import layout_of
 

@@ -7,7 +7,7 @@ from federated import column, run
 from test_glm_references import made, overdispersed
 
 from sojourn.errors import ConvergenceError
-from sojourn.statistics.catalogue import glm
+from sojourn.statistics.catalogue_models import glm
 
 
 @pytest.mark.parametrize("extra", ["", "offset"])

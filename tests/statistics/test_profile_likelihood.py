@@ -12,7 +12,8 @@ from sojourn.analysis.heterogeneity import Studies
 from sojourn.analysis.meta_analysis import combine
 from sojourn.analysis.profile_likelihood import common, random_effects
 from sojourn.errors import ConvergenceError, PlanError
-from sojourn.statistics.catalogue import glm, make, profile_likelihood
+from sojourn.statistics.catalogue import make
+from sojourn.statistics.catalogue_models import glm, profile_likelihood
 
 VARIABLES = {"age": NUMBER, "drug": BOOLEAN, "y": BOOLEAN}
 GRID = np.linspace(-4, 4, 81)

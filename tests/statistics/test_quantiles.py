@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sojourn.analysis.statistic import Suppressed
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.errors import PlanError
-from sojourn.statistics.catalogue import make, quantiles
+from sojourn.statistics.catalogue import make
+from sojourn.statistics.catalogue_counts import quantiles
 from sojourn.statistics.grid import Grid
 
 AGE = Variable(Kind.NUMBER, low=0, high=120)

@@ -13,7 +13,8 @@ from sojourn.disclosure.gate import judge
 from sojourn.disclosure.output import Output, Verdict
 from sojourn.disclosure.policy import StandardPolicy
 from sojourn.errors import PlanError
-from sojourn.statistics.catalogue import glm, make
+from sojourn.statistics.catalogue import make
+from sojourn.statistics.catalogue_models import glm
 from sojourn.statistics.robust import Meat
 
 F, L = sm.families, sm.families.links

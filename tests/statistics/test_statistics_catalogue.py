@@ -7,34 +7,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sojourn as sj
 from sojourn.analysis.statistic import MOST_ROUNDS
 from sojourn.errors import PlanError
 from sojourn.statistics import catalogue
 
 EXAMPLES = {
-    "anova": catalogue.anova("age", by="stage", variance="unequal"),
-    "balance": catalogue.balance("age", "sex", by="dead"),
-    "correlation": catalogue.correlation("age", "bmi"),
-    "direct_standardisation": catalogue.direct_standardisation("dead", "years", "sex", {"F": 2, "M": 1}, per=1000),
-    "incidence": catalogue.incidence("dead", "years", by=("sex", "site"), per=1000),
-    "indirect_standardisation": catalogue.indirect_standardisation("dead", "years", "sex", {"F": 0.2, "M": 0.1}),
-    "mantel_haenszel": catalogue.mantel_haenszel("dead", "sex", ["stage", "site"]),
-    "prevalence": catalogue.prevalence("dead", by="sex", interval="exact"),
-    "t_test": catalogue.t_test("age", by="sex", variance="equal"),
-    "trend": catalogue.trend("dead", by="stage", scores=(0, 1, 4)),
-    "at_least": catalogue.at_least(40, by=("sex", "site")),
-    "count": catalogue.count(by=("sex", "site")),
-    "crosstab": catalogue.crosstab("sex", "dead"),
-    "describe": catalogue.describe("age", by="sex"),
-    "histogram": catalogue.histogram("age", edges=range(0, 100, 10)),
-    "overlap": catalogue.overlap(most=500),
-    "profile_likelihood": catalogue.profile_likelihood("died ~ drug", "drug", -3, 3, "poisson", points=21),
-    "quantiles": catalogue.quantiles("age", by="sex", q=(0.5, 0.9), precision=1),
-    "elastic_net": catalogue.elastic_net("died ~ age", "binomial", 0.5, lambdas=(0.1, 0.2), cross_validate=True),
-    "firth": catalogue.firth("died ~ age", "poisson", offset="w"),
-    "glmm": catalogue.glmm("died ~ age", family="poisson"),
-    "lmm": catalogue.lmm("hba1c ~ age", "ward", slopes="age", method="ML"),
-    "glm": catalogue.glm("died ~ age", "binomial", "probit", weights="w"),
+    "anova": sj.anova("age", by="stage", variance="unequal"),
+    "balance": sj.balance("age", "sex", by="dead"),
+    "correlation": sj.correlation("age", "bmi"),
+    "direct_standardisation": sj.direct_standardisation("dead", "years", "sex", {"F": 2, "M": 1}, per=1000),
+    "incidence": sj.incidence("dead", "years", by=("sex", "site"), per=1000),
+    "indirect_standardisation": sj.indirect_standardisation("dead", "years", "sex", {"F": 0.2, "M": 0.1}),
+    "mantel_haenszel": sj.mantel_haenszel("dead", "sex", ["stage", "site"]),
+    "prevalence": sj.prevalence("dead", by="sex", interval="exact"),
+    "t_test": sj.t_test("age", by="sex", variance="equal"),
+    "trend": sj.trend("dead", by="stage", scores=(0, 1, 4)),
+    "at_least": sj.at_least(40, by=("sex", "site")),
+    "count": sj.count(by=("sex", "site")),
+    "crosstab": sj.crosstab("sex", "dead"),
+    "describe": sj.describe("age", by="sex"),
+    "histogram": sj.histogram("age", edges=range(0, 100, 10)),
+    "overlap": sj.overlap(most=500),
+    "profile_likelihood": sj.profile_likelihood("died ~ drug", "drug", -3, 3, "poisson", points=21),
+    "quantiles": sj.quantiles("age", by="sex", q=(0.5, 0.9), precision=1),
+    "elastic_net": sj.elastic_net("died ~ age", "binomial", 0.5, lambdas=(0.1, 0.2), cross_validate=True),
+    "firth": sj.firth("died ~ age", "poisson", offset="w"),
+    "glmm": sj.glmm("died ~ age", family="poisson"),
+    "lmm": sj.lmm("hba1c ~ age", "ward", slopes="age", method="ML"),
+    "glm": sj.glm("died ~ age", "binomial", "probit", weights="w"),
 }
 
 
@@ -46,7 +47,7 @@ def test_every_statistic_has_a_function_an_example_and_rules():
         # Two rounds a step; four more for each element of a covariance beyond the first.
         more = {"firth": MOST_ROUNDS, "lmm": 8, "glmm": 2 * MOST_ROUNDS}
         assert 1 <= statistic.rounds() <= MOST_ROUNDS + more.get(name, 0)
-        documentation = getattr(catalogue, name).__doc__
+        documentation = getattr(sj, name).__doc__
         assert "Leaves a site" in documentation
         assert "Rounds" in documentation
 
@@ -128,7 +129,7 @@ def test_errors_name_the_field_and_a_remedy(name, arguments, field, remedy):
 
 def test_functions_say_the_same():
     with pytest.raises(PlanError) as caught:
-        catalogue.describe("age", by=3)
+        sj.describe("age", by=3)
     assert caught.value.field == "describe.by"
     with pytest.raises(PlanError):
-        catalogue.histogram("age", edges="1,2")
+        sj.histogram("age", edges="1,2")

@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import StratifiedTable, Table
 
 from sojourn.analysis.statistic import Suppressed
 from sojourn.errors import PlanError
-from sojourn.statistics.catalogue import balance, mantel_haenszel, trend
+from sojourn.statistics.catalogue_comparisons import balance, mantel_haenszel, trend
 
 VARIABLES = {
     "age": NUMBER,

@@ -8,27 +8,20 @@ from sojourn.analysis.partial import Partial, total
 from sojourn.analysis.statistic import Gathered, Suppressed
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.report.record import estimate_to_dict
-from sojourn.statistics.catalogue import (
+from sojourn.statistics.catalogue_comparisons import (
     anova,
-    at_least,
     balance,
     correlation,
-    count,
-    crosstab,
-    describe,
     direct_standardisation,
-    elastic_net,
-    firth,
-    glm,
-    histogram,
     incidence,
     indirect_standardisation,
     mantel_haenszel,
     prevalence,
-    quantiles,
     t_test,
     trend,
 )
+from sojourn.statistics.catalogue_counts import at_least, count, crosstab, describe, histogram, quantiles
+from sojourn.statistics.catalogue_models import elastic_net, firth, glm
 
 VARIABLES = {
     "sex": category("F", "M"),

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.errors import PlanError, WhereError
-from sojourn.statistics.catalogue import count, describe, glm, histogram
+from sojourn.statistics.catalogue_counts import count, describe, histogram
+from sojourn.statistics.catalogue_models import glm
 from sojourn.study.catalogue import Dataset, check, complete
 from sojourn.study.plan import Plan
 

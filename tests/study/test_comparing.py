@@ -15,7 +15,7 @@ from sojourn.analysis.statistic import Ask, Compared
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.disclosure.demands import stride
 from sojourn.errors import DisclosureRefused, PlanError
-from sojourn.statistics.catalogue import at_least, count
+from sojourn.statistics.catalogue_counts import at_least, count
 from sojourn.study.comparing import Comparing
 from sojourn.study.question import Question
 

@@ -14,7 +14,7 @@ from evaluated_shares import plain, protocol
 from sojourn.disclosure.demands import Demands
 from sojourn.secrecy.intersection import MADE_UP
 from sojourn.secrecy.masks import Place
-from sojourn.statistics.catalogue import overlap
+from sojourn.statistics.catalogue_counts import overlap
 from sojourn.study.joint_rounds import Evaluating
 from sojourn.study.overlapping import Overlapping, Pair, Terms, counting
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.errors import PlanError
-from sojourn.statistics.catalogue import count, describe, glm
+from sojourn.statistics.catalogue_counts import count, describe
+from sojourn.statistics.catalogue_models import glm
 from sojourn.study.plan import DEFAULT_MIN_SITES, Plan
 from sojourn.study.purpose import SHORT_NAMES
 

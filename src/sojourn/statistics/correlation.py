@@ -23,12 +23,14 @@ from sojourn.analysis.variable import Variables
 from sojourn.errors import ConvergenceError, DisclosureRefused
 from sojourn.statistics.argument import check_number, names
 from sojourn.statistics.design import column_contributions, evidence, working
+from sojourn.statistics.families import family
 from sojourn.statistics.rows import Rows, Weighed
 
 Vector = NDArray[np.float64]
 MOST_COLUMNS = 30
 _COLUMNS = ("n", "estimate", "statistic", "p_value", "ci_low", "ci_high")
 _ROUNDING = 1e-13  # share of a column's squares about the broadcast centre that may be rounding alone
+_NORMAL = family("gaussian", "identity")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Correlation:
     def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
         """See `Statistic`."""
         rows = self._rows(population)
-        return rows.handshake() if step == "sums" else self._weighed(rows, broadcast).partial
+        return rows.handshake(_NORMAL) if step == "sums" else self._weighed(rows, broadcast).partial
 
     def support(self, population: Population) -> Support:
         """See `Statistic`."""

@@ -1,0 +1,192 @@
+"""How an analyst asks for models, and for how the sites' own fits are combined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sojourn.analysis.statistic import Statistic
+from sojourn.errors import PlanError
+from sojourn.statistics.catalogue import make
+from sojourn.statistics.meta import BOTH, META, POOLED
+from sojourn.statistics.profile_likelihood import POINTS
+from sojourn.statistics.written import given, numbers, several
+
+
+def glm(
+    formula: str,
+    family: str = "gaussian",
+    link: str | None = None,
+    weights: str | None = None,
+    offset: str | None = None,
+    robust: str | None = None,
+    cluster: str | None = None,
+    combine: str = POOLED,
+) -> Statistic:
+    """A generalised linear model over all sites, equal to the fit on pooled rows to rounding.
+
+    formula: R style, e.g. `"died ~ age + C(sex) + age:bmi + C(site)"`. family: `gaussian`, `binomial`, `poisson`,
+    `gamma` or `negative_binomial`. link: `identity`, `log` (for all; negative_binomial has no other), `logit`,
+    `probit`, `cloglog` (binomial), `inverse` (gamma); None for `identity`, `logit`, and `log` of the last three.
+    weights: column of prior weights as in R's `glm`: the variance of a row is the dispersion over its weight; of a
+    binomial proportion its number of trials; rows of weight 0 take no part. offset: column that is added to the linear
+    predictor. robust: `HC0` or `HC1` for standard errors that hold where the variance is not the family's, `cluster`
+    where rows of a person depend on one another; cluster: a column whose values are clusters inside each site. combine:
+    `pooled`, `meta` for each site's own fit, combined as studies are, or `both`: see `meta`.
+    Outcomes: binomial 0 to 1 or boolean, gamma above 0, poisson and negative_binomial not negative.
+    Result: a row a term with `estimate`, `std_error`, `statistic`, `p_value`, `ci_low`, `ci_high` (95 %; t for
+    gaussian and gamma, else normal). Facts: `n` (rows), `log_likelihood`, `deviance`, `aic`, `dispersion`,
+    `df_residual`, `rounds_used`, `newton_decrement`; `null_deviance` for gaussian with identity link; `theta` and
+    `theta_std_error` for negative_binomial, whose variance is mu + mu^2 / theta; `clusters`. Errors: ConvergenceError
+    names a collinear term, or the term that separates the outcomes.
+    Leaves a site, for p terms: n and p sums; then each round at most 2 + p + p^2 numbers: deviance, score and
+    information, and the observed information too where the link is not canonical; for robust errors once p^2 numbers
+    more, the squares of the clusters' parts of the score. Rounds: usually 5 or 6, at most 12.
+    Source: P. McCullagh, J. A. Nelder, Generalized Linear Models, 2nd ed. 1989; R's `glm.fit`; J. F. Lawless, Canadian
+    J. of Statistics 15, 1987 (negative binomial); J. G. MacKinnon, H. White, J. of Econometrics 29, 1985 (robust).
+    """
+    how = combine if combine != POOLED else None
+    more = given(link=link, weights=weights, offset=offset, robust=robust, cluster=cluster, combine=how)
+    return make("glm", {"formula": formula, "family": family, **more})
+
+
+def firth(formula: str, family: str = "binomial", offset: str | None = None) -> Statistic:
+    """A logistic or Poisson model under Firth's penalty, whose estimates exist where a term separates the outcomes.
+
+    formula: as of `glm`, with an intercept. family: `binomial` (logit) or `poisson` (log). offset: column that is added
+    to the linear predictor. Equal to the fit on pooled rows to rounding.
+    Result: a row a term as of `glm`; intervals and p-values are Wald's, which under separation are only a rough guide.
+    Facts: `n`, `log_likelihood`, `penalised_log_likelihood`, `df_residual`, `rounds_used`.
+    Leaves a site, for p terms: as of `glm`, and each round p numbers more, the penalty's part of the score.
+    Rounds: usually 14 to 21, at most 24.
+    Source: D. Firth, Biometrika 80, 1993; G. Heinze, M. Schemper, Statistics in Medicine 21, 2002.
+    """
+    return make("firth", {"formula": formula, "family": family, **given(offset=offset)})
+
+
+def elastic_net(
+    formula: str,
+    family: str = "gaussian",
+    alpha: float = 1.0,
+    lambdas: Iterable[float] | None = None,
+    count: int | None = None,
+    standardise: bool | None = None,
+    cross_validate: bool | None = None,
+) -> Statistic:
+    """Lasso and elastic net over all sites: the coefficients under a range of penalties, equal to those of pooled rows.
+
+    formula: as of `glm`, with an intercept, which is not penalised, and without an offset. family: `gaussian` or
+    `binomial` (logit). alpha: share of the absolute values in the penalty: 1 is the lasso, near 0 the ridge. lambdas:
+    the penalties, as in glmnet and scikit-learn upon the mean of squares / 2 or of minus the log-likelihood; None for
+    `count` of them (30), down to a thousandth of the one from which all coefficients are 0. standardise: whether the
+    penalty is upon columns over their standard deviation (with n), as it is unless you say no. cross_validate: leave
+    out one site after the other; clear plans alone.
+    Result: a row a lambda and term with `estimate`; there are no standard errors after a choice. Facts: `n`,
+    `lambdas`, `nonzero` and `deviance_ratio` of each, `lambda_bic`, `rounds_used`; with cross-validation its curve
+    `cross_validation`, `lambda_min`, `lambda_1se`.
+    Leaves a site, for p terms: n, p sums and the outcome's, once 1 + p + p^2 numbers; binomial for each lambda, and
+    with cross-validation for each site, so many again each round. Rounds: 2; binomial usually 7 to 10, at most 12.
+    Source: J. Friedman, T. Hastie, R. Tibshirani, J. of Statistical Software 33(1), 2010.
+    """
+    more = given(lambdas=numbers(lambdas), count=count, standardise=standardise, cross_validate=cross_validate)
+    return make("elastic_net", {"formula": formula, "family": family, "alpha": alpha, **more})
+
+
+def lmm(
+    formula: str, group: str | None = None, slopes: str | Iterable[str] | None = None, method: str = "REML"
+) -> Statistic:
+    """A linear mixed model over all sites: fixed effects, and random intercepts and slopes of clusters.
+
+    formula: fixed effects as of `glm`, without an offset. group: the column that names the clusters, each inside one
+    site; `site` for random effects of the sites themselves, in clear plans alone; None for persons. slopes: columns of
+    numbers of the formula, up to three, whose coefficients differ between clusters. method: `REML` or `ML`. Equal to
+    the pooled fit.
+    Result: a row a fixed effect as of `glm`, with normal tests. Facts: `n`, `clusters`, `log_likelihood` (restricted
+    under REML), `sigma` (of the residuals), `random` (`effects`, `std_dev`, `covariance`), `intraclass_correlation`
+    (without slopes), `rounds_used`, `newton_decrement`. No random effect of a cluster is ever shown.
+    Leaves a site, for p terms and q random effects: n, the number of clusters, p + 2 q + 1 sums; each round, with
+    m = q (q + 1) / 2, at most (1 + m + m (m + 1) / 2) (p + 2)^2 numbers, sums over its clusters. Of `site`: once
+    (p + 1)^2 + q (p + q + 1) cross-products. Rounds: usually 6 to 10; of `site` 2.
+    Source: D. Bates, M. Maechler, B. Bolker, S. Walker, J. of Statistical Software 67(1), 2015.
+    """
+    more = given(group=group, slopes=several(slopes))
+    return make("lmm", {"formula": formula, "method": method, **more})
+
+
+def glmm(
+    formula: str,
+    group: str | None = None,
+    slopes: str | Iterable[str] | None = None,
+    family: str = "binomial",
+    method: str = "REML",
+) -> Statistic:
+    """A logistic or Poisson mixed model by penalised quasi-likelihood: approximate, and says so.
+
+    formula, group, slopes, method: as of `lmm`, with an intercept; clusters lie inside sites. family: `binomial`
+    (logit) or `poisson` (log). Equal to the same approximation on pooled rows.
+    Result: a row a fixed effect as of `glm`, within clusters. Facts: `n`, `clusters`, `random` as of `lmm`,
+    `laplace_log_likelihood` at the estimates, `rounds_used`. Variances come out too small where clusters hold few rows
+    or events are rare. No random effect of a cluster is ever shown.
+    Leaves a site: as of `lmm`, of working outcomes, and each round one number more.
+    Rounds: usually 12 to 20, at most 36, and 8 more for each element of the covariance beyond the first.
+    Source: N. E. Breslow, D. G. Clayton, J. of the American Statistical Association 88, 1993.
+    """
+    more = given(group=group, slopes=several(slopes))
+    return make("glmm", {"formula": formula, "family": family, "method": method, **more})
+
+
+def meta(
+    model: Statistic,
+    method: str = "REML",
+    interval: str = "hartung_knapp_adjusted",
+    moderators: Mapping[str, Mapping[str, float]] | None = None,
+    combine: str = META,
+) -> Statistic:
+    """A meta-analysis of each site's own fit of a model, coefficient by coefficient, in plans that are not masked.
+
+    model: e.g. `glm("died ~ age", "binomial")`. method: the variance between sites, `REML`, `DL`, `PM`, `ML`, `SJ`,
+    `EB`, `HE`, `HS`, or `fixed` for none. interval: `hartung_knapp` (t), `hartung_knapp_adjusted` (the same with an
+    error that is never below the normal one) or `normal`. moderators: numbers of the sites for a meta-regression, e.g.
+    `{"latitude": {"uk": 52, "sg": 1}}`; they stand in the plan. combine: `meta`, or `both` (beside the pooled).
+    Result: as of the model, of the mean over sites, and `prediction_low`, `prediction_high` (where a further site is
+    expected), `tau2`, `i_squared` (percent), `sites` (how many could fit the model). Under `both` the model's columns
+    are the pooled fit's, and `meta_estimate`, `meta_std_error`, `meta_p_value`, `meta_ci_low`, `meta_ci_high` stand
+    beside. Facts: `by_site` (each site's estimates, intervals and weights), `n_by_site`, and under `meta` for each
+    coefficient Q, the interval of tau² (Q profile), `fixed`, `leave_one_out`, `influence` (Baujat; deleted residuals),
+    `regression`, and `egger` from ten sites on.
+    Leaves a site, for p terms: n, and p estimates with their variances; each is a release of that site, by all rules
+    for models, judged at its own coefficients. Rounds: 1, and the model's own under `both`.
+    Source: W. Viechtbauer, Journal of Statistical Software 36(3), 2010; J. Hartung, G. Knapp, Statistics in Medicine
+    20, 2001.
+    """
+    if combine not in (META, BOTH):
+        remedy = f"Use `{META}` or `{BOTH}`; a pooled fit is the model itself."
+        raise PlanError("This is no way to combine sites in a meta-analysis.", remedy=remedy, field="meta.combine")
+    said = given(method=method, interval=interval, moderators=moderators)
+    return make(model.name, {**model.arguments(), "combine": combine, "meta": said})
+
+
+def profile_likelihood(
+    formula: str,
+    term: str,
+    low: float,
+    high: float,
+    family: str = "binomial",
+    points: int = POINTS,
+    offset: str | None = None,
+) -> Statistic:
+    """One coefficient from the sites' profile likelihoods, where events are too rare for estimates and their errors.
+
+    formula: as of `glm`. term: the coefficient, by its name in the table of the model, e.g. `drug[T.True]`. low, high,
+    points: the grid of its values, on the scale of the coefficient (a log ratio), fixed before any data are seen.
+    family: `binomial` (logit) or `poisson` (log). offset: column that is added to the linear predictor.
+    Each site's other coefficients are its own. A site without events in one group has a profile and no estimate.
+    Result: a row for a value that all sites share, and one for the mean of values that differ by site (normal), with
+    `estimate`, `p_value` (likelihood ratio), `ci_low`, `ci_high` (likelihood interval; None beyond the grid). Facts:
+    `tau` (standard deviation between sites), `grid`, `profiles` by site, `n_by_site`.
+    Leaves a site, in plans that are not masked: n, and one log-likelihood a value of the grid, less its maximum; by all
+    rules for models, judged at the strictest value. Rounds: 1.
+    Source: M. J. Schuemie et al., Statistical Methods in Medical Research 31, 2022.
+    """
+    more = given(offset=offset, points=points if points != POINTS else None)
+    grid = {"term": term, "low": low, "high": high}
+    return make("profile_likelihood", {"formula": formula, "family": family, **grid, **more})
