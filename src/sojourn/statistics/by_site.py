@@ -66,6 +66,8 @@ def _fits(ask: Ask, parts: Mapping[str, Partial], estimate: Estimate) -> dict[st
     centre, at = (np.asarray(ask.broadcast[name], dtype=float) for name in ("centre", "coefficients"))
     if len(terms) != len(at) or any(mask.any() for part in parts.values() for mask in part.suppressed.values()):
         return {}
+    if "level" in ask.broadcast:  # what the coefficients leave out of the outcomes
+        at = at + np.asarray(ask.broadcast["level"], dtype=float)[0] * (np.arange(len(at)) == 0)
     raw = np.eye(len(at))
     if centre.any():
         raw[0] -= centre
