@@ -170,7 +170,7 @@ def test_a_path_names_the_largest_coefficients_and_the_chosen_penalties() -> Non
 
 def test_a_notebook_and_the_report_show_the_figure(record: StudyRecord, bcg: AnalysisRecord) -> None:
     assert "<svg" in fragment("bcg", bcg, picture=True)
-    page = render(replace(record, analyses={**record.analyses, "bcg": bcg}))
+    page = render(replace(record, analyses={"bcg": bcg}))
     assert "bcg: risk ratios, between the sites" in page
     assert "trial 13" in page
     assert "Funnel: precise sites on top" in page

@@ -213,7 +213,7 @@ def test_what_is_no_event_or_time_is_refused():
         (
             lambda: direct_standardisation("dead", "years", "band", {"young": 1}),
             "direct_standardisation.standard",
-            "old",
+            "`middle`",
         ),
         (
             lambda: direct_standardisation("dead", "years", "band", {**STANDARD, "older": 1}),

@@ -101,7 +101,7 @@ def test_make_refuses_nothing_that_the_schema_accepts(name, arguments):
 @pytest.mark.parametrize(
     ("name", "arguments", "field", "remedy"),
     [
-        ("glmm", {}, "analyses.m", "`glm`"),
+        ("glmn", {}, "analyses.m", "`glm`"),
         ("glm", {}, "analyses.m.glm", "`formula`"),
         ("glm", {"formula": "y ~ x", "famly": "binomial"}, "analyses.m.glm", "`family`"),
         ("glm", {"formula": "y ~ x", "family": "binomal"}, "analyses.m.glm.family", "`binomial`"),

@@ -85,9 +85,8 @@ def _beyond(grid: Vector, values: Vector, at: Vector) -> Vector:
     """Inside the grid a spline, beyond it the straight lines of its ends, which do not rise."""
     inside = scipy.interpolate.CubicSpline(grid, values)
     low, high = max(float(inside(grid[0], 1)), 0.0), min(float(inside(grid[-1], 1)), 0.0)
-    found: Vector = np.asarray(inside(np.clip(at, grid[0], grid[-1])))
-    found = found - low * np.maximum(grid[0] - at, 0.0) + high * np.maximum(at - grid[-1], 0.0)
-    return found
+    found = np.asarray(inside(np.clip(at, grid[0], grid[-1])))
+    return np.asarray(found - low * np.maximum(grid[0] - at, 0.0) + high * np.maximum(at - grid[-1], 0.0))
 
 
 def _common_of(wide: Vector, curves: Vector, means: Vector) -> Vector:

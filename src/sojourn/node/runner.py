@@ -311,11 +311,7 @@ class Runner:
         took = self._clock() - self._taken.get(place.ask, self._clock())
         if took > self._pace:
             self._journal(task.study, f"A masked answer took {took:.1f} s: longer than masked_pace, which can be seen.")
-
-        def go() -> None:
-            self._guarded(place, lambda: leave(self._clock()))
-
-        return Departure(wait_of(self._pace, took), go)
+        return Departure(wait_of(self._pace, took), lambda: self._guarded(place, lambda: leave(self._clock())))
 
     def _look(self, run: Run) -> None:
         """See whether the history of a run's researcher looks like abuse; rehearsals are in no history."""
