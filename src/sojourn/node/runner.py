@@ -291,9 +291,8 @@ class Runner:
         if self.store.asked(task.study, task.analysis) >= told.question.most_rounds:
             raise SiteRefused("rounds")
         assert self.airlock.masking is not None
-        journal, stopping = bound(self._journal, task.study), self._closing.is_set
-        exhausted = bound(self._attempts.exhausted, place.run, self._clock())
-        parts = (self.airlock, self.airlock.masking, journal, stopping, exhausted)
+        journal, exhausted = bound(self._journal, task.study), bound(self._attempts.exhausted, place.run, self._clock())
+        parts = (self.airlock, self.airlock.masking, journal, self._closing.is_set, exhausted)
         with self._turns:
             try:
                 evidence, now = self._evidence(place), self._clock()
