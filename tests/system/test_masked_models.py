@@ -52,8 +52,9 @@ def cohort(seed: int, wards: int = 150) -> pd.DataFrame:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def three() -> Iterator[Federation]:
+    """One a test: the joint test of a plan grows with every masked sum that was shown before."""
     sites = {name: {"cohort": cohort(seed)} for seed, name in enumerate(("Avon", "Brent", "Cam"))}
     with Federation(sites, review=bounded) as federation:
         yield federation
