@@ -12,13 +12,14 @@ from statsmodels.stats.proportion import proportion_confint
 from sojourn.analysis.statistic import Suppressed
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.errors import PlanError, SiteRefused
-from sojourn.statistics.catalogue import make
-from sojourn.statistics.catalogue_comparisons import (
+from sojourn.statistics.catalogue import (
     direct_standardisation,
     incidence,
     indirect_standardisation,
+    make,
     prevalence,
 )
+from sojourn.statistics.direct_standardisation import standardised
 
 TIME = Variable(Kind.NUMBER, low=0, high=50)
 VARIABLES = {
@@ -116,15 +117,12 @@ def test_direct_standardisation_by_hand_and_with_the_gamma_interval():
         assert row == (sex, *(pytest.approx(one, rel=1e-11) for one in expected))
 
 
-def test_fay_and_feuer_published_example():
-    """Down's syndrome by birth order of their paper, as in R's epitools: 92.3 (80.7, 111) per 100,000."""
-    cases = [107, 141, 60, 40, 39, 25]
-    births = [230061, 329449, 114920, 39487, 14208, 3052]
-    standard = [63986.6, 186263.6, 157302.2, 97647.0, 47572.6, 12262.6]
-    from sojourn.statistics.direct_standardisation import standardised
-
-    values, _ = standardised(cases, births, np.array(standard), 100_000)
-    assert [round(values[place], 1) for place in (2, 3, 5)] == [56.3, 92.3, 80.7] or values[3] > 0
+def test_the_example_of_fay_and_feuer():
+    """Down's syndrome by birth order: 56.3 in 100,000, and 92.3 standardised, as R's epitools has it."""
+    cases, births = [107, 141, 60, 40, 39, 25], [230061, 329449, 114920, 39487, 14208, 3052]
+    standard = np.array([63986.6, 186263.6, 157302.2, 97647.0, 47572.6, 12262.6])
+    (_, _, crude, rate, *_), warning = standardised(cases, births, standard, 100_000)
+    assert (round(crude, 1), round(rate, 1), warning) == (56.3, 92.3, "")
 
 
 def test_indirect_standardisation_by_hand():
@@ -213,7 +211,7 @@ def test_what_is_no_event_or_time_is_refused():
         (
             lambda: direct_standardisation("dead", "years", "band", {"young": 1}),
             "direct_standardisation.standard",
-            "`middle`",
+            "a number for `",
         ),
         (
             lambda: direct_standardisation("dead", "years", "band", {**STANDARD, "older": 1}),
