@@ -162,6 +162,28 @@ def _of_model(statistic, populations):
     return bool(bits[0])
 
 
+@pytest.mark.parametrize(
+    "statistic",
+    [
+        glm("visits ~ age"),
+        glm("visits ~ age", family="poisson"),
+        lmm("visits ~ age"),
+        elastic_net("visits ~ age"),
+        glmm("visits ~ age", family="poisson"),
+        firth("visits ~ age", family="poisson"),
+    ],
+    ids=["glm", "poisson", "lmm", "elastic_net", "glmm", "firth"],
+)
+def test_a_model_whose_outcome_is_nearly_one_persons_fails(statistic):
+    """One person with fifty of all 107 visits: the moment tells nearly how many these are."""
+    populations = federation(2, (20, 20, 20, 20, 20))
+    for one in populations:
+        one.columns["visits"][:] = np.repeat([0, 1, 2, 3], [14, 2, 2, 2])
+    assert _of_model(statistic, populations)
+    populations[0].columns["visits"][-1] = 50
+    assert not _of_model(statistic, populations)
+
+
 def test_one_rare_level_anywhere_fails_the_whole_model():
     populations = federation(2, (14, 14, 14, 14, 14))
     for one in populations:
