@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
@@ -23,6 +23,7 @@ def test_a_table_whose_cells_add_up_to_a_part_is_not_shown() -> None:
     assert not adds_up([WARDS[0][:8] | WARDS[1][:8]], WARDS, [], T)  # fourteen are apart
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.sets(st.integers(0, 59), max_size=5), st.lists(st.sets(st.integers(0, 59), min_size=T), max_size=6))
 def test_parts_of_a_few_persons_stand_in_no_tables_way(few: set[int], shown: list[set[int]]) -> None:
     assert not adds_up([BitMap(few)], [BitMap(one) for one in shown], [], T)
