@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from sojourn.analysis.support import Positions, Support
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.disclosure.demands import THRESHOLDS
 from sojourn.disclosure.joint import Demands, Layout, evaluators, still_hidden, strictest
+from sojourn.disclosure.joint_beside import beside_unions
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
 from sojourn.statistics.catalogue_counts import count, crosstab, describe, histogram
@@ -158,6 +160,28 @@ def _of_model(statistic, populations):
     _, bits = asked(statistic, populations)
     assert bits.shape == (1,)
     return bool(bits[0])
+
+
+@pytest.mark.parametrize(
+    "statistic",
+    [
+        glm("visits ~ age"),
+        glm("visits ~ age", family="poisson"),
+        lmm("visits ~ age"),
+        elastic_net("visits ~ age"),
+        glmm("visits ~ age", family="poisson"),
+        firth("visits ~ age", family="poisson"),
+    ],
+    ids=["glm", "poisson", "lmm", "elastic_net", "glmm", "firth"],
+)
+def test_a_model_whose_outcome_is_nearly_one_persons_fails(statistic):
+    """One person with fifty of all 107 visits: the moment tells nearly how many these are."""
+    populations = federation(2, (20, 20, 20, 20, 20))
+    for one in populations:
+        one.columns["visits"][:] = np.repeat([0, 1, 2, 3], [14, 2, 2, 2])
+    assert _of_model(statistic, populations)
+    populations[0].columns["visits"][-1] = 50
+    assert not _of_model(statistic, populations)
 
 
 def test_one_rare_level_anywhere_fails_the_whole_model():
@@ -323,6 +347,44 @@ def test_one_site_alone_is_not_left_hidden_beside_the_others_clear_releases():
 def test_still_hidden_is_the_least_that_a_set_differs_by(persons, known):
     sizes = [len(persons), *(len(persons ^ other) for other in known)]
     assert still_hidden(BitMap(persons), [BitMap(other) for other in known]) == min(sizes)
+
+
+def test_what_unions_of_clear_cells_leave_to_one_site_is_not_shown():
+    """Four released a table in clear: a masked total over two of its cells would be the fifth's own part."""
+    populations = federation(2, (30, 30, 30, 30, 30))
+    halves = {one.site: [BitMap(one.persons[:12]), BitMap(one.persons[12:])] for one in populations}
+    wider = {site: [first, BitMap(range(10_000, 10_040)) | second] for site, (first, second) in halves.items()}
+    four = {one.site: halves[one.site] for one in populations[:4]}
+    for statistic in (count(), describe("died"), glm("died ~ age", family="binomial")):
+        assert not asked(statistic, populations, clear=four)[1][0]
+    assert asked(count(), populations, clear=halves)[1][0]  # all is known: nothing new is told
+    assert asked(count(), populations, clear=wider)[1][0]  # 18 are hidden beyond each
+
+
+def _combined(known):
+    return itertools.product((-1, 0, 1), repeat=len(known))
+
+
+@given(st.sets(st.integers(0, 9)), st.lists(st.sets(st.integers(0, 9), min_size=1), max_size=5))
+def test_beside_unions_of_known_sets_is_no_less_than_what_adds_up(persons, known):
+    found = beside_unions(BitMap(persons), [(BitMap(one), BitMap()) for one in known])
+    apart = (
+        sum((x in persons) != sum(c * (x in one) for c, one in zip(signs, known, strict=True)) for x in range(10))
+        for signs in _combined(known)
+    )
+    assert min(apart) <= found <= len(persons)
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=20), st.sets(st.sampled_from("abcd")), st.booleans())
+def test_a_union_of_cells_of_a_known_table_leaves_nobody(wards, chosen, margin):
+    cells = [BitMap(i for i, ward in enumerate(wards) if ward == name) for name in "abcd"]
+    known = [(cell, BitMap()) for cell in (*cells, *([BitMap(range(len(wards)))] if margin else []))]
+    asked_for = BitMap(i for i, ward in enumerate(wards) if ward in chosen)
+    assert beside_unions(asked_for, known) == 0
+    first = asked_for[:1]
+    assert beside_unions(asked_for - BitMap(first), known) <= 1
+    changed = [(told, told & BitMap(first)) for told, _ in known]
+    assert beside_unions(asked_for, changed) <= 1
 
 
 def _without(populations, gone):

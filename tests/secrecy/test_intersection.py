@@ -59,6 +59,19 @@ def test_the_third_sees_the_number_only_with_the_made_up_ones() -> None:
     assert matches(doubled(one, B, PLACE, size), doubled(other, A, PLACE, size), size) == 8 + len(added)
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(12, 20), st.integers(12, 20))
+def test_two_lists_under_one_name_share_no_number(one: int, other: int, small: int, large: int) -> None:
+    """A partner may have got a list of nobody first, of a table that was not approved, or a plan for fewer persons."""
+
+    def points(count: int, size: int) -> set[bytes]:
+        data = blinded(pseudonyms(map(person, range(count)), A, B.public, PLACE), A, PLACE, size)
+        return {data[start : start + POINT] for start in range(0, len(data), POINT)}
+
+    shared = len(points(one, small) & points(other, large))
+    assert shared == (min(small, large) if one == other else min(one, other))  # all of the smaller; persons in both
+
+
 def test_lists_tell_neither_persons_nor_how_many() -> None:
     few, many = (blinded(pseudonyms(map(person, range(n)), A, B.public, PLACE), A, PLACE, 40) for n in (2, 40))
     assert len(few) == len(many) == 40 * POINT

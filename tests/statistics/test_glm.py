@@ -256,9 +256,12 @@ def test_a_saturated_model_shows_its_rarest_pattern():
 def test_contributions_are_raw_and_by_person():
     columns = {**rows(), "x": np.r_[-90.0, -20.0, 30.0, np.ones(237)]}
     found = support("y ~ x", columns, persons=np.r_[0, 0, np.arange(1, 239)])
-    [sums] = found.contributions
+    sums, outcome = found.contributions
     assert sums.output == ("sum",)
     assert (sums.largest[1], sums.second[1], sums.total[1]) == (110.0, 30.0, 377.0)
+    y = np.abs(columns["y"])
+    of_person = np.sort(np.r_[y[0] + y[1], y[2:]])
+    assert (outcome.largest, outcome.second, outcome.total) == pytest.approx((of_person[-1], of_person[-2], y.sum()))
 
 
 def test_rows_without_weight_take_no_part_in_support():

@@ -3,10 +3,10 @@
     a number shows where, for every site k, total - own_k >= T
 
 so that neither an outsider nor a site that subtracts its own part learns about fewer than T persons. The same is asked
-of those who are still hidden beside the sites' earlier releases, or whose values are: nobody at any site, or at least T
-beyond each. All sites lay out the same questions from the plan alone (`Layout`), each puts its numbers in, T being the
-greatest threshold of all, and only whether a number passes is opened (`secrecy.joint`). What fails is hidden alike at
-all sites, with its complement (`structural`). A model has one bit for all that it asks.
+of those who are still hidden beside the sites' earlier releases and unions of these, or whose values are: nobody at any
+site, or at least T beyond each. All sites lay out the same questions from the plan alone (`Layout`), each puts its
+numbers in, T being the greatest threshold of all, and only whether a number passes is opened (`secrecy.joint`). What
+fails is hidden alike at all sites, with its complement (`structural`). A model has one bit for all that it asks.
 
 What a rule knows no joint test for is refused. Persons who are in two sites count twice.
 """
@@ -27,6 +27,7 @@ from sojourn.analysis.values import BINS, HASHES
 from sojourn.disclosure.demands import Demands as Demands
 from sojourn.disclosure.demands import evaluators as evaluators
 from sojourn.disclosure.demands import strictest as strictest
+from sojourn.disclosure.joint_beside import beside_unions
 from sojourn.disclosure.joint_forms import (
     UNITS,
     grid,
@@ -72,10 +73,14 @@ class Layout(Questions):
             raise DisclosureRefused("geography")
         sets = self.sets(support)
         found = {label: len(sets[label]) for label in self._sets()}
-        found |= {f"hidden {label}": still_hidden(sets[label], clear) for label in self._sets()}
+        counted = [(persons, BitMap()) for persons in clear]
+        for label in self._sets():
+            found[f"hidden {label}"] = min(still_hidden(sets[label], clear), beside_unions(sets[label], counted))
         for column in self.summed:
             known = values.get(column, ())
-            found |= {f"valued {column} {label}": still_unknown(sets[label], known) for label in self._sets()}
+            for label in self._sets():
+                unknown = min(still_unknown(sets[label], known), beside_unions(sets[label], known))
+                found[f"valued {column} {label}"] = unknown
         found |= self._contributed(support, parameters, sets, clear)
         if self.model is not None and support.design is not None:
             found |= _hits(support.design.numbers)

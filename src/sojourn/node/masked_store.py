@@ -14,6 +14,7 @@ from sqlalchemy.engine import RowMapping
 
 from sojourn.analysis.support import Support
 from sojourn.disclosure.joint import Told, Values
+from sojourn.disclosure.joint_beside import beside_unions
 from sojourn.disclosure.ledger import charges, digest
 from sojourn.disclosure.output import Finding
 from sojourn.disclosure.rules import refuse
@@ -192,8 +193,11 @@ def summed_before(store: NodeStore, dataset: str, support: Support, threshold: i
     """A refusal where masked sums rest on the same persons, or nearly: shown in clear, they would leave the other
     sites' parts with less to hide behind.
     """
-    parts = MaskedStore(store).parts(dataset)
-    if not parts or not near_to(parts, [one.persons for one in charges("", "", support)], threshold):
+    masked = MaskedStore(store)
+    parts, sets = masked.parts(dataset), [one.persons for one in charges("", "", support)]
+    if not parts:
+        return ()
+    if not near_to(parts, sets, threshold) and not adds_up(parts, sets, masked.shown_in_clear(dataset), threshold):
         return ()
     return (refuse("differencing", "these persons were summed under masks with those of other sites"),)
 
@@ -206,6 +210,13 @@ def near_to(parts: Sequence[BitMap], sets: Sequence[BitMap], threshold: int) -> 
         for persons in sets
         if abs(len(part) - len(persons)) < threshold
     )
+
+
+def adds_up(parts: Sequence[BitMap], sets: Sequence[BitMap], clear: Sequence[BitMap], threshold: int) -> bool:
+    """Whether unions of these sets and of those shown before leave few of one of the parts, and fewer than before."""
+    before = [(persons, BitMap()) for persons in clear]
+    after = before + [(persons, BitMap()) for persons in sets]
+    return any(beside_unions(part, after) < min(threshold, beside_unions(part, before)) for part in parts)
 
 
 def _others(snapshots: set[str], run: Run) -> set[str]:

@@ -56,7 +56,9 @@ def blinded(persons: Collection[bytes], own: ExchangeKey, place: Place, size: in
     """
     if len(persons) > size or len(set(persons)) < len(persons):
         raise ValueError("more persons than the plan allows for, or one of them twice")
-    filler = derived(own.secret(), place, use="filler")
+    # Other persons have other points of nobody, else what two lists have in common would tell how many persons one has;
+    # the same persons have the same ones, whatever the size, else what they have in common would be the persons.
+    filler = hmac.digest(derived(own.secret(), place, use="filler"), b"".join(sorted(persons)), "sha256")
     nobody = (hmac.digest(filler, number.to_bytes(8, "big"), "sha256") for number in range(size - len(persons)))
     points = [*_multiplied(map(_point, persons), own, place), *map(_drawn, nobody)]
     return b"".join(sorted(points))

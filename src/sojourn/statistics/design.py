@@ -13,7 +13,7 @@ from pyroaring import BitMap
 from sojourn.analysis.matrix import Piece, levels_of
 from sojourn.analysis.sets import largest_two, persons_by_place, persons_of
 from sojourn.analysis.support import Cells, Contributions, Design, Working
-from sojourn.analysis.terms import Category, Column, Power, Spline, Transform
+from sojourn.analysis.terms import Category, Column, Factor, Power, Spline, Survival, Transform
 from sojourn.analysis.values import bins_hit
 from sojourn.analysis.variable import SITE, Kind, Variable
 from sojourn.statistics.leverage import largest_leverage, largest_under
@@ -85,6 +85,22 @@ def column_contributions(rows: Rows) -> Contributions:
         total[position] = sizes.sum()
     most = np.array([_most(column, rows) for column in rows.layout.columns])
     return Contributions(("sum",), top[0], top[1], total, most)
+
+
+def outcome_contributions(rows: Rows, outcome: Factor | Survival, family: str) -> tuple[Contributions, ...]:
+    """The largest absolute contributions of persons to the sum of the outcome, which every model's sums tell.
+
+    Nothing where its levels are declared, whose persons are counted: the same at every site.
+    """
+    if isinstance(outcome, Survival) or family == "binomial":
+        return ()
+    variable = rows.population.variables[outcome.name]
+    if variable.kind is Kind.BOOLEAN:
+        return ()
+    sizes = rows.per_person(np.abs(rows.y))
+    largest, second = (size.ravel() for size in largest_two(sizes[:, None]))
+    most = np.array([_most_of(Piece(outcome, outcome.render()), variable)])
+    return (Contributions(("total of the outcome",), largest, second, np.array([sizes.sum()]), most),)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from sojourn.analysis.terms import Formula, Survival
 from sojourn.analysis.variable import SITE, Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.coefficients import centre_of, real, whole
-from sojourn.statistics.design import column_contributions, evidence, outcome_classes, working
+from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions, working
 from sojourn.statistics.families import LINKS, Family, family
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.leverage import largest_beside
@@ -156,7 +156,10 @@ class ElasticNet:
             population=persons_of(rows.population.persons),
             measures=self.variables(),
             cells=outcome_classes(rows, outcome, self.distribution),
-            contributions=(column_contributions(rows),),
+            contributions=(
+                column_contributions(rows),
+                *outcome_contributions(rows, self.formula.outcome, self.distribution),
+            ),
             design=evidence(rows, outcome, self.distribution, None, None),
             constant=constant(rows.population, self.variables()),
         )

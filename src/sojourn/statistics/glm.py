@@ -24,7 +24,7 @@ from sojourn.analysis.variable import SITE, Kind, Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME
 from sojourn.statistics.coefficients import centre_of, real, whole
-from sojourn.statistics.design import column_contributions, evidence, outcome_classes, working
+from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions, working
 from sojourn.statistics.families import LINKS, START_SHAPE, Family, family
 from sojourn.statistics.fitted import Fitted
 from sojourn.statistics.leverage import largest_beside
@@ -184,7 +184,10 @@ class GLM:
             population=persons_of(rows.population.persons),
             measures=self.variables(),
             cells=outcome_classes(rows, outcome, self.distribution),
-            contributions=(column_contributions(rows),),
+            contributions=(
+                column_contributions(rows),
+                *outcome_contributions(rows, self.formula.outcome, self.distribution),
+            ),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.cluster]),
         )

@@ -30,7 +30,7 @@ from sojourn.analysis.variable import Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.clusters import Clusters
 from sojourn.statistics.coefficients import COLUMNS, centre_of, real, standard_errors, table, uncentred, whole
-from sojourn.statistics.design import column_contributions, evidence, outcome_classes
+from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions
 from sojourn.statistics.families import LINKS, Family, family
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.lmm import LMM, check_columns, squares, start_factor
@@ -117,7 +117,10 @@ class GLMM:
             population=persons_of(rows.population.persons),
             measures=self.variables(),
             cells=outcome_classes(rows, outcome, self.distribution),
-            contributions=(column_contributions(rows),),
+            contributions=(
+                column_contributions(rows),
+                *outcome_contributions(rows, self.mixed.formula.outcome, self.distribution),
+            ),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.mixed.group]),
         )

@@ -32,7 +32,7 @@ from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME, names, unpack
 from sojourn.statistics.clusters import Clusters
 from sojourn.statistics.coefficients import COLUMNS, centre_of, real, standard_errors, table, uncentred, whole
-from sojourn.statistics.design import column_contributions, evidence, outcome_classes
+from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions
 from sojourn.statistics.glm import GLM
 
 Vector = NDArray[np.float64]
@@ -156,7 +156,7 @@ class LMM:
             population=persons_of(rows.population.persons),
             measures=self.variables(),
             cells=outcome_classes(rows, outcome, "gaussian"),
-            contributions=(column_contributions(rows),),
+            contributions=(column_contributions(rows), *outcome_contributions(rows, self.formula.outcome, "gaussian")),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.group]),
         )
