@@ -40,6 +40,7 @@ class Verdict:
     """What was found. checks: in their order; after one that others rest on has failed, none follows.
 
     faults: file → what is wrong. researcher, log: whose keys the record rests on (hex); compare them with those known.
+    made_with: Sojourn's version then; another one may compute or say things otherwise.
     """
 
     study: str
@@ -48,6 +49,7 @@ class Verdict:
     researcher: str
     origin: str
     log: str
+    made_with: str
 
     @property
     def holds(self) -> bool:
@@ -57,7 +59,7 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         checks = [{"name": check.name, "ok": check.ok, "words": check.words} for check in self.checks]
-        keys = {"researcher": self.researcher, "log": {"origin": self.origin, "key": self.log}}
+        keys = {"made_with": self.made_with, "researcher": self.researcher, "log": {"origin": self.origin, "key": self.log}}
         return {"study": self.study, "holds": self.holds, "checks": checks, "faults": dict(self.faults), **keys}
 
 
@@ -145,8 +147,8 @@ def verify(data: bytes, hub: LogIdentity | None = None, researcher: str = "") ->
         faults |= {file: what for file, what in found.items() if file not in faults}
         if found and stops:
             break
-    study, key, log = _keys(archive)
-    return Verdict(study, tuple(checks), faults, key, log.origin, log.key)
+    study, key, log, made = _keys(archive)
+    return Verdict(study, tuple(checks), faults, key, log.origin, log.key, made)
 
 
 def _found(look: Callable[[_Archive], Faults], archive: _Archive) -> dict[str, str]:
@@ -166,11 +168,12 @@ def _sentence(found: Mapping[str, str]) -> str:
     return "; ".join(told[:5]) + (f"; {len(told) - 5} more" if len(told) > 5 else "")
 
 
-def _keys(archive: _Archive) -> tuple[str, str, LogIdentity]:
+def _keys(archive: _Archive) -> tuple[str, str, LogIdentity, str]:
     try:
-        return archive.request.study, archive.envelope.key, archive.log
+        made = str(archive.read("versions.json")["record"]["sojourn"])
+        return archive.request.study, archive.envelope.key, archive.log, made
     except _UNREADABLE:
-        return "", "", LogIdentity("", "")
+        return "", "", LogIdentity("", ""), ""
 
 
 def _nothing(_: _Archive) -> Faults:
