@@ -24,7 +24,8 @@ from sojourn.study.plan import Plan
 FORMAT = 1
 DRAWN_WITH = ("altair", "vl-convert-python", "jinja2")
 _COMPUTED_WITH = ("numpy", "scipy", "pandas", *DRAWN_WITH)
-_NOT_REPRODUCED = ("bytes_left", "offers")  # of how it was carried, and of what else may be asked: in other files
+# How it was carried (a joint test is longer where more was asked before), and what else may be asked: decisions.json.
+_NOT_REPRODUCED = ("rounds", "bytes_left", "offers")
 
 Rounds = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -145,7 +146,7 @@ def _decisions(ground: Ground) -> dict[str, Any]:
             }
         refused = None if analysis.refused is None else asdict(analysis.refused)
         offers = [offer.to_dict() for offer in analysis.offers]
-        found[name] = {"sites": decided, "refused": refused, "offers": offers}
+        found[name] = {"sites": decided, "rounds": analysis.rounds, "refused": refused, "offers": offers}
     return found
 
 
