@@ -234,7 +234,12 @@ def _other(word: str, make: Callable[[Any], Any]) -> Callable[[dict[str, Any]], 
 EVIDENCE: list[tuple[str, str, str, Callable[[Any], Any]]] = [
     ("clear", "releases/model/02.json", "answers/oslo/release/header/hidden_max", lambda it: it + 1),
     ("clear", "releases/model/02.json", "ask/step", lambda it: "other"),
-    ("clear", "hub.json", "analyses/model/estimate/rows", lambda it: [[it[0][0], it[0][1] + 1e-3, *it[0][2:]], *it[1:]]),
+    (
+        "clear",
+        "hub.json",
+        "analyses/model/estimate/rows",
+        lambda it: [[it[0][0], it[0][1] + 1e-3, *it[0][2:]], *it[1:]],
+    ),
     ("clear", "study.json", "analyses/model/rounds", lambda it: it - 1),
     ("clear", "study.json", "sites/oslo/model/status", lambda it: "no answer"),
     ("clear", "proofs.json", "receipts/0/entry", lambda it: it.replace("oslo", "bern")),

@@ -101,7 +101,6 @@ def _round(study: str, analysis: str, past: RoundDocument, masked: bool) -> dict
         "step": past.ask.step,
         "ask": past.ask.digest(study, analysis),
         "answers": {
-            site: {"header": release.header.to_dict(), "digest": release.digest()}
-            for site, release in releases.items()
+            site: {"header": release.header.to_dict(), "digest": release.digest()} for site, release in releases.items()
         },
     }

@@ -59,7 +59,11 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         checks = [{"name": check.name, "ok": check.ok, "words": check.words} for check in self.checks]
-        keys = {"made_with": self.made_with, "researcher": self.researcher, "log": {"origin": self.origin, "key": self.log}}
+        keys = {
+            "made_with": self.made_with,
+            "researcher": self.researcher,
+            "log": {"origin": self.origin, "key": self.log},
+        }
         return {"study": self.study, "holds": self.holds, "checks": checks, "faults": dict(self.faults), **keys}
 
 
