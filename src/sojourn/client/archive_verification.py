@@ -59,12 +59,9 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         checks = [{"name": check.name, "ok": check.ok, "words": check.words} for check in self.checks]
-        keys = {
-            "made_with": self.made_with,
-            "researcher": self.researcher,
-            "log": {"origin": self.origin, "key": self.log},
-        }
-        return {"study": self.study, "holds": self.holds, "checks": checks, "faults": dict(self.faults), **keys}
+        keys = {"researcher": self.researcher, "log": {"origin": self.origin, "key": self.log}}
+        said = {"study": self.study, "made_with": self.made_with, "holds": self.holds, "checks": checks}
+        return {**said, "faults": dict(self.faults), **keys}
 
 
 class _Archive:

@@ -207,7 +207,7 @@ def record(
     researcher: Annotated[str, typer.Option(help="With --verify: the public key that must have signed it.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write a study's record, a Five Safes RO-Crate with all that is behind its results; with --verify, check one offline.
+    """Write a study's record, a Five Safes RO-Crate with all that is behind it; with --verify, check one offline.
 
     Example: sojourn study record 3f2a… --out study.zip
     """
@@ -252,9 +252,7 @@ def _verify(path: Path, hub: str, researcher: str, as_json: bool) -> None:
         names = ", ".join(sorted(verdict.faults))
         remedy = "Ask whoever gave it to you for a new copy, or write it again: `sojourn study record STUDY`."
         if verdict.made_with != __version__:
-            remedy = (
-                f"It was made with Sojourn {verdict.made_with or 'of another version'}: check it with that. {remedy}"
-            )
+            remedy = f"It was made with Sojourn {verdict.made_with or '(unknown)'}: check it with that. {remedy}"
         raise AuditError(f"The record does not hold: {names}.", remedy=remedy)
 
 

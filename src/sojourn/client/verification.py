@@ -63,9 +63,13 @@ class LogIdentity:
         return Receipt.from_dict(document).verify(self.origin, PublicKey.from_hex(self.key))
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # with more threads last digits could differ between runs
 def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> StudyRecord:
     """The study's record with what was checked here. Only a forged request or release raises; the rest is told."""
+    with threadpool_limits(limits=1, user_api="blas"):  # with more threads last digits could differ between runs
+        return _record_of(view, log, researcher)
+
+
+def _record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> StudyRecord:
     request = _request(view, researcher)
     plan = Plan.from_dict(dict(request.plan))
     variables = with_site(plan.variables, tuple(request.roster))
