@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 import sojourn as sj
 from sojourn import errors
-from sojourn.client.archive import SIGNATURE, SIGNED_TYPE, Evidence, statement
+from sojourn.client.archive import SIGNATURE, SIGNED_TYPE, Evidence, made_of, statement
 from sojourn.client.archive_verification import CHECKS, Verdict, verify
 from sojourn.client.commands import app
 from sojourn.client.results import Results
@@ -151,12 +151,13 @@ def test_others_read_it_too(clear: Ran, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("which", ["clear", pytest.param("masked", marks=pytest.mark.long)])
 def test_the_same_plan_on_the_same_snapshots_gives_the_same_results(
-    which: str, federation: Federation, request: pytest.FixtureRequest, tmp_path: Path
+    which: str, federation: Federation, request: pytest.FixtureRequest
 ) -> None:
     ran: Ran = request.getfixturevalue(which)
     again = federation.run(sj.Plan.from_dict(dict(ran.results.study.plan)))
     assert again.study.study != ran.results.study.study
-    other = _payload(again.record(tmp_path / "again.zip").read_bytes())
+    assert again._evidence is not None
+    other = made_of(again.study, again._evidence.view, again._evidence.log)  # what the record would hold, not drawn
     assert other["results.json"] == _payload(ran.data)["results.json"]
     assert other["study.json"] != _payload(ran.data)["study.json"]
 
@@ -186,10 +187,6 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
 
 def test_a_bag_made_right_again_lacks_the_researchers_signature(clear: Ran) -> None:
     payload = _payload(clear.data)
-    life = {**payload, "report.html": payload["report.html"].replace(b"Age and death", b"Age and life!")}
-    verdict = _again(clear, life, None)
-    assert _failed(verdict) == {"signature", "drawings"}
-    assert set(verdict.faults) == {SIGNATURE, "report.html"}
     study = {**payload, "study.json": payload["study.json"].replace(b"Age and death", b"Age and life!")}
     for key in (None, PrivateKey.generate()):
         assert _failed(_again(clear, study, key)) == {"signature", "recomputed"}

@@ -54,29 +54,40 @@ def statement(study: str, payload: Mapping[str, bytes]) -> bytes:
 
 def files(record: StudyRecord, view: ResultsView, log: LogIdentity) -> dict[str, bytes]:
     """All files of a record by their names."""
+    made = made_of(record, view, log)
+    written = StudyRecord.from_dict(json.loads(made["study.json"]))  # as whoever checks it will read it
+    made |= drawn(written)
+    return {**made, METADATA: as_json(described(_ground(written, view, log), made))}
+
+
+def made_of(record: StudyRecord, view: ResultsView, log: LogIdentity) -> dict[str, bytes]:
+    """The evidence and what follows from it, without report, figures and description."""
     written = as_json(record.to_dict(), in_order=True)
-    record = StudyRecord.from_dict(json.loads(written))  # as whoever checks it will read it
+    ground = _ground(StudyRecord.from_dict(json.loads(written)), view, log)
+    exchange = {site: stated.model_dump() for site, stated in (view.exchange or {}).items()}
+    proofs = {"origin": log.origin, "key": log.key, "receipts": view.receipts, "exchange": exchange or None}
+    return {
+        "request.json": as_json(view.request),
+        "hub.json": as_json(_said(view)),
+        "proofs.json": as_json(proofs),
+        "study.json": written,
+        **{
+            place(name, at): as_json(one)
+            for name, told in ground.rounds.items()
+            for at, one in enumerate(told, start=1)
+        },
+        **follows(ground),
+    }
+
+
+def _ground(record: StudyRecord, view: ResultsView, log: LogIdentity) -> Ground:
+    envelope = Envelope.from_dict(view.request)
     masked = record.aggregation == "masked"
     rounds = {
         name: [_round(view.study.study, name, past, masked) for past in seen.transcript]
         for name, seen in view.analyses.items()
     }
-    exchange = {site: stated.model_dump() for site, stated in (view.exchange or {}).items()}
-    envelope = Envelope.from_dict(view.request)
-    researcher = PublicKey.from_hex(envelope.key).id
-    ground = Ground(record, Request.read(envelope), rounds, researcher, log.origin, made_with())
-    made = {
-        "request.json": as_json(view.request),
-        "hub.json": as_json(_said(view)),
-        "proofs.json": as_json(
-            {"origin": log.origin, "key": log.key, "receipts": view.receipts, "exchange": exchange or None}
-        ),
-        "study.json": written,
-        **{place(name, at): as_json(one) for name, told in rounds.items() for at, one in enumerate(told, start=1)},
-        **follows(ground),
-        **drawn(record),
-    }
-    return {**made, METADATA: as_json(described(ground, made))}
+    return Ground(record, Request.read(envelope), rounds, PublicKey.from_hex(envelope.key).id, log.origin, made_with())
 
 
 def place(analysis: str, number: int) -> str:
