@@ -9,10 +9,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from sojourn import __version__
+from sojourn.client import archive_verification
 from sojourn.client.login import forget_login, load_login, save_login
 from sojourn.client.results import Results, error_of
 from sojourn.client.studies import Run, connect
-from sojourn.errors import PlanError
+from sojourn.client.verification import LogIdentity
+from sojourn.errors import AuditError, PlanError, SojournError
 from sojourn.report.printing import answer
 from sojourn.report.terminal import Progress, offered, rehearsed, result, sites
 from sojourn.study.plan import Plan
@@ -196,6 +199,33 @@ def mitigate(
 
 
 @app.command()
+def record(
+    study: Annotated[str, typer.Argument(help="The study's id, as `submit` printed it.")] = "",
+    out: Annotated[Path, typer.Option(help="Write the record here.")] = Path("study.zip"),
+    verify: Annotated[Path | None, typer.Option(help="Check this record instead, without a network.")] = None,
+    hub: Annotated[str, typer.Option(help="With --verify: the address of the hub whose log it must rest on.")] = "",
+    researcher: Annotated[str, typer.Option(help="With --verify: the public key that must have signed it.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write a study's record, a Five Safes RO-Crate with all that is behind it; with --verify, check one offline.
+
+    Example: sojourn study record 3f2a… --out study.zip
+    """
+    if (verify is None) != bool(study):
+        raise SojournError(
+            "A study or a file is expected.",
+            remedy="`sojourn study record STUDY --out study.zip`, or `sojourn study record --verify study.zip`.",
+        )
+    if verify is not None:
+        _verify(verify, hub, researcher, as_json)
+        return
+    with connect() as federation:
+        path = federation.study(study).results().record(out)
+    said = [f"Record: {path}", f"Next: sojourn study record --verify {path}"]
+    answer({"study": study, "record": str(path)}, as_json, said)
+
+
+@app.command()
 def cancel(study: StudyId, as_json: AsJson = False) -> None:
     """Stop a study at the hub and at every node.
 
@@ -204,6 +234,26 @@ def cancel(study: StudyId, as_json: AsJson = False) -> None:
     with connect() as federation:
         done = federation.study(study).cancel()
     answer({"study": study, "cancelled": done}, as_json, ["Cancelled." if done else "The study had ended."])
+
+
+def _verify(path: Path, hub: str, researcher: str, as_json: bool) -> None:
+    """Print what was found; where the record does not hold, raise it, which ends the command with exit 1."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise AuditError(f"{path} cannot be read.", remedy="Check its path.") from error
+    address = Address.decode(hub) if hub else None
+    known = None if address is None else LogIdentity(address.federation, address.log_key)
+    verdict = archive_verification.verify(data, known, researcher)
+    keys = [f"Signed by the researcher's key {verdict.researcher}", f"Log of {verdict.origin}, key {verdict.log}"]
+    lines = [f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.words}" for check in verdict.checks]
+    answer(verdict.to_dict(), as_json, [f"Study {verdict.study}", *lines, *keys])
+    if not verdict.holds:
+        names = ", ".join(sorted(verdict.faults))
+        remedy = "Ask whoever gave it to you for a new copy, or write it again: `sojourn study record STUDY`."
+        if verdict.made_with != __version__:
+            remedy = f"It was made with Sojourn {verdict.made_with or '(unknown)'}: check it with that. {remedy}"
+        raise AuditError(f"The record does not hold: {names}.", remedy=remedy)
 
 
 def _show(run: Run, report: Path | None, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from sojourn.report.secrecy import NOT_BY_SITE, NOT_BY_SITE_REMEDY
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sojourn.client.archive import Evidence
     from sojourn.client.studies import Run
     from sojourn.report.drawing import Figure
 
@@ -202,8 +203,9 @@ class Result:
 class Results(Mapping[str, Result]):
     """The answers of a study by the names of the plan, and its record."""
 
-    def __init__(self, record: StudyRecord, accept: Accept = _nowhere) -> None:
+    def __init__(self, record: StudyRecord, accept: Accept = _nowhere, evidence: Evidence | None = None) -> None:
         self.study = record
+        self._evidence = evidence
         self._results = {name: Result(name, record, accept) for name in record.analyses}
 
     def __getitem__(self, name: str) -> Result:
@@ -254,6 +256,22 @@ class Results(Mapping[str, Result]):
 
         target = Path(path)
         target.write_text(render(self.study), encoding="utf-8")
+        return target
+
+    def record(self, path: str | Path) -> Path:
+        """Write the study's record, one ZIP file that proves itself: a Five Safes RO-Crate in a BagIt bag.
+
+        It holds plan, sites, snapshots, versions, checks, decisions, signed releases, results, figures, report and
+        proofs; of a masked plan hashes of its releases. `sojourn study record --verify` checks it offline. Returns the
+        path. StudyFailed where the results were read from a file: the evidence is at the hub.
+        """
+        if self._evidence is None:
+            raise errors.StudyFailed(
+                "These results were read from a file, without the signed releases behind them.",
+                remedy="Fetch them: `federation.study(STUDY).results()`, or `sojourn study record STUDY`.",
+            )
+        target = Path(path)
+        target.write_bytes(self._evidence.archive(self.study))
         return target
 
     def to_dict(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import httpx
 from sojourn import __version__
 from sojourn.analysis.suggestion import did_you_mean
 from sojourn.client.aggregation import aggregation_of
+from sojourn.client.archive import Evidence
 from sojourn.client.login import Login, load_login
 from sojourn.client.results import Results
 from sojourn.client.verification import LogIdentity, record_of
@@ -196,7 +197,8 @@ class Run:
         if view.study.state == "cancelled":
             raise StudyFailed("The study was cancelled.", remedy="Submit the plan again if it is still needed.")
         record = record_of(view, self.federation.log, self.federation.key.public)
-        return Results(record, partial(self._changed, view.study.project, record))
+        evidence = Evidence(view, self.federation.log, self.federation.key)
+        return Results(record, partial(self._changed, view.study.project, record), evidence)
 
     def restart(self) -> Run:
         """The plan of a masked study that a site dropped out of, to the sites that stayed; returns at once.

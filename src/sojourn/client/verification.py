@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from sojourn.analysis.statistic import Compared, Estimate, Matched, Statistic
 from sojourn.analysis.variable import Variables, with_site
@@ -64,6 +65,11 @@ class LogIdentity:
 
 def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> StudyRecord:
     """The study's record with what was checked here. Only a forged request or release raises; the rest is told."""
+    with threadpool_limits(limits=1, user_api="blas"):  # with more threads last digits could differ between runs
+        return _record_of(view, log, researcher)
+
+
+def _record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> StudyRecord:
     request = _request(view, researcher)
     plan = Plan.from_dict(dict(request.plan))
     variables = with_site(plan.variables, tuple(request.roster))
@@ -99,7 +105,7 @@ def record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> Stu
     said = None if circle is None else _said(view, log, request, circle)
     for one in asked:
         analyses[one.name] = replace(analyses[one.name], offers=offers(one, variables, asked))
-    proofs, sound = _proofs(view, log)
+    proofs, sound = proofs_of(view, log)
     return StudyRecord(
         title=plan.title,
         purpose=plan.purpose or "",
@@ -193,10 +199,11 @@ def _replayed(
         return None, False
     if not isinstance(mine, Estimate):
         return None, False
-    return mine, _agree(mine, estimate_from_dict(seen.estimate))
+    return mine, agree(mine, estimate_from_dict(seen.estimate))
 
 
-def _agree(mine: Estimate, theirs: Estimate) -> bool:
+def agree(mine: Estimate, theirs: Estimate) -> bool:
+    """Whether two estimates are the same to `RELATIVE`, suppressed cells exactly."""
     if (mine.index, mine.columns, len(mine.rows)) != (theirs.index, theirs.columns, len(theirs.rows)):
         return False
     pairs = zip((c for row in mine.rows for c in row), (c for row in theirs.rows for c in row), strict=True)
@@ -308,7 +315,8 @@ def _said(view: ResultsView, log: LogIdentity, request: Request, circle: Circle)
     return True
 
 
-def _proofs(view: ResultsView, log: LogIdentity) -> tuple[tuple[Proof, ...], bool]:
+def proofs_of(view: ResultsView, log: LogIdentity) -> tuple[tuple[Proof, ...], bool]:
+    """Where the log holds what its receipts say of the study, and whether all of them are proved."""
     proofs = []
     try:
         for document in view.receipts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from typing import Any
@@ -20,6 +21,7 @@ _HATCH = (
     '<rect width="7" height="7" fill="#8b949e" fill-opacity="0.22"/>'
     '<rect width="2" height="7" fill="#8b949e" fill-opacity="0.75"/></pattern></defs>'
 )
+_COUNTED = re.compile(r'(?:(?<= id=")|(?<=url\(#)|(?<=href="#))(?:gradient_|clip)\d+(?=[")])')
 Figure = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart
 Rows = list[dict[str, Any]]
 
@@ -28,7 +30,15 @@ def svg(chart: Figure) -> str:
     """Stand-alone SVG, made without network: text in the page's own colour, suppressed marks hatched."""
     drawn = vl_convert.vegalite_to_svg(chart.to_dict(), show_warnings=False)
     drawn = drawn.replace(INK, "currentColor").replace(f'fill="{HIDDEN}"', 'fill="url(#hatch)"')
-    return re.sub(r"(<svg[^>]*>)", lambda start: start[1] + _HATCH, drawn, count=1)
+    drawn = re.sub(r"(<svg[^>]*>)", lambda start: start[1] + _HATCH, drawn, count=1)
+    return _named_by_content(drawn)
+
+
+def _named_by_content(drawn: str) -> str:
+    """With ids that follow from the figure alone: the renderer counts on over all that a process draws."""
+    ids = {name: place for place, name in enumerate(dict.fromkeys(_COUNTED.findall(drawn)))}
+    mark = hashlib.sha256(_COUNTED.sub(lambda found: f"part-{ids[found[0]]}", drawn).encode()).hexdigest()[:8]
+    return _COUNTED.sub(lambda found: f"part-{mark}-{ids[found[0]]}", drawn)  # ids are of a whole page
 
 
 def png(chart: Figure, scale: float = 2.0) -> bytes:

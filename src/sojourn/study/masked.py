@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import rfc8785
 
@@ -139,9 +139,14 @@ def replay_masked(question: Question, rounds: Sequence[Round]) -> MaskedReplay |
 
 def history(rounds: Sequence[Round]) -> str:
     """sha256 (hex) of these rounds: each ask, and each site's release."""
+    return history_of((past.digest, _digests(past)) for past in rounds)
+
+
+def history_of(rounds: Iterable[tuple[str, Mapping[str, str]]]) -> str:
+    """`history` of rounds of which only hashes are known: of each ask, and of each site's release."""
     told = _BEGINNING
-    for past in rounds:
-        told = _after(told, past)
+    for ask, said in rounds:
+        told = _after(told, ask, said)
     return told
 
 
@@ -153,9 +158,12 @@ def said_of(roster: str, rounds: Sequence[Round], estimate: str | None) -> dict[
     return {"roster": roster, "transcript": history(rounds), "result": result}
 
 
-def _after(before: str, past: Round) -> str:
-    said = {site: release.digest() for site, release in past.releases.items()}
-    return hashlib.sha256(_ROUND + rfc8785.dumps([before, past.digest, said])).hexdigest()
+def _digests(past: Round) -> dict[str, str]:
+    return {site: release.digest() for site, release in past.releases.items()}
+
+
+def _after(before: str, ask: str, said: Mapping[str, str]) -> str:
+    return hashlib.sha256(_ROUND + rfc8785.dumps([before, ask, dict(said)])).hexdigest()
 
 
 def asked_sites(question: Question, ask: Ask) -> tuple[str, ...]:
@@ -176,5 +184,5 @@ def coherent_masked(question: Question, rounds: Sequence[Round], plan_hash: str,
                 return False
             if (release.header.roster, release.header.transcript) != (question.circle.hash, before):
                 return False
-        before = _after(before, past)
+        before = _after(before, past.digest, _digests(past))
     return True

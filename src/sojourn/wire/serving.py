@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from threadpoolctl import threadpool_limits
 
 from sojourn.errors import ConfigurationError
 from sojourn.wire.sockets import address_of
@@ -35,7 +36,11 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def settle_process() -> None:
-    """For a program that serves for weeks from many threads: quick turns between them, and few heaps."""
+    """For a program that serves for weeks from many threads: quick turns between them, few heaps, one BLAS thread each.
+
+    The same sums then have the same last digits, however many cores there are.
+    """
+    threadpool_limits(limits=1, user_api="blas")
     sys.setswitchinterval(_SWITCH)
     with contextlib.suppress(OSError, AttributeError):  # another C library than glibc has no such setting
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
