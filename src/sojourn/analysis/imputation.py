@@ -55,6 +55,8 @@ class Chain:
         absent = {name: population.absent[name] for name in self.columns if name in population.absent}
         rest = {name: rows for name, rows in population.absent.items() if name not in absent}
         values = {name: column.copy() if name in absent else column for name, column in population.columns.items()}
+        for name, rows in absent.items():
+            values[name][rows] = 0
         drawn = {name: rows for name, rows in absent.items() if not rows.all()}
         for name, rows in drawn.items():
             values[name][rows] = rng.choice(values[name][~rows], size=int(rows.sum()))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
+_ROUNDING = 1e-20  # of the variance within: what sums in another order leave
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,7 @@ def combine(estimates: Vector, errors: Vector, complete: float) -> Combined:
     if m < 2:
         raise ValueError("one set tells nothing of the variance between sets")
     within, between = (errors**2).mean(axis=0), estimates.var(axis=0, ddof=1)
+    between = np.where(between > _ROUNDING * within, between, 0.0)
     total = within + (1 + 1 / m) * between
     share = (1 + 1 / m) * between / total
     with np.errstate(divide="ignore"):
