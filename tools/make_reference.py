@@ -192,7 +192,8 @@ def statistics() -> str:
     compared = (sj.t_test, sj.anova, sj.correlation, sj.trend, sj.mantel_haenszel, sj.balance)
     rates = (sj.prevalence, sj.incidence, sj.direct_standardisation, sj.indirect_standardisation)
     models = (sj.glm, sj.firth, sj.elastic_net, sj.lmm, sj.glmm, sj.meta, sj.profile_likelihood)
-    return "\n".join(map(_statistic, (*counted, *compared, *rates, *models)))
+    filled = (sj.imputed, sj.indicated)
+    return "\n".join(map(_statistic, (*counted, *compared, *rates, *models, *filled)))
 
 
 def _statistic(make: Callable[..., Any]) -> str:

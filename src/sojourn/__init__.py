@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sojourn.statistics.catalogue_models import firth as firth
     from sojourn.statistics.catalogue_models import glm as glm
     from sojourn.statistics.catalogue_models import glmm as glmm
+    from sojourn.statistics.catalogue_models import imputed as imputed
+    from sojourn.statistics.catalogue_models import indicated as indicated
     from sojourn.statistics.catalogue_models import lmm as lmm
     from sojourn.statistics.catalogue_models import meta as meta
     from sojourn.statistics.catalogue_models import profile_likelihood as profile_likelihood
@@ -52,7 +54,9 @@ _HOMES = {
     "glm": "sojourn.statistics.catalogue_models",
     "glmm": "sojourn.statistics.catalogue_models",
     "histogram": "sojourn.statistics.catalogue_counts",
+    "imputed": "sojourn.statistics.catalogue_models",
     "incidence": "sojourn.statistics.catalogue_comparisons",
+    "indicated": "sojourn.statistics.catalogue_models",
     "indirect_standardisation": "sojourn.statistics.catalogue_comparisons",
     "mantel_haenszel": "sojourn.statistics.catalogue_comparisons",
     "prevalence": "sojourn.statistics.catalogue_comparisons",
@@ -83,7 +87,9 @@ __all__ = [
     "glm",
     "glmm",
     "histogram",
+    "imputed",
     "incidence",
+    "indicated",
     "indirect_standardisation",
     "lmm",
     "mantel_haenszel",

@@ -184,6 +184,10 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Estimates of single sites exist in clear plans only: a sum of them says nothing.",
             "Set `aggregation: clear`, or use `combine: pooled`.",
         ),
+        "filled in": Reason(
+            "What is filled in for missing values has no joint test, so that masked plans have no such analysis.",
+            "Set `aggregation: clear`, or leave `missing` out of the model: complete cases are the default.",
+        ),
         "geography": Reason(
             "An area has too few inhabitants to be told apart.",
             "Use larger areas, or leave the area out.",

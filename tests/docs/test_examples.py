@@ -23,6 +23,7 @@ PAGES = (
     "how-to/operate.md",
     "how-to/get-through-the-airlock.md",
     "how-to/compare-sites.md",
+    "how-to/handle-missing-values.md",
     "how-to/keep-a-study-record.md",
 )
 BLOCK = re.compile(r"^```(?P<kind>\{ \.sh \.background \}|sh|python)\n(?P<text>.*?)^```$", re.M | re.S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,13 @@ _NOBODY = np.zeros(0, dtype=np.uint32)
 
 @dataclass(frozen=True)
 class Population:
-    """Rows that satisfy the plan's `where` and are complete in every variable that the plan names.
+    """Rows that satisfy the plan's `where` and are complete in every variable that must be.
 
     site: this site's name. variables: the plan's declarations, with `site`. columns: one array a variable, all of one
     length: float64 for numbers, int8 0/1 for booleans, int32 positions in `levels` for categories (never missing).
     persons: uint32 number of the person of each row. missing: for each variable the persons (uint32, distinct) who
-    satisfy `where` but lack a value of it.
+    satisfy `where` but lack a value of it. absent: of variables that need not be complete, which rows lack a value;
+    what stands there is nothing, and only who fills it in may read such a column.
     """
 
     site: str
@@ -28,6 +29,7 @@ class Population:
     columns: Mapping[str, NDArray[np.generic]]
     persons: NDArray[np.uint32]
     missing: Mapping[str, NDArray[np.uint32]]
+    absent: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -35,7 +37,9 @@ class Population:
         return len(self.persons)
 
     def column(self, name: str) -> NDArray[np.generic]:
-        """One variable's values; `site` is constant."""
+        """One variable's values; `site` is constant. ValueError where rows lack a value: nothing may stand for it."""
+        if name in self.absent:
+            raise ValueError("a column that is not complete")
         if name == SITE:
             level = self.variables[SITE].levels.index(self.site)
             return np.full(self.rows, level, dtype=np.int32)

@@ -47,7 +47,8 @@ def extract(
 ) -> Extracted:
     """The rows of a snapshot that satisfy the plan's `where` and are complete in every variable of its analyses.
 
-    A variable that only `where` names need not be complete: `where` itself says what a missing value means.
+    A variable that only `where` names need not be complete: `where` itself says what a missing value means. Nor need
+    one whose missing values the analyses fill in: its rows without a value are marked.
 
     opted_out: numbers of persons who are left out before anything else. Raises SiteRefused with "no table" or
     "dictionary" where this site cannot answer the plan.
@@ -69,13 +70,15 @@ def extract(
     for name in names:
         absent = np.ma.getmaskarray(values[name])
         missing[name] = np.unique(persons[absent])
-        complete &= ~absent
+        complete &= ~absent if name not in plan.incomplete else True
     selected = len(persons)
     if not complete.all():
         persons, values = persons[complete], {name: values[name][complete] for name in names}
-    columns = {name: _column(values.pop(name), plan.variables[name]) for name in names}
+    lacking = {name: np.ma.getmaskarray(values[name]) for name in plan.incomplete}
+    absent = {name: rows for name, rows in lacking.items() if rows.any()}
+    columns = {name: _column(values.pop(name), plan.variables[name], absent.get(name)) for name in names}
     variables = with_site(plan.variables, tuple(roster))
-    return Extracted(Population(site, variables, columns, persons, missing), frozen, selected)
+    return Extracted(Population(site, variables, columns, persons, missing, absent), frozen, selected)
 
 
 def everyone(home: Path, dataset: str, snapshot: str) -> BitMap:
@@ -201,9 +204,11 @@ def _query(home: Path, snapshot: Snapshot, statement: str) -> dict[str, NDArray[
             connection.close()
 
 
-def _column(values: NDArray[Any], variable: Variable) -> NDArray[np.generic]:
-    """Complete values in the population's types; fail closed on what import should have refused."""
+def _column(values: NDArray[Any], variable: Variable, absent: NDArray[np.bool_] | None = None) -> NDArray[np.generic]:
+    """Values in the population's types, 0 where they are absent; fail closed on what import should have refused."""
     plain = np.ma.getdata(values)
+    if absent is not None:
+        plain = np.where(absent, np.zeros(1, dtype=plain.dtype), plain)
     if variable.kind is Kind.NUMBER:
         numbers = plain.astype(np.float64, copy=False)
         if not np.isfinite(numbers).all():

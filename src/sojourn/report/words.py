@@ -64,7 +64,9 @@ def _population(plan: Mapping[str, Any]) -> str:
     if not plan.get("table"):
         return ""
     named = sorted(plan.get("variables", {}))
-    complete = f", complete in every column that the analyses name (of {', '.join(named)})" if named else ""
+    complete = (
+        f", complete in every column that the analyses name and do not fill in (of {', '.join(named)})" if named else ""
+    )
     return f"{plan.get('where') or 'all rows of the table'}{complete}"
 
 
@@ -117,9 +119,17 @@ def _model(kind: str, given: Mapping[str, Any]) -> str:
 
 
 def _combined(arguments: Mapping[str, Any]) -> str:
-    """How the sites were put together, where that is not the pooled fit alone."""
+    """How sites or imputed sets were put together, where that is not the pooled fit alone."""
     said = {"meta": ", each site's own fit combined", "both": ", pooled and by each site's own fit"}
-    return said.get(str(arguments.get("combine")), "")
+    return said.get(str(arguments.get("combine")), "") + _filled(arguments.get("missing"))
+
+
+def _filled(missing: Mapping[str, Any] | None) -> str:
+    """What stands for missing values, where rows without them take part."""
+    if missing is None:
+        return ""
+    columns = ", ".join(map(str, missing["columns"]))
+    return f", {columns} imputed" if missing["method"] == "impute" else f", with indicators of missing {columns}"
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from sojourn.analysis.statistic import Statistic
 from sojourn.analysis.suggestion import did_you_mean
 from sojourn.errors import PlanError
+from sojourn.statistics import filled
 from sojourn.statistics.anova import Anova
 from sojourn.statistics.at_least import AtLeast
 from sojourn.statistics.balance import Balance
@@ -65,9 +66,10 @@ _KINDS = (
 )
 _STATISTICS = MappingProxyType({kind.name: kind for kind in _KINDS})
 _MODELS = MappingProxyType({kind.name: kind for kind in (GLM,)})  # each site can fit it by itself
+_OF_MODELS = {**WORDS, **filled.WORDS}
 NAMES: tuple[str, ...] = tuple(sorted(_STATISTICS))
 _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
-    name: {**kind.schema, "properties": {**kind.schema["properties"], **(WORDS if name in _MODELS else {})}}
+    name: {**kind.schema, "properties": {**kind.schema["properties"], **(_OF_MODELS if name in _MODELS else {})}}
     for name, kind in sorted(_STATISTICS.items())
 }
 
@@ -85,10 +87,15 @@ def make(kind: str, arguments: Mapping[str, Any], field: str = "") -> Statistic:
     conform(arguments, _SCHEMAS[kind], place)
     if kind not in _MODELS:
         return _STATISTICS[kind].read(arguments, place)
-    own = {word: value for word, value in arguments.items() if word not in WORDS}
-    return MetaAnalysis.read(_MODELS[kind].read(own, place), arguments, place)
+    model = _MODELS[kind].read({word: value for word, value in arguments.items() if word not in _OF_MODELS}, place)
+    if "missing" not in arguments:
+        return MetaAnalysis.read(model, arguments, place)
+    if said := sorted(set(WORDS) & set(arguments)):
+        remedy = "Leave one of the two out."
+        raise PlanError("Sites' own fits do not fill missing values in.", remedy=remedy, field=f"{place}.{said[0]}")
+    return filled.read(model, arguments, place)
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """JSON Schema (2020-12) of every statistic's arguments, by name; models take `combine` and `meta` too."""
+    """JSON Schema (2020-12) of every statistic's arguments, by name, and what models take besides."""
     return {name: dict(schema) for name, schema in _SCHEMAS.items()}

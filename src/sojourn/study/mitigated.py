@@ -28,7 +28,8 @@ def mitigated(plan: Plan, analysis: str, change: Change) -> Plan:
         raise PlanError(f"The plan has no analysis `{analysis[:40]}`.", remedy="Use an offer of this study.")
     variables, changed = _changed(plan, plan.analyses[analysis], change)
     complete = plan.analyses if plan.missing == "complete" else [analysis]
-    demanded = sorted({name for other in complete for name in plan.analyses[other].variables()} - {SITE})
+    demanded = sorted({name for other in complete for name in plan.analyses[other].variables()})
+    demanded = [name for name in demanded if name not in (SITE, *plan.incomplete)]
     gone = [Not(IsNull(name)) for name in demanded if name not in changed.variables()]
     where = conjunction([*([plan.condition] if plan.condition else []), *gone]).render() if gone else plan.where
     done = (*plan.mitigation, change)
@@ -66,7 +67,8 @@ def _changed(plan: Plan, before: Statistic, change: Change) -> tuple[Mapping[str
                 raise _unfit("edges")
             arguments["edges"] = list(edges)
         case LeaveOut(terms):
-            arguments["formula"] = _shorter(parse(str(arguments.get("formula", ""))), terms).render()
+            shorter = _shorter(parse(str(arguments.get("formula", ""))), terms)
+            arguments = _filled({**arguments, "formula": shorter.render()}, shorter)
         case Restrict():
             pass
     return variables, catalogue.make(before.name, arguments)
@@ -115,6 +117,13 @@ def _shorter(formula: Formula, terms: tuple[str, ...]) -> Formula:
     if len(formula.terms) - len(kept) != len(terms) or not kept:
         raise _unfit(terms[0])
     return replace(formula, terms=kept)
+
+
+def _filled(arguments: Mapping[str, Any], formula: Formula) -> dict[str, Any]:
+    """The arguments without the columns to fill in that the formula no longer names."""
+    said, rest = arguments.get("missing"), {word: value for word, value in arguments.items() if word != "missing"}
+    columns = [name for name in said["columns"] if name in formula.names] if said else []
+    return {**rest, "missing": {**said, "columns": columns}} if said and columns else rest
 
 
 def _unfit(what: str) -> PlanError:

@@ -97,14 +97,19 @@ class Plan:
 
     @property
     def shows_sites(self) -> str:
-        """The first analysis whose answer is made of single sites' estimates, which only clear plans have; or empty."""
-        return next((name for name, one in self.analyses.items() if getattr(one, "by_site", False)), "")
+        """The first analysis that only clear plans have, as one of single sites' estimates; or empty."""
+        return next((name for name, one in self.analyses.items() if clear_only(one)), "")
 
     @property
     def names(self) -> tuple[str, ...]:
         """All columns that `where` and the analyses name, sorted, without `site`."""
         used = {name for statistic in self.analyses.values() for name in statistic.variables()}
         return tuple(sorted((used | set(self.condition.names if self.condition else ())) - {SITE}))
+
+    @property
+    def incomplete(self) -> tuple[str, ...]:
+        """The columns in which a row need not be complete, since every analysis that names them fills them in."""
+        return incomplete_of(self.analyses)
 
     @property
     def hash(self) -> str:
@@ -173,7 +178,7 @@ class Plan:
             reason = REASONS["missing by analysis"]
             raise PlanError(reason.sentence, remedy=reason.remedy, field="missing")
         if self.aggregation == "masked" and (name := self.shows_sites):
-            reason = REASONS["by site"]
+            reason = REASONS[clear_only(self.analyses[name])]
             raise PlanError(reason.sentence, remedy=reason.remedy, field=f"analyses.{name}")
 
     def check_for_submit(self) -> None:
@@ -226,7 +231,30 @@ def _analyses(analyses: Mapping[str, Statistic]) -> dict[str, Statistic]:
             raise PlanError(
                 "This is no statistic.", remedy="Use e.g. `glm(…)` or `count(…)`.", field=f"analyses.{name}"
             )
+    _one_population(analyses)
     return dict(analyses)
+
+
+def clear_only(statistic: Statistic) -> str:
+    """Why a masked plan has no such analysis, a word of `errors.REASONS`; empty where it may have."""
+    return "by site" if getattr(statistic, "by_site", False) else str(getattr(statistic, "clear_only", ""))
+
+
+def incomplete_of(analyses: Mapping[str, Statistic]) -> tuple[str, ...]:
+    """The columns whose missing values an analysis fills in."""
+    return tuple(sorted({name for statistic in analyses.values() for name in getattr(statistic, "incomplete", ())}))
+
+
+def _one_population(analyses: Mapping[str, Statistic]) -> None:
+    """Where one analysis fills a column in, none may need it complete: they are all of the same rows."""
+    for column in incomplete_of(analyses):
+        for name, statistic in analyses.items():
+            if column in statistic.variables() and column not in getattr(statistic, "incomplete", ()):
+                raise PlanError(
+                    f"`{column}` is filled in by another analysis of this plan, and this one needs it complete.",
+                    remedy="Fill it in here too, or ask in a plan of its own: a plan has one population.",
+                    field=f"analyses.{name}",
+                )
 
 
 def _statistic(document: Any, field: str) -> Statistic:

@@ -18,7 +18,7 @@ from sojourn.disclosure.joint import Layout, Told
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import JointTest
 from sojourn.study.circle import Circle
-from sojourn.study.plan import Plan
+from sojourn.study.plan import Plan, clear_only
 
 MOST_TESTING = 24  # rounds of a joint test
 MOST_COMPARING = 100_000  # factors of a comparison, whose shares travel beside those of the joint test
@@ -86,7 +86,7 @@ class Question:
 def layout_of(statistic: Statistic, variables: Variables, told: tuple[Told, ...] = ()) -> Layout:
     """The questions about one statistic; DisclosureRefused where a step of it gives what no sum may be made of."""
     if any(not step.additive for step in statistic.steps(variables)):
-        raise DisclosureRefused("by site")
+        raise DisclosureRefused(clear_only(statistic) or "by site")
     frozen: Any = statistic  # each is a frozen value, which its protocol cannot say
     return _layout(frozen, tuple(sorted(variables.items())), tuple((one.name, one.labels) for one in told))
 

@@ -1,0 +1,207 @@
+"""A model of several imputed sets: each site fills its own rows in, each set is fitted over all sites, and Rubin's
+
+rules combine the fits. A round carries the sums of all sets that ask for it, side by side.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sojourn.analysis.imputation import Chain
+from sojourn.analysis.matrix import levels_of
+from sojourn.analysis.partial import Array, Partial
+from sojourn.analysis.population import Population
+from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Step
+from sojourn.analysis.support import Support, Working
+from sojourn.analysis.variable import Kind, Variables
+from sojourn.errors import PlanError
+from sojourn.statistics.imputed_evidence import support_of
+from sojourn.statistics.meta import Model
+from sojourn.statistics.rubin_table import answer
+
+SETS = 5
+MOST_LEVELS = 20
+ACTIVE = "active"
+
+
+@dataclass(frozen=True)
+class Imputed:
+    """A model whose `columns` may lack values. m: how many sets.
+
+    The draws depend on the site's rows and on the model's columns alone, so that equal asks give equal bytes.
+    """
+
+    model: Model
+    columns: tuple[str, ...]
+    m: int = SETS
+
+    clear_only: ClassVar[str] = "filled in"
+
+    @property
+    def name(self) -> str:
+        """The model's: its own name stands in the plan, with `missing` among its arguments."""
+        return self.model.name
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The model's, and what must hold of the models that fill values in."""
+        return tuple(dict.fromkeys((*self.model.rules, "residual freedom", "design support")))
+
+    @property
+    def incomplete(self) -> tuple[str, ...]:
+        """The columns in which a row need not be complete."""
+        return self.columns
+
+    def arguments(self) -> dict[str, Any]:
+        """See `Statistic`."""
+        said: dict[str, Any] = {"method": "impute", "columns": list(self.columns)}
+        said |= {"m": self.m} if self.m != SETS else {}
+        return {**self.model.arguments(), "missing": said}
+
+    def variables(self) -> tuple[str, ...]:
+        """See `Statistic`."""
+        return self.model.variables()
+
+    def check(self, variables: Variables) -> None:
+        """See `Statistic`; each column to fill in has a kind and levels that a model can draw."""
+        self.model.check(variables)
+        for name in self.columns:
+            variable = variables[name]
+            if variable.kind is Kind.CATEGORY and not 2 <= len(levels_of(variable)) <= MOST_LEVELS:
+                raise PlanError(
+                    f"`{name}` has no levels that can be drawn.",
+                    remedy=f"Use a category of 2 to {MOST_LEVELS} declared levels, or merge some.",
+                    field=f"{self.name}.missing.columns",
+                )
+
+    def steps(self, variables: Variables) -> tuple[Step, ...]:
+        """See `Statistic`: the model's, each with one copy a set; what sets ask for a round is marked `active`."""
+        return tuple(
+            Step(
+                step.name,
+                self._copies(step.broadcast) | ({ACTIVE: (self.m,)} if step.broadcast else {}),
+                self._copies(step.partial),
+                additive=False,
+            )
+            for step in self.model.steps(variables)
+        )
+
+    def rounds(self) -> int:
+        """See `Statistic`; sets wait for one another at each step, and none takes more of them than the model may."""
+        return self.model.rounds()
+
+    def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
+        """See `Statistic`; a set that does not ask gives zeros."""
+        parts = _latest.round(self, step, population, broadcast)
+        arrays = {_copy(name, k): array for k, (part, _) in parts.items() for name, array in part.arrays.items()}
+        shapes = next(one.partial for one in self.steps(population.variables) if one.name == step)
+        return Partial({name: arrays.get(name, np.zeros(shape)) for name, shape in shapes.items()})
+
+    def support(self, population: Population) -> Support:
+        """See `Statistic`: what all sets show, and what they show by differing."""
+        return support_of(self.model, self.columns, population, _latest.sets(self, population), _copy)
+
+    def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
+        """See `Statistic`; the strictest over the sets. A set whose sums nobody can judge has none, or all have not."""
+        found = []
+        for part, working in _latest.round(self, step, population, broadcast).values():
+            if working is not None:
+                found.append(working)
+            elif any(array.dtype.kind == "f" and array.any() for array in part.arrays.values()):
+                return None
+        if not found:
+            return None
+        return Working(min(one.effective for one in found), max(one.leverage for one in found))
+
+    def coordinator(self, variables: Variables) -> Coordinator:
+        """See `Statistic`; the earliest step that any set asks for comes first."""
+        steps = {step.name: step for step in self.model.steps(variables)}
+        order = list(steps)
+        searches = {k: self.model.coordinator(variables) for k in range(1, self.m + 1)}
+        asks, found, used = {k: next(search) for k, search in searches.items()}, {}, 0
+        while asks:
+            name = min((ask.step for ask in asks.values()), key=order.index)
+            turn = {k: ask for k, ask in asks.items() if ask.step == name}
+            gathered, used = (yield self._together(steps[name], turn)), used + 1
+            for k in turn:
+                try:
+                    asks[k] = searches[k].send(_of_set(gathered, k, steps[name]))
+                except StopIteration as end:
+                    found[k] = end.value
+                    del asks[k]
+        fits: list[Estimate] = [found[k] for k in sorted(found)]
+        return answer(fits, {"imputed": list(self.columns), "m": self.m, "rounds_used": used})
+
+    def _copies(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        return {_copy(name, k): shape for k in range(1, self.m + 1) for name, shape in shapes.items()}
+
+    def _together(self, step: Step, turn: Mapping[int, Ask]) -> Ask:
+        """One ask for several sets; what a set that does not ask would be sent is 0."""
+        if not step.broadcast:
+            if len(turn) < self.m:
+                raise ValueError("a set asks again for what no broadcast tells apart")
+            return Ask(step.name)
+        sent: dict[str, Array] = {ACTIVE: np.array([int(k in turn) for k in range(1, self.m + 1)])}
+        for k in range(1, self.m + 1):
+            for name, shape in step.broadcast.items():
+                sent[_copy(name, k)] = turn[k].broadcast[name] if k in turn else np.zeros(shape)
+        return Ask(step.name, sent)
+
+
+def _copy(name: str, k: int) -> str:
+    """The name of a set's own array."""
+    return f"{name}_{k}"
+
+
+def _of_set(gathered: Gathered, k: int, step: Step) -> Gathered:
+    def own(part: Partial) -> Partial:
+        arrays = {name: part.arrays[_copy(name, k)] for name in step.partial}
+        masks = {name: part.suppressed[_copy(name, k)] for name in step.partial if _copy(name, k) in part.suppressed}
+        return Partial(arrays, masks)
+
+    by_site = {site: own(part) for site, part in gathered.by_site.items()}
+    return Gathered(own(gathered.total), by_site, gathered.hidden, gathered.noise)
+
+
+Parts = dict[int, tuple[Partial, Working | None]]
+
+
+class _Latest(threading.local):
+    """The sets of the population used last, and the parts of the last ask, which its evidence shares. One a thread."""
+
+    _kept: tuple[Imputed, Population, tuple[Population, ...]] | None = None
+    _asked: tuple[tuple[Population, ...], str, dict[str, Array], Parts] | None = None
+
+    def sets(self, asked: Imputed, population: Population) -> tuple[Population, ...]:
+        kept = self._kept
+        if kept is None or kept[0] != asked or kept[1] is not population:
+            self._kept = self._asked = None  # before the next are made, so that there are never two
+            made = Chain(asked.columns, asked.variables()).completed(population, asked.m)
+            kept = self._kept = (asked, population, made)
+        return kept[2]
+
+    def round(self, asked: Imputed, step: str, population: Population, broadcast: Mapping[str, Array]) -> Parts:
+        sets, before = self.sets(asked, population), self._asked
+        if before is None or before[0] is not sets or before[1] != step or not _equal(before[2], broadcast):
+            parts: Parts = {}
+            for k, completed in enumerate(sets, start=1):
+                if ACTIVE in broadcast and not broadcast[ACTIVE][k - 1]:
+                    continue
+                ending = f"_{k}"
+                own = {name.removesuffix(ending): sent for name, sent in broadcast.items() if name.endswith(ending)}
+                working = asked.model.working(step, completed, own)
+                parts[k] = (asked.model.local(step, completed, own), working)
+            before = self._asked = (sets, step, dict(broadcast), parts)
+        return before[3]
+
+
+def _equal(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(array, other[name]) for name, array in one.items())
+
+
+_latest = _Latest()
