@@ -20,7 +20,7 @@ class Departure:
     """An answer that was judged. wait: seconds until it may leave; go: stores it."""
 
     wait: float
-    go: Callable[[], None]
+    go: Callable[[], object]
 
 
 def after(seconds: float, do: Callable[[], None]) -> None:
