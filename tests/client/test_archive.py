@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 import sojourn as sj
 from sojourn import errors
+from sojourn.client import commands
 from sojourn.client.archive import SIGNATURE, SIGNED_TYPE, Evidence, made_of, statement
 from sojourn.client.archive_verification import CHECKS, Verdict, verify
 from sojourn.client.commands import app
@@ -308,9 +309,14 @@ def test_results_from_a_file_have_no_record(clear: Ran, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_checks_a_file(masked: Ran, tmp_path: Path) -> None:
+def test_the_command_writes_and_checks_a_file(
+    masked: Ran, federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, bad, run = tmp_path / "study.zip", tmp_path / "bad.zip", CliRunner()
-    path.write_bytes(masked.data)
+    monkeypatch.setattr(commands, "connect", federation.connection)
+    wrote = run.invoke(app, ["record", masked.results.study.study, "--out", str(path), "--json"])
+    assert wrote.exit_code == 0 and json.loads(wrote.stdout)["record"] == str(path)
+    monkeypatch.setattr(commands, "connect", None)  # the check asks nobody
     bad.write_bytes(b"no record")
     told = run.invoke(app, ["record", "--verify", str(path), "--json"])
     assert told.exit_code == 0 and json.loads(told.stdout)["holds"] is True
