@@ -8,7 +8,7 @@ TESTS ?= tests
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long lint format docs bench attack faults soak soak-federation clean system
+.PHONY: help demo test long nightly lint format docs bench attack faults soak soak-federation clean system
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -23,6 +23,9 @@ test: .venv/.develop system lint docs  ## everything that CI runs: lint, types, 
 
 long: .venv/.develop system  ## the tests that take long, which CI runs too
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m long $(TESTS)
+
+nightly: .venv/.develop system  ## the tests that take minutes, for which CI has no time
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m nightly $(TESTS)
 
 lint: .venv/.develop  ## ruff, mypy and the import contracts
 	@failed=; \
@@ -82,4 +85,4 @@ clean:  ## remove the environment and everything that was built
 	@touch .venv/.run $@
 
 system:
-	@tools/system_packages $(if $(filter test long,$(MAKECMDGOALS)),chromium postgresql faketime)
+	@tools/system_packages $(if $(filter test long nightly,$(MAKECMDGOALS)),chromium postgresql faketime)

@@ -104,7 +104,7 @@ def logged(federation: Federation, kind: str) -> list[str]:
     return [str(row["data"]) for row in rows if f'"{kind}"' in str(row["data"])]
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_passes_unseen_without_the_detector(kind: str, blind: Federation) -> None:
     asker = Asker(blind)

@@ -42,7 +42,7 @@ def moments(formula: str, policy: Policy | None = None) -> tuple[np.ndarray, np.
     asked = model(formula)
     for ask, partial in rounds(asked, PEOPLE, policy):
         if ask.step == "start":
-            return (asked._rows(PEOPLE).x - ask.broadcast["centre"]).T, partial["moment"]
+            return (asked.rows(PEOPLE).x - ask.broadcast["centre"]).T, partial["moment"]
     raise AssertionError("the model has no start")
 
 

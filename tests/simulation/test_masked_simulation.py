@@ -32,7 +32,7 @@ def test_every_invariant_holds_in_the_first_seeds() -> None:
     assert faults and ends
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", range(ALWAYS, SEEDS, CHUNK))
 def test_every_invariant_holds_in_every_seed(first: int) -> None:
@@ -52,7 +52,7 @@ def charged_again(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(MaskedStore, "charged", lambda self, study, analysis: False)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("plant", "breaks"),

@@ -17,7 +17,7 @@ from simulation.defects import DEFECTS, found
 from simulation.simulator import simulate
 from simulation.soak import chunk, replay
 
-SEEDS, ALWAYS = 300, 60
+SEEDS, ALWAYS, IN_CI = 300, 60, 120
 CHUNK = 20
 DEFECT_SEEDS = 30
 SHARE = 0.2  # of the seeds that must find a planted defect
@@ -25,10 +25,15 @@ TESTS = Path(__file__).parents[1]
 KINDS = {"request lost", "answer lost", "request repeated", "old request repeated", "disk full", "approval withdrawn"}
 
 
+def marks_of(first: int) -> list[pytest.MarkDecorator]:
+    """The first seeds each time, further ones in CI, the rest each night."""
+    return [] if first < ALWAYS else [pytest.mark.long if first < IN_CI else pytest.mark.nightly]
+
+
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "first",
-    [pytest.param(first, marks=[pytest.mark.long] * (first >= ALWAYS)) for first in range(0, SEEDS, CHUNK)],
+    [pytest.param(first, marks=marks_of(first)) for first in range(0, SEEDS, CHUNK)],
 )
 def test_every_invariant_holds_in_every_seed(first: int) -> None:
     faults: Counter[str] = Counter()
@@ -39,7 +44,7 @@ def test_every_invariant_holds_in_every_seed(first: int) -> None:
     assert sum(times for kind, times in faults.items() if kind.startswith("crash")) >= CHUNK / 2
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_planted_defect_is_found(defect: str) -> None:

@@ -12,11 +12,11 @@ from statsmodels.stats.proportion import proportion_confint
 from sojourn.analysis.statistic import Suppressed
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.errors import PlanError, SiteRefused
-from sojourn.statistics.catalogue import (
+from sojourn.statistics.catalogue import make
+from sojourn.statistics.catalogue_comparisons import (
     direct_standardisation,
     incidence,
     indirect_standardisation,
-    make,
     prevalence,
 )
 from sojourn.statistics.direct_standardisation import standardised

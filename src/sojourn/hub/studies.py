@@ -388,4 +388,5 @@ def error_document(error: SojournError) -> Document:
     """An error as the client reads it."""
     words = str(error.args[0]) if error.args else ""
     family = getattr(error, "family", "")
-    return {"error": type(error).__name__, "words": words, "remedy": error.remedy, "family": family}
+    kind = next(kind for kind in type(error).__mro__ if kind.__module__ == SojournError.__module__)
+    return {"error": kind.__name__, "words": words, "remedy": error.remedy, "family": family}
