@@ -127,3 +127,13 @@ def test_levels_that_are_separated_are_drawn_all_the_same():
 def test_the_width_is_that_of_the_widest_model():
     assert width_of(("x", "y"), VARIABLES) == 2
     assert width_of(("b", "c", "x", "y"), VARIABLES) == 8  # of c: two levels by an intercept and three others
+
+
+def test_rows_with_equal_predictions_are_donors_alike():
+    """A model of one level: whoever stands first in the file is no more a donor than others."""
+    n = 200
+    columns = {"x": np.arange(n, dtype=float), "b": np.zeros(n, dtype=np.int8)}
+    gone = np.arange(n) >= 100
+    base = Population("s", VARIABLES, columns, np.arange(n, dtype=np.uint32), {}, {"x": gone})
+    drawn = [one.columns["x"][gone] for one in Chain(("x",), ("b", "x")).completed(base, 40)]
+    assert len(set(np.concatenate(drawn))) > 60

@@ -81,6 +81,7 @@ def test_the_answer_is_rubins_of_the_pooled_fits_of_the_sets(sites, model):
     assert found.exactness.startswith("approximate: 4 imputed sets a site")
 
 
+@pytest.mark.long
 def test_one_site_is_what_another_program_imputes():
     """The same question to statsmodels: other draws, so equal within what both leave to chance."""
     together = pd.concat(FRAMES.values(), ignore_index=True)

@@ -34,6 +34,7 @@ def hospitals():
         yield made
 
 
+@pytest.mark.long
 def test_the_products_own_rules_let_it_pass_and_the_same_study_is_the_same(hospitals):
     asked = {"i": imputed(LINEAR, "x"), "k": indicated(LINEAR, "x"), "z": describe("z")}
     results = hospitals.run(Plan(table="t", analyses=asked))

@@ -69,11 +69,11 @@ class Chain:
 
     def _seed(self, population: Population) -> int:
         digest = hashlib.sha256(repr(("sojourn imputation", population.site, self.columns, self.names)).encode())
-        digest.update(np.ascontiguousarray(population.persons))
+        digest.update(population.persons.tobytes())
         for name in self.names:
             if name != SITE:
-                digest.update(np.ascontiguousarray(population.columns[name]))
-                digest.update(np.ascontiguousarray(population.absent.get(name, np.zeros(0, dtype=bool))))
+                digest.update(population.columns[name].tobytes())
+                digest.update(population.absent.get(name, np.zeros(0, dtype=bool)).tobytes())
         return int.from_bytes(digest.digest(), "big")
 
 
@@ -117,9 +117,10 @@ def _matched(x: Vector, y: Vector, wanted: Vector, rng: np.random.Generator) -> 
     mode = scipy.linalg.cho_solve((factor, True), x.T @ y)
     residual = float(((y - x @ mode) ** 2).sum())
     scale = np.sqrt(residual / rng.chisquare(max(len(y) - x.shape[1], 1)))
-    noise = scipy.linalg.solve_triangular(factor.T, rng.standard_normal(x.shape[1]))
+    noise = scipy.linalg.solve_triangular(factor.T, rng.standard_normal(size=(x.shape[1],)))
     seen, sought = x @ mode, wanted @ (mode + scale * noise)
-    order = np.argsort(seen, kind="stable")
+    shuffled = rng.permutation(len(y))  # equal predictions have no order, so that none of them is a donor always
+    order = shuffled[np.argsort(seen[shuffled], kind="stable")]
     near = np.searchsorted(seen[order], sought)[:, None] + np.arange(-DONORS, DONORS)
     inside = (near >= 0) & (near < len(y))
     candidates = order[np.clip(near, 0, len(y) - 1)]
@@ -127,7 +128,7 @@ def _matched(x: Vector, y: Vector, wanted: Vector, rng: np.random.Generator) -> 
     nearest = np.argsort(distance, axis=1, kind="stable")
     chosen = rng.integers(0, min(DONORS, len(y)), size=len(sought))
     place = nearest[np.arange(len(sought)), chosen]
-    return y[candidates[np.arange(len(sought)), place]]
+    return np.asarray(y[candidates[np.arange(len(sought)), place]])
 
 
 def _classified(x: Vector, y: NDArray[np.generic], wanted: Vector, rng: np.random.Generator) -> NDArray[np.generic]:
@@ -137,7 +138,7 @@ def _classified(x: Vector, y: NDArray[np.generic], wanted: Vector, rng: np.rando
         return np.full(len(wanted), levels[0])
     mode, curvature = _logistic(x, codes, len(levels))
     factor = np.linalg.cholesky(curvature)
-    drawn = mode + scipy.linalg.solve_triangular(factor.T, rng.standard_normal(len(mode)))
+    drawn = mode + scipy.linalg.solve_triangular(factor.T, rng.standard_normal(size=(len(mode),)))
     chances = np.cumsum(_chances(wanted, drawn.reshape(len(levels) - 1, -1)), axis=1)
     places = (rng.random(len(wanted))[:, None] > chances[:, :-1]).sum(axis=1)
     return np.asarray(levels[places])

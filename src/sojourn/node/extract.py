@@ -74,11 +74,11 @@ def extract(
     selected = len(persons)
     if not complete.all():
         persons, values = persons[complete], {name: values[name][complete] for name in names}
-    lacking = {name: np.ma.getmaskarray(values[name]) for name in plan.incomplete}
-    absent = {name: rows for name, rows in lacking.items() if rows.any()}
-    columns = {name: _column(values.pop(name), plan.variables[name], absent.get(name)) for name in names}
+    masks = {name: np.ma.getmaskarray(values[name]) for name in plan.incomplete}
+    lacking = {name: mask for name, mask in masks.items() if mask.any()}
+    columns = {name: _column(values.pop(name), plan.variables[name], lacking.get(name)) for name in names}
     variables = with_site(plan.variables, tuple(roster))
-    return Extracted(Population(site, variables, columns, persons, missing, absent), frozen, selected)
+    return Extracted(Population(site, variables, columns, persons, missing, lacking), frozen, selected)
 
 
 def everyone(home: Path, dataset: str, snapshot: str) -> BitMap:
