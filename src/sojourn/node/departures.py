@@ -23,7 +23,7 @@ class Departure:
     go: Callable[[], object]
 
 
-def after(seconds: float, do: Callable[[], None]) -> None:
+def after(seconds: float, do: Callable[[], object]) -> None:
     """On a thread of its own, which keeps no program from ending."""
     timer = threading.Timer(seconds, do)
     timer.daemon = True

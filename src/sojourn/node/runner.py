@@ -197,7 +197,7 @@ class Runner:
         finally:
             self.forget(key)
 
-    def _depart(self, task: Task, key: str, go: Callable[[], None]) -> None:
+    def _depart(self, task: Task, key: str, go: Callable[[], object]) -> None:
         """It is time. A node that has ended meanwhile leaves it: it is asked again after the start."""
 
         def answer() -> None:
