@@ -181,12 +181,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Give a multiple of the smallest of 10, 20, 40, 80 and so on that is not below the sites' threshold.",
         ),
         "by site": Reason(
-            "Estimates of single sites exist in clear plans only: a sum of them says nothing.",
-            "Set `aggregation: clear`, or use `combine: pooled`.",
-        ),
-        "filled in": Reason(
-            "What is filled in for missing values has no joint test, so that masked plans have no such analysis.",
-            "Set `aggregation: clear`, or leave `missing` out of the model: complete cases are the default.",
+            "Estimates of single sites, and values that were filled in, have no joint test: clear plans alone have them.",
+            "Set `aggregation: clear`, use `combine: pooled`, or leave `missing` out of the model.",
         ),
         "geography": Reason(
             "An area has too few inhabitants to be told apart.",

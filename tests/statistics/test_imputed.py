@@ -173,7 +173,8 @@ def test_missing_is_judged_as_a_factor_of_the_design(sites):
         assert set(levels[f"missing(x)=True & c={level}"]) == expected
     assert support.design.persons == (~gone).sum()
     assert support.design.effective <= gone.sum() / 4
-    assert {name for sums in support.contributions for name in sums.output} == {f"sum_{k}" for k in range(1, 6)}
+    sums = {f"{word}_{k}" for word in ("sum", "total of the outcome") for k in range(1, 6)}
+    assert {name for contributed in support.contributions for name in contributed.output} == sums
 
 
 def test_every_set_of_an_imputed_factor_is_charged(sites):
@@ -272,7 +273,7 @@ def test_masked_plans_have_none(sites, asked):
         Plan(table="t", analyses={"m": asked}, aggregation="masked").check_supported()
     with pytest.raises(DisclosureRefused) as caught:
         layout_of(asked, sites[0].variables)
-    assert caught.value.family == "filled in"
+    assert caught.value.family == "by site"
 
 
 def test_an_offer_leaves_the_column_out_with_its_term():

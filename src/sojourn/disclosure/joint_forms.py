@@ -20,7 +20,8 @@ def grid(most: float) -> list[float]:
 
     They are powers of two, whatever range is declared: ranges that differ by little would be a search for a sum.
     """
-    top = 2.0 ** math.ceil(math.log2(most)) if 0 < most < math.inf else most
+    share, power = math.frexp(most)  # exact, where a logarithm is rounded
+    top = math.ldexp(1.0, power - (share == 0.5)) if 0 < most < math.inf else most
     return [4 * top / 2**level for level in range(LEVELS)]
 
 

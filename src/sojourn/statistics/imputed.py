@@ -40,7 +40,7 @@ class Imputed:
     columns: tuple[str, ...]
     m: int = SETS
 
-    clear_only: ClassVar[str] = "filled in"
+    clear_only: ClassVar[str] = "by site"
 
     @property
     def name(self) -> str:

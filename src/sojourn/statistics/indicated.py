@@ -32,7 +32,7 @@ class Indicated:
     columns: tuple[str, ...]
     inner: Model
 
-    clear_only: ClassVar[str] = "filled in"
+    clear_only: ClassVar[str] = "by site"
 
     @classmethod
     def of(cls, model: Model, columns: tuple[str, ...], place: str) -> Indicated:
