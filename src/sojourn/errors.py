@@ -181,7 +181,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Give a multiple of the smallest of 10, 20, 40, 80 and so on that is not below the sites' threshold.",
         ),
         "by site": Reason(
-            "Estimates of single sites, and values that were filled in, have no joint test: clear plans alone have them.",
+            "Single sites' estimates, and filled-in values, have no joint test: clear plans alone have them.",
             "Set `aggregation: clear`, use `combine: pooled`, or leave `missing` out of the model.",
         ),
         "geography": Reason(
