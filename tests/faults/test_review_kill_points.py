@@ -65,7 +65,7 @@ def kinds(mortals: Mortals, run: Run) -> list[str]:
     return [entry["kind"] for entry in mortals.log("Cam", run.study)]
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_c06_killed_around_every_commit_of_a_review(mortals: Mortals) -> None:
     keys = {name: PrivateKey.generate() for name in ("Carol", "Dora")}
     for name, key in keys.items():

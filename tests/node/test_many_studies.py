@@ -51,7 +51,7 @@ def test_more_studies_than_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     x = draw.normal(size=400)
     rows = pd.DataFrame({"x": x, "y": draw.random(400) < 1 / (1 + np.exp(-x))})
     plan = sj.Plan(table="rows", purpose="NRES", analyses={"m": sj.glm("y ~ x", family="binomial")})
-    with Federation({"one": {"rows": rows}}, sandbox=Counted) as federation:
+    with Federation({"one": {"rows": rows}}, sandbox=Counted, repeats=False) as federation:
         project = federation.project()
         runs = [project.submit(plan) for _ in range(STUDIES)]
         found = [run.wait(60)["m"].table["estimate"].to_numpy() for run in runs]

@@ -17,7 +17,7 @@ from simulation.defects import DEFECTS, found
 from simulation.simulator import simulate
 from simulation.soak import chunk, replay
 
-SEEDS, ALWAYS, IN_CI = 300, 60, 120
+SEEDS, ALWAYS = 300, 60
 CHUNK = 20
 DEFECT_SEEDS = 30
 SHARE = 0.2  # of the seeds that must find a planted defect
@@ -26,8 +26,8 @@ KINDS = {"request lost", "answer lost", "request repeated", "old request repeate
 
 
 def marks_of(first: int) -> list[pytest.MarkDecorator]:
-    """The first seeds each time, further ones in CI, the rest each night."""
-    return [] if first < ALWAYS else [pytest.mark.long if first < IN_CI else pytest.mark.nightly]
+    """The first seeds each time, the rest each night."""
+    return [] if first < ALWAYS else [pytest.mark.nightly]
 
 
 @pytest.mark.timeout(400)

@@ -31,7 +31,7 @@ def patients(rows: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame({"age": age, "bmi": bmi, "years": years, "treated": treated, "died": rng.random(rows) < 0.3})
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_tests_rates_and_correlations_under_masks() -> None:
     frames = {f"S{place}": patients(75, place) for place in range(4)}
     pooled = pd.concat(frames.values())

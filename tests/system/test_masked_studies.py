@@ -122,10 +122,11 @@ def test_the_hub_holds_nothing_by_site_but_bytes_that_look_random(
     assert ((counted - expected) ** 2 / expected).sum() < 255 + 6 * np.sqrt(2 * 255)  # chi-square, six deviations
 
 
-@pytest.mark.long
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
 def test_fifty_patients_in_twenty_hospitals(twenty: Federation) -> None:
     """A count and a logistic regression, equal to those of the pooled rows."""
-    results = twenty.run(plan(analyses={"m": MODEL, "n": sj.count()}))
+    results = twenty.run(plan(analyses={"m": MODEL, "n": sj.count()}), timeout=250)
     assert results["n"].table["n"].tolist() == [50]
     assert results["n"].table["n"].dtype == np.int64
     rows = rare()
