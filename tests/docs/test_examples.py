@@ -88,9 +88,10 @@ def test_the_plan_of_the_reference_is_a_plan(tmp_path: Path, environment: dict[s
     run(["sojourn", "study", "check", "plan.yaml"], tmp_path, environment)
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.nightly if "rare" in page else pytest.mark.long) for page in PAGES]
+)
 def test_every_example_runs(
     page: str, tmp_path: Path, environment: dict[str, str], background: list[subprocess.Popen[bytes]]
 ) -> None:

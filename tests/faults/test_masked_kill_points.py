@@ -14,7 +14,7 @@ from mortal_processes import (
 
 import sojourn as sj
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.nightly]
 
 # A life for each: before and after terms, share and two multiplications are sealed; then about the first numbers.
 EACH: list[Point] = [("before", "release.sealed", 1), ("after", "release.sealed", 1)]

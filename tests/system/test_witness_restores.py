@@ -190,7 +190,7 @@ def decisions(node):
     return {(row["ask"], row["reason"], row["round"]): row["answer"] and json.loads(row["answer"]) for row in found}
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_without_its_snapshot_a_restored_node_charges_everyone(one):
     node = one.nodes["amber"]
     old = one.backup(node)
