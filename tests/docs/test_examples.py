@@ -78,7 +78,7 @@ def start(text: str, folder: Path, environment: dict[str, str], log: Path) -> su
 
 
 def test_pages_have_examples() -> None:
-    assert all(len(blocks(page)) >= 3 for page in PAGES)
+    assert all(len(blocks(page)) >= 5 for page in PAGES)
 
 
 def test_the_plan_of_the_reference_is_a_plan(tmp_path: Path, environment: dict[str, str]) -> None:

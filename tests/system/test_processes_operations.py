@@ -37,7 +37,7 @@ from sojourn.wire.authorities import pinned_context
 TITLE = "Xylophagous"
 MAJOR, MINOR = (int(part) for part in __version__.split(".")[:2])
 NEWER, TOO_NEW = (f"{MAJOR}.{MINOR + step}.0" for step in (1, 2))
-ENDS_WITHIN = 30.0  # half of what systemd waits (deploy/systemd)
+ENDS_WITHIN = 5.0
 
 # Another version: its messages say a word more, as a newer one's may.
 PATCHED = """

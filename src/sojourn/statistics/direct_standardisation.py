@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
-from sojourn.analysis.sets import persons_of
 from sojourn.analysis.statistic import Ask, Cell, Coordinator, Estimate, Step, Suppressed
 from sojourn.analysis.support import Support
 from sojourn.analysis.table import Table
@@ -69,10 +68,8 @@ class DirectStandardisation:
 
     def arguments(self) -> dict[str, Any]:
         """See `Statistic`."""
-        given: dict[str, Any] = {"events": self.counted.events, "time": self.counted.time}
-        given |= {"strata": list(self.strata), "standard": standard.written(self.weights, "weight")}
-        given |= {"by": list(self.by)} if self.by else {}
-        return given | ({"per": self.per} if self.per != 1 else {})
+        declared = standard.written(self.weights, "weight")
+        return self.counted.written(self.by, self.per, strata=list(self.strata), standard=declared)
 
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""
@@ -98,10 +95,7 @@ class DirectStandardisation:
 
     def support(self, population: Population) -> Support:
         """See `Statistic`."""
-        tables = self._tables(population.variables)
-        cells, contributions = self.counted.evidence(population, tables, self.variables())
-        everyone = persons_of(population.persons)
-        return Support(everyone, self.variables(), cells=tuple(cells), contributions=tuple(contributions))
+        return self.counted.support(population, self._tables(population.variables), self.variables())
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> None:
         """See `Statistic`; no broadcast changes what stands behind a number."""

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
-from sojourn.analysis.sets import persons_of
 from sojourn.analysis.statistic import Ask, Cell, Coordinator, Estimate, Step
 from sojourn.analysis.support import Support
 from sojourn.analysis.table import Table
@@ -52,9 +51,7 @@ class Incidence:
 
     def arguments(self) -> dict[str, Any]:
         """See `Statistic`."""
-        given: dict[str, Any] = {"events": self.counted.events, "time": self.counted.time}
-        given |= {"by": list(self.by)} if self.by else {}
-        return given | ({"per": self.per} if self.per != 1 else {})
+        return self.counted.written(self.by, self.per)
 
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""
@@ -79,10 +76,7 @@ class Incidence:
 
     def support(self, population: Population) -> Support:
         """See `Statistic`."""
-        tables = self._tables(population.variables)
-        cells, contributions = self.counted.evidence(population, tables, self.variables())
-        everyone = persons_of(population.persons)
-        return Support(everyone, self.variables(), cells=tuple(cells), contributions=tuple(contributions))
+        return self.counted.support(population, self._tables(population.variables), self.variables())
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> None:
         """See `Statistic`; no broadcast changes what stands behind a number."""

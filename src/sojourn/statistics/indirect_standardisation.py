@@ -62,10 +62,8 @@ class IndirectStandardisation:
 
     def arguments(self) -> dict[str, Any]:
         """See `Statistic`."""
-        given: dict[str, Any] = {"events": self.counted.events, "time": self.counted.time}
-        given |= {"strata": list(self.strata), "rates": standard.written(self.rates, "rate")}
-        given |= {"by": list(self.by)} if self.by else {}
-        return given | ({"per": self.per} if self.per != 1 else {})
+        declared = standard.written(self.rates, "rate")
+        return self.counted.written(self.by, self.per, strata=list(self.strata), rates=declared)
 
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""

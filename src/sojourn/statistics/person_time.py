@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from sojourn.analysis.matrix import declared
 from sojourn.analysis.partial import Array
 from sojourn.analysis.population import Population
-from sojourn.analysis.sets import persons_by_place
+from sojourn.analysis.sets import persons_by_place, persons_of
 from sojourn.analysis.statistic import Cell, Gathered, Suppressed
-from sojourn.analysis.support import Cells, Contributions
+from sojourn.analysis.support import Cells, Contributions, Support
 from sojourn.analysis.table import Table
 from sojourn.analysis.variable import Kind, Variables
 from sojourn.errors import PlanError, SiteRefused
@@ -62,11 +63,16 @@ class PersonTime:
             raise SiteRefused("dictionary")
         return events, time
 
-    def evidence(
-        self, population: Population, tables: Mapping[str, Table], measures: tuple[str, ...]
-    ) -> tuple[list[Cells], list[Contributions]]:
+    def written(self, by: tuple[str, ...], per: float, **more: Any) -> dict[str, Any]:
+        """As it stands in a plan, with the groups and the person-time that rates are of."""
+        given: dict[str, Any] = {"events": self.events, "time": self.time, **more}
+        given |= {"by": list(by)} if by else {}
+        return given | ({"per": per} if per != 1 else {})
+
+    def support(self, population: Population, tables: Mapping[str, Table], measures: tuple[str, ...]) -> Support:
         """The persons in each cell, with events and without, and what each gives to the sums."""
-        cells, contributions = [], []
+        cells: list[Cells] = []
+        contributions: list[Contributions] = []
         for prefix, table in tables.items():
             events, time = (f"{prefix}_events",), (f"{prefix}_time",)
             empty = table.empty(population.variables)
@@ -77,7 +83,7 @@ class PersonTime:
             cells += ends_of(time, population.numeric(self.time), places, population, table)
             contributions.append(contributions_of(events, self.events, places, population, table))
             contributions.append(contributions_of(time, self.time, places, population, table))
-        return cells, contributions
+        return Support(persons_of(population.persons), measures, tuple(cells), contributions=tuple(contributions))
 
     def with_events(self, output: tuple[str, ...], population: Population, table: Table) -> list[Cells]:
         """The persons of each cell with events and those without.
