@@ -91,6 +91,6 @@ def test_the_report_shows_all_of_it(results: Results, tmp_path: Path) -> None:
 
 def test_a_masked_plan_has_no_estimates_of_sites(federation: Federation) -> None:
     plan = sj.Plan(table="patients", analyses={"m": sj.glm("died ~ x", "binomial", combine="meta")})
-    with pytest.raises(sj.errors.PlanError, match="single sites") as caught:
+    with pytest.raises(sj.errors.PlanError, match="Single sites") as caught:
         federation.run(plan.replace(aggregation="masked"))
     assert "combine: pooled" in caught.value.remedy
