@@ -16,13 +16,16 @@ _MERGED = """\
 SELECT person_id, concept_id, min(start) AS start, max(stop) AS stop, sum(times) AS times, sum(covered) AS covered
 FROM (
   SELECT *, sum(CAST(before IS NULL OR start > before + {gap} AS INTEGER)) OVER (
-    PARTITION BY person_id, concept_id ORDER BY start, stop ROWS UNBOUNDED PRECEDING) AS era
+    PARTITION BY person_id, concept_id ORDER BY start ROWS UNBOUNDED PRECEDING) AS era
   FROM (
-    SELECT *, max(stop) OVER (PARTITION BY person_id, concept_id ORDER BY start, stop
+    SELECT *, max(stop) OVER (PARTITION BY person_id, concept_id ORDER BY start
       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-    FROM ({spans})
+    FROM (
+      SELECT person_id, concept_id, start, max(stop) AS stop, sum(times) AS times, sum(covered) AS covered
+      FROM ({spans}) GROUP BY person_id, concept_id, start
+    )
   )
-) GROUP BY person_id, concept_id, era"""
+) GROUP BY person_id, concept_id, era"""  # one row a start: equal ones would stand in another order in each window
 
 
 def observation_periods(plan: Plan) -> str:

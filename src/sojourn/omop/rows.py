@@ -164,7 +164,7 @@ def _rest(filler: Filler, plan: Plan, name: str, rule: Rule, target: Table) -> N
         if column.required and not column.is_concept:
             raise HarmonisationError(
                 f"Rule `{name}` fills `{target.name}` without `{column.name}`, which the model requires.",
-                remedy=f"Add the field to `rules.{name}.fields`.",
+                remedy=f"Add the field to `rules.{name}.fields`, or name under `tables` what the domain may pick.",
             )
         filler.made[column.name] = "0" if column.required else f"CAST(NULL AS {column.type})"
 
