@@ -1,4 +1,4 @@
-"""A run killed at any point: readers keep what they had, and the run after it ends with the same tables, hash for hash."""
+"""A run killed at any point: readers keep what they had, and the next run ends with the same tables, hash for hash."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def lives(clinic: Clinic, at: list[tuple[Path, int]]) -> list[dict[str, Any]]:
     work = {"warehouse": str(clinic.warehouse), "export": str(clinic.export), "plan_text": clinic.plan}
     order = json.dumps({"work": work, "at": [[str(home), number] for home, number in at]})
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, str(SCRIPT), order], capture_output=True, text=True, env=environment, timeout=200)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), order], capture_output=True, text=True, env=environment, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -77,7 +79,12 @@ def test_a_small_run_killed_at_three_points(tmp_path: Path) -> None:
     clinic = Clinic(tmp_path, vocabulary(tmp_path))
     clinic.write()
     clinic.made()
-    clinic.write({"diagnoses": FILES["diagnoses"] + "2,a,TWO,01/06/2020\n", "stays": FILES["stays"] + "3,a,ward,01/01/2024,02/01/2024\n"})
+    clinic.write(
+        {
+            "diagnoses": FILES["diagnoses"] + "2,a,TWO,01/06/2020\n",
+            "stays": FILES["stays"] + "3,a,ward,01/01/2024,02/01/2024\n",
+        }
+    )
     survives(clinic, 3, 5)
 
 
@@ -96,5 +103,5 @@ def test_the_synthetic_hospital_killed_at_ten_random_points(tmp_path: Path) -> N
 
 FIRST_CONDITIONS = (
     "START,STOP,PATIENT,ENCOUNTER,SYSTEM,CODE,DESCRIPTION\n"
-    "2001-05-28,2007-07-09,07cb2889-a47c-bede-f317-57a3822ec014,57d6cc36-4f34-b14f-405d-83635d410871,SNOMED-CT,80967001,Dental caries\n"
+    "2001-05-28,2007-07-09,07cb2889-a47c-bede-f317-57a3822ec014,57d6cc36-4f34-b14f-405d-83635d410871,SNOMED-CT,80967001,Dental caries\n"  # noqa: E501
 )
