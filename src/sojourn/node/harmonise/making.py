@@ -182,10 +182,14 @@ class Maker:
             "metadata": lambda: eras.metadata(*facts),
             **({"observation_period": lambda: eras.observation_periods(plan)} if plan.observation_period else {}),
         }
-        for table in ("condition_occurrence", "drug_exposure", *(plan.observation_period or _NOTHING).tables):
+        periods = (plan.observation_period or _NOTHING).tables
+        reads = {
+            "condition_era": ("condition_occurrence",),
+            "drug_era": ("drug_exposure",),
+            "observation_period": periods,
+        }
+        for table in {name for names in reads.values() for name in names}:
             self.show_table(table)
-        reads = {"condition_era": ("condition_occurrence",), "drug_era": ("drug_exposure",)}
-        reads["observation_period"] = (plan.observation_period or _NOTHING).tables
         for table, sql_of in derived.items():
             sql = sql_of()
             parts = [part.step.key for name in reads.get(table, ()) for part in self.made.parts.get(name, [])]
