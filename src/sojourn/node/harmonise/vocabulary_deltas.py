@@ -88,7 +88,8 @@ def impact(warehouse: Path, before: int | None = None, after: int | None = None,
         if codes is not None:
             places.append(_in_file(to, codes, old.number, new.number))
         found = to.execute(
-            "SELECT u.place, d.vocabulary_id, d.concept_code, d.concept_name, d.change, d.before, d.after, CAST(sum(u.uses) AS BIGINT) "
+            "SELECT u.place, d.vocabulary_id, d.concept_code, d.concept_name, d.change, d.before, d.after, "
+            "CAST(sum(u.uses) AS BIGINT) "
             "FROM used AS u JOIN changed AS d USING (concept_id) GROUP BY ALL "
             f"ORDER BY 8 DESC, 1, 2, 3, 5 LIMIT {MOST_LINES}"
         ).fetchall()
