@@ -61,14 +61,13 @@ _FORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )  # fmt: skip
 _AMOUNT = r"(\d+(?:[.,]\d+)?)"
 _UNIT = r"(mcg|µg|μg|ug|mg|kg|gm|g|ng|ml|l|iu|i\.u\.|unt|units?|u|meq|mmol|mol|%|unit)"
-_PER = (
-    r"(?:\s*/\s*(?:(\d+(?:[.,]\d+)?)\s*)?(ml|l|h|hr|hour|actuat|dose|puff|spray|tablet|tab|capsule|cap|(?<=/)m?g)\b)?"
-)
+_HELD = r"(ml|l|h|hr|hour|actuat|dose|puff|spray|tablet|tab|capsule|cap|(?<=/)m?g)"
+_PER = rf"(?:\s*/\s*(?:(\d+(?:[.,]\d+)?)\s*)?{_HELD}\b)?"
 _STRENGTH = re.compile(rf"(?<![\w.,]){_AMOUNT}\s*{_UNIT}(?![a-zµμ]){_PER}", re.IGNORECASE)
 _SEVERAL = re.compile(rf"(?<![\w.,]){_AMOUNT}((?:\s*[-/]\s*{_AMOUNT})+)\s*{_UNIT}(?![a-zµμ])", re.IGNORECASE)
 _BEFORE = re.compile(r"^\s*(?:nda\d+\s+)?(?:\d+(?:\.\d+)?\s*(?:ml|hr|actuat)\s+)?", re.IGNORECASE)
 _BRAND = re.compile(r"\[([^\[\]]+)\]")
-_PARTS = re.compile(r"\s+/\s+|\s*\+\s*|(?<=[a-z])/(?=[a-z]{3})|\s+(?:and|und|y|et|with)\s+", re.IGNORECASE)
+_PARTS = re.compile(r"\s+/\s*|\s*\+\s*|(?<=[a-z])/(?=[a-z]{3})|\s+(?:and|und|y|et|with)\s+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,10 @@ class Drug:
 
 
 def parse(original: str, names: Mapping[str, tuple[str, Kind]] | None = None) -> Drug:
-    """Read one description; nothing is guessed from likeness. names: more names than ours, by `key`, which come first."""
+    """Read one description; nothing is guessed from likeness.
+
+    names: more names than ours, by `key`, with their substances; these come first.
+    """
     text = re.sub(r"\s+", " ", original).strip()[:LONGEST]
     found = _BRAND.search(text)
     brand = found[1].strip() if found else ""
