@@ -41,18 +41,18 @@ def compiled(text: str, prefix: str, known: Collection[str] | None = None) -> st
     if missing:
         raise HarmonisationError(f"An expression names a missing column `{missing[0]}`.", remedy="Check its capitals.")
 
-    def written(node: exp.Expression) -> exp.Expression:
+    root = exp.Paren(this=tree)
+    for node in reversed(list(tree.walk())):  # the innermost first
         if isinstance(node, exp.Column):
-            return exp.column(node.name, table=prefix, quoted=True)
-        if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
-            return exp.TryCast(this=node.this, to=node.to)
-        if isinstance(node, (*_ARITHMETIC, exp.Neg, exp.Abs, exp.Round)):
+            column = exp.to_identifier(node.name, quoted=True)
+            node.replace(exp.Column(this=column, table=exp.to_identifier(prefix)))
+        elif isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
+            node.replace(exp.TryCast(this=node.this, to=node.to))
+        elif isinstance(node, (*_ARITHMETIC, exp.Neg, exp.Abs, exp.Round)):
             for word in ("this", "expression"):
                 if (part := node.args.get(word)) is not None:
-                    node.set(word, exp.TryCast(this=part.copy(), to=exp.DataType.build("DOUBLE")))
-        return node
-
-    return str(tree.transform(written).sql(dialect="duckdb"))
+                    node.set(word, exp.TryCast(this=part, to=exp.DataType.build("DOUBLE")))
+    return str(root.this.sql(dialect="duckdb"))
 
 
 def _parsed(text: str) -> exp.Expression:

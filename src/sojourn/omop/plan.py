@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Hashable, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 import rfc8785
 import yaml
@@ -252,10 +252,8 @@ class Plan(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        try:
-            ZoneInfo(self.time_zone)
-        except (OSError, ValueError):
-            raise ValueError("`time_zone` is no zone; e.g. Europe/Rome") from None
+        if self.time_zone not in available_timezones():
+            raise ValueError("`time_zone` is no zone; e.g. Europe/Rome")
         for name, rule in self.rules.items():
             if rule.file not in self.files:
                 raise ValueError(f"rule `{name}` reads a file `{rule.file}` that is not under `files`")
