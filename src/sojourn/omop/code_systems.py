@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sojourn.omop.units_spelling import ucum
 
 Confidence = Literal["high", "medium", "low"]
+CONFIDENCES: tuple[Confidence, ...] = ("high", "medium", "low")
+_STRAYS, _PART = 5, 0.02
 _LEAST = 0.8  # of the values that must have the form
 _LOCAL_LONGEST = 12
+_UNIT_LENGTH, _UNITS = 14, 500
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,20 @@ def recognise(values: Sequence[str], column: str, table: str = "") -> list[Guess
     if not distinct:
         return []
     found = [guess for system in SYSTEMS if (guess := _judged(system, distinct, column, table))]
-    found.sort(key=lambda guess: (["high", "medium", "low"].index(guess.confidence), -guess.share))
-    if found or not _local(distinct, column):
-        return found
-    return [Guess("local", 1.0, "low", "short codes of no known system")]
+    found.sort(key=lambda guess: (CONFIDENCES.index(guess.confidence), -guess.share))
+    if found:
+        return [*found, *_others(found[0], distinct, column, table)]
+    return [Guess("local", 1.0, "low", "short codes of no known system")] if _local(distinct, column) else []
+
+
+def _others(best: Guess, distinct: Sequence[str], column: str, table: str) -> list[Guess]:
+    """What the values are that are not of the best system, where these are more than strays."""
+    form = next(system.form for system in SYSTEMS if system.name == best.system)
+    rest = [value for value in distinct if not form.fullmatch(value)]
+    part = len(rest) / len(distinct)
+    if len(rest) < _STRAYS or part < _PART:
+        return []
+    return [replace(guess, share=guess.share * part) for guess in recognise(rest, column, table)]
 
 
 def luhn(code: str) -> bool:
@@ -152,6 +165,9 @@ def units(values: Sequence[str], column: str) -> Guess | None:
     """Whether the values are units: the share of spellings that can be read as UCUM."""
     distinct = sorted({value.strip() for value in values if value.strip()})
     named = re.search(r"unit|uom|einheit|unidad|unite", column, re.IGNORECASE) is not None
+    if not named and sum(map(len, distinct)) > _UNIT_LENGTH * len(distinct):
+        return None
+    distinct = distinct[:_UNITS]
     if not distinct or not (named or any(re.search("[/%]", value) for value in distinct)):
         return None
     read = sum(ucum(value) is not None for value in distinct) / len(distinct)

@@ -39,7 +39,10 @@ class Profile:
 
 
 def profile(folder: Path, *, threshold: int = THRESHOLD, memory: str = MEMORY) -> Profile:
-    """Profile every table of a folder, or one file; a bad file is told in its place. DatasetError where there is none."""
+    """Profile every table of a folder, or one file; a bad file is told in its place.
+
+    DatasetError where there is none. memory: of the database; a profile of any size stays within it and spills.
+    """
     found: list[dict[str, Any]] = []
     dictionaries: dict[str, Dictionary] = {}
     failures: list[dict[str, str]] = []
