@@ -76,7 +76,7 @@ observation_period:
   tables: [condition_occurrence, measurement]
   type: 32880
   decided: {by: Nobody, day: 2026-02-01}
-"""
+"""  # noqa: E501
 
 
 def export(folder: Path, rows: int) -> None:
@@ -116,7 +116,9 @@ def vocabulary(folder: Path) -> Path:
     said["concept"] += "\n".join(concepts) + "\n"
     said["concept_relationship"] += "\n".join(links) + "\n"
     named = ("None", "ICD10CM", "LOINC", "SNOMED")
-    said["vocabulary"] += "".join(f"{name}\t{name}\t\t{'v5.0 01-JAN-26' if name == 'None' else '1'}\t0\n" for name in named)
+    said["vocabulary"] += "".join(
+        f"{name}\t{name}\t\t{'v5.0 01-JAN-26' if name == 'None' else '1'}\t0\n" for name in named
+    )
     said["domain"] += "Condition\tCondition\t19\n"
     said["concept_class"] += "Disorder\tDisorder\t40\n"
     said["relationship"] += "Maps to\tMaps to\t0\t0\tMapped from\t44818977\n"
@@ -136,7 +138,17 @@ def timed(folder: Path) -> None:
     seconds, used = time.perf_counter() - started, time.process_time() - cpu
     aside = sum(each["rows"] for each in done.report["aside"])
     made = sum(table["rows"] for table in done.report["tables"].values())
-    print(json.dumps({"seconds": seconds, "processor_s": used, "aside": aside, "made": made, "memory_MiB": resident(os.getpid(), most=True)}))
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "processor_s": used,
+                "aside": aside,
+                "made": made,
+                "memory_MiB": resident(os.getpid(), most=True),
+            }
+        )
+    )
 
 
 def main(rows: int = ROWS) -> None:

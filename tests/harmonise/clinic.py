@@ -8,11 +8,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-
 import duckdb
 
 from harmonise import athena
-
 from sojourn.node.harmonise import running, vocabulary_loading
 from sojourn.node.harmonise.places import Places
 from sojourn.node.harmonise.publishing import history
@@ -165,7 +163,11 @@ class Clinic:
     def everything(self, snapshot: str = "") -> dict[str, list[tuple[Any, ...]]]:
         """All rows of all tables of a snapshot."""
         folder = self.places.snapshots / (snapshot or history(self.places).current)
-        return {path.name: self.rows(path.name, _columns(path.name), snapshot) for path in sorted(folder.iterdir()) if path.is_dir()}
+        return {
+            path.name: self.rows(path.name, _columns(path.name), snapshot)
+            for path in sorted(folder.iterdir())
+            if path.is_dir()
+        }
 
 
 def _columns(table: str) -> str:

@@ -1,4 +1,4 @@
-"""What exports really hold: each fault is a clear error that changes nothing, or a row kept aside with its reason and place."""
+"""What exports really hold: each fault is a clear error that changes nothing, or a row kept aside with its reason."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, warehouse: Path) -> Clinic:
         b"10,b,S82.0,01/02/2019,more\n"
         b"10,b,caf\xe9,01/02/2019\n"
         b'10,b,"S82.0, of the ""left"" leg",01/02/2019\n'
-        b"10,b,S82.0 (5\" long),01/02/2019\n"
+        b'10,b,S82.0 (5" long),01/02/2019\n'
         b"10,zzz,J18,01/02/2019\n"
         b'10,b,"S82.0,01/02/2019\n'
     )
@@ -78,17 +78,25 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, warehouse: Path) -> Clinic:
     return clinic
 
 
-@pytest.mark.parametrize(("rule", "table", "rows"), [("person", "person", PATIENTS), ("stays", "visit_occurrence", STAYS)])
+@pytest.mark.parametrize(
+    ("rule", "table", "rows"), [("person", "person", PATIENTS), ("stays", "visit_occurrence", STAYS)]
+)
 def test_a_row_at_fault_is_kept_aside_with_its_place_and_reason(
     faulty: Clinic, rule: str, table: str, rows: list[tuple[str, str | None]]
 ) -> None:
-    found = {record: reason for name, record, reason in faulty.rows("quarantine", "rule, record, reason") if name == rule}
+    found = {
+        record: reason for name, record, reason in faulty.rows("quarantine", "rule, record, reason") if name == rule
+    }
     assert found == {place: reason for place, (_, reason) in enumerate(rows, 1) if reason}
     assert len(faulty.rows(table)) == sum(reason is None for _, reason in rows)
 
 
 def test_a_death_before_birth_and_of_nobody_known(faulty: Clinic) -> None:
-    found = [(record, reason) for rule, record, reason in faulty.rows("quarantine", "rule, record, reason") if rule == "death"]
+    found = [
+        (record, reason)
+        for rule, record, reason in faulty.rows("quarantine", "rule, record, reason")
+        if rule == "death"
+    ]
     assert found == [(11, "before birth")]
 
 
@@ -112,10 +120,10 @@ def test_an_unlisted_value_of_a_concept_is_0(faulty: Clinic) -> None:
 
 
 def test_no_reason_holds_a_value(faulty: Clinic) -> None:
-    words = {word for row in faulty.rows("quarantine", "file, rule, \"table\", reason, columns") for word in row}
-    columns = {"mrn", "stay", "mrn, stay", "born", "died", "kind", "code", "day", "from", "until", "until, from", "", "year_of_birth",
+    words = {word for row in faulty.rows("quarantine", 'file, rule, "table", reason, columns') for word in row}
+    columns = {"mrn", "stay", "mrn, stay", "born", "died", "kind", "code", "day", "from", "until", "until, from", "", "year_of_birth",  # noqa: E501
                "visit_start_date, visit_end_date", "visit_start_date", "death_date"}  # fmt: skip
-    assert {row[4] for row in faulty.rows("quarantine", "file, rule, \"table\", reason, columns")} <= columns
+    assert {row[4] for row in faulty.rows("quarantine", 'file, rule, "table", reason, columns')} <= columns
     assert not any(value in word for word in words for value in ("S82", "kitchen", "1959", "99"))
 
 
@@ -193,10 +201,16 @@ def test_too_many_rows_at_fault_stop_a_run_and_not_a_pilot(clinic: Clinic) -> No
 def test_mixed_orders_of_dates_are_told_in_the_pilot(clinic: Clinic) -> None:
     clinic.write({"diagnoses": "mrn,stay,code,day\n1,,J18,12/31/2019\n1,,J18,11/02/2019\n1,,J18,31/12/2019\n"})
     report = running.pilot(clinic.work, 1.0)
-    assert "1 dates in `day` of `diagnoses` can be read with day and month swapped only: orders are mixed." in report["doubts"]
+    assert (
+        "1 dates in `day` of `diagnoses` can be read with day and month swapped only: orders are mixed."
+        in report["doubts"]
+    )
     clinic.write({"diagnoses": "mrn,stay,code,day\n1,,J18,11/02/2019\n"})
     report = running.pilot(clinic.work, 1.0)
-    assert "Every date in `day` of `diagnoses` could be read with day and month swapped: the owner alone knows." in report["doubts"]
+    assert (
+        "Every date in `day` of `diagnoses` could be read with day and month swapped: the owner alone knows."
+        in report["doubts"]
+    )
 
 
 def test_two_rules_that_make_one_number_are_refused(clinic: Clinic) -> None:
@@ -217,7 +231,7 @@ def test_a_full_disk(clinic: Clinic) -> None:
         before = clinic.everything()
         rows = "".join(f"{n},F,01/01/1970,\n" for n in range(10, 60_000))
         clinic.write({"patients": FILES["patients"] + rows})
-        with pytest.raises(HarmonisationError, match="full|too little room"):
+        with pytest.raises(HarmonisationError, match=r"full|too little room"):
             clinic.run()
         assert clinic.everything() == before
         clinic.write({"patients": FILES["patients"] + "4,F,01/01/1970,\n"})

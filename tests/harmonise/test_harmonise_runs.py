@@ -6,13 +6,15 @@ import json
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
-from harmonise.clinic import FILES, PLAN, Clinic, vocabulary
 
+from harmonise.clinic import FILES, PLAN, Clinic, vocabulary
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise import running
 from sojourn.node.harmonise.explaining import explain, provenance, words
 from sojourn.node.harmonise.publishing import History, history, manifest_of, step_back, step_forward
+from sojourn.node.harmonise.reading import opened
 from sojourn.omop.identifiers import keyed, keyed_id
 from sojourn.omop.tables import TABLES
 
@@ -50,32 +52,53 @@ def test_rows_are_numbered_by_the_custodians_key_and_their_place(done: Clinic) -
 
 
 def test_the_domain_picks_the_table_and_one_code_may_become_two_rows(done: Clinic) -> None:
-    found = done.rows("condition_occurrence", "condition_source_value, condition_concept_id, condition_source_concept_id")
+    found = done.rows(
+        "condition_occurrence", "condition_source_value, condition_concept_id, condition_source_concept_id"
+    )
     assert found == sorted(
-        [("S82.0", 1, 2), ("TWO", 1, 10), ("TWO", 3, 10), ("FAR", 3, 20), ("HEN", 0, 14), ("OLD", 0, 16), ("Q99", 0, 0), (None, 0, 0)],
+        [
+            ("S82.0", 1, 2),
+            ("TWO", 1, 10),
+            ("TWO", 3, 10),
+            ("FAR", 3, 20),
+            ("HEN", 0, 14),
+            ("OLD", 0, 16),
+            ("Q99", 0, 0),
+            (None, 0, 0),
+        ],
         key=lambda row: (row[0] is None, row),
     )
-    assert done.rows("observation", "observation_source_value, observation_concept_id, value_as_concept_id") == [("VAL", 12, 13)]
+    assert done.rows("observation", "observation_source_value, observation_concept_id, value_as_concept_id") == [
+        ("VAL", 12, 13)
+    ]
 
 
 def test_a_code_without_a_concept_has_a_reason(done: Clinic) -> None:
-    reasons = {code: reason for code, reason in done.rows("unmapped", "code, reason")}
+    reasons = dict(done.rows("unmapped", "code, reason"))
     assert reasons == {"HEN": "circular map", "OLD": "not standard", "Q99": "unknown code", None: "no code"}
 
 
 def test_a_domain_without_a_table_is_kept_aside(done: Clinic) -> None:
-    assert done.rows("quarantine", "file, rule, record, reason, columns") == [("diagnoses", "diagnoses", 6, "no table", "code")]
+    assert done.rows("quarantine", "file, rule, record, reason, columns") == [
+        ("diagnoses", "diagnoses", 6, "no table", "code")
+    ]
 
 
 def test_periods_and_eras_are_derived(done: Clinic) -> None:
     periods = done.rows("observation_period", "observation_period_start_date, observation_period_end_date")
     assert periods == [(date(2019, 2, 1), date(2019, 2, 9)), (date(2020, 5, 30), date(2020, 6, 5))]
-    eras = done.rows("condition_era", "condition_concept_id, condition_era_start_date, condition_era_end_date, condition_occurrence_count")
+    eras = done.rows(
+        "condition_era",
+        "condition_concept_id, condition_era_start_date, condition_era_end_date, condition_occurrence_count",
+    )
     assert eras == [(1, date(2019, 2, 2), date(2019, 2, 3), 2), (3, date(2019, 2, 2), date(2019, 2, 3), 2)]
 
 
 def test_the_source_and_the_plan_are_named_in_the_tables(done: Clinic) -> None:
-    (source,) = done.rows("cdm_source", "cdm_source_abbreviation, cdm_version, cdm_version_concept_id, vocabulary_version, cdm_release_date")
+    (source,) = done.rows(
+        "cdm_source",
+        "cdm_source_abbreviation, cdm_version, cdm_version_concept_id, vocabulary_version, cdm_release_date",
+    )
     assert source == ("CLINIC", "5.4", 756265, "v5.0 01-JAN-26", date(2026, 2, 2))
     assert manifest_of(done.places)["plan"] in dict(done.rows("metadata", "name, value_as_string")).values()
 
@@ -144,7 +167,11 @@ def test_a_second_run_makes_nothing_twice_and_a_changed_file_only_what_depends_o
     after = clinic.everything()
     assert len(after["condition_occurrence"]) == len(before["condition_occurrence"]) + 1
     assert set(before["condition_occurrence"]) < set(after["condition_occurrence"])  # rows keep their numbers
-    assert {name for name in after if after[name] != before[name]} == {"condition_occurrence", "condition_era", "observation_period"}
+    assert {name for name in after if after[name] != before[name]} == {
+        "condition_occurrence",
+        "condition_era",
+        "observation_period",
+    }
     person = [clinic.places.snapshots / each.snapshot / "person" / "0000.parquet" for each in (first, second)]
     assert person[0].samefile(person[1])
 
@@ -206,7 +233,12 @@ def test_another_key_gives_other_numbers(clinic: Clinic) -> None:
 
 
 def test_identifiers_are_in_no_table_report_or_log(clinic: Clinic) -> None:
-    clinic.write({"patients": FILES["patients"].replace("\n1,", "\nSECRET-MRN,"), "diagnoses": FILES["diagnoses"].replace("\n1,", "\nSECRET-MRN,")})
+    clinic.write(
+        {
+            "patients": FILES["patients"].replace("\n1,", "\nSECRET-MRN,"),
+            "diagnoses": FILES["diagnoses"].replace("\n1,", "\nSECRET-MRN,"),
+        }
+    )
     clinic.made()
     found = [path for path in clinic.home.rglob("*") if path.is_file() and b"SECRET-MRN" in path.read_bytes()]
     inside = {path.relative_to(clinic.places.folder).parts[0] for path in found}
@@ -217,8 +249,8 @@ def test_identifiers_are_in_no_table_report_or_log(clinic: Clinic) -> None:
 def test_explained(done: Clinic) -> None:
     said = words(explain(done.places, done.warehouse, "condition_occurrence.condition_concept_id", 1))
     assert said[1] == (
-        "Rule `diagnoses` fills it from `code` of diagnoses.csv: the standard concept that the code of ICD10CM maps to (`Maps to`), "
-        "0 where there is none; the concept's domain picks the table. Ada Example decided so on 2026-02-01. Why: Discharge diagnoses. "
+        "Rule `diagnoses` fills it from `code` of diagnoses.csv: the standard concept that the code of ICD10CM maps to (`Maps to`), "  # noqa: E501
+        "0 where there is none; the concept's domain picks the table. Ada Example decided so on 2026-02-01. Why: Discharge diagnoses. "  # noqa: E501
         "8 rows, of which 4 are 0: no concept."
     )
     assert said[2] == "Concept 1 is Fracture of bone (SNOMED, domain Condition): 2 rows."
@@ -234,10 +266,32 @@ def test_every_field_of_every_table_has_an_origin(done: Clinic) -> None:
     fields = provenance(done.places)["fields"]
     tables = {path.name for path in (done.places.snapshots / history(done.places).current).iterdir() if path.is_dir()}
     for table in tables - {"quarantine", "unmapped"}:
-        assert {each["field"] for each in fields if each["table"] == table} == {column.name for column in TABLES[table].columns}
+        assert {each["field"] for each in fields if each["table"] == table} == {
+            column.name for column in TABLES[table].columns
+        }
 
 
 @pytest.mark.parametrize("place", ["person.shoe_size", "person", "shoes.size"])
 def test_a_field_that_the_model_has_not(done: Clinic, place: str) -> None:
     with pytest.raises(HarmonisationError, match="no such field"):
         explain(done.places, done.warehouse, place, None)
+
+
+def test_a_reader_sees_one_snapshot_of_the_models_tables_and_no_other_file(done: Clinic) -> None:
+    with opened(done.places) as connection:
+        assert connection.execute("SELECT count(*) FROM person").fetchone() == (3,)
+        described = [row[0] for row in connection.execute("DESCRIBE condition_occurrence").fetchall()]
+        assert described == [column.name for column in TABLES["condition_occurrence"].columns]
+        assert connection.execute("SELECT count(*) FROM specimen").fetchone() == (0,)  # every table is there
+        with pytest.raises(duckdb.PermissionException):
+            connection.execute(f"SELECT * FROM read_text('{done.home}/harmonised/pseudonym.key')")
+
+
+def test_a_reader_keeps_its_snapshot_while_another_is_published(clinic: Clinic) -> None:
+    clinic.made()
+    with opened(clinic.places) as connection:
+        clinic.write({"patients": FILES["patients"] + "4,F,01/01/1970,\n"})
+        clinic.run()
+        assert connection.execute("SELECT count(*) FROM person").fetchone() == (3,)
+    with opened(clinic.places) as connection:
+        assert connection.execute("SELECT count(*) FROM person").fetchone() == (4,)

@@ -1,4 +1,4 @@
-"""The plan's document is strict, its faults name their place and a remedy, and what it compiles to is the same each time."""
+"""The plan's document is strict, its faults name their place and a remedy, and the same plan compiles to the same."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def refused(change: tuple[str, str], words: str) -> HarmonisationError:
         (("end: {date: day, form: day}, ", ""), "without `drug_exposure_end_date`"),
         (("start: {date: day, form: day}", "start: day"), "says no form"),
         (("type: 32817", "type: abc\n"), None),
-        (("gender_concept_id: {values: {M: 8507, no: 8532}, of: sex}", "gender_concept_id: {constant: x}"), "is no BIGINT"),
-        (("gender_concept_id: {values", "gender_source_value: {concept: {code: a, vocabulary: b}}\n      gender_concept_id: {values"), "holds no concept"),
+        (("gender_concept_id: {values: {M: 8507, no: 8532}, of: sex}", "gender_concept_id: {constant: x}"), "is no BIGINT"),  # noqa: E501
+        (("gender_concept_id: {values", "gender_source_value: {concept: {code: a, vocabulary: b}}\n      gender_concept_id: {values"), "holds no concept"),  # noqa: E501
         (("drug_exposure.quantity: n", "sig: {year: day, form: day}"), "cannot hold a year"),
         (("key: mrn, person: mrn}\n  drugs", "person: mrn}\n  drugs"), "from a file with a `key`"),
         (("drugs.csv, person: mrn", "drugs.csv"), "from a file that names none"),
-        (("drug_exposure.quantity: n", "visit: {id: visit_occurrence, of: v}"), "exactly one rule with `to: visit_occurrence`"),
+        (("drug_exposure.quantity: n", "visit: {id: visit_occurrence, of: v}"), "exactly one rule with `to: visit_occurrence`"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_a_fault_is_refused_with_its_place(change: tuple[str, str], words: str | None) -> None:
@@ -92,19 +92,21 @@ def test_a_fault_is_refused_with_its_place(change: tuple[str, str], words: str |
 
 def test_rules_that_name_each_other_in_a_circle() -> None:
     rules = (
-        "  sites: {file: a, to: care_site, decided: {by: A, day: 2026-01-01}, fields: {location_id: {id: location, of: x}}}\n"
+        "  sites: {file: a, to: care_site, decided: {by: A, day: 2026-01-01}, fields: {location_id: {id: location, of: x}}}\n"  # noqa: E501
         "  places: {file: b, to: location, decided: {by: A, day: 2026-01-01}, fields: {latitude: y, longitude: z}}\n"
     )
     files = "  a: {path: a.csv, key: k}\n  b: {path: b.csv, key: k}\n"
     plan = PLAN.replace("rules:\n", files + "rules:\n" + rules)
     order = [part.table for part in compile_plan(Plan.from_yaml(plan)).parts]
     assert order.index("location") < order.index("care_site")
-    circular = plan.replace("{latitude: y, longitude: z}", "{country_concept_id: 0, latitude: y, location_source_value: z}")
+    circular = plan.replace(
+        "{latitude: y, longitude: z}", "{country_concept_id: 0, latitude: y, location_source_value: z}"
+    )
     compile_plan(Plan.from_yaml(circular))
     detail = (
-        "  visits: {file: a, to: visit_occurrence, decided: {by: A, day: 2026-01-01}, fields: {preceding_visit_occurrence_id: "
+        "  visits: {file: a, to: visit_occurrence, decided: {by: A, day: 2026-01-01}, fields: {preceding_visit_occurrence_id: "  # noqa: E501
         "{id: visit_detail, of: x}, start: {date: d, form: day}, end: {date: d, form: day}}}\n"
-        "  details: {file: b, to: visit_detail, decided: {by: A, day: 2026-01-01}, fields: {visit: {id: visit_occurrence, of: x}, "
+        "  details: {file: b, to: visit_detail, decided: {by: A, day: 2026-01-01}, fields: {visit: {id: visit_occurrence, of: x}, "  # noqa: E501
         "start: {date: d, form: day}, end: {date: d, form: day}}}\n"
     )
     ring = PLAN.replace("rules:\n", files.replace("key: k", "key: k, person: p") + "rules:\n" + detail)
@@ -113,7 +115,10 @@ def test_rules_that_name_each_other_in_a_circle() -> None:
 
 
 def test_the_same_plan_is_the_same_text_and_hash_whatever_its_layout() -> None:
-    plan, other = Plan.from_yaml(PLAN), Plan.from_yaml("# a remark\n" + PLAN.replace("{by: Ada, day: 2026-02-01}", "{day: 2026-02-01, by: Ada}"))
+    plan, other = (
+        Plan.from_yaml(PLAN),
+        Plan.from_yaml("# a remark\n" + PLAN.replace("{by: Ada, day: 2026-02-01}", "{day: 2026-02-01, by: Ada}")),
+    )
     assert plan.digest() == other.digest()
     assert compile_plan(plan).text() == compile_plan(other).text()
     assert plan.digest() != Plan.from_yaml(PLAN.replace("8507", "8521")).digest()

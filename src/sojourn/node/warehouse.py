@@ -10,7 +10,7 @@ from sojourn.errors import DatasetError
 if TYPE_CHECKING:
     import duckdb
 
-_NO_EXTENSIONS = {
+NO_EXTENSIONS = {
     "allow_community_extensions": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -28,7 +28,7 @@ def open_snapshot(
     import duckdb  # loads with the first import or study, not with an idle node
 
     config: dict[str, str | bool | int | float | list[str]] = {
-        **_NO_EXTENSIONS,
+        **NO_EXTENSIONS,
         "memory_limit": memory,
         "threads": str(threads),
         "temp_directory": str(spill),
@@ -51,7 +51,7 @@ def open_import(target: Path, sources: tuple[Path, ...], *, memory: str = "2GB")
 
     spill = f"{target}.spill"
     connection = duckdb.connect(
-        str(target), config={**_NO_EXTENSIONS, "memory_limit": memory, "threads": "1", "temp_directory": spill}
+        str(target), config={**NO_EXTENSIONS, "memory_limit": memory, "threads": "1", "temp_directory": spill}
     )
     connection.execute("SET allowed_paths = $1", [[str(source) for source in sources]])
     connection.execute("SET enable_external_access = false")

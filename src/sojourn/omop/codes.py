@@ -1,7 +1,7 @@
 """What each distinct code of a file becomes: the SQL of a small table, made once for all rows that hold the code.
 
 A code's concept is followed along `Maps to` until a standard one; a decision of the plan comes before. One code may
-become several concepts; `Maps to value` gives the value. Without a concept it is 0, with a reason of `reasons.UNMAPPED`.
+become several concepts; `Maps to value` gives the value. Without a concept it is 0, with a reason (`reasons.UNMAPPED`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ WITH RECURSIVE seen AS (
 ), named AS (
   SELECT seen.code, seen.vocabulary, c.concept_id, c.standard_concept
   FROM seen JOIN vocabulary.concept AS c ON c.concept_code = seen.code AND c.vocabulary_id = seen.vocabulary
-  QUALIFY row_number() OVER (PARTITION BY seen.code, seen.vocabulary ORDER BY coalesce(c.invalid_reason, ''), c.concept_id) = 1
+  QUALIFY row_number() OVER (
+    PARTITION BY seen.code, seen.vocabulary ORDER BY coalesce(c.invalid_reason, ''), c.concept_id) = 1
 ), walk AS (
   SELECT code, vocabulary, concept_id AS place, [concept_id] AS path, FALSE AS circular,
     coalesce(standard_concept, '') = 'S' AS ends
   FROM named
   UNION ALL
-  SELECT walk.code, walk.vocabulary, c.concept_id, list_append(walk.path, c.concept_id), list_contains(walk.path, c.concept_id),
-    coalesce(c.standard_concept, '') = 'S'
+  SELECT walk.code, walk.vocabulary, c.concept_id, list_append(walk.path, c.concept_id),
+    list_contains(walk.path, c.concept_id), coalesce(c.standard_concept, '') = 'S'
   FROM walk
   JOIN vocabulary.concept_relationship AS link
     ON link.concept_id_1 = walk.place AND link.relationship_id = 'Maps to' AND coalesce(link.invalid_reason, '') = ''
@@ -60,7 +61,8 @@ SELECT seen.code, seen.vocabulary, seen.rows, coalesce(named.concept_id, 0) AS s
     WHEN found.concept_id IS NOT NULL THEN NULL
     WHEN seen.code IS NULL THEN 'no code'
     WHEN (seen.code, seen.vocabulary) IN (SELECT (code, vocabulary) FROM decided) THEN 'bad decision'
-    WHEN seen.vocabulary IS NULL OR seen.vocabulary NOT IN (SELECT vocabulary_id FROM vocabulary.vocabulary) THEN 'unknown vocabulary'
+    WHEN seen.vocabulary IS NULL OR seen.vocabulary NOT IN (SELECT vocabulary_id FROM vocabulary.vocabulary)
+      THEN 'unknown vocabulary'
     WHEN named.code IS NULL THEN 'unknown code'
     WHEN ends.circular THEN 'circular map'
     WHEN ends.steps > 1 THEN 'not standard'
@@ -106,7 +108,11 @@ def system_sql(code: Code) -> str:
 
 
 def _decided(decisions: Sequence[Decision]) -> str:
-    rows = [f"({literal(each.code)}, {literal(each.vocabulary)}, {concept})" for each in decisions for concept in each.concepts]
+    rows = [
+        f"({literal(each.code)}, {literal(each.vocabulary)}, {concept})"
+        for each in decisions
+        for concept in each.concepts
+    ]
     return "VALUES " + ", ".join(rows) if rows else "SELECT NULL::VARCHAR, NULL::VARCHAR, NULL::BIGINT WHERE FALSE"
 
 
@@ -118,4 +124,5 @@ def _target(rule: Rule) -> str:
         f"WHEN {literal(domain)} THEN {literal(table)}" for domain, table in BY_DOMAIN.items() if table in rule.targets
     ]
     cases = " ".join(routes)
-    return f"CASE WHEN found.concept_id IS NULL THEN {literal(rule.otherwise)} ELSE CASE found.domain_id {cases} ELSE '' END END"
+    by_domain = f"CASE found.domain_id {cases} ELSE '' END"
+    return f"CASE WHEN found.concept_id IS NULL THEN {literal(rule.otherwise)} ELSE {by_domain} END"

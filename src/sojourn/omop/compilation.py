@@ -1,6 +1,6 @@
 """A plan compiled to SQL that can be read: for each rule and table one query of rows and one of what is kept aside.
 
-Queries name their inputs by what they are (`stage_FILE`, `codes_RULE`, `keys_TABLE`, `twins_FILE`), so that the text holds
+Queries name their inputs by what they are (`stage_FILE`, `codes_RULE`, `keys_TABLE`, `twins_FILE`): the text holds
 no path and no key, and the same plan gives the same text. Whoever runs them provides those names.
 """
 

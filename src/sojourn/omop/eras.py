@@ -1,4 +1,4 @@
-"""What is derived from other tables: observation periods, condition eras, drug eras. SQL over tables named as the model's.
+"""What is derived from other tables: observation periods, condition eras, drug eras. SQL over the model's tables.
 
 Eras by the OHDSI convention: rows of one concept belong together while no more than so many days lie between the end
 of what came before and the next start; a row without an end lasts one day. Numbers follow from person, concept and
@@ -38,7 +38,8 @@ def observation_periods(plan: Plan) -> str:
         spans.append(f"SELECT person_id, {dated[0]} AS start, coalesce({end}, {dated[0]}) AS stop FROM {name}")
     return (
         "SELECT person_id AS observation_period_id, person_id, min(start) AS observation_period_start_date,\n"
-        f"  max(stop) AS observation_period_end_date, CAST({plan.observation_period.type} AS BIGINT) AS period_type_concept_id\n"
+        "  max(stop) AS observation_period_end_date,\n"
+        f"  CAST({plan.observation_period.type} AS BIGINT) AS period_type_concept_id\n"
         f"FROM ({' UNION ALL '.join(spans)}) GROUP BY person_id"
     )
 
@@ -112,7 +113,9 @@ def metadata(plan: Plan, released: str, vocabulary: str, software: str) -> str:
         "Vocabulary": vocabulary,
         "Time zone": plan.time_zone,
     }
-    rows = ", ".join(f"({number}, {literal(name)}, {literal(said)})" for number, (name, said) in enumerate(facts.items(), 1))
+    rows = ", ".join(
+        f"({number}, {literal(name)}, {literal(said)})" for number, (name, said) in enumerate(facts.items(), 1)
+    )
     return (
         "SELECT CAST(number AS BIGINT) AS metadata_id, CAST(0 AS BIGINT) AS metadata_concept_id,\n"
         "  CAST(0 AS BIGINT) AS metadata_type_concept_id, name, said AS value_as_string,\n"

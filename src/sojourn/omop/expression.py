@@ -55,7 +55,7 @@ def compiled(text: str, prefix: str, known: Collection[str] | None = None) -> st
     return str(root.this.sql(dialect="duckdb"))
 
 
-def _parsed(text: str) -> exp.Expression:
+def _parsed(text: str) -> exp.Expr:
     if len(text) > LONGEST:
         raise _refused("is too long")
     try:
@@ -78,4 +78,6 @@ def _parsed(text: str) -> exp.Expression:
 
 
 def _refused(what: str) -> HarmonisationError:
-    return HarmonisationError(f"An expression {what}.", remedy="See docs/reference/harmonisation.md for what it may hold.")
+    return HarmonisationError(
+        f"An expression {what}.", remedy="See docs/reference/harmonisation.md for what it may hold."
+    )

@@ -1,8 +1,8 @@
 """Numbers of rows and pseudonyms: made from the source alone, so that each run makes the same.
 
-A row whose file has a key gets 63 bits of a keyed hash of source, table and key: whoever knows the key of a patient, but not
-the custodian's, finds no number by trying. A row without one gets its rule's 23 bits, its place in the file (33 bits)
-and the place among its code's concepts (7 bits), which cannot collide within a rule.
+A row whose file has a key gets 63 bits of a keyed hash of source, table and key: who knows a patient's identifier, and
+not the custodian's key, finds no number by trying. A row without one gets its rule's 23 bits, its place in the file (33
+bits) and its concept's place among those of the code (7 bits), which cannot collide within a rule.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def keyed_id(key: bytes, said: str) -> int:
 
 def key_text(columns: Sequence[str], prefix: str) -> str:
     """SQL of what names a row: its key's columns, empty if any of them is."""
-    named = [f'{prefix}.{quoted(column)}' for column in columns]
+    named = [f"{prefix}.{quoted(column)}" for column in columns]
     return named[0] if len(named) == 1 else "(" + " || chr(31) || ".join(named) + ")"
 
 

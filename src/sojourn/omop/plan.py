@@ -68,7 +68,9 @@ class DateForm(Strict):
         if not all(f"%{letter}" in self.form for letter in "Yd") or not any(f"%{m}" in self.form for m in "mbB"):
             raise ValueError("a form needs year (%Y), month (%m, %b or %B) and day (%d)")
         if self.timed and not self.offset and self.zone not in available_timezones():
-            raise ValueError("it tells a time of day: ask the owner whose clock it is, and name a zone, e.g. Europe/Rome")
+            raise ValueError(
+                "it tells a time of day: ask the owner whose clock it is, and name a zone, e.g. Europe/Rome"
+            )
         return self
 
 

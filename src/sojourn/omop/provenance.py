@@ -1,4 +1,4 @@
-"""Where each field comes from: of every rule that fills it the file, the columns, the way and who decided; in words too."""
+"""Where each field comes from: of every rule that fills it file, columns, way and who decided; in words too."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def _origin(plan: Plan, part: Part, table: str, field: str) -> Origin:
         return _made(table, field, part.rule, (plan, rule, _columns(filling)), _way(plan, filling), decided)
     roles = EVENTS[table].roles if table in EVENTS else {}
     role = next((word for word, column in roles.items() if column == field), "")
-    file, columns = plan.files[rule.file], ()
+    file = plan.files[rule.file]
+    columns: tuple[str, ...] = ()
     if field == TABLES[table].key:
         columns = file.key
         way = (
@@ -105,12 +106,19 @@ def _origin(plan: Plan, part: Part, table: str, field: str) -> Origin:
     else:
         column = TABLES[table].column(field)
         assert column is not None
-        way = "nothing fills it, so it is 0 (no matching concept)" if column.required else "nothing fills it: it is empty"
+        way = (
+            "nothing fills it, so it is 0 (no matching concept)" if column.required else "nothing fills it: it is empty"
+        )
     return _made(table, field, part.rule, (plan, rule, tuple(columns)), way, rule.decided)
 
 
 def _made(
-    table: str, field: str, name: str, read: tuple[Plan, Rule, tuple[str, ...]] | None, way: str, decided: Decided | None
+    table: str,
+    field: str,
+    name: str,
+    read: tuple[Plan, Rule, tuple[str, ...]] | None,
+    way: str,
+    decided: Decided | None,
 ) -> Origin:
     by, day, why = (decided.by, decided.day.isoformat(), decided.why) if decided else ("", "", "")
     if read is None:

@@ -38,7 +38,5 @@ UNMAPPED: Mapping[str, str] = MappingProxyType(
         "not standard": "`Maps to` ends at a concept that is not standard.",
         "circular map": "`Maps to` leads in a circle.",
         "bad decision": "The plan's decision names a concept that is not there or not standard.",
-        "unlisted value": "The value is not in the plan's list.",
-        "unknown reference": "The row names e.g. a visit that its table does not hold.",
     }
 )

@@ -192,9 +192,13 @@ def _inner(filler: Filler, rule: Rule, table: str) -> str:
         [f"({compiled(rule.where, 'r')})"] if rule.where else []
     )
     where = f"\n    WHERE {' AND '.join(conditions)}" if conditions else ""
-    made = ",\n      ".join(f"{sql} AS {quoted(alias)}" for alias, sql in {"_record": "r._record", **filler.made}.items())
+    made = ",\n      ".join(
+        f"{sql} AS {quoted(alias)}" for alias, sql in {"_record": "r._record", **filler.made}.items()
+    )
     joins = "".join(f"\n    {join}" for join in filler.joins)
-    cases = "\n    ".join(f"WHEN {condition} THEN {literal(f'{reason}|{place}')}" for condition, reason, place in filler.checks)
+    cases = "\n    ".join(
+        f"WHEN {condition} THEN {literal(f'{reason}|{place}')}" for condition, reason, place in filler.checks
+    )
     fault = f"CASE\n    {cases}\n  END" if cases else "NULL::VARCHAR"
     moments = ",\n      ".join(f"{sql} AS {alias}" for sql, alias in filler.read.items())
     stage = f"stage_{rule.file}"
@@ -204,7 +208,8 @@ def _inner(filler: Filler, rule: Rule, table: str) -> str:
 
 def _birth() -> str:
     """The earliest day on which a person can have been born, from what is known of it."""
-    day = "TRY_CAST(format('{:04d}-{:02d}-{:02d}', year_of_birth, coalesce(month_of_birth, 1), coalesce(day_of_birth, 1)) AS DATE)"
+    parts = "year_of_birth, coalesce(month_of_birth, 1), coalesce(day_of_birth, 1)"
+    day = f"TRY_CAST(format('{{:04d}}-{{:02d}}-{{:02d}}', {parts}) AS DATE)"
     return f"coalesce(CAST(birth_datetime AS DATE), {day}) AS birth"
 
 

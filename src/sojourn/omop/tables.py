@@ -1,7 +1,7 @@
 """The tables of the OMOP common data model 5.4 as data: columns, types, what must be there.
 
-Source: OHDSI CommonDataModel v5.4, field level (https://ohdsi.github.io/CommonDataModel/cdm54.html). The vocabulary's own
-tables are not here: they come from a download, and no plan fills them.
+Source: OHDSI CommonDataModel v5.4, field level (https://ohdsi.github.io/CommonDataModel/cdm54.html). The tables of the
+vocabularies are not here: they come from a download, and no plan fills them.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the model. key: the column that numbers its rows, empty where it has none. made: by us, not by rules."""
+    """A table of the model. key: the column that numbers its rows, or empty. made: by us, not by rules."""
 
     name: str
     columns: tuple[Column, ...]
@@ -153,7 +153,12 @@ class Table:
         return self.column(name) is not None
 
 
-MADE = ("condition_era", "drug_era", "cdm_source", "metadata")  # always derived; observation_period unless a rule fills it
+MADE = (
+    "condition_era",
+    "drug_era",
+    "cdm_source",
+    "metadata",
+)  # always derived; observation_period unless a rule fills it
 
 
 def _table(name: str, words: str) -> Table:

@@ -1,4 +1,4 @@
-"""`sojourn harmonise sql|pilot|sign|run|undo|redo|list|explain`: from an export's files to tables of the common model."""
+"""`sojourn harmonise sql|pilot|sign|run|undo|redo|list|explain`: from an export to tables of the common model."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sojourn.errors import HarmonisationError
-from sojourn.node.warehouse import quote
+from sojourn.node.warehouse import NO_EXTENSIONS, quote
 from sojourn.omop.identifiers import MACROS, pads
 
 if TYPE_CHECKING:
@@ -17,14 +17,9 @@ if TYPE_CHECKING:
 
 MEMORY = "320MB"  # with Python's own, below 512 MB
 THREADS = 2
-_CONFIG: dict[str, Any] = {
-    "allow_community_extensions": "false",
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "python_enable_replacements": "false",
-}
 _NO_VOCABULARY = HarmonisationError(
-    "There is no vocabulary here.", remedy="Load one: `sojourn harmonise vocabulary load DOWNLOAD`, or give --warehouse."
+    "There is no vocabulary here.",
+    remedy="Load one: `sojourn harmonise vocabulary load DOWNLOAD`, or give --warehouse.",
 )
 
 
@@ -77,7 +72,7 @@ def open_engine(
     try:
         connection = duckdb.connect(
             config={
-                **_CONFIG,
+                **NO_EXTENSIONS,
                 "memory_limit": memory,
                 "threads": str(threads),
                 "temp_directory": str(work / "spill"),
@@ -128,7 +123,8 @@ def said(message: str) -> HarmonisationError:
     """Our words for what stopped the database: its own would hold values."""
     words: Mapping[str, HarmonisationError] = {
         "No space left": HarmonisationError(
-            "The disk is full. No reader sees any of it.", remedy="Make room and run again: it goes on where it stopped."
+            "The disk is full. No reader sees any of it.",
+            remedy="Make room and run again: it goes on where it stopped.",
         ),
         "failed to offload": HarmonisationError(
             "There was too little room on the disk or in memory. No reader sees any of it.",

@@ -1,4 +1,4 @@
-"""Why a field of the current tables is what it is: rules and decisions in words, with how many rows, and the same for machines."""
+"""Why a field of the tables is what it is: rules and decisions in words, with how many rows; the same for machines."""
 
 from __future__ import annotations
 
@@ -87,9 +87,7 @@ def _counts(manifest: dict[str, Any], table: str, field: str, rule: str) -> dict
     }
 
 
-def _of_concept(
-    engine: Engine, places: Places, snapshot: str, table: str, field: str, concept: int
-) -> dict[str, Any]:
+def _of_concept(engine: Engine, places: Places, snapshot: str, table: str, field: str, concept: int) -> dict[str, Any]:
     """Rows that have the concept, by the source concept beside it where the table keeps one."""
     files = literal(str(places.snapshots / snapshot / table / "*.parquet"))
     source = field.removesuffix("_concept_id") + "_source_concept_id"
@@ -98,7 +96,8 @@ def _of_concept(
         f"SELECT concept_name, vocabulary_id, domain_id FROM vocabulary.concept WHERE concept_id = {concept}"
     )
     counted = engine.rows(
-        f"SELECT s.id, c.vocabulary_id, c.concept_code, c.concept_name, s.rows FROM (SELECT {beside} AS id, count(*) AS rows "
+        "SELECT s.id, c.vocabulary_id, c.concept_code, c.concept_name, s.rows "
+        f"FROM (SELECT {beside} AS id, count(*) AS rows "
         f"FROM read_parquet({files}) WHERE {quoted(field)} = {concept} GROUP BY ALL) AS s "
         "LEFT JOIN vocabulary.concept AS c ON c.concept_id = s.id ORDER BY s.rows DESC, s.id"
     )

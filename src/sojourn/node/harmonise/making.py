@@ -1,4 +1,4 @@
-"""From the files of an export to finished tables, step by step; nothing of it is seen by readers before it is published."""
+"""From the files of an export to finished tables, step by step; readers see nothing of it before it is published."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TablePart:
 
 @dataclass
 class Made:
-    """All that a plan's steps made. files, codes: by name. parts: of each table. aside: quarantine of each rule's table."""
+    """All that a plan's steps made. files, codes: by name. parts: by table. aside: what each rule kept aside."""
 
     plan: Plan
     compiled: Compiled
@@ -60,6 +60,11 @@ class Maker:
         self._key_mark, self._day = key_mark, day or plan.about.released.isoformat()
         self._names: dict[str, str] = {}  # of inputs, with the key of the step that they are of
         vocabulary = engine.vocabulary
+        if plan.vocabulary not in ("", vocabulary.version):
+            raise HarmonisationError(
+                f"The plan expects vocabulary {plan.vocabulary}; {vocabulary.version} is in use.",
+                remedy="Use that version (`sojourn harmonise vocabulary use`), or change `vocabulary` in the plan.",
+            )
         self.made = Made(plan, compile_plan(plan), (vocabulary.version, vocabulary.digest))
 
     def make(self) -> Made:
@@ -98,21 +103,32 @@ class Maker:
     def _query(self, name: str, sql: str, inputs: tuple[str, ...], file: str, also: str = "") -> Step:
         """A step of one query, known by `name` from then on."""
         follows = [sql, [self._names[each] for each in inputs], also]
-        step = self.steps.make("query", follows, lambda folder: {"rows": self.engine.write(sql, folder / file)})
+
+        def build(folder: Path) -> dict[str, Any]:
+            return {"rows": self.engine.write(sql, folder / file), "content": self._content(folder / file)}
+
+        step = self.steps.make("query", follows, build)
         self._name(name, step, file)
         return step
 
     def _name(self, name: str, step: Step, file: str, numbered: bool = False) -> None:
+        """What follows from a small step follows from its content: made anew alike, it changes nothing after it."""
         self.engine.show(name, (step.folder / file,), numbered)
-        self._names[name] = step.key
+        self._names[name] = step.facts.get("content", step.key)
+
+    def _content(self, path: Path) -> str:
+        """A digest of a small file's rows in any order."""
+        place = str(path).replace("'", "''")
+        row = self.engine.rows(
+            f"SELECT count(*), bit_xor(hash(t)), sum(hash(t)::HUGEINT) FROM read_parquet('{place}') AS t"
+        )
+        return hashlib.sha256("|".join(map(str, row[0])).encode()).hexdigest()
 
     def _wanted(self, part: Part) -> bool:
         """Whether any code of the rule goes to that table: most domains have none in a given file."""
         if f"codes_{part.rule}" not in part.inputs:
             return True
-        found = self.engine.rows(
-            f"SELECT count(*) FROM {quote(f'codes_{part.rule}')} WHERE target = '{part.table}'"
-        )
+        found = self.engine.rows(f"SELECT count(*) FROM {quote(f'codes_{part.rule}')} WHERE target = '{part.table}'")
         return bool(found[0][0])
 
     def _part(self, part: Part) -> None:
@@ -121,9 +137,11 @@ class Maker:
         def build(folder: Path) -> dict[str, Any]:
             rows = self.engine.write(part.rows, folder / ROWS) if part.table else 0
             aside = self.engine.write(part.aside, folder / ASIDE)
+            found: dict[str, Any] = {"rows": rows, "aside": aside}
             if part.keys:
                 self.engine.write(part.keys, folder / KEYS)
-            return {"rows": rows, "aside": aside, **(self._known(part.table, folder / ROWS) if part.table else {})}
+                found["content"] = self._content(folder / KEYS)
+            return {**found, **(self._known(part.table, folder / ROWS) if part.table else {})}
 
         step = self.steps.make("part", follows, build)
         self.made.aside.append((part, step))
@@ -133,7 +151,7 @@ class Maker:
                 self._name(f"keys_{part.table}", step, KEYS)
 
     def _known(self, table: str, path: Path) -> dict[str, Any]:
-        """What is kept of a part: a digest of its content whatever the order, and how often each column is empty or 0."""
+        """What is kept of a part: a digest of its content in any order, and how often each column is empty or 0."""
         columns = TABLES[table].columns
         listed = ", ".join(quote(column.name) for column in columns)
         empty = [f"count(*) - count({quote(column.name)})" for column in columns]
@@ -166,10 +184,12 @@ class Maker:
         }
         for table in ("condition_occurrence", "drug_exposure", *(plan.observation_period or _NOTHING).tables):
             self.show_table(table)
-        follows = [[part.step.key for part in parts] for parts in self.made.parts.values()]
+        reads = {"condition_era": ("condition_occurrence",), "drug_era": ("drug_exposure",)}
+        reads["observation_period"] = (plan.observation_period or _NOTHING).tables
         for table, sql_of in derived.items():
             sql = sql_of()
-            needed = [follows, self.engine.vocabulary.digest] if table.endswith(("era", "period")) else []
+            parts = [part.step.key for name in reads.get(table, ()) for part in self.made.parts.get(name, [])]
+            needed = [parts, self.engine.vocabulary.digest if table == "drug_era" else ""]
 
             def build(folder: Path, table: str = table, sql: str = sql) -> dict[str, Any]:
                 rows = self.engine.write(f"SELECT {_listed(table)} FROM ({sql})", folder / ROWS)
@@ -195,7 +215,9 @@ class Maker:
 
             def build(folder: Path, table: str = table, key: str = key) -> dict[str, Any]:
                 self.show_table(table)
-                found = self.engine.rows(f"SELECT 1 FROM {quote(table)} GROUP BY {quote(key)} HAVING count(*) > 1 LIMIT 1")
+                found = self.engine.rows(
+                    f"SELECT 1 FROM {quote(table)} GROUP BY {quote(key)} HAVING count(*) > 1 LIMIT 1"
+                )
                 if found:
                     raise HarmonisationError(
                         f"Two rows of `{table}` got one number.",
@@ -214,4 +236,6 @@ _NOTHING = _Nothing()
 
 
 def _listed(table: str) -> str:
-    return ", ".join(f"CAST({quote(column.name)} AS {column.type}) AS {quote(column.name)}" for column in TABLES[table].columns)
+    return ", ".join(
+        f"CAST({quote(column.name)} AS {column.type}) AS {quote(column.name)}" for column in TABLES[table].columns
+    )

@@ -64,7 +64,7 @@ class Places:
 
 
 def custodian_key(home: Path) -> bytes:
-    """The key of row numbers and pseudonyms; made at first use. HarmonisationError where it is damaged or open to others.
+    """The key of row numbers and pseudonyms; made at first use. HarmonisationError where it is damaged or lies open.
 
     Whoever loses it cannot make the same numbers again; whoever else has it can find a patient's by trying.
     """

@@ -56,7 +56,9 @@ def history(places: Places) -> History:
         found = History(tuple(words["snapshots"]), int(words["at"]))
     except (ValueError, KeyError, TypeError):
         found = History(("",), 0)
-    if not all(re.fullmatch(r"[0-9a-f]{16}", each) for each in found.snapshots) or not 0 <= found.at < len(found.snapshots):
+    if not all(re.fullmatch(r"[0-9a-f]{16}", each) for each in found.snapshots) or not 0 <= found.at < len(
+        found.snapshots
+    ):
         raise HarmonisationError("The pointer to the snapshots is damaged.", remedy="Restore it from your backup.")
     return found
 

@@ -1,4 +1,4 @@
-"""Two more tables of a snapshot: the rows kept aside, each with its file, place and reason, and codes without a concept."""
+"""Two more tables of a snapshot: rows kept aside, with file, place and reason, and codes without a concept."""
 
 from __future__ import annotations
 

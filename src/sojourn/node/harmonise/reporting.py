@@ -1,4 +1,4 @@
-"""The report of a pilot or run: counts a table, rows kept aside by reason, codes without a concept. For inside the site.
+"""The report of a pilot or run: rows by table, rows kept aside by reason, codes without a concept. It stays inside.
 
 Its JSON and page name codes, which are values of the data; what a command prints names none.
 """
@@ -127,7 +127,11 @@ def _date_doubts(made: Made, engine: Engine) -> list[str]:
                 )[0]
                 place = f"`{column}` of `{rule.file}`"
                 if only:
-                    found.append(f"{only} dates in {place} can be read with day and month swapped only: orders are mixed.")
+                    found.append(
+                        f"{only} dates in {place} can be read with day and month swapped only: orders are mixed."
+                    )
                 elif read and read == alike:
-                    found.append(f"Every date in {place} could be read with day and month swapped: the owner alone knows.")
+                    found.append(
+                        f"Every date in {place} could be read with day and month swapped: the owner alone knows."
+                    )
     return found

@@ -43,7 +43,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run did. steps: how many it made, and how many it found made. published: whether readers see anything new."""
+    """What a run did. made, found: steps, by itself or by earlier ones. published: whether readers see new tables."""
 
     snapshot: str
     published: bool
@@ -53,7 +53,7 @@ class Run:
 
 
 def pilot(work: Work, share: float) -> dict[str, Any]:
-    """Make all tables of a sample of persons and report on them; nothing is published. The report, also kept beside it."""
+    """Make all tables of a sample of persons, and the report on them, which is kept; nothing is published."""
     if not 0 < share <= 1:
         raise HarmonisationError("The sample is a part between 0 and 1.", remedy="Give e.g. `--share 0.05`.")
     plan, places = _opened(work)
@@ -69,7 +69,7 @@ def pilot(work: Work, share: float) -> dict[str, Any]:
 
 
 def run(work: Work, audit: publishing.Audit) -> Run:
-    """Make all tables by a signed plan, and publish them as a snapshot; HarmonisationError, and nothing published, else."""
+    """Make all tables by a signed plan and publish them as a snapshot; HarmonisationError, and nothing seen, else."""
     plan, places = _opened(work)
     with _alone(places), _engine(work, places) as (engine, steps, key):
         signature = demand_signature(places.pilot(plan.digest()), plan, engine.vocabulary.digest)
@@ -91,7 +91,9 @@ def run(work: Work, audit: publishing.Audit) -> Run:
         files |= {QUARANTINE_TABLE: [aside.folder / ROWS], UNMAPPED_TABLE: [unmapped.folder / ROWS]}
         published = publishing.publish(places, snapshot, manifest, work.plan_text, files, audit)
         steps.forget_others(set())
-    return Run(snapshot, published, sum(each.made for each in steps.used), sum(not each.made for each in steps.used), report)
+    return Run(
+        snapshot, published, sum(each.made for each in steps.used), sum(not each.made for each in steps.used), report
+    )
 
 
 def _opened(work: Work) -> tuple[Plan, Places]:
@@ -113,7 +115,9 @@ def _alone(places: Places) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise HarmonisationError("This source is being harmonised already.", remedy="Wait for it, or end it.") from None
+            raise HarmonisationError(
+                "This source is being harmonised already.", remedy="Wait for it, or end it."
+            ) from None
         shutil.rmtree(places.work, ignore_errors=True)
         places.make()
         try:
@@ -158,7 +162,9 @@ def _manifest(
         }
         for table, parts in made.parts.items()
     }
-    unmapped = {name: {word: n for word, n in each.items() if word != "listed"} for name, each in report["unmapped"].items()}
+    unmapped = {
+        name: {word: n for word, n in each.items() if word != "listed"} for name, each in report["unmapped"].items()
+    }
     return {
         "snapshot": snapshot,
         "source": made.plan.source,

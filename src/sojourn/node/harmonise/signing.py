@@ -44,12 +44,12 @@ def sign(folder: Path, plan: Plan, name: str, day: date) -> Signature:
 
 
 def demand_signature(folder: Path, plan: Plan, vocabulary: str) -> Signature:
-    """The signature over this very plan; HarmonisationError where there is none, or plan, report or vocabulary changed."""
+    """The signature over this very plan; HarmonisationError without, or where plan, report or vocabulary changed."""
     path = folder / SIGNATURE
     if not path.is_file():
         raise HarmonisationError(
             "Nobody has signed the pilot of this very plan.",
-            remedy="Run `sojourn harmonise pilot PLAN`, look at its report, then `sojourn harmonise sign PLAN --name YOU`.",
+            remedy="Run `sojourn harmonise pilot PLAN`, look at its report, then `sojourn harmonise sign PLAN`.",
         )
     try:
         signature = Signature(**json.loads(path.read_text(encoding="utf-8")))

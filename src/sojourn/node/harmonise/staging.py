@@ -87,9 +87,7 @@ def _no_rejects() -> str:
     return "SELECT NULL::BIGINT AS record, NULL::UBIGINT AS line, '' AS reason, '' AS columns WHERE FALSE"
 
 
-def _rows(
-    path: Path, file: File, there: tuple[str, ...], columns: tuple[str, ...], share: float, parquet: bool
-) -> str:
+def _rows(path: Path, file: File, there: tuple[str, ...], columns: tuple[str, ...], share: float, parquet: bool) -> str:
     place = "'" + str(path).replace("'", "''") + "'"
     if parquet:
         reader = f"read_parquet({place})"
