@@ -59,6 +59,34 @@ def open_import(target: Path, sources: tuple[Path, ...], *, memory: str = "2GB")
     return connection
 
 
+def open_profile(
+    work: Path, source: Path, *, memory: str, attach: bool = False, threads: int = 2
+) -> duckdb.DuckDBPyConnection:
+    """A connection that reads one file of an export and spills into `work`, and reaches no other file.
+
+    attach: the file is a DuckDB database, which it opens read-only as `export`.
+    """
+    import duckdb  # loads with the first use, not with an idle node
+
+    connection = duckdb.connect(
+        str(work / "profile.duckdb"),
+        config={
+            **_NO_EXTENSIONS,
+            "memory_limit": memory,
+            "threads": str(threads),
+            "temp_directory": str(work / "spill"),
+            "preserve_insertion_order": "false",
+        },
+    )
+    if attach:
+        path = str(source).replace("'", "''")
+        connection.execute(f"ATTACH '{path}' AS export (READ_ONLY)")
+    connection.execute("SET allowed_paths = $1", [[str(source)]])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
 def quote(name: str) -> str:
     """An identifier as SQL text."""
     return '"' + name.replace('"', '""') + '"'

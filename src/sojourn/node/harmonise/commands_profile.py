@@ -6,18 +6,45 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from sojourn.node.harmonise import vocabulary_deltas
+from sojourn.node.harmonise import profiling, profiling_files, vocabulary_deltas
 from sojourn.node.harmonise.vocabulary_deltas import KINDS
 from sojourn.node.harmonise.vocabulary_loading import MEMORY, Version, connected, load, use, versions
 from sojourn.report.printing import answer, rows
+from sojourn.report.profile import shown
 
 vocabularies = typer.Typer(help="The OMOP vocabularies of this site, as its own Athena download.", no_args_is_help=True)
 
+Folder = Annotated[Path, typer.Argument(help="The export: a folder of CSV, Parquet, DuckDB or SQLite files, or one.")]
 Warehouse = Annotated[Path, typer.Option("--warehouse", help="The DuckDB file that holds vocabularies and CDM.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 HERE = Path("warehouse.duckdb")
 _SHOWN = 20
+
+
+def show_profile(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", help="Where profile.html, profile.yaml and drafts are written.")] = Path(
+        "profile"
+    ),
+    threshold: Annotated[int, typer.Option(min=1, help="A value is shown only if so many rows hold it.")] = 10,
+    memory: Annotated[str, typer.Option(help="What the database may use; it spills beyond it.")] = profiling.MEMORY,
+    as_json: AsJson = False,
+) -> None:
+    """Look at an export before planning: columns, codes, units, dates, keys, identifiers; drafts dictionaries.
+
+    What it writes describes records, and stays in this institution.
+    Example: sojourn harmonise profile export
+    """
+    made = profiling.profile(folder, threshold=threshold, memory=memory)
+    written = profiling_files.write(made, out)
+    answer({**made.document, "written": written}, as_json)
+    if not as_json:
+        Console().print(shown(made.document))
+        print(f"Written to {out}: {', '.join(written)}.")
+    if made.failed and not made.document["tables"]:
+        raise typer.Exit(1)
 
 
 @vocabularies.command("load")

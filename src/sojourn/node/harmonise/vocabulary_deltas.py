@@ -88,13 +88,14 @@ def impact(warehouse: Path, before: int | None = None, after: int | None = None,
         if codes is not None:
             places.append(_in_file(to, codes, old.number, new.number))
         found = to.execute(
-            "SELECT u.place, d.vocabulary_id, d.concept_code, d.concept_name, d.change, d.before, d.after, sum(u.uses) "
+            "SELECT u.place, d.vocabulary_id, d.concept_code, d.concept_name, d.change, d.before, d.after, "
+            "CAST(sum(u.uses) AS BIGINT) "
             "FROM used AS u JOIN changed AS d USING (concept_id) GROUP BY ALL "
             f"ORDER BY 8 DESC, 1, 2, 3, 5 LIMIT {MOST_LINES}"
         ).fetchall()
     numbers = dict(counted)
     changes = {kind: int(numbers.get(kind, 0)) for kind in KINDS}
-    lines = tuple(Concerned(*map(str, row[:7]), rows=int(row[7])) for row in found)
+    lines = tuple(Concerned(*row) for row in found)
     return Impact(old, new, changes, lines, tuple(sorted(places)))
 
 
