@@ -1,8 +1,9 @@
 """From CSV files to tables of the common data model: rows a second with mapping, lineage and quarantine, and memory.
 
 A hundred thousand patients with diagnoses (dd/mm/yyyy, 50,000 local codes that map to conditions and observations) and
-laboratory results ("<0.5", texts, two units, one of ten converted from mg/dL to mmol/L); one row in two hundred is at fault. Vocabulary, pilot and signature stand
-before the clock starts; the run then reads, checks, maps, numbers, digests and publishes everything.
+laboratory results ("<0.5", texts, two units, one of ten converted from mg/dL to mmol/L); one row in two hundred is at
+fault. Vocabulary, pilot and signature stand before the clock starts; the run then reads, checks, maps, converts,
+numbers, digests and publishes everything, eras included.
 
 Run: .venv/bin/python benchmarks/harmonise.py [ROWS]
 """
@@ -73,7 +74,7 @@ observation_period:
   tables: [condition_occurrence, measurement]
   type: 32880
   decided: {by: Nobody, day: 2026-02-01}
-"""  # noqa: E501
+"""
 
 
 def export(folder: Path, rows: int) -> None:
@@ -86,7 +87,8 @@ def export(folder: Path, rows: int) -> None:
         "diagnoses": f"SELECT 'M' || (i * 7919 % {PATIENTS}) AS mrn, 'C' || (i * 104729 % {CODES}) AS code, "
         "CASE WHEN i % 200 = 7 THEN '31/02/2020' ELSE strftime(DATE '2005-01-01' + CAST(i * 31 % 7000 AS INTEGER), "
         f"'%d/%m/%Y') END AS day FROM range({half}) AS t(i)",
-        "labs": f"SELECT 'M' || (i * 6101 % {PATIENTS}) AS mrn, CASE WHEN i % 10 = 0 THEN '2345-7' ELSE 'L' || (i * 48611 % 2000) END AS test, "
+        "labs": f"SELECT 'M' || (i * 6101 % {PATIENTS}) AS mrn, "
+        "CASE WHEN i % 10 = 0 THEN '2345-7' ELSE 'L' || (i * 48611 % 2000) END AS test, "
         "CASE WHEN i % 50 = 3 THEN '<0.5' WHEN i % 50 = 4 THEN 'hemolysed' ELSE CAST((i % 9973) / 10.0 AS VARCHAR) END "
         "AS result, CASE WHEN i % 3 = 0 THEN 'mg/dL' ELSE 'mmol/L' END AS unit, "
         "CASE WHEN i % 200 = 9 THEN 'n/a' ELSE strftime(TIMESTAMP '2005-01-01' + to_minutes(i * 17 % 9000000), "

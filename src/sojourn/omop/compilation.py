@@ -27,7 +27,8 @@ class Compiled:
     """What a plan asks for, in order of need.
 
     columns: of each file, what must be read. twins: of each file with a key, the keys that stand twice. codes: the
-    tables of codes, by name. units: what is asked of the units of rules with a result. parts: by rule and table, persons first. bearers: the rule whose rows `keys_TABLE` names.
+    tables of codes, by name. units: what is asked of the units of rules with a result, by name. parts: by rule and
+    table, persons first. bearers: the rule whose rows `keys_TABLE` names.
     """
 
     columns: Mapping[str, tuple[str, ...]]

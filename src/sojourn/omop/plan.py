@@ -200,8 +200,8 @@ class Rule(Strict):
 
     to: a table, or `by domain`: the vocabulary's domain of each code's concept picks the table. otherwise: the table
     of codes without a concept. tables: what the domain may pick; default: all. where: an expression; other rows are
-    left out, and counted. concept: the code that says what happened. result: a measured value. fields: by column, or by the words that all
-    events share: start, end, type, visit, provider, …; `TABLE.COLUMN` for one table alone.
+    left out, and counted. concept: the code that says what happened. result: a measured value. fields: by column, or
+    by the words that all events share: start, end, type, visit, provider, …; `TABLE.COLUMN` for one table alone.
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""Measured values of a rule: the number, operator, unit and conversion of each row, as SQL; the originals stay beside them.
+"""Measured values of a rule: number, operator, unit and conversion of each row, as SQL; the originals stay beside them.
 
 Distinct units of a file are few: each is read and its conversion found once, in Python, and rows join to that table.
 """
@@ -30,7 +30,9 @@ def wanted_sql(rule: Rule) -> str:
     """The distinct (unit, LOINC code, unit to convert to) of a rule's rows, with how many rows have them."""
     unit, loinc, target = _asked(rule)
     rows = read_sql(rule, f"stage_{rule.file}")
-    return f"SELECT {unit} AS unit, {loinc} AS loinc, {target} AS target, count(*) AS rows\nFROM {rows} AS r GROUP BY ALL"
+    return (
+        f"SELECT {unit} AS unit, {loinc} AS loinc, {target} AS target, count(*) AS rows\nFROM {rows} AS r GROUP BY ALL"
+    )
 
 
 def join_sql(name: str, rule: Rule) -> str:
