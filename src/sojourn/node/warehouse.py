@@ -71,7 +71,7 @@ def open_profile(
     connection = duckdb.connect(
         str(work / "profile.duckdb"),
         config={
-            **_NO_EXTENSIONS,
+            **NO_EXTENSIONS,
             "memory_limit": memory,
             "threads": str(threads),
             "temp_directory": str(work / "spill"),

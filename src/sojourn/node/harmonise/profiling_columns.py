@@ -81,7 +81,7 @@ def describe(
     }
     if counts.missing_words:
         found["missing"]["in words"] = counts.missing_words
-    if _unique(counts):
+    if _unique(counts) and kind not in ("date", "date and time", "number", "results"):
         found["key"] = "each value is there once" if counts.exact else "about as many values as rows"
     if personal:
         found["identifier"] = personal
