@@ -17,6 +17,7 @@ import yaml
 from sojourn.cli import main
 from sojourn.errors import DatasetError
 from sojourn.node.dictionary import Dictionary
+from sojourn.node.harmonise import profiling_sources
 from sojourn.node.harmonise.profiling import profile
 
 CANARY = "Zebedee"
@@ -218,6 +219,17 @@ def test_databases_parquet_and_gzip_give_the_same_columns(tmp_path: Path) -> Non
     seen = [{**column, "declared": ""} for column in columns(found).values()]
     for place in (1, 2, 3):
         assert [{**column, "declared": ""} for column in columns(found, place).values()] == seen
+
+
+def test_a_large_file_is_read_in_passes_and_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "visits.csv").write_text(text() + "one,field,too,few\n")
+    copied = profile(tmp_path)
+    monkeypatch.setattr(profiling_sources, "SMALL", 0)
+    passed = profile(tmp_path)
+    assert passed.document["tables"] == copied.document["tables"]
+    assert "1 rows have fewer fields" in passed.document["tables"][0]["problems"][0]
+    notes = passed.dictionaries["visits"].notes
+    assert notes["ward"] == "undecided: the table is too large for levels to be counted by persons"
 
 
 def test_millions_of_distinct_codes_stay_in_bounded_memory(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from sojourn.node.harmonise import profiling, profiling_files, vocabulary_deltas
+from sojourn.node.harmonise.profiling_sources import MEMORY as OF_A_PROFILE
 from sojourn.node.harmonise.vocabulary_deltas import KINDS
 from sojourn.node.harmonise.vocabulary_loading import MEMORY, Version, connected, load, use, versions
 from sojourn.report.printing import answer, rows
@@ -29,7 +30,7 @@ def show_profile(
         "profile"
     ),
     threshold: Annotated[int, typer.Option(min=1, help="A value is shown only if so many rows hold it.")] = 10,
-    memory: Annotated[str, typer.Option(help="What the database may use; it spills beyond it.")] = profiling.MEMORY,
+    memory: Annotated[str, typer.Option(help="What the database may use; it spills beyond it.")] = OF_A_PROFILE,
     as_json: AsJson = False,
 ) -> None:
     """Look at an export before planning: columns, codes, units, dates, keys, identifiers; drafts dictionaries.

@@ -28,7 +28,7 @@ _PERSONAL = {
     "UUID": r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
 }
 _NAMED_PERSONAL = re.compile(
-    r"patient|person|subject|mrn|ssn|passport|driver|licen[cs]e|maiden|\blast\b|\bfirst\b|surname|firstname|lastname",
+    r"patient|person|subject|mrn|ssn|passport|driver|licen[cs]e|maiden|birthplace|surname|firstname|lastname|^(last|first|middle|lat|lon|lng|latitude|longitude)$",
     re.IGNORECASE,
 )
 
