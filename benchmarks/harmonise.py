@@ -1,8 +1,9 @@
 """From CSV files to tables of the common data model: rows a second with mapping, lineage and quarantine, and memory.
 
 A hundred thousand patients with diagnoses (dd/mm/yyyy, 50,000 local codes that map to conditions and observations) and
-laboratory results ("<0.5", texts, decimals); one row in two hundred is at fault. Vocabulary, pilot and signature stand
-before the clock starts; the run then reads, checks, maps, numbers, digests and publishes everything.
+laboratory results ("<0.5", texts, two units, one of ten converted from mg/dL to mmol/L); one row in two hundred is at
+fault. Vocabulary, pilot and signature stand before the clock starts; the run then reads, checks, maps, converts,
+numbers, digests and publishes everything, eras included.
 
 Run: .venv/bin/python benchmarks/harmonise.py [ROWS]
 """
@@ -65,18 +66,15 @@ rules:
     to: measurement
     decided: {by: Nobody, day: 2026-02-01}
     concept: {code: test, vocabulary: LOINC}
+    result: {value: result, unit: unit, decimal: ".", units: {2345-7: mmol/L}}
     fields:
       start: {date: taken, form: moment}
       type: 32856
-      value_as_number: {expression: "CASE WHEN result NOT LIKE '<%' AND CAST(result AS DOUBLE) IS NOT NULL THEN result END"}
-      operator_concept_id: {expression: "CASE WHEN result LIKE '<%' THEN 4171756 END"}
-      value_source_value: result
-      unit_source_value: unit
 observation_period:
   tables: [condition_occurrence, measurement]
   type: 32880
   decided: {by: Nobody, day: 2026-02-01}
-"""  # noqa: E501
+"""
 
 
 def export(folder: Path, rows: int) -> None:
@@ -89,7 +87,8 @@ def export(folder: Path, rows: int) -> None:
         "diagnoses": f"SELECT 'M' || (i * 7919 % {PATIENTS}) AS mrn, 'C' || (i * 104729 % {CODES}) AS code, "
         "CASE WHEN i % 200 = 7 THEN '31/02/2020' ELSE strftime(DATE '2005-01-01' + CAST(i * 31 % 7000 AS INTEGER), "
         f"'%d/%m/%Y') END AS day FROM range({half}) AS t(i)",
-        "labs": f"SELECT 'M' || (i * 6101 % {PATIENTS}) AS mrn, 'L' || (i * 48611 % 2000) AS test, "
+        "labs": f"SELECT 'M' || (i * 6101 % {PATIENTS}) AS mrn, "
+        "CASE WHEN i % 10 = 0 THEN '2345-7' ELSE 'L' || (i * 48611 % 2000) END AS test, "
         "CASE WHEN i % 50 = 3 THEN '<0.5' WHEN i % 50 = 4 THEN 'hemolysed' ELSE CAST((i % 9973) / 10.0 AS VARCHAR) END "
         "AS result, CASE WHEN i % 3 = 0 THEN 'mg/dL' ELSE 'mmol/L' END AS unit, "
         "CASE WHEN i % 200 = 9 THEN 'n/a' ELSE strftime(TIMESTAMP '2005-01-01' + to_minutes(i * 17 % 9000000), "
@@ -103,7 +102,7 @@ def export(folder: Path, rows: int) -> None:
 def vocabulary(folder: Path) -> Path:
     """A download in Athena's form: local codes, each with a standard concept; every tenth is an observation."""
     codes = [("ICD10CM", f"C{i}", "Condition" if i % 10 else "Observation") for i in range(CODES)]
-    codes += [("LOINC", f"L{i}", "Measurement") for i in range(2000)]
+    codes += [("LOINC", code, "Measurement") for code in ("2345-7", *(f"L{i}" for i in range(2000)))]
     ever = "19700101\t20991231\t"
     concepts, links = [], []
     for place, (name, code, domain) in enumerate(codes):

@@ -220,6 +220,7 @@ def test_two_rules_that_make_one_number_are_refused(clinic: Clinic) -> None:
         running.pilot(clinic.work, 1.0)
 
 
+@pytest.mark.long
 def test_a_full_disk(clinic: Clinic) -> None:
     """Real: the node's home lies on a disk of one mebibyte."""
     namespace = fresh(MOUNTS)

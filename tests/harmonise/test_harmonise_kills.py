@@ -75,6 +75,7 @@ def survives(clinic: Clinic, kills: int, seed: int) -> None:
     assert everything.plan == clinic.plan
 
 
+@pytest.mark.long
 def test_a_small_run_killed_at_three_points(tmp_path: Path) -> None:
     clinic = Clinic(tmp_path, vocabulary(tmp_path))
     clinic.write()

@@ -127,6 +127,7 @@ def test_nothing_runs_without_a_signature_over_this_very_plan(clinic: Clinic) ->
     assert history(clinic.places) == History() and not clinic.log
 
 
+@pytest.mark.long
 def test_a_new_pilot_takes_the_old_signature_away(clinic: Clinic) -> None:
     clinic.signed()
     running.pilot(clinic.work, 0.5)
@@ -134,6 +135,7 @@ def test_a_new_pilot_takes_the_old_signature_away(clinic: Clinic) -> None:
         clinic.run()
 
 
+@pytest.mark.long
 def test_a_run_demands_the_pilots_vocabulary(tmp_path: Path) -> None:
     clinic = Clinic(tmp_path, vocabulary(tmp_path))
     clinic.write()
@@ -217,6 +219,7 @@ def test_no_other_run_of_the_source_at_the_same_time(clinic: Clinic) -> None:
     assert seen == ["tables.published"]
 
 
+@pytest.mark.long
 def test_a_lost_key_is_no_new_key(clinic: Clinic) -> None:
     clinic.made()
     (clinic.home / "harmonised" / "pseudonym.key").unlink()
@@ -224,6 +227,7 @@ def test_a_lost_key_is_no_new_key(clinic: Clinic) -> None:
         clinic.run()
 
 
+@pytest.mark.long
 def test_another_key_gives_other_numbers(clinic: Clinic) -> None:
     clinic.made()
     before = clinic.rows("person", "person_id")
@@ -287,6 +291,7 @@ def test_a_reader_sees_one_snapshot_of_the_models_tables_and_no_other_file(done:
             connection.execute(f"SELECT * FROM read_text('{done.home}/harmonised/pseudonym.key')")
 
 
+@pytest.mark.long
 def test_a_reader_keeps_its_snapshot_while_another_is_published(clinic: Clinic) -> None:
     clinic.made()
     with opened(clinic.places) as connection:

@@ -14,6 +14,7 @@ from sojourn.omop.codes import codes_sql
 from sojourn.omop.expression import columns_of
 from sojourn.omop.identifiers import demand_apart, key_text, row_number_base
 from sojourn.omop.plan import Plan, Rule
+from sojourn.omop.results import wanted_sql
 from sojourn.omop.rows import Part, part_of
 
 _TWINS = """\
@@ -26,12 +27,14 @@ class Compiled:
     """What a plan asks for, in order of need.
 
     columns: of each file, what must be read. twins: of each file with a key, the keys that stand twice. codes: the
-    tables of codes, by name. parts: by rule and table, persons first. bearers: the rule whose rows `keys_TABLE` names.
+    tables of codes, by name. units: what is asked of the units of rules with a result, by name. parts: by rule and
+    table, persons first. bearers: the rule whose rows `keys_TABLE` names.
     """
 
     columns: Mapping[str, tuple[str, ...]]
     twins: Mapping[str, str]
     codes: Mapping[str, tuple[str, str]]  # name: file, SQL
+    units: Mapping[str, tuple[str, str]]  # name: file, SQL of the distinct units
     parts: tuple[Part, ...]
     bearers: Mapping[str, str]
 
@@ -39,6 +42,7 @@ class Compiled:
         """The whole as one document of SQL, for people."""
         said = [f"-- keys of `{file}` that stand twice: twins_{file}\n{sql};" for file, sql in self.twins.items()]
         said += [f"-- what each code becomes: {name}\n{sql};" for name, (_, sql) in self.codes.items()]
+        said += [f"-- units to be read, each once: {name}\n{sql};" for name, (_, sql) in self.units.items()]
         for part in self.parts:
             said.append(f"-- rule `{part.rule}`: rows of {part.table or 'no table'}\n{part.rows};")
             said.append(f"-- rule `{part.rule}`: rows kept aside from {part.table or 'no table'}\n{part.aside};")
@@ -54,7 +58,8 @@ def compile_plan(plan: Plan) -> Compiled:
     twins = {
         name: _TWINS.format(key=key_text(file.key, "r"), file=name) for name, file in plan.files.items() if file.key
     }
-    return Compiled(_columns(plan), twins, _codes(plan), parts, bearers)
+    units = {f"units_{name}": (rule.file, wanted_sql(rule)) for name, rule in plan.rules.items() if rule.result}
+    return Compiled(_columns(plan), twins, _codes(plan), units, parts, bearers)
 
 
 def _parts(plan: Plan, name: str, bearers: Mapping[str, str]) -> list[Part]:
@@ -129,6 +134,7 @@ def _columns(plan: Plan) -> dict[str, tuple[str, ...]]:
         read = found[rule.file]
         read += columns_of(rule.where) if rule.where else ()
         read += rule.concept.columns if rule.concept else ()
+        read += [name for name in (rule.result.value, rule.result.unit) if name] if rule.result else ()
         for filling in rule.fields.values():
             read += [*filling.of, *filling.moment]
             read += [name for name in (filling.column, filling.pseudonym) if name]

@@ -184,13 +184,24 @@ class Decision(Decided):
     concepts: Annotated[tuple[int, ...], Field(min_length=1)]
 
 
+class Result(Strict):
+    """A measured value as the file writes it. unit: its column, empty where values carry their own. decimal: the sign
+    before decimals, as the data's owner says. units: by LOINC code, the UCUM unit that its values are converted to.
+    """
+
+    value: str
+    decimal: Literal[".", ","]
+    unit: str = ""
+    units: dict[str, Text] = Field(default_factory=dict)
+
+
 class Rule(Strict):
     """From a file's rows to rows of a table.
 
     to: a table, or `by domain`: the vocabulary's domain of each code's concept picks the table. otherwise: the table
     of codes without a concept. tables: what the domain may pick; default: all. where: an expression; other rows are
-    left out, and counted. concept: the code that says what happened. fields: by column, or by the words that all
-    events share: start, end, type, visit, provider, …; `TABLE.COLUMN` for one table alone.
+    left out, and counted. concept: the code that says what happened. result: a measured value. fields: by column, or
+    by the words that all events share: start, end, type, visit, provider, …; `TABLE.COLUMN` for one table alone.
     """
 
     file: str
@@ -200,6 +211,7 @@ class Rule(Strict):
     tables: tuple[str, ...] = ()
     where: str = ""
     concept: Code | None = None
+    result: Result | None = None
     fields: dict[str, Annotated[Filling, BeforeValidator(_short)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -209,6 +221,10 @@ class Rule(Strict):
         if (self.to == DOMAIN) != bool(self.otherwise) or (self.to == DOMAIN and self.concept is None):
             raise ValueError(f"`to: {DOMAIN}` needs `concept`, and `otherwise`: the table of codes without a concept")
         routes = (*self.tables, *((self.otherwise,) if self.otherwise else ()))
+        if self.result and not any(TABLES[table].has("value_as_number") for table in self.targets):
+            raise ValueError("`result` belongs to rules that fill measurement or observation")
+        if self.result and self.result.units and (self.concept is None or self.concept.vocabulary != "LOINC"):
+            raise ValueError("`result.units` needs a `concept` whose vocabulary is LOINC, by which analytes are known")
         if wrong := [table for table in routes if table not in BY_DOMAIN.values()]:
             raise ValueError(f"no domain picks `{wrong[0]}`; choose of {', '.join(BY_DOMAIN.values())}")
         return self

@@ -20,6 +20,15 @@ _DERIVED = {
     "metadata": "plan, software and vocabulary of the run",
 }
 
+_MEASURED = {
+    "value_as_number": "the number in the value; empty where it is a text or a range",
+    "operator_concept_id": "the sign before the number, e.g. < in <0.5",
+    "unit_concept_id": "the UCUM unit that the unit's spelling means, 0 where it cannot be read",
+    "unit_source_value": "the unit as it stands there",
+    "value_source_value": "the value as it stands there",
+    "value_as_string": "the value where it is a text",
+}
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -101,6 +110,11 @@ def _origin(plan: Plan, part: Part, table: str, field: str) -> Origin:
         )
     elif field == "person_id":
         columns, way = (file.person,), "the number of the person whom it names"
+    elif rule.result and field in _MEASURED:
+        columns = (rule.result.value, *((rule.result.unit,) if rule.result.unit else ()))
+        way = _MEASURED[field]
+        if rule.result.units and field in ("value_as_number", "unit_concept_id"):
+            way += "; converted to " + ", ".join(f"{unit} for {code}" for code, unit in rule.result.units.items())
     elif rule.concept and role in ("concept", "source_concept", "source_value", "value_concept"):
         columns, way = rule.concept.columns, _of_concept(rule, role)
     else:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sojourn.errors import HarmonisationError
+from sojourn.omop import results
 from sojourn.omop.codes import join_sql
 from sojourn.omop.expression import compiled
 from sojourn.omop.filling import Filler
@@ -52,6 +53,10 @@ def part_of(plan: Plan, name: str, table: str, bearers: Mapping[str, str]) -> Pa
     if rule.concept:
         filler.join(f"JOIN codes_{name} AS m ON {join_sql(rule.concept, 'm')}", f"codes_{name}")
     filled = _fields(filler, rule, target)
+    measured = results.fields(rule, target)
+    if measured:
+        filler.join(results.join_sql(name, rule), f"units_{name}")
+        filler.made = {**measured, **filler.made}
     _rest(filler, plan, name, rule, target)
     _whole_row(filler, target)
     inner = _inner(filler, rule, table)
@@ -203,6 +208,8 @@ def _inner(filler: Filler, rule: Rule, table: str) -> str:
     moments = ",\n      ".join(f"{sql} AS {alias}" for sql, alias in filler.read.items())
     stage = f"stage_{rule.file}"
     read = f"(SELECT *, {moments} FROM {stage})" if moments else stage
+    if results.fields(rule, TABLES[table]):
+        read = results.read_sql(rule, read)
     return f"  SELECT *, {fault} AS fault\n  FROM (\n    SELECT {made}\n    FROM {read} AS r{joins}{where}\n  )"
 
 

@@ -183,13 +183,17 @@ def tell(report: dict[str, Any]) -> None:
         rows("Left out by `where`", ("rule", "rows"), found)
     columns = ("rule", "codes", "unmapped_codes", "rows", "unmapped_rows")
     rows("Codes", columns, [{"rule": name, **each} for name, each in report["unmapped"].items()])
+    if report["units"]:
+        found = [{"rule": name, **each} for name, each in report["units"].items()]
+        rows("Units", ("rule", "spellings", "unread_rows"), found)
 
 
 def _public(report: dict[str, Any]) -> dict[str, Any]:
     """A report without what names values of the data."""
     unmapped = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["unmapped"].items()}
+    units = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["units"].items()}
     tables = {name: table["rows"] for name, table in report["tables"].items()}
-    return {**report, "unmapped": unmapped, "tables": tables}
+    return {**report, "unmapped": unmapped, "units": units, "tables": tables}
 
 
 def _work(plan: Path, export: Path, home: Path, warehouse: Path, memory: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,15 @@ from sojourn.node.harmonise.steps import Step, Steps
 from sojourn.node.warehouse import quote
 from sojourn.omop import eras
 from sojourn.omop.compilation import Compiled, compile_plan
+from sojourn.omop.identifiers import literal
 from sojourn.omop.plan import Plan
+from sojourn.omop.results import UNIT_COLUMNS, UNITS_SQL
 from sojourn.omop.rows import Part
 from sojourn.omop.tables import TABLES
+from sojourn.omop.units_table import lookup
 
 ROWS, ASIDE, KEYS, CODES, TWINS = "rows.parquet", "aside.parquet", "keys.parquet", "codes.parquet", "twins.parquet"
+WANTED, UNITS = "wanted.parquet", "units.parquet"
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Made:
     files: dict[str, Step] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     codes: dict[str, Step] = field(default_factory=dict)
+    units: dict[str, Step] = field(default_factory=dict)
     parts: dict[str, list[TablePart]] = field(default_factory=dict)
     aside: list[tuple[Part, Step]] = field(default_factory=list)
 
@@ -76,6 +81,8 @@ class Maker:
             self._query(f"twins_{name}", sql, (f"stage_{name}",), TWINS)
         for name, (file, sql) in compiled.codes.items():
             self.made.codes[name] = self._query(name, sql, (f"stage_{file}",), CODES, self.engine.vocabulary.digest)
+        for name, (file, sql) in compiled.units.items():
+            self._units(name, sql, f"stage_{file}")
         for part in compiled.parts:
             if self._wanted(part):
                 self._part(part)
@@ -110,6 +117,23 @@ class Maker:
         step = self.steps.make("query", follows, build)
         self._name(name, step, file)
         return step
+
+    def _units(self, name: str, sql: str, stage: str) -> None:
+        """What each distinct unit means and how it converts, found once for all rows."""
+
+        def build(folder: Path) -> dict[str, Any]:
+            self.engine.write(sql, folder / WANTED)
+            place = literal(str(folder / WANTED))
+            asked = self.engine.rows(f"SELECT unit, loinc, target, rows FROM read_parquet({place})")
+            counts = {row[:3]: row[3] for row in asked}
+            found = [(*astuple(row), counts[row.unit, row.loinc, row.target]) for row in lookup(counts)]
+            self.engine.keep("units_read", UNIT_COLUMNS, found)
+            rows = self.engine.write(UNITS_SQL.format(table="units_read"), folder / UNITS)
+            return {"rows": rows, "content": self._content(folder / UNITS)}
+
+        follows = [sql, self._names[stage], self.engine.vocabulary.digest, __version__]
+        step = self.made.units[name] = self.steps.make("units", follows, build)
+        self._name(name, step, UNITS)
 
     def _name(self, name: str, step: Step, file: str, numbered: bool = False) -> None:
         """What follows from a small step follows from its content: made anew alike, it changes nothing after it."""
@@ -182,10 +206,14 @@ class Maker:
             "metadata": lambda: eras.metadata(*facts),
             **({"observation_period": lambda: eras.observation_periods(plan)} if plan.observation_period else {}),
         }
-        for table in ("condition_occurrence", "drug_exposure", *(plan.observation_period or _NOTHING).tables):
+        periods = (plan.observation_period or _NOTHING).tables
+        reads = {
+            "condition_era": ("condition_occurrence",),
+            "drug_era": ("drug_exposure",),
+            "observation_period": periods,
+        }
+        for table in {name for names in reads.values() for name in names}:
             self.show_table(table)
-        reads = {"condition_era": ("condition_occurrence",), "drug_era": ("drug_exposure",)}
-        reads["observation_period"] = (plan.observation_period or _NOTHING).tables
         for table, sql_of in derived.items():
             sql = sql_of()
             parts = [part.step.key for name in reads.get(table, ()) for part in self.made.parts.get(name, [])]

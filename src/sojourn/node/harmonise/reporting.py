@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from sojourn.node.harmonise.engine import Engine
-from sojourn.node.harmonise.making import ASIDE, CODES, Made
+from sojourn.node.harmonise.making import ASIDE, CODES, UNITS, Made
 from sojourn.node.harmonise.staging import ASIDE as UNREADABLE
 from sojourn.omop.expression import compiled
 from sojourn.omop.identifiers import literal, quoted
@@ -39,6 +39,7 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         "aside": _aside(made, engine),
         "left_out": _left_out(made, engine),
         "unmapped": _unmapped(made, engine),
+        "units": _units(made, engine),
         "doubts": _date_doubts(made, engine),
     }
 
@@ -102,6 +103,24 @@ def _unmapped(made: Made, engine: Engine) -> dict[str, Any]:
             "unmapped_codes": lost_codes,
             "unmapped_rows": int(lost_rows),
             "listed": [dict(zip(("vocabulary", "code", "reason", "rows"), row, strict=True)) for row in listed],
+        }
+    return found
+
+
+def _units(made: Made, engine: Engine) -> dict[str, Any]:
+    """Units of each rule with a result: how many spellings, and which could not be read or converted."""
+    found = {}
+    for name, step in made.units.items():
+        place = f"read_parquet({literal(str(step.folder / UNITS))})"
+        listed = engine.rows(
+            f"SELECT unit, loinc, target, reason, CAST(rows AS BIGINT) FROM {place} "
+            f"WHERE reason IS NOT NULL AND unit <> '' ORDER BY rows DESC, unit, loinc LIMIT {MOST_CODES}"
+        )
+        words = ("unit", "loinc", "target", "reason", "rows")
+        found[name.removeprefix("units_")] = {
+            "spellings": step.facts["rows"],
+            "unread_rows": sum(row[4] for row in listed),
+            "listed": [dict(zip(words, row, strict=True)) for row in listed],
         }
     return found
 
