@@ -19,6 +19,7 @@ from sojourn.errors import DatasetError
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.harmonise import profiling_sources
 from sojourn.node.harmonise.profiling import profile
+from sojourn.node.warehouse import open_profile
 
 CANARY = "Zebedee"
 N = 60
@@ -232,13 +233,13 @@ def test_a_large_file_is_read_in_passes_and_says_the_same(tmp_path: Path, monkey
     assert notes["ward"] == "undecided: the table is too large for levels to be counted by persons"
 
 
-def test_millions_of_distinct_codes_stay_in_bounded_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("many", [500_000, pytest.param(10_000_000, marks=pytest.mark.long)])
+def test_millions_of_distinct_codes_stay_in_bounded_memory(tmp_path: Path, many: int) -> None:
     """Every value is another: as a list they would not fit into what the database may have."""
     path = tmp_path / "codes.parquet"
-    many = 2_000_000
     with duckdb.connect() as to:
         to.execute(f"COPY (SELECT 'code-' || md5(i::VARCHAR) AS code FROM range({many}) AS r(i)) TO '{path}'")
-    (table,) = profile(path, memory="64MB").document["tables"]
+    (table,) = profile(path, memory="48MB").document["tables"]
     (column,) = table["columns"]
     assert not column["distinct"]["exact"]
     assert column["distinct"]["count"] == pytest.approx(many, rel=0.1)
@@ -248,9 +249,24 @@ def test_millions_of_distinct_codes_stay_in_bounded_memory(tmp_path: Path) -> No
 def test_the_sample_is_the_same_each_time(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     with duckdb.connect() as to:
-        to.execute(f"COPY (SELECT (i % 977)::VARCHAR || ' mg' AS v FROM range(100000) AS r(i)) TO '{path}'")
+        to.execute(f"COPY (SELECT (i % 977)::VARCHAR || ' mg' AS v FROM range(60000) AS r(i)) TO '{path}'")
     one, other = (profile(path).document["tables"] for _ in range(2))
     assert one == other
+
+
+def test_a_profile_s_database_reaches_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("a\n1\n")
+    (tmp_path / "other.csv").write_text("a\n1\n")
+    connection = open_profile(tmp_path, tmp_path / "own.csv", memory="48MB")
+    assert connection.execute(f"SELECT count(*) FROM '{tmp_path}/own.csv'").fetchall() == [(1,)]
+    for query in (
+        f"SELECT * FROM '{tmp_path}/other.csv'",
+        "SET memory_limit = '9GB'",
+        f"COPY (SELECT 1) TO '{tmp_path}/x'",
+    ):
+        with pytest.raises(duckdb.Error):
+            connection.execute(query)
+    connection.close()
 
 
 def test_a_dictionary_is_drafted_without_rare_levels(tmp_path: Path) -> None:
