@@ -14,11 +14,13 @@ import duckdb
 import pytest
 import yaml
 
+from harmonise import athena
 from sojourn.cli import main
 from sojourn.errors import DatasetError
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.harmonise import profiling_sources
 from sojourn.node.harmonise.profiling import profile
+from sojourn.node.harmonise.vocabulary_loading import load
 from sojourn.node.warehouse import open_profile
 
 CANARY = "Zebedee"
@@ -300,6 +302,22 @@ def test_the_command_writes_page_document_and_drafts(tmp_path: Path, capsys: pyt
     with pytest.raises(SystemExit):
         main(["harmonise", "profile", str(export), "--out", str(out)])
     assert draft.read_text() == "edited"
+
+
+def test_codes_are_looked_up_where_a_vocabulary_is_loaded(tmp_path: Path) -> None:
+    export, warehouse, out = tmp_path / "t.csv", tmp_path / "w.duckdb", tmp_path / "out"
+    export.write_text("what\n" + "J18\nS82.0\nown\n" * 12)
+    words = ["harmonise", "profile", str(export), "--out", str(out), "--warehouse", str(warehouse)]
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 1
+    load(athena.write_zip(tmp_path / "v.zip"), warehouse)
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 0
+    (column,) = yaml.safe_load((out / "profile.yaml").read_text())["tables"][0]["columns"]
+    assert column["in the vocabulary"] == {"ICD10CM": 0.6667}
+    assert "known to ICD10CM (67%)" in (out / "profile.html").read_text()
 
 
 def test_no_folder_and_no_tables_say_what_to_do(tmp_path: Path) -> None:
