@@ -26,6 +26,8 @@ PAGES = (
     "how-to/compare-sites.md",
     "how-to/handle-missing-values.md",
     "how-to/keep-a-study-record.md",
+    "how-to/profile-an-export.md",
+    "how-to/load-vocabularies.md",
 )
 SYNTHEA = str(Path(__file__).parents[1] / "data" / "synthea_etl")
 BLOCK = re.compile(r"^```(?P<kind>\{ \.sh \.background \}|sh|python)\n(?P<text>.*?)^```$", re.M | re.S)

@@ -14,10 +14,14 @@ import duckdb
 import pytest
 import yaml
 
+from harmonise import athena
 from sojourn.cli import main
 from sojourn.errors import DatasetError
 from sojourn.node.dictionary import Dictionary
+from sojourn.node.harmonise import profiling_sources
 from sojourn.node.harmonise.profiling import profile
+from sojourn.node.harmonise.vocabulary_loading import load
+from sojourn.node.warehouse import open_profile
 
 CANARY = "Zebedee"
 N = 60
@@ -220,13 +224,24 @@ def test_databases_parquet_and_gzip_give_the_same_columns(tmp_path: Path) -> Non
         assert [{**column, "declared": ""} for column in columns(found, place).values()] == seen
 
 
-def test_millions_of_distinct_codes_stay_in_bounded_memory(tmp_path: Path) -> None:
+def test_a_large_file_is_read_in_passes_and_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "visits.csv").write_text(text() + "one,field,too,few\n")
+    copied = profile(tmp_path)
+    monkeypatch.setattr(profiling_sources, "SMALL", 0)
+    passed = profile(tmp_path)
+    assert passed.document["tables"] == copied.document["tables"]
+    assert "1 rows have fewer fields" in passed.document["tables"][0]["problems"][0]
+    notes = passed.dictionaries["visits"].notes
+    assert notes["ward"] == "undecided: the table is too large for levels to be counted by persons"
+
+
+@pytest.mark.parametrize("many", [500_000, pytest.param(10_000_000, marks=pytest.mark.long)])
+def test_millions_of_distinct_codes_stay_in_bounded_memory(tmp_path: Path, many: int) -> None:
     """Every value is another: as a list they would not fit into what the database may have."""
     path = tmp_path / "codes.parquet"
-    many = 2_000_000
     with duckdb.connect() as to:
         to.execute(f"COPY (SELECT 'code-' || md5(i::VARCHAR) AS code FROM range({many}) AS r(i)) TO '{path}'")
-    (table,) = profile(path, memory="64MB").document["tables"]
+    (table,) = profile(path, memory="48MB").document["tables"]
     (column,) = table["columns"]
     assert not column["distinct"]["exact"]
     assert column["distinct"]["count"] == pytest.approx(many, rel=0.1)
@@ -236,9 +251,24 @@ def test_millions_of_distinct_codes_stay_in_bounded_memory(tmp_path: Path) -> No
 def test_the_sample_is_the_same_each_time(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     with duckdb.connect() as to:
-        to.execute(f"COPY (SELECT (i % 977)::VARCHAR || ' mg' AS v FROM range(100000) AS r(i)) TO '{path}'")
+        to.execute(f"COPY (SELECT (i % 977)::VARCHAR || ' mg' AS v FROM range(60000) AS r(i)) TO '{path}'")
     one, other = (profile(path).document["tables"] for _ in range(2))
     assert one == other
+
+
+def test_a_profile_s_database_reaches_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("a\n1\n")
+    (tmp_path / "other.csv").write_text("a\n1\n")
+    connection = open_profile(tmp_path, tmp_path / "own.csv", memory="48MB")
+    assert connection.execute(f"SELECT count(*) FROM '{tmp_path}/own.csv'").fetchall() == [(1,)]
+    for query in (
+        f"SELECT * FROM '{tmp_path}/other.csv'",
+        "SET memory_limit = '9GB'",
+        f"COPY (SELECT 1) TO '{tmp_path}/x'",
+    ):
+        with pytest.raises(duckdb.Error):
+            connection.execute(query)
+    connection.close()
 
 
 def test_a_dictionary_is_drafted_without_rare_levels(tmp_path: Path) -> None:
@@ -272,6 +302,22 @@ def test_the_command_writes_page_document_and_drafts(tmp_path: Path, capsys: pyt
     with pytest.raises(SystemExit):
         main(["harmonise", "profile", str(export), "--out", str(out)])
     assert draft.read_text() == "edited"
+
+
+def test_codes_are_looked_up_where_a_vocabulary_is_loaded(tmp_path: Path) -> None:
+    export, warehouse, out = tmp_path / "t.csv", tmp_path / "w.duckdb", tmp_path / "out"
+    export.write_text("what\n" + "J18\nS82.0\nown\n" * 12)
+    words = ["harmonise", "profile", str(export), "--out", str(out), "--warehouse", str(warehouse)]
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 1
+    load(athena.write_zip(tmp_path / "v.zip"), warehouse)
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 0
+    (column,) = yaml.safe_load((out / "profile.yaml").read_text())["tables"][0]["columns"]
+    assert column["in the vocabulary"] == {"ICD10CM": 0.6667}
+    assert "known to ICD10CM (67%)" in (out / "profile.html").read_text()
 
 
 def test_no_folder_and_no_tables_say_what_to_do(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from harmonise import athena
 from sojourn.cli import main
 from sojourn.errors import DatasetError
 from sojourn.node.harmonise.vocabulary_deltas import impact
+from sojourn.node.harmonise.vocabulary_drugs import names
 from sojourn.node.harmonise.vocabulary_loading import connected, load, use, versions
 from sojourn.node.harmonise.vocabulary_tables import TABLES, columns_of
+from sojourn.omop.drugs import parse
 
 ROOT = Path(__file__).parents[2]
 SMALL = ROOT / "tests" / "data" / "synthea_etl" / "vocabulary"
@@ -143,7 +145,7 @@ def test_a_wrong_or_half_download_is_refused_and_changes_nothing(tmp_path: Path,
 def test_a_refused_first_download_leaves_no_file(tmp_path: Path, warehouse: Path) -> None:
     with pytest.raises(DatasetError):
         load(broken(tmp_path, "half a file"), warehouse)
-    assert not warehouse.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.zip"]
 
 
 def test_the_same_download_is_not_loaded_twice(tmp_path: Path, loaded: Path) -> None:
@@ -286,3 +288,22 @@ def test_no_vocabulary_is_shipped() -> None:
     assert [path for path in shipped if path.suffix != ".py" or path.name.lower().startswith("concept")] == []
     everywhere = [path for folder in ("src", "docs", "deploy") for path in (ROOT / folder).rglob("*.csv*")]
     assert [path for path in everywhere if path.name.lower().removesuffix(".gz") in names] == []
+
+
+def test_names_of_medicines_come_from_the_vocabulary(tmp_path: Path, warehouse: Path) -> None:
+    concepts = [
+        (11, "acetaminophen", "Drug", "RxNorm", "Ingredient", "S", "161"),
+        (12, "codeine", "Drug", "RxNorm", "Ingredient", "S", "2670"),
+        (13, "Hausmarke", "Drug", "RxNorm", "Brand Name", "", "1"),
+        (14, "Mischung", "Drug", "RxNorm", "Brand Name", "", "2"),
+    ]
+    brands = [(13, 11), (14, 11), (14, 12)]
+    rows = athena.tables(concepts=concepts, maps=[])
+    rows["concept_relationship"] = [(a, b, "Brand name of", *athena.EVER, "") for a, b in brands]
+    rows["concept_synonym"] = [(11, "Paracétamol", 4180186)]
+    load(athena.write_zip(tmp_path / "drugs.zip", rows), warehouse)
+    with connected(warehouse, (), "100MB") as to:
+        own = names(to)
+    assert own["hausmarke"] == ("acetaminophen", "brand") and own["paracetamol"] == ("acetaminophen", "generic")
+    assert "mischung" not in own
+    assert parse("Hausmarke 500 mg", own).ingredients[0].name == "acetaminophen"

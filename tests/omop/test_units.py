@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,7 +17,7 @@ from sojourn.omop import units_spelling
 from sojourn.omop.units import AMBIGUOUS, NO_ANALYTE, OTHER, UNKNOWN, Conversion, conversion, convert
 from sojourn.omop.units_molar import ENZYMES, HBA1C, analytes, molar_mass
 from sojourn.omop.units_spelling import readings, ucum
-from sojourn.omop.units_table import COLUMNS, join, lookup
+from sojourn.omop.units_table import create, insert, join, lookup
 from sojourn.omop.units_ucum import measure
 
 READ = {
@@ -207,12 +209,9 @@ def test_a_bulk_run_is_one_join_and_keeps_what_came() -> None:
     with duckdb.connect() as to:
         to.execute("CREATE TABLE lab (loinc VARCHAR, value VARCHAR, unit VARCHAR)")
         to.executemany("INSERT INTO lab VALUES (?, ?, ?)", rows)
-        to.execute(f"CREATE TABLE unit_lookup ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())})")
+        to.execute(create("unit_lookup"))
         made = lookup((unit, loinc or "", "mmol/L" if loinc else "") for loinc, _, unit in rows)
-        to.executemany(
-            f"INSERT INTO unit_lookup VALUES ({', '.join('?' * len(COLUMNS))})",
-            [tuple(getattr(row, name) for name in COLUMNS) for row in made],
-        )
+        to.executemany(insert("unit_lookup"), [row.cells() for row in made])
         target = "CASE WHEN r.loinc IS NULL THEN '' ELSE 'mmol/L' END"
         found = to.execute(
             f"SELECT value, unit, round(converted, 3), converted_unit, conversion_reason FROM "
@@ -224,3 +223,12 @@ def test_a_bulk_run_is_one_join_and_keeps_what_came() -> None:
         ("7", "G/L", None, None, AMBIGUOUS),
         ("90", "mg/dL", 4.996, "mmol/L", None),
     ]
+
+
+@pytest.mark.oracle
+def test_the_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "units.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    assert len(blocks) == 5
+    exec("\n".join(blocks), {})
+    assert "('5.1', 'mmol/l', 4172703, 5.1, 'mmol/L')" in capsys.readouterr().out

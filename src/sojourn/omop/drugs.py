@@ -116,7 +116,7 @@ def parse(original: str, names: Mapping[str, tuple[str, Kind]] | None = None) ->
     counts = [part.count("\0") for part in parts]
     if sum(counts) != len(strengths) or any(count > 1 for count in counts):
         # All behind the last name, one for each; else they cannot be told apart, and none is said.
-        each = strengths if len(strengths) == len(parts) else [None] * len(parts)
+        each: list[Strength | None] = [*strengths] if len(strengths) == len(parts) else [None] * len(parts)
     else:
         left = iter(strengths)
         each = [next(left) if count else None for count in counts]

@@ -37,6 +37,20 @@ class Row:
     rule: str | None
     reason: str | None
 
+    def cells(self) -> tuple[str | float | None, ...]:
+        """Its cells in the order of `COLUMNS`."""
+        return self.unit, self.loinc, self.target, self.ucum, self.factor, self.shift, self.rule, self.reason
+
+
+def create(table: str) -> str:
+    """SQL that makes the empty lookup table."""
+    return f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())})"
+
+
+def insert(table: str) -> str:
+    """SQL that puts one row's `cells` into it."""
+    return f"INSERT INTO {table} VALUES ({', '.join('?' * len(COLUMNS))})"
+
 
 def lookup(wanted: Iterable[tuple[str, str, str]]) -> Iterator[Row]:
     """A row for each distinct (unit as written, LOINC code or empty, target or empty), in order.

@@ -62,6 +62,8 @@ def holds(column: Mapping[str, Any]) -> Iterator[str]:
             yield f"years {dates['years'][0]} to {dates['years'][1]}"
     for guess in column.get("codes", ()):
         yield f"{guess['system']} {guess['share']:.0%} ({guess['confidence']}: {guess['reason']})"
+    if by := column.get("in the vocabulary"):
+        yield "known to " + ", ".join(f"{name} ({share:.0%})" for name, share in by.items())
     if "units" in column:
         yield "units " + ", ".join(
             f"{word} = {said['ucum'] or '?'} ({said['rows']:,})" for word, said in column["units"]["seen"].items()

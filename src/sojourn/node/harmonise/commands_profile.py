@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from sojourn.errors import DatasetError
 from sojourn.node.harmonise import profiling, profiling_files, vocabulary_deltas
+from sojourn.node.harmonise.profiling_sources import MEMORY as OF_A_PROFILE
+from sojourn.node.harmonise.vocabulary_codes import known_in
 from sojourn.node.harmonise.vocabulary_deltas import KINDS
 from sojourn.node.harmonise.vocabulary_loading import MEMORY, Version, connected, load, use, versions
 from sojourn.report.printing import answer, rows
@@ -29,7 +32,10 @@ def show_profile(
         "profile"
     ),
     threshold: Annotated[int, typer.Option(min=1, help="A value is shown only if so many rows hold it.")] = 10,
-    memory: Annotated[str, typer.Option(help="What the database may use; it spills beyond it.")] = profiling.MEMORY,
+    memory: Annotated[str, typer.Option(help="What the database may use; it spills beyond it.")] = OF_A_PROFILE,
+    warehouse: Annotated[
+        Path | None, typer.Option("--warehouse", help="Also look codes up in the vocabularies loaded here.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Look at an export before planning: columns, codes, units, dates, keys, identifiers; drafts dictionaries.
@@ -37,7 +43,7 @@ def show_profile(
     What it writes describes records, and stays in this institution.
     Example: sojourn harmonise profile export
     """
-    made = profiling.profile(folder, threshold=threshold, memory=memory)
+    made = _profiled(folder, threshold, memory, warehouse)
     written = profiling_files.write(made, out)
     answer({**made.document, "written": written}, as_json)
     if not as_json:
@@ -45,6 +51,17 @@ def show_profile(
         print(f"Written to {out}: {', '.join(written)}.")
     if made.failed and not made.document["tables"]:
         raise typer.Exit(1)
+
+
+def _profiled(folder: Path, threshold: int, memory: str, warehouse: Path | None) -> profiling.Profile:
+    if warehouse is None:
+        return profiling.profile(folder, threshold=threshold, memory=memory)
+    with connected(warehouse, (), MEMORY, must_be=True) as to:
+        if not versions(to):
+            raise DatasetError(
+                "No vocabulary is loaded there.", remedy="Load one: `sojourn harmonise vocabulary load ZIP`."
+            )
+        return profiling.profile(folder, threshold=threshold, memory=memory, known=known_in(to))
 
 
 @vocabularies.command("load")

@@ -17,6 +17,7 @@ from sojourn.node.dictionary import Dictionary
 from sojourn.node.harmonise.profiling_columns import FIRST_YEAR, MISSING_WORDS, Counts, Days, describe, questions
 from sojourn.node.harmonise.profiling_dictionary import draft
 from sojourn.node.harmonise.profiling_sources import MEMORY, Table, find, tables
+from sojourn.node.harmonise.vocabulary_codes import Known
 from sojourn.node.source import MISSING
 from sojourn.node.warehouse import quote
 from sojourn.omop.date_forms import candidates, decide
@@ -25,6 +26,7 @@ SAMPLE = 20_000  # rows
 EXACT = 100_000  # above so many distinct values they are counted approximately
 LEVELS = 2_000  # above so many distinct values none is listed
 THRESHOLD = 10
+_MAY_BE_CODES = ("code", "unit", "text", "whole number")
 _AT_ONCE = 40  # columns a query: what one query holds in memory is bounded
 WORDS = "This page describes records of persons. It is for the institution that holds them, and must not leave it."
 
@@ -38,10 +40,11 @@ class Profile:
     failed: int = 0
 
 
-def profile(folder: Path, *, threshold: int = THRESHOLD, memory: str = MEMORY) -> Profile:
+def profile(folder: Path, *, threshold: int = THRESHOLD, memory: str = MEMORY, known: Known | None = None) -> Profile:
     """Profile every table of a folder, or one file; a bad file is told in its place.
 
-    DatasetError where there is none. memory: of the database; a profile of any size stays within it and spills.
+    DatasetError where there is none. known: says which vocabularies know codes (`vocabulary_codes`).
+    memory: of the database; a profile of any size stays within it and spills.
     """
     found: list[dict[str, Any]] = []
     dictionaries: dict[str, Dictionary] = {}
@@ -51,7 +54,7 @@ def profile(folder: Path, *, threshold: int = THRESHOLD, memory: str = MEMORY) -
             if isinstance(table, DatasetError):
                 failures.append({"file": path.name, "problem": str(table.args[0]), "remedy": table.remedy})
                 continue
-            document, dictionary = _table(table, threshold)
+            document, dictionary = _table(table, threshold, known)
             found.append(document)
             if dictionary is not None:
                 dictionaries[_apart(table.name, dictionaries)] = dictionary
@@ -66,7 +69,7 @@ def profile(folder: Path, *, threshold: int = THRESHOLD, memory: str = MEMORY) -
     return Profile(document, dictionaries, len(failures))
 
 
-def _table(table: Table, threshold: int) -> tuple[dict[str, Any], Dictionary | None]:
+def _table(table: Table, threshold: int, known: Known | None) -> tuple[dict[str, Any], Dictionary | None]:
     rows = _one(table, "SELECT count(*)")[0]
     if not rows:
         table.problems.append("There are column names and no rows.")
@@ -76,7 +79,11 @@ def _table(table: Table, threshold: int) -> tuple[dict[str, Any], Dictionary | N
     for name, declared in zip(table.columns, table.types, strict=True):
         if name in counted:
             days = _days(table, name, declared, counted[name], sample[name])
-            columns.append(describe(table.name, name, declared, counted[name], sample[name], days, threshold))
+            found = describe(table.name, name, declared, counted[name], sample[name], days, threshold)
+            coded = found["type"] in _MAY_BE_CODES and "identifier" not in found and sample[name]
+            if known is not None and coded and (by := known(sample[name])):
+                found["in the vocabulary"] = by
+            columns.append(found)
     asked = [*table.questions, *(line for column in columns for line in questions(column["name"], column))]
     document = {
         "table": table.name,

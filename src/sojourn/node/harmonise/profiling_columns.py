@@ -28,7 +28,7 @@ _PERSONAL = {
     "UUID": r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
 }
 _NAMED_PERSONAL = re.compile(
-    r"patient|person|subject|mrn|ssn|passport|driver|licen[cs]e|maiden|\blast\b|\bfirst\b|surname|firstname|lastname",
+    r"patient|person|subject|mrn|ssn|passport|driver|licen[cs]e|maiden|birthplace|surname|firstname|lastname|^(last|first|middle|lat|lon|lng|latitude|longitude)$",
     re.IGNORECASE,
 )
 
@@ -81,7 +81,7 @@ def describe(
     }
     if counts.missing_words:
         found["missing"]["in words"] = counts.missing_words
-    if _unique(counts):
+    if _unique(counts) and kind not in ("date", "date and time", "number", "results"):
         found["key"] = "each value is there once" if counts.exact else "about as many values as rows"
     if personal:
         found["identifier"] = personal

@@ -120,7 +120,7 @@ def _first_pass(table: Table, path: Path) -> dict[str, tuple[int, int]]:
         if table.whole:
             to.execute(f"CREATE TEMP TABLE source AS SELECT * FROM {noting}")
         else:
-            to.execute(f"SELECT count({quote(table.columns[0])}) FROM {noting}").fetchone()
+            to.execute(f"SELECT count({quote(table.columns[0])}) FROM {noting}").fetchall()
         found = to.execute(
             "SELECT error_type, count(DISTINCT line), min(line) FROM reject_errors GROUP BY 1"
         ).fetchall()
