@@ -45,11 +45,13 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
                      "NULL::DATE AS visit_end_date FROM condition_occurrence WHERE FALSE")  # fmt: skip
         made.execute("CREATE SCHEMA vocabulary")
         made.execute(
-            "CREATE TABLE vocabulary.concept AS SELECT 70 AS concept_id, 'Ingredient' AS concept_class_id, 'S' AS standard_concept"
-        )  # noqa: E501
+            "CREATE TABLE vocabulary.concept AS SELECT 70 AS concept_id, 'Ingredient' AS concept_class_id, "
+            "'S' AS standard_concept"
+        )
         made.execute(
-            "CREATE TABLE vocabulary.concept_ancestor AS SELECT 70 AS ancestor_concept_id, UNNEST([7, 8]) AS descendant_concept_id"
-        )  # noqa: E501
+            "CREATE TABLE vocabulary.concept_ancestor AS SELECT 70 AS ancestor_concept_id, "
+            "UNNEST([7, 8]) AS descendant_concept_id"
+        )
         yield made
 
 
@@ -116,7 +118,7 @@ def test_drug_eras_are_of_ingredients(
 @given(spans=SPANS)
 def test_observation_periods(
     connection: duckdb.DuckDBPyConnection, spans: list[tuple[int, int, int, int | None]]
-) -> None:  # noqa: E501
+) -> None:
     fill(connection, spans)
     found = connection.execute(
         "SELECT person_id, observation_period_start_date, observation_period_end_date "

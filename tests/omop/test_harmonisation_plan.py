@@ -138,3 +138,11 @@ def test_numbers_of_rules_are_apart() -> None:
     assert first != second and first % 2**40 == 0 and first < 2**63
     with pytest.raises(HarmonisationError, match="alike by chance"):
         demand_apart([first, first])
+
+
+def test_names_that_would_mean_two_things() -> None:
+    refused(("  drugs:\n    file: drugs\n", "  derived:\n    file: drugs\n"), "cannot be called `derived`")
+    again = PLAN[PLAN.index("  drugs:\n    file: drugs") :].replace("  drugs:", "  person_race_concept_id:")
+    plan = PLAN.replace("    fields:\n", "    fields:\n      race_concept_id: {concept: {code: a, vocabulary: b}}\n", 1)
+    with pytest.raises(HarmonisationError, match="would be called `codes_person_race_concept_id`"):
+        compile_plan(Plan.from_yaml(plan + again))

@@ -13,7 +13,7 @@ from sojourn.errors import HarmonisationError
 from sojourn.omop.codes import codes_sql
 from sojourn.omop.expression import columns_of
 from sojourn.omop.identifiers import demand_apart, key_text, row_number_base
-from sojourn.omop.plan import Plan, Rule
+from sojourn.omop.plan import Code, Plan, Rule
 from sojourn.omop.results import wanted_sql
 from sojourn.omop.rows import Part, part_of
 
@@ -71,14 +71,21 @@ def _parts(plan: Plan, name: str, bearers: Mapping[str, str]) -> list[Part]:
 
 
 def _codes(plan: Plan) -> dict[str, tuple[str, str]]:
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
+
+    def add(name: str, rule: Rule, code: Code, routed: bool) -> None:
+        if name in found:  # rule `a_b`, and field `b` of rule `a`
+            raise HarmonisationError(
+                f"Two tables of codes would be called `{name}`.", remedy="Rename one of the rules."
+            )
+        found[name] = (rule.file, codes_sql(plan, rule, code, routed))
+
     for name, rule in plan.rules.items():
         if rule.concept:
-            found[f"codes_{name}"] = (rule.file, codes_sql(plan, rule, rule.concept, routed=True))
+            add(f"codes_{name}", rule, rule.concept, True)
         for field, filling in rule.fields.items():
             if filling.concept:
-                words = field.replace(".", "_")
-                found[f"codes_{name}_{words}"] = (rule.file, codes_sql(plan, rule, filling.concept, routed=False))
+                add(f"codes_{name}_{field.replace('.', '_')}", rule, filling.concept, False)
     return found
 
 

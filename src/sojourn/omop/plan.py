@@ -272,6 +272,8 @@ class Plan(Strict):
     def _check(self) -> Self:
         if self.time_zone not in available_timezones():
             raise ValueError("`time_zone` is no zone; e.g. Europe/Rome")
+        if "derived" in self.rules:
+            raise ValueError("a rule cannot be called `derived`: that is what no rule fills")
         for name, rule in self.rules.items():
             if rule.file not in self.files:
                 raise ValueError(f"rule `{name}` reads a file `{rule.file}` that is not under `files`")

@@ -27,7 +27,7 @@ class Signature:
 
 
 def sign(folder: Path, plan: Plan, name: str, day: date) -> Signature:
-    """Sign the pilot of this plan; HarmonisationError where there is none, or it found what forbids a run."""
+    """Sign the pilot of this plan; HarmonisationError where there is none, or nobody is named."""
     report = folder / REPORT
     if not report.is_file():
         raise HarmonisationError(
