@@ -101,13 +101,13 @@ def test_times_are_told_by_the_clock_of_the_plan(region: Clinic) -> None:
     conditions = region.rows(
         "condition_occurrence",
         "condition_start_datetime, condition_start_date, condition_end_datetime, condition_end_date",
-    )  # noqa: E501
+    )
     assert conditions[-1] == (
         datetime(2020, 7, 2, 0, 30),
         date(2020, 7, 2),
         datetime(2020, 7, 4, 3, 15),
         date(2020, 7, 4),
-    )  # noqa: E501
+    )
     observed = dict(region.rows("observation", "observation_source_value, observation_datetime"))
     assert observed["smokes"] == datetime(2020, 1, 1, 21)  # 12 o'clock at eight hours behind UTC, in winter
 
@@ -118,7 +118,7 @@ def test_decisions_come_before_the_vocabulary_and_must_name_a_standard_concept(r
     assert region.rows("observation", "observation_source_value, observation_concept_id") == [
         ("smokes", 5),
         ("wrong", 0),
-    ]  # noqa: E501
+    ]
     assert ("events", "wrong", "bad decision") in region.rows("unmapped", "rule, code, reason")
 
 
@@ -139,7 +139,7 @@ def test_notes_and_costs(region: Clinic) -> None:
 
 def test_the_vocabulary_that_a_plan_expects(region: Clinic) -> None:
     other = Clinic(region.folder, region.warehouse, PLAN.replace("v5.0 01-JAN-26", "v5.0 01-JAN-27"))
-    with pytest.raises(HarmonisationError, match="expects vocabulary v5.0 01-JAN-27; v5.0 01-JAN-26 is in use"):
+    with pytest.raises(HarmonisationError, match=r"expects vocabulary v5\.0 01-JAN-27; v5\.0 01-JAN-26 is in use"):
         running.pilot(other.work, 1.0)
 
 
