@@ -236,7 +236,7 @@ def test_the_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_official_codes_keep_their_meaning() -> None:
-    """UCUM's own list of 848 common codes: in capitals alone medicine means hours and seconds, not henry and siemens."""
+    """UCUM's own list of 848 codes: in capitals alone medicine means hours and seconds, not henry and siemens."""
     listed = resources.files("ucumvert") / "vendor" / "ucum_examples.tsv"
     codes = [line.split("\t")[1] for line in listed.read_text(encoding="utf-8").splitlines()[1:]]
     read = {code: ucum(code) for code in codes}
