@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from harmonise.clinic import PLAN
@@ -86,6 +86,8 @@ def eras(spans: list[tuple[int, int, int, int | None]], gap: int) -> list[tuple[
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spans=SPANS)
+@example(spans=[(1, 7, 0, None), (1, 7, 31, None)])  # thirty days apart, which is not too many
+@example(spans=[(1, 7, 0, None), (1, 7, 32, None)])
 def test_condition_eras(connection: duckdb.DuckDBPyConnection, spans: list[tuple[int, int, int, int | None]]) -> None:
     fill(connection, spans)
     found = connection.execute(
@@ -97,6 +99,7 @@ def test_condition_eras(connection: duckdb.DuckDBPyConnection, spans: list[tuple
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spans=SPANS)
+@example(spans=[(1, 7, 0, 5), (1, 8, 35, 5), (1, 8, 35, 5)])
 def test_drug_eras_are_of_ingredients(
     connection: duckdb.DuckDBPyConnection, spans: list[tuple[int, int, int, int | None]]
 ) -> None:

@@ -37,13 +37,16 @@ WITH RECURSIVE seen AS (
     ON link.concept_id_1 = walk.place AND link.relationship_id = 'Maps to' AND coalesce(link.invalid_reason, '') = ''
   JOIN vocabulary.concept AS c ON c.concept_id = link.concept_id_2
   WHERE NOT walk.ends AND NOT walk.circular AND len(walk.path) < {steps}
-), found AS (
+), targets AS (
   SELECT d.code, d.vocabulary, c.concept_id, c.domain_id
   FROM decided AS d JOIN vocabulary.concept AS c ON c.concept_id = d.concept_id AND c.standard_concept = 'S'
   UNION
   SELECT walk.code, walk.vocabulary, c.concept_id, c.domain_id
   FROM walk JOIN vocabulary.concept AS c ON c.concept_id = walk.place
   WHERE walk.ends AND (walk.code, walk.vocabulary) NOT IN (SELECT (code, vocabulary) FROM decided)
+), found AS (
+  SELECT *, row_number() OVER (PARTITION BY code, vocabulary ORDER BY concept_id) - 1 AS ordinal FROM targets
+  QUALIFY ordinal < {most}
 ), valued AS (
   SELECT named.code, named.vocabulary, min(link.concept_id_2) AS concept_id
   FROM named JOIN vocabulary.concept_relationship AS link
@@ -56,7 +59,7 @@ WITH RECURSIVE seen AS (
 SELECT seen.code, seen.vocabulary, seen.rows, coalesce(named.concept_id, 0) AS source_concept_id,
   coalesce(found.concept_id, 0) AS concept_id, valued.concept_id AS value_concept_id, found.domain_id AS domain,
   {target} AS target,
-  row_number() OVER (PARTITION BY seen.code, seen.vocabulary ORDER BY found.concept_id) - 1 AS ordinal,
+  coalesce(found.ordinal, 0) AS ordinal,
   CASE
     WHEN found.concept_id IS NOT NULL THEN NULL
     WHEN seen.code IS NULL THEN 'no code'
@@ -72,8 +75,7 @@ FROM seen
 LEFT JOIN named ON named.code = seen.code AND named.vocabulary = seen.vocabulary
 LEFT JOIN found ON found.code = seen.code AND found.vocabulary = seen.vocabulary
 LEFT JOIN valued ON valued.code = seen.code AND valued.vocabulary = seen.vocabulary
-LEFT JOIN ends ON ends.code = seen.code AND ends.vocabulary = seen.vocabulary
-QUALIFY ordinal < {most}"""
+LEFT JOIN ends ON ends.code = seen.code AND ends.vocabulary = seen.vocabulary"""
 
 
 def codes_sql(plan: Plan, rule: Rule, code: Code, routed: bool) -> str:

@@ -89,7 +89,7 @@ def _unmapped(made: Made, engine: Engine) -> dict[str, Any]:
     for name, step in made.codes.items():
         place = f"read_parquet({literal(str(step.folder / CODES))})"
         codes, rows, lost_codes, lost_rows = engine.rows(
-            "SELECT count(DISTINCT (code, vocabulary)), coalesce(sum(rows) FILTER (ordinal = 0), 0), "
+            "SELECT count(*) FILTER (ordinal = 0), coalesce(sum(rows) FILTER (ordinal = 0), 0), "
             "count(*) FILTER (unmapped IS NOT NULL), coalesce(sum(rows) FILTER (unmapped IS NOT NULL), 0) "
             f"FROM {place}"
         )[0]
