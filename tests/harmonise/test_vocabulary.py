@@ -17,6 +17,7 @@ import pytest
 from harmonise import athena
 from sojourn.cli import main
 from sojourn.errors import DatasetError
+from sojourn.node.harmonise import vocabulary_files
 from sojourn.node.harmonise.vocabulary_deltas import impact
 from sojourn.node.harmonise.vocabulary_drugs import names
 from sojourn.node.harmonise.vocabulary_loading import connected, load, use, versions
@@ -85,6 +86,10 @@ def broken(tmp_path: Path, how: str) -> Path:
         data = bytearray(path.read_bytes())
         data[start] ^= 0xFF
         path.write_bytes(bytes(data))
+    elif how == "encrypted":
+        data = bytearray(athena.write_zip(path).read_bytes())
+        data[data.index(b"PK\x01\x02") + 8] |= 1  # the flag in the directory's first entry
+        path.write_bytes(bytes(data))
     elif how == "no zip":
         path.write_text("concept_id\tconcept_name\n")
     elif how == "other zip":
@@ -114,6 +119,7 @@ def broken(tmp_path: Path, how: str) -> Path:
 REFUSED = {
     "cut": "first part",
     "flipped": "damaged",
+    "encrypted": "encrypted",
     "no zip": "no zip",
     "other zip": "none of Athena's files",
     "lacks a file": r"lacks CONCEPT_ANCESTOR\.csv",
@@ -137,9 +143,30 @@ def test_a_wrong_or_half_download_is_refused_and_changes_nothing(tmp_path: Path,
     assert ask(loaded, "SELECT count(*) FROM vocabulary.concept") == [(5,)]
     schemas = ask(loaded, "SELECT DISTINCT schema_name FROM information_schema.schemata WHERE schema_name LIKE '%_2'")
     assert schemas == []
-    if how in ("cut", "flipped", "no zip", "other zip", "lacks a file", "commas"):
+    if how in ("cut", "flipped", "encrypted", "no zip", "other zip", "lacks a file", "commas"):
         assert loaded.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.zip", "warehouse.duckdb"]
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(
+    tmp_path: Path, loaded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vocabulary_files, "_ROOM", 1e15)
+    with pytest.raises(DatasetError, match="not enough room beside the warehouse"):
+        load(athena.write_zip(tmp_path / "second.zip", athena.tables("v5.0 02-FEB-26")), loaded)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["second.zip", "warehouse.duckdb"]
+
+
+def test_another_program_with_the_warehouse_open_is_told(tmp_path: Path, loaded: Path) -> None:
+    """DuckDB's lock is between processes."""
+    hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(loaded)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(DatasetError, match="Another program has the warehouse file open"):
+            use(loaded, 1)
+        other.communicate()
+    assert use(loaded, 1).current
 
 
 def test_a_refused_first_download_leaves_no_file(tmp_path: Path, warehouse: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +233,13 @@ def test_the_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> Non
     assert len(blocks) == 5
     exec("\n".join(blocks), {})
     assert "('5.1', 'mmol/l', 4172703, 5.1, 'mmol/L')" in capsys.readouterr().out
+
+
+def test_official_codes_keep_their_meaning() -> None:
+    """UCUM's own list of 848 codes: in capitals alone medicine means hours and seconds, not henry and siemens."""
+    listed = resources.files("ucumvert") / "vendor" / "ucum_examples.tsv"
+    codes = [line.split("\t")[1] for line in listed.read_text(encoding="utf-8").splitlines()[1:]]
+    read = {code: ucum(code) for code in codes}
+    assert len(codes) > 800 and sum(code is None for code in read.values()) <= 4
+    moved = {code for code, found in read.items() if found not in (None, code) and measure(code) != measure(str(found))}
+    assert moved == {"F", "H", "Ms", "S", "pmol/H/mg{protein}", "Torr"}
