@@ -45,7 +45,8 @@ docs: .venv/.develop  ## the manual, as pages under build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
 
 bench: .venv/.develop system  ## speed, as ratios and medians of one run: benchmarks/results
-	@for topic in rounds logistic sites audit memory suppression differencing joint gate masks utility; do \
+	@tools/system_packages $(ORACLE)
+	@for topic in methods rounds logistic models tables sites audit memory suppression differencing joint gate masks utility; do \
 		$(BIN)/python benchmarks/$$topic.py || exit 1; done
 
 attack: .venv/.develop system  ## every attack of the list, and the table of what stops it: docs/explanation/attacks.md

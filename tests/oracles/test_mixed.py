@@ -1,9 +1,9 @@
 """Mixed models against lme4, and penalised quasi-likelihood against nlme's fits of its working outcomes."""
 
 import numpy as np
-import pandas as pd
+import oracle_data
 import pytest
-from federated import NUMBER, column, federation, run
+from federated import NUMBER, column, run
 from oracle import Answers, agrees, ask, split
 
 from sojourn.statistics.catalogue_models import glmm, lmm
@@ -12,29 +12,20 @@ pytestmark = [pytest.mark.oracle, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
-def hospitals() -> pd.DataFrame:
-    rng = np.random.default_rng(7)
-    site = np.repeat(np.arange(12), rng.integers(20, 60, 12))
-    x, z = rng.normal(size=(2, len(site)))
-    y = 1 + 0.5 * x - z + 0.7 * rng.normal(size=12)[site] + rng.normal(size=len(site))
-    return pd.DataFrame({"site": [f"h{number:02}" for number in site], "x": x, "z": z, "y": y})
-
-
-@pytest.fixture(scope="module")
-def r(hospitals) -> Answers:
-    return ask("mixed", hospitals=hospitals)
+def r() -> Answers:
+    return ask("mixed", hospitals=oracle_data.hospitals())
 
 
 @pytest.mark.parametrize("method", ["REML", "ML"])
-def test_linear_mixed_models_equal_lme4(r, hospitals, method):
-    parts = {site: part[["x", "z", "y"]].to_dict("list") for site, part in hospitals.groupby("site")}
-    made_by_sites = federation(dict.fromkeys("xyz", NUMBER), parts)
+def test_linear_mixed_models_equal_lme4(r, method):
+    parts = dict(iter(oracle_data.hospitals().groupby("site")))
+    by_hospital = oracle_data.of_sites(dict.fromkeys("xyz", NUMBER), parts)
     sleep, dye = split(r.data["sleepstudy"], "Subject"), split(r.data["dyestuff"], "Batch")
     cases = {
         "sleepstudy intercepts": (lmm("Reaction ~ Days", "Subject", method=method), sleep),
         "sleepstudy slopes": (lmm("Reaction ~ Days", "Subject", "Days", method), sleep),
         "dyestuff": (lmm("Yield ~ 1", "Batch", method=method), dye),
-        "hospitals": (lmm("y ~ x + z", "site", method=method), made_by_sites),
+        "hospitals": (lmm("y ~ x + z", "site", method=method), by_hospital),
     }
     for case, (model, populations) in cases.items():
         case = f"{case} {method}"

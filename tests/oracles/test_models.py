@@ -1,9 +1,10 @@
 """Regression against R: `glm`, `lm`, MASS' negative binomial, `sandwich`, `brglm2`, profiles of each site."""
 
 import numpy as np
+import oracle_data
 import pandas as pd
 import pytest
-from federated import NUMBER, column, federation, read_reference, run
+from federated import NUMBER, column, run
 from oracle import Answers, agrees, ask, split
 
 from sojourn.statistics.catalogue_models import firth, glm, profile_likelihood
@@ -29,13 +30,8 @@ GRID = np.arange(-2, 3.1, 0.25)
 
 
 @pytest.fixture(scope="module")
-def births():
-    frames = {site: pd.DataFrame(rows)[["low", "lwt", "smoke"]] for site, rows in read_reference("glm_birthwt").items()}
-    return {site: frame.astype(float) for site, frame in frames.items()}
-
-
-@pytest.fixture(scope="module")
-def r(births) -> Answers:
+def r() -> Answers:
+    births = oracle_data.births()
     return ask("models", birthwt_sites=pd.concat([frame.assign(site=site) for site, frame in births.items()]))
 
 
@@ -68,8 +64,9 @@ def test_firths_penalty(r):
         agrees(estimate, r.of(case, "estimate"), r.of(case, "std_error"), 1e-6, 1e-6)
 
 
-def test_profiles_of_each_site(r, births):
-    populations = federation(dict.fromkeys(["low", "lwt", "smoke"], NUMBER), births)
+def test_profiles_of_each_site(r):
+    births = oracle_data.births()
+    populations = oracle_data.of_sites(dict.fromkeys(["low", "lwt", "smoke"], NUMBER), births)
     asked = profile_likelihood("low ~ lwt + smoke", "smoke", -2, 3, points=21)
     estimate, _ = run(asked, populations)
     assert estimate.facts["grid"] == pytest.approx(GRID)

@@ -1,9 +1,9 @@
 """Meta-analysis against metafor: estimators, intervals, prediction, regression, influence, and a whole study."""
 
 import numpy as np
-import pandas as pd
+import oracle_data
 import pytest
-from federated import NUMBER, federation, read_reference, run
+from federated import run
 from oracle import Answers, ask
 
 from sojourn.analysis.heterogeneity import Studies
@@ -17,21 +17,8 @@ INTERVALS = {"normal": NORMAL, "knha": HARTUNG_KNAPP, "adhoc": ADJUSTED}
 
 
 @pytest.fixture(scope="module")
-def heart() -> pd.DataFrame:
-    parts = [pd.DataFrame(rows).assign(site=site) for site, rows in read_reference("glm_heart_uci").items()]
-    made = pd.concat(parts)
-    made = made[(made[["age", "oldpeak", "num"]] != "").all(axis=1)]
-    disease = made["num"].astype(float) > 0
-    return (
-        made[["site", "age", "oldpeak"]]
-        .assign(disease=disease)
-        .astype({"age": float, "oldpeak": float, "disease": float})
-    )
-
-
-@pytest.fixture(scope="module")
-def r(heart) -> Answers:
-    return ask("studies", heart=heart)
+def r() -> Answers:
+    return ask("studies", heart=oracle_data.heart())
 
 
 def studies(r, name, moderated=False):
@@ -81,9 +68,8 @@ def test_what_is_told_beside(r, name):
     assert moved.deleted == pytest.approx(r.of(name, "deleted"), rel=1e-8)
 
 
-def test_a_study_over_hospitals(r, heart):
-    parts = {site: part.drop(columns="site").to_dict("list") for site, part in heart.groupby("site")}
-    populations = federation(dict.fromkeys(["age", "oldpeak", "disease"], NUMBER), parts)
+def test_a_study_over_hospitals(r):
+    populations = oracle_data.patients()
     model = meta(glm("disease ~ age + oldpeak", "binomial"), interval="hartung_knapp")
     estimate, _ = run(model, populations)
     for row, term in zip(estimate.rows, ("(Intercept)", "age", "oldpeak"), strict=True):

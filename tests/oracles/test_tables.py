@@ -1,12 +1,11 @@
 """Tables, strata, rates and means against base R, and against metafor for ratios over strata."""
 
 import numpy as np
-import pandas as pd
+import oracle_data
 import pytest
-from federated import BOOLEAN, NUMBER, category, federation, read_reference, run
+from federated import BOOLEAN, federation, run
 from oracle import Answers, ask
 
-from sojourn.analysis.variable import Kind, Variable
 from sojourn.statistics.catalogue_comparisons import (
     anova,
     balance,
@@ -23,44 +22,16 @@ from sojourn.statistics.catalogue_counts import crosstab, describe, histogram, q
 
 pytestmark = [pytest.mark.oracle, pytest.mark.long]
 CLOSE = {"rel": 1e-11}
-BANDS = ("young", "middle", "old")
 
 
 @pytest.fixture(scope="module")
-def heart() -> pd.DataFrame:
-    parts = [pd.DataFrame(rows).assign(site=site) for site, rows in read_reference("glm_heart_uci").items()]
-    made = pd.concat(parts)
-    made = made[(made[["age", "cp", "oldpeak", "num"]] != "").all(axis=1)]
-    told = {"age": made["age"].astype(float), "num": made["num"].astype(float), "male": (made["sex"] == "Male") * 1}
-    return made[["site", "cp"]].assign(**told, disease=(told["num"] > 0) * 1)
+def r() -> Answers:
+    return ask("tables", heart=oracle_data.heart(), falls=oracle_data.falls())
 
 
 @pytest.fixture(scope="module")
-def falls() -> pd.DataFrame:
-    rng = np.random.default_rng(7)
-    years = np.round(rng.uniform(0.2, 9, 400), 2)
-    return pd.DataFrame({"years": years, "falls": rng.poisson(0.2 * years), "band": rng.choice(BANDS, 400)})
-
-
-@pytest.fixture(scope="module")
-def r(heart, falls) -> Answers:
-    return ask("tables", heart=heart, falls=falls)
-
-
-@pytest.fixture(scope="module")
-def patients(heart):
-    grade = pd.cut(heart["age"], [0, 45, 55, 65, 100], labels=["a", "b", "c", "d"]).astype(str)
-    table = heart.assign(grade=grade, few=np.arange(len(heart)) < 28)
-    kinds = {
-        "age": Variable(Kind.NUMBER, low=20, high=90),
-        "num": NUMBER,
-        "male": BOOLEAN,
-        "disease": BOOLEAN,
-        "grade": category(*"abcd"),
-    }
-    kinds |= {"cp": category(*sorted(set(heart["cp"])))}
-    sites = {site: {name: part[name].tolist() for name in kinds} for site, part in table.groupby("site", sort=False)}
-    return federation(kinds, sites)
+def patients():
+    return oracle_data.patients()
 
 
 def of(test):
@@ -68,10 +39,7 @@ def of(test):
 
 
 def test_strata_of_admissions(r):
-    table = r.data["admissions"]
-    levels = {"Admit": ("Rejected", "Admitted"), "Gender": ("Male", "Female"), "Dept": tuple("ABCDEF")}
-    sites = {name: {k: part[k].tolist() for k in levels} for name, part in table.groupby("Dept")}
-    populations = federation({name: category(*of_it) for name, of_it in levels.items()}, sites)
+    populations = oracle_data.admissions(r.data["admissions"])
     estimate, _ = run(mantel_haenszel("Admit", "Gender", "site"), populations)
     odds, risk, difference = estimate.rows
     assert [odds[1], odds[3], odds[4]] == pytest.approx(r.of("admissions", "odds"), **CLOSE)
@@ -94,8 +62,8 @@ def test_contingency_tables(r, patients):
     assert of(pain["chi_squared"]) == pytest.approx(r.of("chi squared of pain", "test"), **CLOSE)
 
 
-def test_fishers_test_of_a_small_table(r, heart):
-    few = heart[["male", "disease"]][:28].to_dict("list")
+def test_fishers_test_of_a_small_table(r):
+    few = oracle_data.heart()[["male", "disease"]][:28].to_dict("list")
     facts = run(crosstab("male", "disease"), federation({"male": BOOLEAN, "disease": BOOLEAN}, {"a": few}))[0].facts
     assert facts["fisher"]["p"] == pytest.approx(r.of("fisher of few", "p")[0], **CLOSE)
 
@@ -148,18 +116,20 @@ def test_quantiles_and_histogram(r, patients):
     assert counted == [0, *r.of("histogram", "age"), 0]
 
 
-def test_rates(r, falls):
-    kinds = {"years": NUMBER, "falls": NUMBER, "band": category(*BANDS)}
-    sites = {f"s{i}": falls[np.arange(400) % 3 == i].to_dict("list") for i in range(3)}
-    populations = federation(kinds, sites)
+def test_rates(r):
+    populations = oracle_data.watched()
     asked = {
         ("incidence", "rate"): (incidence("falls", "years"), -3),
         ("indirect", "ratio"): (
-            indirect_standardisation("falls", "years", "band", dict(zip(BANDS, (2, 5.5, 21), strict=True)), per=100),
+            indirect_standardisation(
+                "falls", "years", "band", dict(zip(oracle_data.BANDS, (2, 5.5, 21), strict=True)), per=100
+            ),
             -3,
         ),
         ("direct", "rate"): (
-            direct_standardisation("falls", "years", "band", dict(zip(BANDS, (500, 300, 200), strict=True))),
+            direct_standardisation(
+                "falls", "years", "band", dict(zip(oracle_data.BANDS, (500, 300, 200), strict=True))
+            ),
             -4,
         ),
     }
