@@ -16,7 +16,7 @@ from turns import turns
 
 import sojourn as sj
 
-ROWS, COVARIATES, TIMES = 250_000, 20, 5
+ROWS, COVARIATES, TIMES = 250_000, 20, 3
 NAMES = [f"x{place}" for place in range(COVARIATES)]
 PLAN = sj.Plan(
     title="logistic",

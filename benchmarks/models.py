@@ -1,4 +1,4 @@
-"""Negative binomial regression and a lasso path over four sites of 250,000 x 10, against their oracles on pooled rows.
+"""Negative binomial regression and a lasso path over four sites of 250,000 x 20, against their oracles on pooled rows.
 
 Oracles: statsmodels' NegativeBinomial by Newton's method; scikit-learn's `lasso_path` over the same 30 penalties.
 Studies and oracles take turns in one run: see `turns.py`.
@@ -18,7 +18,7 @@ from turns import turns
 
 import sojourn as sj
 
-ROWS, COVARIATES, TIMES = 250_000, 10, 3
+ROWS, COVARIATES, TIMES = 250_000, 20, 3
 NAMES = [f"x{place}" for place in range(COVARIATES)]
 TERMS = " + ".join(NAMES)
 
@@ -26,10 +26,12 @@ TERMS = " + ".join(NAMES)
 def rows(site: int) -> pd.DataFrame:
     """Counts with theta 2, and a number, of the same linear predictor."""
     draw = np.random.default_rng(site)
-    x = draw.normal(size=(ROWS, COVARIATES))
+    x = draw.normal(size=(ROWS, COVARIATES)).round(3)
     eta = 0.5 + x[:, :3] @ [0.3, -0.2, 0.1]
     counts = draw.poisson(np.exp(eta) * draw.gamma(2.0, 0.5, ROWS)).astype(float)
-    return pd.DataFrame({**dict(zip(NAMES, x.T, strict=True)), "c": counts, "y": eta + draw.normal(size=ROWS)})
+    return pd.DataFrame(
+        {**dict(zip(NAMES, x.T, strict=True)), "c": counts, "y": (eta + draw.normal(size=ROWS)).round(3)}
+    )
 
 
 def asked(name: str, statistic: Any) -> sj.Plan:

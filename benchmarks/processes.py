@@ -31,9 +31,12 @@ PROJECT = "bench"
 
 
 def rows(site: int, count: int, covariates: int) -> pd.DataFrame:
-    """Standard normal covariates and a logistic outcome; one seed a site."""
+    """Standard normal covariates, to three decimals, and a logistic outcome; one seed a site.
+
+    Measured values are written with few digits, and a dataset's fingerprints take time for each distinct one.
+    """
     draw = np.random.default_rng(site)
-    x = draw.normal(size=(count, covariates))
+    x = draw.normal(size=(count, covariates)).round(3)
     beta = np.linspace(-0.5, 0.5, covariates)
     y = draw.random(count) < 1 / (1 + np.exp(-(x @ beta - 0.3)))
     return pd.DataFrame({**{f"x{place}": x[:, place] for place in range(covariates)}, "y": y})

@@ -34,7 +34,7 @@ def wide() -> dict[str, Any]:
     tables = {}
     for site in range(4):
         draw = np.random.default_rng(site)
-        tables[f"site{site}"] = pd.DataFrame(draw.normal(size=(ROWS, COLUMNS)), columns=NAMES)
+        tables[f"site{site}"] = pd.DataFrame(draw.normal(size=(ROWS, COLUMNS)).round(3), columns=NAMES)
     pooled = pd.concat(tables.values(), ignore_index=True)
 
     def oracle(names: list[str]) -> Any:
