@@ -68,7 +68,7 @@ def test_groups_stand_side_by_side_as_in_a_papers_table_1(record: StudyRecord) -
     table, _ = tables.present("baseline", record.analyses["baseline"])
     assert table.heads == ("Variable", "all (n = 854)", "female (n = 187)", "male (n = 667)")
     assert list(map(str, table.rows[0])) == ["age", "53.5 (9.4)", "52.5 (9.5)", "53.8 (9.4)"]
-    assert str(table.rows[2][2]) == "suppressed"
+    assert str(table.rows[2][3]) == "suppressed"
 
 
 def numbers(n: int, mean: float, sd: float) -> tuple[int, int, float, float]:
