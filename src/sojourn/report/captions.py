@@ -48,5 +48,6 @@ def _forests(analysis: AnalysisRecord) -> str:
 
 def _groups(analysis: AnalysisRecord, estimate: Estimate) -> str:
     groups, by = estimate.facts.get("groups"), plain(analysis.arguments.get("by", ""))
-    pair = isinstance(groups, list) and len(groups) == 2
-    return f"{by}: {plain(groups[1])} beside {plain(groups[0])}. " if pair else ""
+    if not isinstance(groups, list) or len(groups) != 2:
+        return ""
+    return f"{by}: {plain(groups[1])} beside {plain(groups[0])}. "

@@ -172,7 +172,7 @@ def funnel(analysis: AnalysisRecord, term: str, title: str = "", watermark: str 
     middle = float(combine(studies).estimate[0])
     errors = studies.variances**0.5
     deepest = float(errors.max()) * 1.1
-    rows = [
+    rows: Rows = [
         {"site": plain(site), "value": float(value), "error": float(error)}
         for site, value, error in zip(sites, studies.estimates, errors, strict=True)
     ]
@@ -198,7 +198,7 @@ def baujat(analysis: AnalysisRecord, term: str, title: str = "", watermark: str 
     made = synthesis(analysis).get(term)
     if made is None or len(made[0]) < LEAST_FUNNEL or (told := influence(combine(made[1].studies))) is None:
         return None
-    rows = [
+    rows: Rows = [
         {"site": plain(site), "share": float(share), "moved": float(moved)}
         for site, share, moved in zip(made[0], told.share, told.moved, strict=True)
     ]

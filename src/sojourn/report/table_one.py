@@ -53,10 +53,12 @@ def _cell(told: dict[str, Cell], places: int | None) -> Shown:
 
 def is_share(told: dict[str, Cell]) -> bool:
     """Whether values are 0 and 1 alone: then the variance follows from the mean."""
-    n, mean, sd = (told.get(name) for name in ("n", "mean", "sd"))
-    if not all(isinstance(cell, (int, float)) for cell in (n, mean, sd)) or n < 2:  # type: ignore[operator]
+    cells = [told.get(name) for name in ("n", "mean", "sd")]
+    numbers = [float(cell) for cell in cells if isinstance(cell, (int, float))]
+    if len(numbers) < len(cells) or numbers[0] < 2:
         return False
-    return abs(sd**2 - mean * (1 - mean) * n / (n - 1)) < _SHARE  # type: ignore[operator]
+    n, mean, sd = numbers
+    return abs(sd**2 - mean * (1 - mean) * n / (n - 1)) < _SHARE
 
 
 def _unit(told: dict[str, Cell]) -> str:
