@@ -177,12 +177,16 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Support:
-    """All evidence for one analysis at one site. population: the complete cases; measures: columns that it measures."""
+    """All evidence for one analysis at one site. population: the complete cases; measures: columns that it measures.
+
+    contributions: to sums of values; squares: to sums of squares about this site's own means, most: of a row's square.
+    """
 
     population: BitMap
     measures: tuple[str, ...]
     cells: tuple[Cells, ...] = ()
     contributions: tuple[Contributions, ...] = ()
+    squares: tuple[Contributions, ...] = ()
     design: Design | None = None
     positions: tuple[Positions, ...] = ()
     thresholds: tuple[Thresholds, ...] = ()
