@@ -62,7 +62,7 @@ def support_from_dict(document: Mapping[str, Any]) -> Support:
             measures=_names(document["measures"]),
             cells=tuple(_cells(cells) for cells in document["cells"]),
             contributions=tuple(map(contributions_from_dict, document["contributions"])),
-            squares=tuple(map(contributions_from_dict, document["squares"])),
+            squares=tuple(map(contributions_from_dict, document.get("squares", ()))),
             design=None if document["design"] is None else _design(document["design"]),
             constant=_names(document["constant"]),
             positions=tuple(_positions(one) for one in document.get("positions", ())),
