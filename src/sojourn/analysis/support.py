@@ -186,7 +186,6 @@ class Support:
     measures: tuple[str, ...]
     cells: tuple[Cells, ...] = ()
     contributions: tuple[Contributions, ...] = ()
-    squares: tuple[Contributions, ...] = ()
     design: Design | None = None
     positions: tuple[Positions, ...] = ()
     thresholds: tuple[Thresholds, ...] = ()
@@ -195,3 +194,4 @@ class Support:
     pairs: Pairs | None = None
     capacity: Capacity = field(default_factory=Capacity)
     constant: tuple[str, ...] = field(default=())  # variables that do not vary in this population
+    squares: tuple[Contributions, ...] = field(default=())
