@@ -30,18 +30,11 @@ from sojourn.analysis.terms import Formula, Survival
 from sojourn.analysis.variable import SITE, Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.coefficients import centre_of, real, whole
-from sojourn.statistics.design import (
-    column_contributions,
-    evidence,
-    outcome_classes,
-    outcome_contributions,
-    outcome_squares,
-    squares_about,
-    working,
-)
+from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions, working
 from sojourn.statistics.families import LINKS, Family, family
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.leverage import largest_beside
+from sojourn.statistics.outcome_squares import outcome_squares, squares_about
 from sojourn.statistics.regularisation_path import Fold, Path
 from sojourn.statistics.rows import Rows, Weighed
 

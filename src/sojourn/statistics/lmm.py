@@ -32,15 +32,9 @@ from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME, names, unpack
 from sojourn.statistics.clusters import Clusters
 from sojourn.statistics.coefficients import COLUMNS, centre_of, real, standard_errors, table, uncentred, whole
-from sojourn.statistics.design import (
-    column_contributions,
-    evidence,
-    outcome_classes,
-    outcome_contributions,
-    outcome_squares,
-    squares_about,
-)
+from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions
 from sojourn.statistics.glm import GLM
+from sojourn.statistics.outcome_squares import outcome_squares, squares_about
 
 Vector = NDArray[np.float64]
 METHODS = ("REML", "ML")
