@@ -28,11 +28,11 @@ def outcome_squares(rows: Rows, outcome: Factor | Survival, family: str) -> tupl
         return ()
     if rows.population.variables[outcome.name].kind is Kind.BOOLEAN:
         return ()
-    root = np.sqrt(rows.w)
-    y = (rows.y - rows.offset) * root
+    root = None if (rows.w == 1).all() else np.sqrt(rows.w)[:, None]
+    y = (rows.y - rows.offset) * (1.0 if root is None else root[:, 0])
     found = []
     for name, x in (("squares of the outcome", np.ones((len(y), 1))), ("squares of the residuals", rows.x)):
-        left = y - _fitted(x * root[:, None], y)
+        left = _left_over(x if root is None else x * root, y)
         found.append(_squares_of(rows, name, left, outcome))
     return tuple(found)
 
@@ -60,8 +60,12 @@ def _squares_of(rows: Rows, name: str, left: Vector, outcome: Factor) -> Contrib
     return Contributions((name,), largest, second, np.array([sizes.sum()]), np.array([most**2]))
 
 
-def _fitted(x: Vector, y: Vector) -> Vector:
-    """The least squares fit of y, columns that follow from others left aside."""
-    size = np.sqrt((x**2).sum(axis=0))
-    scaled = x / np.where(size > 0, size, 1.0)
-    return np.asarray(scaled @ (np.linalg.pinv(scaled.T @ scaled, rcond=_RANK, hermitian=True) @ (scaled.T @ y)))
+def _left_over(x: Vector, y: Vector) -> Vector:
+    """What a least squares fit leaves of y, columns that follow from others left aside."""
+    gram = x.T @ x
+    size = np.sqrt(np.diag(gram))
+    size = np.where(size > 0, size, 1.0)
+    inverse = np.linalg.pinv(gram / np.outer(size, size), rcond=_RANK, hermitian=True)
+    for _ in range(2):  # the second time what rounding left
+        y = y - x @ (inverse @ (x.T @ y / size) / size)
+    return np.asarray(y)
