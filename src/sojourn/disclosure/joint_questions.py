@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -20,7 +21,21 @@ from sojourn.disclosure.demands import Demands, coarse
 from sojourn.disclosure.families.correlation import Correlation
 from sojourn.disclosure.families.geography import Geography
 from sojourn.disclosure.families.positions import USUAL
-from sojourn.disclosure.joint_forms import LEVELS, apart, at_least, many_values, none_or, undominated, varies
+from sojourn.disclosure.joint_atoms import Cut, cuts
+from sojourn.disclosure.joint_families import POPULATION as POPULATION
+from sojourn.disclosure.joint_forms import (
+    LEVELS,
+    apart,
+    at_least,
+    caps,
+    many_values,
+    none_or,
+    nowhere,
+    spread,
+    undominated,
+    varies,
+)
+from sojourn.disclosure.joint_unions import Unions, beside_earlier
 from sojourn.disclosure.joint_parts import Model, Quantiles, Range, Sum, Table
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
@@ -28,7 +43,8 @@ from sojourn.secrecy.joint import Alternative, Clause, Condition, JointTest, fac
 
 MOST_FACTORS = 400_000  # of a test: some 53 MB of sealed shares in its transcript, which travels in one message
 MOST_INPUTS = 200_000
-POPULATION = "population"
+MOST_BESIDE = 12_000  # unions that are compared
+CAPS = ("few", "many")  # before a label: as it is counted for sites with few persons each, and with many
 SOME = "some"  # before a label: 1 where a site puts in any, else 0
 
 
@@ -53,7 +69,9 @@ class Questions:
 
     areas: kind and population of the smallest area that each variable tells apart. residual: whether numbers of more
     than persons need residual degrees of freedom. told: name and labels of earlier masked releases over the same sites
-    and dataset. summed: the columns whose values are summed.
+    and dataset. summed: the columns whose values are summed. threshold: T of what is told. precise: whether sets are
+    compared with earlier ones, and unions with unions, one by one; else only how deep they cut (`joint_atoms`), which
+    costs the same however much was told.
     """
 
     tables: tuple[Table, ...]
@@ -65,9 +83,19 @@ class Questions:
     residual: bool
     told: tuple[tuple[str, tuple[str, ...]], ...] = ()
     summed: tuple[str, ...] = ()
+    threshold: int = 10
+    precise: bool = True
 
     @classmethod
-    def of(cls, empty: Support, variables: Variables, rules: Sequence[str], told: Sequence[Told] = ()) -> Self:
+    def of(
+        cls,
+        empty: Support,
+        variables: Variables,
+        rules: Sequence[str],
+        told: Sequence[Told] = (),
+        threshold: int = 10,
+        precise: bool = True,
+    ) -> Self:
         """From the support of an empty population; DisclosureRefused where there is no joint test for what it holds."""
         _answerable(empty, variables, rules)
         tables = tuple(Table.of(cells) for cells in empty.cells)
@@ -82,11 +110,45 @@ class Questions:
             "residual freedom" in rules,
             tuple((one.name, one.labels) for one in told),
             summed_of(empty, variables),
+            threshold,
+            precise,
         )
-        known = sum(len(one.labels) for one in told)
-        if 3 * known * len(list(layout._sets())) > MOST_INPUTS or layout.inputs > MOST_INPUTS:
+        if 3 * layout.pairs > MOST_INPUTS or layout.inputs > MOST_INPUTS:
             raise DisclosureRefused("capacity")
         return layout
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of a set and an earlier one are compared."""
+        return sum(len(labels) for _, labels in self.told) * len(list(self._sets())) if self.precise else 0
+
+    @property
+    def set_labels(self) -> tuple[str, ...]:
+        """The sets of persons that are counted."""
+        return tuple(self._sets())
+
+    @cached_property
+    def unions(self) -> Unions:
+        """What is asked about unions of sets; DisclosureRefused where that is too much."""
+        if not (self.told and self.precise):
+            return Unions((), ())
+        found = beside_earlier(tuple(self._sets()), self._margins(), self.told, MOST_BESIDE)
+        if found is None:
+            raise DisclosureRefused("capacity")
+        return found
+
+    @cached_property
+    def cuts(self) -> tuple[Cut, ...]:
+        """What is asked instead where sets are not compared one by one."""
+        return () if self.precise or not self.told else cuts(tuple(self._sets()), self._margins(), self.told)
+
+    def _margins(self) -> dict[str, tuple[str, ...]]:
+        """Of each sum over some dimensions its cells, all by their labels."""
+        places = [set(table.places()) for table in self.tables]
+        return {
+            label: tuple(f"cell {number} {cell}" for cell in cells if cell in places[number])
+            for label, number, cells in self._sums()
+        }
 
     def digest(self) -> str:
         """sha256 (hex) of the questions: sites that do not agree on it do not answer."""
@@ -118,11 +180,18 @@ class Questions:
             yield from (f"{SOME} level {label}" for label in self.model.levels)
         for number, one in enumerate(self.quantiles):
             yield from (f"behind {number} {place}" for place in range(math.prod(one.shape)))
+        yield from self._of_earlier()
+
+    def _of_earlier(self) -> Iterator[str]:
         known = [f"{number} {place}" for number, (_, labels) in enumerate(self.told) for place in range(len(labels))]
         for label in self._sets() if known else ():
-            yield from (f"{word} {earlier} {label}" for earlier in known for word in ("more", "less", f"{SOME} differ"))
+            words = ("more", "less", f"{SOME} differ") if self.precise else ()
+            yield from (f"{word} {earlier} {label}" for earlier in known for word in words)
             both = ("changed", f"{SOME} changed")
             yield from (f"{word} {number} {label}" for number in range(len(self.told)) for word in both)
+        yield from (f"{cap} {one.label}" for one in self.unions.counted for cap in CAPS)
+        yield from (f"{cap} {cut.label}" for cut in self.cuts if cut.now for cap in CAPS)
+        yield from dict.fromkeys(f"{SOME} {same.label}" for cut in self.cuts for same in cut.same)
 
     def _sets(self) -> Iterator[str]:
         """The sets of persons that are counted."""
@@ -160,6 +229,10 @@ class Questions:
         DisclosureRefused where it would be too large.
         """
         sites = tuple(sorted(sites))
+        if self.told and demands.threshold != self.threshold:
+            raise ValueError("the demands are not those of this layout")
+        if self.pairs * len(sites) * self.threshold > MOST_FACTORS:  # which is less than they have: see `apart`
+            raise DisclosureRefused("capacity")
         conditions = tuple(condition for _, condition in self._conditions(len(sites), demands))
         if sum(map(factors, conditions)) > MOST_FACTORS:
             raise DisclosureRefused("capacity")
@@ -175,20 +248,21 @@ class Questions:
     def _conditions(self, sites: int, demands: Demands) -> Iterator[tuple[str, Condition]]:
         """What is asked, by the name of what it is asked about; names and order do not depend on the demands."""
         place = {label: number for number, label in enumerate(self._labels())}
+        beside = self._beside(place, sites)
         if self.model is not None:
             differing = (clause for label in self._sets() for clause in self._differ(label, place, sites, demands))
             hides = (form for label in self._sets() for form in self._hides(label, place, sites, demands))
             main = (*self._designed(self.model, place, sites, demands), *hides)
             numbers = (many_values(_bins(name, place), sites) for name in self.model.numbers)
             sums = (self._sum(n, i, place, sites) for n, i in self._entries())
-            yield POPULATION, ((main,), *differing, *numbers, *sums)
+            yield POPULATION, ((main,), *differing, *numbers, *sums, *(one for of in beside.values() for one in of))
             return
         least = max(demands.threshold, demands.residual + 1) if self.residual else demands.threshold
         measured = {f"cell {number} {cell}" for number, cell in self._measured()} | {POPULATION}
         for label in self._sets():
             enough = at_least(least if label in measured else demands.threshold, place[label], sites)
             forms = (*enough, *self._hides(label, place, sites, demands))
-            yield label, ((forms,), *self._differ(label, place, sites, demands))
+            yield label, ((forms,), *self._differ(label, place, sites, demands), *beside.get(label, ()))
         for number, i in self._entries():
             at = f"{number} {i}"
             levels = range(self.sums[number].levels)
@@ -208,6 +282,30 @@ class Questions:
                     beyond = math.ceil(demands.threshold / min(q, 1 - q) - 1e-9)
                     forms = at_least(beyond, place[f"behind {number} {i}"], sites)
                     yield f"quantile {number} {i * len(one.fractions) + j}", ((forms,),)
+
+    def _beside(self, place: Mapping[str, int], sites: int) -> dict[str, list[Clause]]:
+        """What is asked of unions, by the label that is hidden where it fails."""
+        found: dict[str, list[Clause]] = {}
+        few_many = dict(zip(CAPS, caps(self.threshold), strict=True))
+
+        def enough(label: str, least: int, nobody: bool = False) -> tuple[Alternative, ...]:
+            return tuple((spread(least, place[f"{word} {label}"], cap, nobody),) for word, cap in few_many.items())
+
+        for about, pair in self.unions.pairs:
+            found.setdefault(about, []).append(enough(pair.label, self.threshold, nobody=True))
+        for split in self.unions.splits:
+            of_blocks = [
+                tuple(form for one in block for (form,) in (enough(one.label, self.threshold)[number],))
+                for block in split.blocks
+                for number in range(len(CAPS))
+            ]
+            known = [(nowhere(place[f"{SOME} differ {split.release} {at} {label}"], sites),) for at, label in split.same]
+            found.setdefault(split.about, []).append((*of_blocks, *known))
+        for cut in self.cuts:
+            deep = enough(cut.label, 2 * self.threshold - 1) if cut.now else ()
+            same = [(nowhere(place[f"{SOME} {one.label}"], sites),) for one in cut.same]
+            found.setdefault(cut.about, []).append((*deep, *same))
+        return found
 
     def _measured(self) -> Iterator[tuple[int, int]]:
         """Table and place of the cells whose numbers are of more than persons."""
@@ -233,6 +331,8 @@ class Questions:
             (_none_or(demands.threshold, f"changed {number} {label}", place, sites),)
             for number in range(len(self.told))
         )
+        if not self.precise:
+            return changed
         return changed + tuple(
             clause
             for number, (_, labels) in enumerate(self.told)
