@@ -64,8 +64,8 @@ class Layout(Questions):
         """What a site puts in. clear: the sets that it has made known by clear releases of this dataset; values: of
         which of them a column's sum, and whose value in it is another one since.
 
-        told: as the layout was made with, without sets where this site does not remember. DisclosureRefused where its evidence is not what the questions are about; it
-        then puts in nothing but zeros.
+        told: as the layout was made with, without sets where this site does not remember. DisclosureRefused where its
+        evidence is not what the questions are about; it then puts in nothing but zeros.
         """
         if tuple((one.name, one.labels) for one in told) != self.told:
             raise ValueError("other earlier releases than those that are asked about")

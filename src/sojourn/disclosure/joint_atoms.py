@@ -5,7 +5,7 @@
 Whatever is added up of known sets has one value in an atom, so that W less that is not zero for at least so many
 persons. Of two sets of new cells W is the one of those that a combination counts alike. What sites find by themselves
 adds up to no more than what all would find together, so that one number a set and site is enough, however long the
-history is. Where it is less than T, a set passes only if its whole table is that of an earlier release. Source: our own.
+history is. Where that is too little, a set passes only if its whole table is an earlier one again. Source: our own.
 """
 
 from __future__ import annotations
@@ -95,9 +95,7 @@ def depths(persons: Sequence[BitMap], known: Sequence[BitMap]) -> list[int]:
     return [_depth(one, atoms, sizes, told == 0) for one in persons]
 
 
-def _depth(
-    persons: BitMap, atoms: NDArray[np.intp], sizes: NDArray[np.intp], nowhere: NDArray[np.bool_]
-) -> int:
+def _depth(persons: BitMap, atoms: NDArray[np.intp], sizes: NDArray[np.intp], nowhere: NDArray[np.bool_]) -> int:
     within = np.bincount(atoms[_numbers(persons)], minlength=len(sizes))
     return int(np.where(nowhere, within, np.minimum(within, sizes - within)).sum())
 

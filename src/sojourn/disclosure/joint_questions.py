@@ -35,8 +35,8 @@ from sojourn.disclosure.joint_forms import (
     undominated,
     varies,
 )
-from sojourn.disclosure.joint_unions import Unions, beside_earlier
 from sojourn.disclosure.joint_parts import Model, Quantiles, Range, Sum, Table
+from sojourn.disclosure.joint_unions import Unions, beside_earlier
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import Alternative, Clause, Condition, JointTest, factors
@@ -299,8 +299,9 @@ class Questions:
                 for block in split.blocks
                 for number in range(len(CAPS))
             ]
-            known = [(nowhere(place[f"{SOME} differ {split.release} {at} {label}"], sites),) for at, label in split.same]
-            found.setdefault(split.about, []).append((*of_blocks, *known))
+            known = (f"{SOME} differ {split.release} {at} {label}" for at, label in split.same)
+            same = [(nowhere(place[one], sites),) for one in known]
+            found.setdefault(split.about, []).append((*of_blocks, *same))
         for cut in self.cuts:
             deep = enough(cut.label, 2 * self.threshold - 1) if cut.now else ()
             same = [(nowhere(place[f"{SOME} {one.label}"], sites),) for one in cut.same]

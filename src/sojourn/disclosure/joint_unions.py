@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TypeVar
 
 from pyroaring import BitMap
@@ -126,7 +126,7 @@ def beside_earlier(labels: Sequence[str], sums: Sums, told: Earlier, most: int) 
     splits: list[Split] = []
     size = 0
     for release, (_, then) in enumerate(told):
-        for found in (*_beside(labels, sums, release, then), *_populations(labels, release, told)):
+        for found in chain(_beside(labels, sums, release, then), _populations(labels, release, told)):
             if isinstance(found, Split):
                 splits.append(found)
                 size += sum(map(len, found.blocks))

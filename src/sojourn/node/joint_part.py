@@ -56,7 +56,8 @@ class JointPart:
         """What is said to an ask. SiteRefused("joint test") where another site's shares cannot be used."""
         if ask.step == TERMS:
             demands = demands_of(self._masking.policy, self._place.run.plan.table)
-            return {"demands": demands.to_dict(), "told": [[name, list(labels)] for name, labels in self._remembered]}, {}
+            told = [[name, list(labels)] for name, labels in self._remembered]
+            return {"demands": demands.to_dict(), "told": told}, {}
         test = self._testing.test
         assert test is not None
         if ask.step == self._testing.share:
