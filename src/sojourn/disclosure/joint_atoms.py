@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from sojourn.disclosure.joint_families import POPULATION, families, unions, whole
+from sojourn.disclosure.joint_families import POPULATION, families, unions
 from sojourn.disclosure.joint_unions import Earlier, Sums
 
 MOST_CELLS = 8  # of a family, of which each union is looked at
+MOST_SAME = 24  # earlier families that a new one may be
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,33 @@ class Same:
 
 
 @dataclass(frozen=True)
+class Known:
+    """A union of new sets and one set of an earlier release."""
+
+    release: int
+    now: tuple[str, ...]
+    place: int
+
+    @property
+    def label(self) -> str:
+        """Names it among what sites put in."""
+        return f"known {self.release} {self.now} {self.place}"
+
+    def persons(self, sets: Mapping[str, BitMap], known: Sequence[BitMap]) -> BitMap:
+        """A site's persons by whom they differ."""
+        return BitMap.union(BitMap(), *(sets[label] for label in self.now)) ^ known[self.place]
+
+
+@dataclass(frozen=True)
 class Cut:
-    """One union of new sets: it cuts deep, or its family is the same as an earlier one.
+    """One union of new sets: it cuts deep, or it or all of its family is the same as an earlier one.
 
     about: the label that is hidden where it fails. now: none of a family that is too large, which must be the same.
     """
 
     about: str
     now: tuple[str, ...]
-    same: tuple[Same, ...]
+    same: tuple[Same | Known, ...]
 
     @property
     def label(self) -> str:
@@ -72,15 +91,38 @@ def cuts(labels: Sequence[str], sums: Sums, told: Earlier) -> tuple[Cut, ...]:
             found.append(Cut(POPULATION, (), same))
             continue
         for now in unions(own):
-            found.append(Cut(now[0] if len(now) == 1 else margins.get(now, POPULATION), now, same))
+            about = now[0] if len(now) == 1 else margins.get(now, POPULATION)
+            found.append(Cut(about, now, (*same, *_known(now, own, margins.get(now, ""), told))))
     return tuple(found)
 
 
+def _known(now: tuple[str, ...], own: tuple[str, ...], margin: str, told: Earlier) -> list[Known]:
+    """The earlier sets that a line of a family may be: everybody, a factor's level, a table's margin."""
+    if len(now) == 1:
+        return []
+    names = {POPULATION} if now == own else set()
+    parts = [set(label.removeprefix("level ").split(" & ")) for label in now if label.startswith("level ")]
+    for part in set.intersection(*parts) if len(parts) == len(now) else set():
+        if sum(part in label.removeprefix("level ").split(" & ") for label in own) == len(now):
+            names.add(f"level {part}")
+    places = [
+        (label != margin, Known(release, now, place))
+        for release, (_, labels) in enumerate(told)
+        for place, label in enumerate(labels)
+        if label in names or (margin and label.startswith(("cell ", "margin ")))
+    ]
+    return [known for _, known in sorted(places, key=lambda one: one[0])[:MOST_SAME]]
+
+
 def _same(own: tuple[str, ...], told: Earlier) -> Iterable[Same]:
-    for release, (_, labels) in enumerate(told):
-        for family in ((0,), *families(labels)):
-            if tuple(labels[place] for place in family) == own and (family == (0,) or whole(labels, family)):
-                yield Same(release, own, family)
+    """The earlier families that it may be: of as many sets, those of the same labels first."""
+    found = [
+        (tuple(labels[place] for place in family) != own, Same(release, own, family))
+        for release, (_, labels) in enumerate(told)
+        for family in ((0,), *families(labels))
+        if len(family) == len(own) and (own == (POPULATION,)) == (family == (0,))
+    ]
+    return [same for _, same in sorted(found, key=lambda one: one[0])[:MOST_SAME]]
 
 
 def depths(persons: Sequence[BitMap], known: Sequence[BitMap]) -> list[int]:

@@ -53,8 +53,8 @@ class MaskedStore:
 
     def told(self, run: Run, name: str, labels: tuple[str, ...], changes: Changes) -> Told:
         """This site's part of what an earlier release made known; `name` as in `remembered`."""
-        told = (masked_sets.c.study, masked_sets.c.analysis, masked_sets.c.snapshot, masked_sets.c.measure)
-        told = (*told, masked_sets.c.label)
+        named = (masked_sets.c.study, masked_sets.c.analysis, masked_sets.c.label)
+        told = (*named, masked_sets.c.snapshot, masked_sets.c.measure)
         query = (
             select(*told, person_sets.c.persons)
             .join_from(masked_sets, person_sets, masked_sets.c.digest == person_sets.c.digest)

@@ -69,9 +69,39 @@ class OverlapAirlock(MaskedAirlock):
         is none, or not the one that it sent before under the same name.
         """
         with self.airlock.ledgers.lock(place.run.dataset):
-            self._answer(place, told.matching, rounds, evidence, now)
+            self._found(place, told.matching, rounds, evidence, now)()
 
-    def _answer(self, place: Place, matching: Overlapping, rounds: list[Round], evidence: Evidence, now: float) -> None:
+    def answered(
+        self, place: Place, told: OverlapReplay, rounds: list[Round], evidence: Evidence, now: float
+    ) -> Callable[[float], None]:
+        """The same for an answer that leaves later: what this gives stores it. Where a list, or an agreement, came or
+        went meanwhile, it is found once more.
+        """
+        with self.airlock.ledgers.lock(place.run.dataset):
+            known, store = self._known_lists(place), self._found(place, told.matching, rounds, evidence, now)
+
+        def leave(now: float) -> None:
+            with self.airlock.ledgers.lock(place.run.dataset):
+                if known == self._known_lists(place):
+                    store()
+                else:
+                    self._found(place, told.matching, rounds, evidence, now)()
+
+        return leave
+
+    @staticmethod
+    def opens(told: OverlapReplay) -> bool:
+        """Whether the answer to what is asked now rests on records: a list of persons, or how many these are."""
+        return told.matching.ask.step in (BLIND, told.matching.share)
+
+    def _known_lists(self, place: Place) -> object:
+        """All that an answer knows of other studies."""
+        store, dataset = self._store, place.run.dataset
+        return store.restored(dataset), [(site, store.lists(dataset, site)) for site in self._partners(place)]
+
+    def _found(
+        self, place: Place, matching: Overlapping, rounds: list[Round], evidence: Evidence, now: float
+    ) -> Callable[[], None]:
         assert place.run.circle is not None
         ask, circle, before = matching.ask, place.run.circle, history(rounds)
         said = self._said(place, matching, ask, rounds, evidence, now)
@@ -87,7 +117,7 @@ class OverlapAirlock(MaskedAirlock):
         if said.charged:
             counted = {"analysis": place.analysis, "sets": len(said.charged), "partners": list(said.charged)}
             entries.insert(0, self._entry("ledger.charged", place, counted))
-        self.airlock.store.seal(row, entries, (), place.run.dataset, also=said.also)
+        return lambda: self.airlock.store.seal(row, entries, (), place.run.dataset, also=said.also)
 
     def _release(
         self, place: Place, matching: Overlapping, ask: Ask, said: Said, circle: Circle, before: str
@@ -170,10 +200,10 @@ class OverlapAirlock(MaskedAirlock):
             why = "attempts"
         found = None
         if not why:
-            found, why = self._tried(lambda: self._found(place, matching, evidence))
+            found, why = self._tried(lambda: self._own_persons(place, matching, evidence))
         return found or Persons(BitMap(), set()), why
 
-    def _found(self, place: Place, matching: Overlapping, evidence: Evidence) -> Persons:
+    def _own_persons(self, place: Place, matching: Overlapping, evidence: Evidence) -> Persons:
         run = place.run
         if run.request.rehearsal:
             raise SiteRefused("no stand-in")  # a stand-in's persons are nobody's
