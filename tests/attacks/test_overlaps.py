@@ -229,7 +229,7 @@ def test_lists_leave_at_a_pace_whoever_has_one(federation: Federation, monkeypat
         paced += [state.ask.step] if waits == {3600.0} else []
         hub.rounds.append(RoundDocument(ask=state.ask, answers=said))  # type: ignore[arg-type]
     assert paced == ["overlap.blind", "overlap.share"]
-    assert numbers(hub.state()) == [12, Suppressed(), Suppressed()]
+    assert numbers(hub.state()) == [12, None, None]
     assert len(OverlapStore(federation.nodes["Avon"].store).lists("paced", "Brent")) == 1
 
 

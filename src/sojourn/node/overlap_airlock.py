@@ -101,7 +101,7 @@ class OverlapAirlock(MaskedAirlock):
 
     def _found(
         self, place: Place, matching: Overlapping, rounds: list[Round], evidence: Evidence, now: float
-    ) -> Callable[[], None]:
+    ) -> Callable[[], object]:
         assert place.run.circle is not None
         ask, circle, before = matching.ask, place.run.circle, history(rounds)
         said = self._said(place, matching, ask, rounds, evidence, now)
