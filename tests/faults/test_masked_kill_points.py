@@ -67,7 +67,7 @@ def test_c22_killed_in_each_stage_of_a_masked_study(mortals: Mortals) -> None:
 
 # Terms, lists (with their charge), what is sent on, shares: before and after each is sealed.
 LISTS = [*EACH, ("before", "ledger.charged", 1), ("after", "ledger.charged", 1), *EACH, *EACH]
-OVERLAP = sj.Plan(table="linked", purpose="HMB", analyses={"n": sj.overlap(most=60)}, aggregation="masked")
+OVERLAP = sj.Plan(table="linked", purpose="HMB", analyses={"n": sj.overlap(most=100)}, aggregation="masked")
 
 
 def linked(mortals: Mortals) -> None:
