@@ -28,9 +28,9 @@ from sojourn.secrecy.joint import Form, JointTest, factors
 from sojourn.statistics.catalogue_counts import count, crosstab, describe
 from sojourn.statistics.catalogue_models import glm
 
-DRAWS = 10
+DRAWS = 5
 DEMANDS = Demands.of(Parameters())
-SIZES = ((3, 40), (5, 40), (5, 400), (20, 4), (20, 40))  # sites, persons at each
+SIZES = ((3, 40), (5, 40), (5, 200), (20, 4))  # sites, persons at each
 VARIABLES = {
     "sex": Variable(Kind.CATEGORY, ("F", "M")),
     "grade": Variable(Kind.CATEGORY, ("a", "b", "c")),
