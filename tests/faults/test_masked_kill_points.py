@@ -18,6 +18,7 @@ from mortal_processes import (
 
 import sojourn as sj
 from sojourn.analysis.variable import Kind, Variable
+from sojourn.messages import SiteView
 from sojourn.node.config import NodeHome
 from sojourn.node.dictionary import Dictionary
 
@@ -87,12 +88,16 @@ def linked(mortals: Mortals) -> None:
         replace(home, overlaps={"linked": sorted(set(SITES) - {site})}, masked_pace=0.2).save()
 
 
+def tables(view: SiteView) -> set[str]:
+    return {str(data["table"]) for data in view.datasets}
+
+
 def test_c22_killed_in_each_stage_of_an_overlap(mortals: Mortals) -> None:
     """One list for each partner there is in the end, sent once, and the numbers are right."""
     linked(mortals)
     mortals.armed(**{site: [] for site in SITES if site != "Brent"})  # with the new settings
     project = mortals.project()
-    mortals.tended("the table", lambda: len([v for v in project.sites() if "linked" in v.datasets]) == len(SITES))
+    mortals.tended("the table", lambda: all("linked" in tables(view) for view in project.sites()))
     mortals.armed(hub=HUB[:2], Brent=LISTS)
     run = mortals.submit(mortals.insist(mortals.project), OVERLAP)
     assert mortals.finish(run) == "completed"
