@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
@@ -202,6 +202,7 @@ def test_what_fails_has_one_or_is_too_few_by_itself(drawn):
     """Beside what is asked anyhow of sets and pairs of sets, unions refuse nothing without a reason."""
     told, later, statistic = drawn.both()
     layout, bits = asked(statistic, later, [told])
+    assume(not any(few(one) or not one for one in cells_of(told)[:-1]) and cells_of(told)[1:])  # or nothing was told
     new = now_cells(layout, statistic, later)
     if bits.all() or dangers(cells_of(told), new, few_or_spread):
         return
@@ -262,6 +263,19 @@ def test_what_is_left_beside_hidden_cells_is_known_as_well():
     assert told[SITES[0]].labels == ("population", "cell 0 2")
     assert asked(count(), two, [told])[1].all()
     assert not asked(count(), one_less(two), [told])[1].any()
+
+
+@pytest.mark.parametrize("persons", [0, T - 1])
+def test_a_cell_of_few_in_the_same_plan_is_shown_to_nobody(persons):
+    """As if all that a plan asks before were shown; of fewer than T persons it is not, so that nothing follows."""
+    everybody = people(np.random.default_rng(9), 210)
+    for number, one in enumerate(everybody):
+        one.columns["ward"][:] = np.where(np.arange(210) % 2, 0, 1)
+        one.columns["ward"][:persons] = 2 if number == 0 else one.columns["ward"][:persons]
+    told = released("f", count("ward"), everybody)
+    planned = {site: type(one)("first", one.labels, one.persons) for site, one in told.items()}
+    assert asked(count("day"), everybody, [planned])[1].all()
+    assert not asked(count("day"), everybody, [told])[1].all()  # of another study it would have been shown
 
 
 def test_levels_of_a_model_add_up_too():

@@ -14,38 +14,26 @@ import rfc8785
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from sojourn.analysis.support import Pairs, Support
+from sojourn.analysis.support import Support
 from sojourn.analysis.values import BINS, HASHES
-from sojourn.analysis.variable import AREAS, SITE, Kind, Variables
+from sojourn.analysis.variable import Variables
 from sojourn.disclosure.demands import Demands, coarse
-from sojourn.disclosure.families.correlation import Correlation
-from sojourn.disclosure.families.geography import Geography
-from sojourn.disclosure.families.positions import USUAL
 from sojourn.disclosure.joint_atoms import Cut, cuts
+from sojourn.disclosure.joint_clauses import CAPS as CAPS
+from sojourn.disclosure.joint_clauses import SOME as SOME
+from sojourn.disclosure.joint_clauses import beside_clauses
 from sojourn.disclosure.joint_families import POPULATION as POPULATION
-from sojourn.disclosure.joint_forms import (
-    LEVELS,
-    apart,
-    at_least,
-    caps,
-    many_values,
-    none_or,
-    nowhere,
-    spread,
-    undominated,
-    varies,
-)
+from sojourn.disclosure.joint_forms import LEVELS, apart, at_least, many_values, none_or, undominated, varies
 from sojourn.disclosure.joint_parts import Model, Quantiles, Range, Sum, Table
+from sojourn.disclosure.joint_scope import answerable, areas_of, summed_of
+from sojourn.disclosure.joint_scope import small_area as small_area
 from sojourn.disclosure.joint_unions import Unions, beside_earlier
-from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import Alternative, Clause, Condition, JointTest, factors
 
 MOST_FACTORS = 400_000  # of a test: some 53 MB of sealed shares in its transcript, which travels in one message
 MOST_INPUTS = 200_000
 MOST_BESIDE = 12_000  # unions that are compared
-CAPS = ("few", "many")  # before a label: as it is counted for sites with few persons each, and with many
-SOME = "some"  # before a label: 1 where a site puts in any, else 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +85,7 @@ class Questions:
         precise: bool = True,
     ) -> Self:
         """From the support of an empty population; DisclosureRefused where there is no joint test for what it holds."""
-        _answerable(empty, variables, rules)
+        answerable(empty, variables, rules)
         tables = tuple(Table.of(cells) for cells in empty.cells)
         design = empty.design
         layout = cls(
@@ -106,7 +94,7 @@ class Questions:
             None if design is None else Model.of(design, bool(tables)),
             tuple(Quantiles(one.output, one.fractions, one.persons.shape) for one in empty.positions),
             tuple(map(Range.of, empty.thresholds)),
-            _areas(empty, variables),
+            areas_of(empty, variables),
             "residual freedom" in rules,
             tuple((one.name, one.labels) for one in told),
             summed_of(empty, variables),
@@ -190,6 +178,7 @@ class Questions:
             both = ("changed", f"{SOME} changed")
             yield from (f"{word} {number} {label}" for number in range(len(self.told)) for word in both)
         yield from (f"{cap} {one.label}" for one in self.unions.counted for cap in CAPS)
+        yield from (one.label for one in self.unions.wholes)
         yield from (f"{cap} {cut.label}" for cut in self.cuts if cut.now for cap in CAPS)
         yield from dict.fromkeys(f"{SOME} {same.label}" for cut in self.cuts for same in cut.same)
 
@@ -248,7 +237,7 @@ class Questions:
     def _conditions(self, sites: int, demands: Demands) -> Iterator[tuple[str, Condition]]:
         """What is asked, by the name of what it is asked about; names and order do not depend on the demands."""
         place = {label: number for number, label in enumerate(self._labels())}
-        beside = self._beside(place, sites)
+        beside = beside_clauses(self.unions, self.cuts, self.threshold, place, sites)
         if self.model is not None:
             differing = (clause for label in self._sets() for clause in self._differ(label, place, sites, demands))
             hides = (form for label in self._sets() for form in self._hides(label, place, sites, demands))
@@ -282,31 +271,6 @@ class Questions:
                     beyond = math.ceil(demands.threshold / min(q, 1 - q) - 1e-9)
                     forms = at_least(beyond, place[f"behind {number} {i}"], sites)
                     yield f"quantile {number} {i * len(one.fractions) + j}", ((forms,),)
-
-    def _beside(self, place: Mapping[str, int], sites: int) -> dict[str, list[Clause]]:
-        """What is asked of unions, by the label that is hidden where it fails."""
-        found: dict[str, list[Clause]] = {}
-        few_many = dict(zip(CAPS, caps(self.threshold), strict=True))
-
-        def enough(label: str, least: int, nobody: bool = False) -> tuple[Alternative, ...]:
-            return tuple((spread(least, place[f"{word} {label}"], cap, nobody),) for word, cap in few_many.items())
-
-        for about, pair in self.unions.pairs:
-            found.setdefault(about, []).append(enough(pair.label, self.threshold, nobody=True))
-        for split in self.unions.splits:
-            of_blocks = [
-                tuple(form for one in block for (form,) in (enough(one.label, self.threshold)[number],))
-                for block in split.blocks
-                for number in range(len(CAPS))
-            ]
-            known = (f"{SOME} differ {split.release} {at} {label}" for at, label in split.same)
-            same = [(nowhere(place[one], sites),) for one in known]
-            found.setdefault(split.about, []).append((*of_blocks, *same))
-        for cut in self.cuts:
-            deep = enough(cut.label, 2 * self.threshold - 1) if cut.now else ()
-            same = [(nowhere(place[f"{SOME} {one.label}"], sites),) for one in cut.same]
-            found.setdefault(cut.about, []).append((*deep, *same))
-        return found
 
     def _measured(self) -> Iterator[tuple[int, int]]:
         """Table and place of the cells whose numbers are of more than persons."""
@@ -384,87 +348,3 @@ def stretch_label(number: int, stretch: tuple[int, int, int]) -> str:
 def sum_label(number: int, place: tuple[int, ...]) -> str:
     """Of a sum over some dimensions of a table."""
     return f"margin {number} {' '.join(map(str, place))}"
-
-
-def _answerable(empty: Support, variables: Variables, rules: Sequence[str]) -> None:
-    """DisclosureRefused where a rule has no joint test."""
-    if not rules or not set(rules) <= _TESTED:
-        raise DisclosureRefused("check failed")
-    if empty.steps:
-        raise DisclosureRefused("survival steps")
-    if empty.risk_sets is not None:
-        raise DisclosureRefused("risk sets")
-    if empty.pairs is not None and (empty.design is None or _many_or_made(empty.pairs)):
-        raise DisclosureRefused("correlation")  # a design's levels and persons are those of its pairs
-    if any(q not in USUAL for one in empty.positions for q in one.fractions):
-        raise DisclosureRefused("positions")  # others wait for a checker, and nobody checks a masked sum
-    if any(SITE in cells.dimensions for cells in empty.cells):
-        raise DisclosureRefused("minimum frequency")  # a site's own numbers never show
-    if "class disclosure" in rules and _sensitive(empty, variables):
-        raise DisclosureRefused("class disclosure")
-    if not set(rules) & {"design support", "minimum frequency"}:
-        raise DisclosureRefused("check failed")
-    if "design support" in rules and empty.design is None:
-        raise DisclosureRefused("check failed")
-    if {"dominance", "p percent"} & set(rules) and not empty.contributions:
-        raise DisclosureRefused("check failed")
-    if "positions" in rules and not empty.positions:
-        raise DisclosureRefused("check failed")
-
-
-def _many_or_made(pairs: Pairs) -> bool:
-    """Whether there are more pairs than leave by themselves, or columns that the plan made up."""
-    return pairs.persons.size > Correlation.most_pairs or pairs.constructed > 0
-
-
-def _areas(empty: Support, variables: Variables) -> tuple[tuple[str, int], ...]:
-    """DisclosureRefused where an area has fewer inhabitants than the product's own rules demand, or nobody says."""
-    used = {*empty.measures, *(name for cells in empty.cells for name in cells.dimensions)}
-    found = []
-    for variable in (variables[name] for name in sorted(used & set(variables))):
-        if variable.area or variable.populations:
-            if variable.area not in AREAS or len(variable.populations) != len(variable.levels):
-                raise DisclosureRefused("geography")
-            found.append((variable.area, min(variable.populations, default=0)))
-    if small_area(found, Parameters()):
-        raise DisclosureRefused("geography")
-    return tuple(found)
-
-
-def summed_of(empty: Support, variables: Variables) -> tuple[str, ...]:
-    """The columns whose values a statistic sums, in one order; what has levels is counted in sets of persons."""
-    if empty.design is None and not empty.contributions:
-        return ()
-    groups = {name for cells in empty.cells for name in cells.dimensions}
-    columns = set(empty.measures) - groups if empty.design is None else set(empty.measures)
-    kinds = (Kind.NUMBER,) if empty.design is not None else tuple(Kind)
-    return tuple(sorted(name for name in columns if name in variables and variables[name].kind in kinds))
-
-
-def small_area(areas: Sequence[tuple[str, int]], parameters: Parameters) -> bool:
-    """Whether an area has too few inhabitants by these rules: see `families.geography`."""
-    least = Geography(parameters.zip3, parameters.custom_area).least
-    return any(people < least[kind] for kind, people in areas)
-
-
-def _sensitive(empty: Support, variables: Variables) -> bool:
-    """Whether near-certainty of a level would harm: that is a share, which these tests do not know."""
-    return any(variables[name].sensitive for cells in empty.cells for name in cells.dimensions)
-
-
-_TESTED = frozenset(
-    {
-        "minimum frequency",
-        "class disclosure",
-        "correlation",
-        "histogram",
-        "dominance",
-        "p percent",
-        "residual freedom",
-        "design support",
-        "events",
-        "parameters to observations",
-        "positions",
-        "text",
-    }
-)

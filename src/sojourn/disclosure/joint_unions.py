@@ -26,6 +26,7 @@ REST = -1  # the place of those of an earlier population who are in no cell that
 MOST_UNIONS = 256  # of two families, pairs of a union each
 ALONE = 16  # unions of a family with which a single set is compared
 BLOCK = 2  # cells of a larger one that are put together
+HASHED = 64  # characters of an earlier study's release; those of the same plan have names of their own
 Earlier = Sequence[tuple[str, tuple[str, ...]]]
 Sums = Mapping[str, tuple[str, ...]]
 Part = TypeVar("Part", int, str)
@@ -91,16 +92,31 @@ class Between:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """An earlier set by itself."""
+
+    release: int
+    place: int
+
+    @property
+    def label(self) -> str:
+        """Names it among what sites put in."""
+        return f"whole {self.release} {self.place}"
+
+
+@dataclass(frozen=True)
 class Split:
     """A single set beside a family of many: T persons on either side in some of its blocks, or outside; or it is known.
 
-    blocks: of each, all that must be T. same: (place of the release, label) of sets that are the same.
+    blocks: of each, all that must be T. same: (place of the release, label) of sets that are the same. unseen: the
+    earlier set of an analysis of the same plan, which shows nothing where it is of fewer than T persons.
     """
 
     about: str  # the label that is hidden where it fails
     release: int
     blocks: tuple[tuple[Beside, ...], ...]
     same: tuple[tuple[int, str], ...]
+    unseen: tuple[Whole, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +132,11 @@ class Unions:
         yield from (one for _, one in self.pairs)
         yield from (one for split in self.splits for block in split.blocks for one in block)
 
+    @property
+    def wholes(self) -> list[Whole]:
+        """Of which sites put in how many persons they are, each once."""
+        return list(dict.fromkeys(one for split in self.splits for one in split.unseen))
+
 
 def beside_earlier(labels: Sequence[str], sums: Sums, told: Earlier, most: int) -> Unions | None:
     """The questions about new sets of these labels; None where there are more than `most`.
@@ -125,8 +146,8 @@ def beside_earlier(labels: Sequence[str], sums: Sums, told: Earlier, most: int) 
     pairs: list[tuple[str, Beside | Between]] = []
     splits: list[Split] = []
     size = 0
-    for release, (_, then) in enumerate(told):
-        for found in chain(_beside(labels, sums, release, then), _populations(labels, release, told)):
+    for release, (name, then) in enumerate(told):
+        for found in chain(_beside(labels, sums, release, name, then), _populations(labels, release, told)):
             if isinstance(found, Split):
                 splits.append(found)
                 size += sum(map(len, found.blocks))
@@ -139,7 +160,7 @@ def beside_earlier(labels: Sequence[str], sums: Sums, told: Earlier, most: int) 
 
 
 def _beside(
-    labels: Sequence[str], sums: Sums, release: int, then: Sequence[str]
+    labels: Sequence[str], sums: Sums, release: int, name: str, then: Sequence[str]
 ) -> Iterator[tuple[str, Beside] | Split]:
     """Of one earlier release."""
     new, old = families(labels), [(one, whole(then, one)) for one in families(then)]
@@ -157,7 +178,8 @@ def _beside(
         if all(2 ** (len(own) + len(one) + (not all_of_them)) <= MOST_UNIONS for one, all_of_them in old) and old:
             continue
         for place in range(len(then)):
-            yield from _other(tuple(labels[one] for one in own), labels, release, place)
+            unseen = () if len(name) == HASHED else (Whole(release, place),)
+            yield from _other(tuple(labels[one] for one in own), labels, release, place, unseen)
 
 
 def _unions_of(
@@ -188,7 +210,7 @@ def _one(
 
 
 def _other(
-    own: tuple[str, ...], labels: Sequence[str], release: int, place: int
+    own: tuple[str, ...], labels: Sequence[str], release: int, place: int, unseen: tuple[Whole, ...]
 ) -> Iterator[tuple[str, Beside] | Split]:
     """An earlier set beside a new family."""
     if 2 ** len(own) <= ALONE:
@@ -199,7 +221,7 @@ def _other(
         tuple(Beside(release, one, (place,), (), block) for one in ((), *unions(block))) for block in _blocks(own)
     )
     outside = (Beside(release, (), (place,), (), own, inside=False),)
-    yield Split(POPULATION, release, (*choices, outside), tuple((place, label) for label in labels))
+    yield Split(POPULATION, release, (*choices, outside), tuple((place, label) for label in labels), unseen)
 
 
 def _blocks(parts: tuple[Part, ...]) -> Iterator[tuple[Part, ...]]:
@@ -208,7 +230,7 @@ def _blocks(parts: tuple[Part, ...]) -> Iterator[tuple[Part, ...]]:
 
 def _populations(labels: Sequence[str], release: int, told: Earlier) -> Iterator[tuple[str, Between]]:
     """Of this release and each one before it; those of one plan have one population."""
-    studies = [number for number, (name, _) in enumerate(told) if len(name) == 64]  # hashes, no names of a plan's own
+    studies = [number for number, (name, _) in enumerate(told) if len(name) == HASHED]
     in_plan = [number for number in range(len(told)) if number not in studies][:1]
     for one, other in combinations((*studies, *in_plan), 2):
         if max(one, other) == release:

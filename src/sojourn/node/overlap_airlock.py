@@ -33,7 +33,7 @@ from sojourn.secrecy.intersection import MADE_UP, blinded, doubled, made_up, mat
 from sojourn.secrecy.joint import MOST
 from sojourn.study.circle import Circle
 from sojourn.study.joint_rounds import masked_of
-from sojourn.study.masked import history
+from sojourn.study.masked import MaskedReplay, history
 from sojourn.study.overlapping import BLIND, DOUBLE, TELL, TERMS, Overlapping, OverlapReplay, Pair, Terms
 from sojourn.study.transcript import Round
 
@@ -337,3 +337,27 @@ def _apart(before: BitMap, now: BitMap, threshold: int) -> bool:
     """Whether those who left and those who came are many, or none; and there are any."""
     left, came = before.difference_cardinality(now), now.difference_cardinality(before)
     return left + came > 0 and all(number == 0 or number >= threshold for number in (left, came))
+
+
+def leaving(
+    way: MaskedAirlock,
+    paced: bool,
+    place: Place,
+    told: MaskedReplay | OverlapReplay,
+    rounds: list[Round],
+    evidence: Evidence,
+    now: float,
+) -> Callable[[float], None] | None:
+    """Store an answer of a masked plan at once; of one that rests on records, where they leave at a pace, what stores
+    it at its time.
+    """
+    if isinstance(told, OverlapReplay):
+        lists = OverlapAirlock(way.airlock, way.masking, way.journal, way.stopping, way.exhausted)
+        if paced and lists.opens(told):
+            return lists.answered(place, told, rounds, evidence, now)
+        lists.answer(place, told, rounds, evidence, now)
+    elif paced and way.reads(told):
+        return way.judged(place, told, rounds, evidence, now)
+    else:
+        way.pass_out(place, told, rounds, evidence, now)
+    return None

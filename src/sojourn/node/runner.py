@@ -28,12 +28,8 @@ from sojourn.node.derivation import derive, derive_masked
 from sojourn.node.histories import UNUSUAL
 from sojourn.node.line import Line
 from sojourn.node.masked_airlock import Evidence, MaskedAirlock
-from sojourn.node.masking import Masking
-from sojourn.node.overlap_airlock import OverlapAirlock
+from sojourn.node.overlap_airlock import leaving
 from sojourn.node.store import NodeStore
-from sojourn.study.masked import MaskedReplay
-from sojourn.study.overlapping import OverlapReplay
-from sojourn.study.transcript import Round
 
 Opener = Callable[[Run], Computation]
 Sender = Callable[[str, str, str], None]  # study, analysis, ask
@@ -295,11 +291,11 @@ class Runner:
             raise SiteRefused("rounds")
         assert self.airlock.masking is not None
         journal, exhausted = bound(self._journal, task.study), bound(self._attempts.exhausted, place.run, self._clock())
-        parts = (self.airlock, self.airlock.masking, journal, self._closing.is_set, exhausted)
+        parts = MaskedAirlock(self.airlock, self.airlock.masking, journal, self._closing.is_set, exhausted)
         with self._turns:
             try:
                 evidence, now = self._evidence(place), self._clock()
-                leave = self._way_out(parts, place, told, rounds, evidence, now)
+                leave = leaving(parts, self._pace > 0, place, told, rounds, evidence, now)
                 if leave is None:
                     return None
             finally:
@@ -309,28 +305,6 @@ class Runner:
         if took > self._pace:
             self._journal(task.study, f"A masked answer took {took:.1f} s: longer than masked_pace, which can be seen.")
         return Departure(wait_of(self._pace, took), lambda: self._guarded(place, lambda: leave(self._clock())))
-
-    def _way_out(
-        self,
-        parts: tuple[Airlock, Masking, Callable[[str], None], Callable[[], bool], Callable[[], bool]],
-        place: Place,
-        told: MaskedReplay | OverlapReplay,
-        rounds: list[Round],
-        evidence: Evidence,
-        now: float,
-    ) -> Callable[[float], None] | None:
-        """Store an answer that rests on no record, at once; else what stores it at its time."""
-        if isinstance(told, OverlapReplay):
-            lists = OverlapAirlock(*parts)
-            if self._pace > 0 and lists.opens(told):
-                return lists.answered(place, told, rounds, evidence, now)
-            lists.answer(place, told, rounds, evidence, now)
-            return None
-        way = MaskedAirlock(*parts)
-        if self._pace > 0 and way.reads(told):
-            return way.judged(place, told, rounds, evidence, now)
-        way.pass_out(place, told, rounds, evidence, now)
-        return None
 
     def _look(self, run: Run) -> None:
         """See whether the history of a run's researcher looks like abuse; rehearsals are in no history."""
