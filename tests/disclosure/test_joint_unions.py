@@ -19,6 +19,7 @@ from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.disclosure.demands import Demands
 from sojourn.disclosure.joint import Layout
 from sojourn.disclosure.joint_atoms import depths
+from sojourn.disclosure.joint_clauses import _beyond
 from sojourn.disclosure.joint_earlier import vanished
 from sojourn.disclosure.joint_families import families, is_label, whole
 from sojourn.disclosure.joint_forms import caps, spread
@@ -219,6 +220,11 @@ def test_as_many_as_sites_with_few_or_many_persons_have_are_T_beyond_each(person
         form = spread(threshold, 0, cap, nobody)
         if not form.low <= sum(min(n, cap) for n in persons) <= form.high:
             assert sum(persons) - max(persons) >= threshold or (nobody and not any(persons))
+    capped = [min(n, threshold) for n in persons]
+    forms = _beyond("x", threshold, {"many x": 0}, len(persons), nobody)
+    values = [sum(capped) - sum(capped[site] for site, _, _ in form.own) for form in forms]
+    exact = all(not form.low <= value <= form.high for form, value in zip(forms, values, strict=True))
+    assert exact == (sum(persons) - max(persons) >= threshold or (nobody and not any(persons)))
 
 
 def max_of(persons):

@@ -39,8 +39,8 @@ def of_earlier(questions: Questions, sets: Sets, told: Sequence[Told], clear: Se
         found |= _capped(one.label, still_hidden(_between(one, sets, told), clear), questions.threshold)
     for whole in questions.unions.wholes:
         planned = told[whole.release]
-        persons = questions.threshold if lacks(planned) else len(planned.persons[whole.place])
-        found[whole.label] = min(persons, questions.threshold)
+        number = questions.threshold if lacks(planned) else len(whole.persons(planned.persons))
+        found[whole.label] = min(number, questions.threshold)
     for same in (same for cut in questions.cuts for same in cut.same):
         known = told[same.release]
         found[same.label] = 0 if lacks(known) else len(same.persons(sets, known.persons))

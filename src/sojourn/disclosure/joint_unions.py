@@ -25,6 +25,7 @@ from sojourn.disclosure.joint_families import POPULATION, families, unions, whol
 REST = -1  # the place of those of an earlier population who are in no cell that is known
 MOST_UNIONS = 256  # of two families, pairs of a union each
 ALONE = 16  # unions of a family with which a single set is compared
+FEW = 2  # cells of one of the same plan's tables that may be too few to be shown
 BLOCK = 2  # cells of a larger one that are put together
 HASHED = 64  # characters of an earlier study's release; those of the same plan have names of their own
 Earlier = Sequence[tuple[str, tuple[str, ...]]]
@@ -93,15 +94,20 @@ class Between:
 
 @dataclass(frozen=True)
 class Whole:
-    """An earlier set by itself."""
+    """A union of earlier sets by itself, as of `Beside`."""
 
     release: int
-    place: int
+    then: tuple[int, ...]
+    family: tuple[int, ...] = ()
 
     @property
     def label(self) -> str:
         """Names it among what sites put in."""
-        return f"whole {self.release} {self.place}"
+        return f"whole {self.release} {self.then} {self.family}"
+
+    def persons(self, known: Sequence[BitMap]) -> BitMap:
+        """A site's persons in it."""
+        return Beside(self.release, (), self.then, self.family).persons({}, known)
 
 
 @dataclass(frozen=True)
@@ -121,21 +127,22 @@ class Split:
 
 @dataclass(frozen=True)
 class Unions:
-    """All that is asked about unions. pairs: with the label that is hidden where one fails."""
+    """All that is asked about unions. pairs: with the label that is hidden where one fails, and as `Split.unseen`."""
 
-    pairs: tuple[tuple[str, Beside | Between], ...]
+    pairs: tuple[tuple[str, Beside | Between, tuple[Whole, ...]], ...]
     splits: tuple[Split, ...]
 
     @property
     def counted(self) -> Iterator[Beside | Between]:
         """What sites put in."""
-        yield from (one for _, one in self.pairs)
+        yield from (one for _, one, _ in self.pairs)
         yield from (one for split in self.splits for block in split.blocks for one in block)
 
     @property
     def wholes(self) -> list[Whole]:
         """Of which sites put in how many persons they are, each once."""
-        return list(dict.fromkeys(one for split in self.splits for one in split.unseen))
+        unseen = [of for _, _, of in self.pairs] + [split.unseen for split in self.splits]
+        return list(dict.fromkeys(one for of in unseen for one in of))
 
 
 def beside_earlier(labels: Sequence[str], sums: Sums, told: Earlier, most: int) -> Unions | None:
@@ -143,7 +150,7 @@ def beside_earlier(labels: Sequence[str], sums: Sums, told: Earlier, most: int) 
 
     sums: the cells of each label that is one of several. told: names and labels of the earlier releases.
     """
-    pairs: list[tuple[str, Beside | Between]] = []
+    pairs: list[tuple[str, Beside | Between, tuple[Whole, ...]]] = []
     splits: list[Split] = []
     size = 0
     for release, (name, then) in enumerate(told):
@@ -152,11 +159,23 @@ def beside_earlier(labels: Sequence[str], sums: Sums, told: Earlier, most: int) 
                 splits.append(found)
                 size += sum(map(len, found.blocks))
             else:
-                pairs.append(found)
+                about, one = found
+                planned = isinstance(one, Beside) and len(told[one.release][0]) != HASHED
+                pairs.append((about, one, _unseen(one, then) if planned and isinstance(one, Beside) else ()))
                 size += 1
             if size > most:
                 return None
     return Unions(tuple(pairs), tuple(splits))
+
+
+def _unseen(one: Beside, labels: Sequence[str]) -> tuple[Whole, ...]:
+    """The unions of few cells that one of the same plan's would tell, or would be told without: none of fewer than T
+    persons is, since what is hidden beside a small cell is T together.
+    """
+    family = next((found for found in families(labels) if set(one.then) - {REST} <= set(found)), ())
+    parts = family if not family or whole(labels, family) else (*family, REST)
+    others = tuple(place for place in parts if place not in one.then)
+    return tuple(Whole(one.release, then, _family(then, family)) for then in (one.then, others) if 0 < len(then) <= FEW)
 
 
 def _beside(
@@ -178,7 +197,7 @@ def _beside(
         if all(2 ** (len(own) + len(one) + (not all_of_them)) <= MOST_UNIONS for one, all_of_them in old) and old:
             continue
         for place in range(len(then)):
-            unseen = () if len(name) == HASHED else (Whole(release, place),)
+            unseen = () if len(name) == HASHED else (Whole(release, (place,)),)
             yield from _other(tuple(labels[one] for one in own), labels, release, place, unseen)
 
 
