@@ -28,7 +28,7 @@ from sojourn.secrecy.joint import Form, JointTest, factors
 from sojourn.statistics.catalogue_counts import count, crosstab, describe
 from sojourn.statistics.catalogue_models import glm
 
-DRAWS = 5
+DRAWS = 2
 DEMANDS = Demands.of(Parameters())
 SIZES = ((3, 40), (5, 40), (5, 200), (20, 4))  # sites, persons at each
 VARIABLES = {
