@@ -338,7 +338,7 @@ class Runner:
         def leverage(ask: Ask, sums: Partial) -> float | None:
             return self._computation(run).leverage(place.analysis, ask, sums)
 
-        return Evidence(support, measure, leverage)
+        return Evidence(support, measure, leverage, lambda ask: self._computation(run).squares(place.analysis, ask))
 
     def _support(self, computation: Computation, run: Run, analysis: str) -> Support:
         """The evidence behind every round of an analysis, computed once a run."""

@@ -52,7 +52,7 @@ def _narrowed(estimate: Estimate) -> Estimate:
 
 def _beside(name: str, estimate: Estimate, ratio: str) -> Table:
     both = estimate.facts.get("combine") == "both"
-    rows = []
+    rows, counted = [], []
     for row in estimate.rows:
         value, facts = _values(estimate, row), estimate.facts.get("meta", {}).get(row[0], {})
         meta = [value.get((PREFIX if both else "") + end) for end in _ENDS]
@@ -64,14 +64,18 @@ def _beside(name: str, estimate: Estimate, ratio: str) -> Table:
             _span([None, value["prediction_low"], value["prediction_high"]], ratio),
             _inconsistency(value["i_squared"], facts.get("q_p_value")),
             _tau(value["tau2"], facts),
-            _NONE if value["sites"] is None else Shown(number(value["sites"])),
         ]
         if not (ratio and is_intercept(row[0])):
             rows.append(tuple(cells))
+            counted.append(_NONE if value["sites"] is None else Shown(number(value["sites"])))
     what = f"{ratio}s, " if ratio else ""
     title = f"{name}: {what}pooled fit and meta-analysis, 95 % CI" if both else f"{name}: {what}between the sites"
     heads = ("Term", *(("Pooled fit",) if both else ()), "Meta-analysis", "At a further site")
-    return Table(plain(title), (*heads, "I² (p of Q)", "tau² (95 % CI)", "Sites"), 1, tuple(rows), (_NOTE,))
+    heads = (*heads, "I² (p of Q)", "tau² (95 % CI)")
+    if len(set(counted)) == 1:  # the usual case: a column less
+        return Table(plain(title), heads, 1, tuple(rows), (f"{counted[0]} sites. {_NOTE}",))
+    rows = [(*row, sites) for row, sites in zip(rows, counted, strict=True)]
+    return Table(plain(title), (*heads, "Sites"), 1, tuple(rows), (_NOTE,))
 
 
 def _of_sites(name: str, estimate: Estimate, ratio: str) -> Table:

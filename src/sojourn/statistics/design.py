@@ -99,7 +99,7 @@ def outcome_contributions(rows: Rows, outcome: Factor | Survival, family: str) -
         return ()
     sizes = rows.per_person(np.abs(rows.y))
     largest, second = (size.ravel() for size in largest_two(sizes[:, None]))
-    most = np.array([_most_of(Piece(outcome, outcome.render()), variable)])
+    most = np.array([most_of_piece(Piece(outcome, outcome.render()), variable)])
     return (Contributions(("total of the outcome",), largest, second, np.array([sizes.sum()]), most),)
 
 
@@ -205,10 +205,10 @@ def _indicates(column: tuple[Piece, ...], rows: Rows) -> bool:
 
 def _most(column: tuple[Piece, ...], rows: Rows) -> float:
     """The greatest absolute value of a row that the declarations allow; NaN where they do not say."""
-    return float(np.prod([_most_of(piece, rows.population.variables[piece.factor.name]) for piece in column]))
+    return float(np.prod([most_of_piece(piece, rows.population.variables[piece.factor.name]) for piece in column]))
 
 
-def _most_of(piece: Piece, variable: Variable) -> float:
+def most_of_piece(piece: Piece, variable: Variable) -> float:
     factor = piece.factor
     if isinstance(factor, Category | Spline) or variable.kind is Kind.BOOLEAN:
         return 1.0

@@ -18,7 +18,7 @@ from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import constant, persons_of
 from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Step
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.analysis.terms import Formula, Survival
 from sojourn.analysis.variable import SITE, Kind, Variables
 from sojourn.errors import ConvergenceError, PlanError
@@ -28,6 +28,7 @@ from sojourn.statistics.design import column_contributions, evidence, outcome_cl
 from sojourn.statistics.families import LINKS, START_SHAPE, Family, family
 from sojourn.statistics.fitted import Fitted
 from sojourn.statistics.leverage import largest_beside
+from sojourn.statistics.outcome_squares import outcome_squares, squares_left
 from sojourn.statistics.robust import CHOICES, Meat, clusters, meat_step, sandwich
 from sojourn.statistics.rows import Rows, Weighed, sums_of
 
@@ -53,6 +54,7 @@ class GLM:
     cluster: str | None = None
 
     name: ClassVar[str] = "glm"
+    squared: ClassVar[str] = "newton"
     rules: ClassVar[tuple[str, ...]] = (
         "minimum frequency",
         "dominance",
@@ -188,9 +190,20 @@ class GLM:
                 column_contributions(rows),
                 *outcome_contributions(rows, self.formula.outcome, self.distribution),
             ),
+            squares=self.distances(population),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.cluster]),
         )
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`: of a normal model the squares that are left at these coefficients, at first of the fit."""
+        rows, outcome = self.rows(population), self.formula.outcome
+        if broadcast is None or self.distribution != "gaussian":
+            return outcome_squares(rows, outcome, self.distribution)
+        at = {name: real(array) for name, array in broadcast.items()}
+        return squares_left(rows, outcome, rows.left(self._family(), **at))
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
         """See `Statistic`; the coefficients, and in the first step the outcomes, decide what each row weighs."""

@@ -25,7 +25,7 @@ from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import constant, persons_of
 from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Estimate, Gathered, Step
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.analysis.terms import Column, Formula, Survival
 from sojourn.analysis.variable import SITE, Kind, Variables
 from sojourn.errors import ConvergenceError, PlanError
@@ -34,6 +34,7 @@ from sojourn.statistics.clusters import Clusters
 from sojourn.statistics.coefficients import COLUMNS, centre_of, real, standard_errors, table, uncentred, whole
 from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions
 from sojourn.statistics.glm import GLM
+from sojourn.statistics.outcome_squares import outcome_squares, squares_about
 
 Vector = NDArray[np.float64]
 METHODS = ("REML", "ML")
@@ -54,6 +55,7 @@ class LMM:
     method: str = "REML"
 
     name: ClassVar[str] = "lmm"
+    squared: ClassVar[str] = "profile"
     rules: ClassVar[tuple[str, ...]] = GLM.rules
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -157,9 +159,19 @@ class LMM:
             measures=self.variables(),
             cells=outcome_classes(rows, outcome, "gaussian"),
             contributions=(column_contributions(rows), *outcome_contributions(rows, self.formula.outcome, "gaussian")),
+            squares=self.distances(population),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.group]),
         )
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`: of a normal outcome; what the terms leave of its squares is not known before these are."""
+        rows, outcome = self._clusters(population).rows, self.formula.outcome
+        if broadcast is None:
+            return outcome_squares(rows, outcome, "gaussian")
+        return squares_about(rows, outcome, float(broadcast["centre"][-1]))
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
         """See `Statistic`; each row weighs what it does beside the others of its cluster."""
