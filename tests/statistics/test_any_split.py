@@ -94,17 +94,34 @@ def rows() -> dict[str, np.ndarray]:
     }
 
 
-def answer(statistic: Statistic, places: Sequence[int], names: Sequence[str] = SITES) -> Estimate:
+@cache
+def hard() -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
+    """The rows, and where persons lie: a site without events, one with one level, one empty, and rows twice."""
+    columns = dict(rows())
+    who = columns["who"]
+    quiet, single, twice = (np.isin(who, range(*ends)) for ends in ((10, 20), (20, 30), (30, 40)))
+    columns |= {"y": columns["y"] & ~quiet, "events": np.where(quiet, 0, columns["events"])}
+    columns |= {"k": np.where(single, "q", columns["k"]), "b": columns["b"] & ~single}
+    columns = {name: np.concatenate([values, values[twice]]) for name, values in columns.items()}
+    return columns, tuple(1 if 10 <= person < 20 else 2 if 20 <= person < 30 else 0 for person in range(PERSONS))
+
+
+def answer(
+    statistic: Statistic,
+    places: Sequence[int],
+    names: Sequence[str] = SITES,
+    columns: Mapping[str, np.ndarray] | None = None,
+) -> Estimate:
     """Of the persons at these places; every site of the roster takes part, and some may be empty."""
-    seen = with_site(VARIABLES, tuple(names))
-    of_row = np.asarray(places)[rows()["who"]]
-    return run(statistic, [_site(name, seen, of_row == place) for place, name in enumerate(names)])[0]
+    seen, columns = with_site(VARIABLES, tuple(names)), rows() if columns is None else columns
+    of_row = np.asarray(places)[columns["who"]]
+    return run(statistic, [_site(name, seen, columns, of_row == place) for place, name in enumerate(names)])[0]
 
 
-def _site(name: str, seen: Variables, here: np.ndarray) -> Population:
-    columns = {label: values[here] for label, values in rows().items()}
-    made = population(name, seen, columns, columns.pop("who"))
-    return replace(made, absent={"u": np.isnan(columns["u"])})
+def _site(name: str, seen: Variables, columns: Mapping[str, np.ndarray], here: np.ndarray) -> Population:
+    own = {label: values[here] for label, values in columns.items()}
+    made = population(name, seen, own, own.pop("who"))
+    return replace(made, absent={"u": np.isnan(own["u"])})
 
 
 @cache
@@ -150,6 +167,14 @@ def test_every_method_is_in_a_list():
 def test_any_split_and_any_order_give_the_answer_of_all_rows_in_one_place(name, places, order):
     for statistic, expected in zip(FREE[name], pooled(name), strict=True):
         same(answer(statistic, places, order), expected, SEARCHED.get(name, 1e-9))
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_a_site_without_events_one_with_one_level_an_empty_one_and_rows_twice(name):
+    columns, places = hard()
+    for statistic in FREE[name]:
+        expected = answer(statistic, [0] * PERSONS, columns=columns)
+        same(answer(statistic, places, columns=columns), expected, SEARCHED.get(name, 1e-9))
 
 
 @pytest.mark.parametrize("name", OF_SITES)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
+from sojourn.analysis.likelihood import Endless
 from sojourn.analysis.matrix import Layout
 from sojourn.analysis.mixed import Criterion, Profile, elements, newton, profile, shapes, triangle
 from sojourn.analysis.mixing import Mixing
@@ -42,6 +43,7 @@ EXACTNESS = "approximate: penalised quasi-likelihood, whose variances are too sm
 SMALL = 1e-8  # length of the last step, in standard errors
 CLOSE = 1.0  # length of the first step that is mixed from those before
 LONGEST = 1.0  # step of an element of the factor
+ENDLESS = 0.1  # length of the last step, in standard errors of the first round, of a coefficient without an end
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class GLMM:
         origin[0] = 0.0
         factor = np.diag(start_factor(real(sums["slopes"]), n)) / 2
         at = np.concatenate([self._first(sums, p), factor[np.tril_indices(q)]])
+        first, step = np.eye(p), np.zeros(len(at))
         mixing, criterion = Mixing(CLOSE), Criterion(n, self.mixed.method == "REML", scale=1.0)
         for used in range(2, self.rounds() + 1):
             factor = triangle(at[p:], q)
@@ -167,16 +170,17 @@ class GLMM:
             found = Profile.of({name: real(array) for name, array in summed.arrays.items()})
             if used == 2:
                 check_columns(found.quadratic, layout, centre)
-            step, root = _plain(criterion, found, at, q)
+                first = found.quadratic[:p, :p]
+            solved = _plain(criterion, found, at, q)
+            if solved is None:
+                break
+            step, root = solved
             if np.linalg.norm(root @ step) < SMALL:
                 told = {"n": n, "clusters": int(sums["clusters"][0]), "method": self.mixed.method, "rounds_used": used}
                 told |= {"laplace_log_likelihood": float(summed["likelihood"][0])}
                 return self._estimate(layout, centre, origin, at, found, told)
             at = at + mixing.move(at, step, root)
-        raise ConvergenceError(
-            "The mixed model did not converge in the rounds that it may take.",
-            remedy="Use fewer random slopes or terms; look for terms that separate the outcomes.",
-        )
+        raise _unsettled(layout.terms, first, step[:p])
 
     @property
     def _model(self) -> GLM:
@@ -222,8 +226,24 @@ class GLMM:
         return Estimate(("term",), COLUMNS, rows, {**told, "random": random}, EXACTNESS)
 
 
-def _plain(criterion: Criterion, found: Profile, at: Vector, q: int) -> tuple[Vector, Vector]:
-    """To the coefficients and factor of the linear mixed model of the working outcomes, and a root of its bend."""
+def _unsettled(terms: tuple[str, ...], first: Vector, step: Vector) -> ConvergenceError:
+    """Why no answer was found. first: information at the start, in whose measure endless steps never become shorter."""
+    run = np.abs(step) * np.sqrt(np.diag(first))
+    run[0] = 0.0  # the intercept goes with the term
+    worst = int(np.argmax(run))
+    if run[worst] > ENDLESS:
+        return Endless(terms[worst])
+    return ConvergenceError(
+        "The mixed model did not converge in the rounds that it may take.",
+        remedy="Use fewer random slopes or terms; look for terms that separate the outcomes.",
+    )
+
+
+def _plain(criterion: Criterion, found: Profile, at: Vector, q: int) -> tuple[Vector, Vector] | None:
+    """To the coefficients and factor of the linear mixed model of the working outcomes, and a root of its bend.
+
+    None where the sums have no solution.
+    """
     p = len(found.quadratic) - 1
     form = found.quadratic[:p, :p]
     try:
@@ -234,7 +254,6 @@ def _plain(criterion: Criterion, found: Profile, at: Vector, q: int) -> tuple[Ve
         root[:p, :p] = np.linalg.cholesky(form).T
         root[p:, p:] = np.linalg.cholesky(hessian / 2).T
     except LinAlgError:
-        remedy = "Use fewer random slopes or terms; look for terms that separate the outcomes."
-        raise ConvergenceError("The sums of a round have no solution.", remedy=remedy) from None
+        return None
     moved = np.clip(step[np.tril_indices(q)], -LONGEST, LONGEST)
     return np.concatenate([coefficients - at[:p], moved]), root

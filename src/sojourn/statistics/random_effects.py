@@ -52,7 +52,9 @@ class Effects:
             if float(change @ (at.information * change)) <= _SETTLED * (1 + len(y)):
                 break
         at = family.slopes(eta, y, w)
-        return cls(clusters, eta + at.score / at.information, at.information, float(value.sum()))
+        weighs = at.information > 0  # so far out that a row weighs nothing, it has no working outcome
+        response = eta + np.where(weighs, at.score, 0.0) / np.where(weighs, at.information, 1.0)
+        return cls(clusters, response, at.information, float(value.sum()))
 
 
 def _objective(family: Family, clusters: Clusters, eta: Vector, v: Vector, covariance: Vector) -> Vector:
