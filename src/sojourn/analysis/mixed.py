@@ -198,7 +198,8 @@ def search(criterion: Criterion, factor: Vector, rounds: int) -> Generator[Vecto
             continue
         step, decrement, _ = newton(factor, slope, bend)
         origin, best = factor, min(value, best)
-        factor = factor + step
+        ahead = outright(factor, slope, bend)
+        factor = factor + step if ahead is None else ahead
         if decrement < NEAR:
             change = np.array([(factor @ factor.T - origin @ origin.T)[place] for place in elements(q)])
             last = sums.moved(change)
@@ -207,6 +208,23 @@ def search(criterion: Criterion, factor: Vector, rounds: int) -> Generator[Vecto
         "The mixed model did not converge in the rounds that it may take.",
         remedy="Use fewer random slopes, or centre and scale their columns.",
     )
+
+
+def outright(factor: Vector, slope: Vector, bend: Vector) -> Vector | None:
+    """The factor of G after a Newton step in G itself, where that bends up and leads far away from a factor near 0.
+
+    There a step of the factor, by which the criterion bends down, could but double it. None elsewhere.
+    """
+    q = len(factor)
+    try:
+        np.linalg.cholesky(bend)
+        moved = np.linalg.solve(bend, slope)
+        grown = factor @ factor.T - np.tensordot(moved, basis(q), axes=(0, 0))
+        found = np.linalg.cholesky(grown)
+    except LinAlgError:
+        return None
+    away = np.diag(grown) > 4 * np.diag(factor @ factor.T)
+    return np.asarray(found) if away.any() else None
 
 
 def newton(factor: Vector, slope: Vector, bend: Vector) -> tuple[Vector, float, Vector]:

@@ -79,6 +79,10 @@ class Firth:
         """See `Statistic`."""
         return self.model.variables()
 
+    def terms(self, variables: Variables) -> tuple[str, ...]:
+        """See `meta.Model`."""
+        return self.model.terms(variables)
+
     def check(self, variables: Variables) -> None:
         """See `Statistic`."""
         self.model.check(variables)

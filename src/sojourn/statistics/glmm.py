@@ -81,6 +81,10 @@ class GLMM:
         """See `Statistic`."""
         return self.mixed.variables()
 
+    def terms(self, variables: Variables) -> tuple[str, ...]:
+        """See `meta.Model`."""
+        return self.mixed.terms(variables)
+
     def check(self, variables: Variables) -> None:
         """See `Statistic`."""
         self.mixed.check(variables)

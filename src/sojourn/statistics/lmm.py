@@ -94,6 +94,10 @@ class LMM:
         more = {*self.slopes, *([self.group] if self.group not in (None, SITE) else [])}
         return tuple(sorted({*self.formula.names, *more}))
 
+    def terms(self, variables: Variables) -> tuple[str, ...]:
+        """See `meta.Model`."""
+        return Layout.of(self.formula, variables).terms
+
     def check(self, variables: Variables) -> None:
         """See `Statistic`."""
         GLM(self.formula).check(variables)
