@@ -50,11 +50,11 @@ FREE: dict[str, Sequence[Statistic]] = {
         sj.glm("age ~ x", "gamma", "log", robust="cluster"),
         sj.indicated(sj.glm("y ~ x + u", "binomial"), "u"),
     ],
-    "glmm": [sj.glmm("y ~ x")],
+    "glmm": [sj.glmm("y ~ x"), sj.glmm("events ~ x", family="poisson", offset="o")],
     "histogram": [sj.histogram("age", edges=range(0, 21, 4))],
     "incidence": [sj.incidence("events", "years", by=("k", "b"), per=100)],
     "indirect_standardisation": [sj.indirect_standardisation("events", "years", "k", {"p": 1, "q": 2, "r": 1}, by="b")],
-    "lmm": [sj.lmm("m ~ x + k"), sj.lmm("m ~ x", slopes="x", method="ML")],
+    "lmm": [sj.lmm("m ~ x + k"), sj.lmm("m ~ x", slopes="x", method="ML"), sj.lmm("m ~ x", weights="w")],
     "mantel_haenszel": [sj.mantel_haenszel("y", "b", "k")],
     "prevalence": [sj.prevalence("y", by="k", interval="exact")],
     "quantiles": [sj.quantiles("age", by="b", q=(0.1, 0.5), precision=1)],
@@ -65,6 +65,8 @@ OF_SITES: dict[str, Sequence[Statistic]] = {
     "profile_likelihood": [sj.profile_likelihood("y ~ b", "b[T.True]", -3, 3, points=21)],
     "glm": [sj.meta(sj.glm("y ~ x", "binomial"))],
     "lmm": [sj.lmm("m ~ x", "site")],
+    "prevalence": [sj.meta(sj.prevalence("y", by="k"), combine="both")],
+    "t_test": [sj.meta(sj.t_test("x", "m", by="b"))],
     "elastic_net": [sj.elastic_net("m ~ x + k", count=5, cross_validate=True)],
 }
 NOBODYS = {"overlap"}  # of pairs of sites, by no local part

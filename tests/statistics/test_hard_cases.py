@@ -29,6 +29,8 @@ MODELS = {
     "firth": firth("y ~ x + k + b"),
     "lasso": elastic_net("y ~ x + k + b", "binomial", lambdas=(0.05, 0.01)),
     "mixed": lmm("m ~ x + k", "c"),
+    "mixed with weights": lmm("m ~ x + k", "c", weights="w"),
+    "counts, mixed, with offset": glmm("n ~ x + k", "c", family="poisson", offset="o"),
     "logistic mixed": glmm("y ~ x + k", "c"),
 }
 
@@ -92,7 +94,7 @@ def test_an_empty_site_one_without_events_one_level_and_duplicates(name):
     same(MODELS[name], columns, places)
 
 
-@pytest.mark.parametrize("name", ["linear", "negative binomial", "gamma"])
+@pytest.mark.parametrize("name", ["linear", "negative binomial", "gamma", "mixed with weights"])
 def test_a_weight_of_zero_is_no_row(name):
     columns = rows()
     kept = {label: values[columns["w"] > 0] for label, values in columns.items()}

@@ -26,6 +26,7 @@ from sojourn.errors import ConvergenceError
 
 Vector = NDArray[np.float64]
 NEAR = 1e-9  # Newton decrement from which the last step is taken: what it leaves is far below rounding
+_REACH = 0.8  # longest step of an element of the factor, in lengths of its row: never to 0, where it has no slope
 _SAME = 1e-9  # of the criterion, relative: less is rounding
 
 
@@ -184,9 +185,10 @@ class Maximum:
 def search(criterion: Criterion, factor: Vector, rounds: int) -> Generator[Vector, Profile, Maximum]:
     """Yields G, receives the sums there. Newton steps in a triangular factor of G, so that G stays a covariance.
 
-    A step that leads up is halved; where the criterion bends down, the step goes against its slope all the same.
+    A step that leads up is halved; one about as long as a row of the factor, or of the first factor, is shortened
+    before it is tried. Where the criterion bends down, the step goes against its slope all the same.
     """
-    q, origin, best = len(factor), factor, np.inf
+    q, origin, best, unit = len(factor), factor, np.inf, np.abs(np.diag(factor))
     for _ in range(rounds):
         sums = yield factor @ factor.T
         try:
@@ -199,8 +201,9 @@ def search(criterion: Criterion, factor: Vector, rounds: int) -> Generator[Vecto
         step, decrement, _ = newton(factor, slope, bend)
         origin, best = factor, min(value, best)
         ahead = outright(factor, slope, bend)
-        factor = factor + step if ahead is None else ahead
-        if decrement < NEAR:
+        reach = _REACH * np.maximum(unit, np.linalg.norm(factor, axis=1))[:, None]
+        factor = factor + step / max(1.0, float(np.abs(step / reach).max())) if ahead is None else ahead
+        if decrement < NEAR and ahead is None:
             change = np.array([(factor @ factor.T - origin @ origin.T)[place] for place in elements(q)])
             last = sums.moved(change)
             return Maximum(factor, last, criterion.at(last)[0], decrement)

@@ -92,23 +92,29 @@ def elastic_net(
 
 
 def lmm(
-    formula: str, group: str | None = None, slopes: str | Iterable[str] | None = None, method: str = "REML"
+    formula: str,
+    group: str | None = None,
+    slopes: str | Iterable[str] | None = None,
+    method: str = "REML",
+    weights: str | None = None,
 ) -> Statistic:
     """A linear mixed model over all sites: fixed effects, and random intercepts and slopes of clusters.
 
     formula: fixed effects as of `glm`, without an offset. group: the column that names the clusters, each inside one
     site; `site` for random effects of the sites themselves, in clear plans alone; None for persons. slopes: columns of
-    numbers of the formula, up to three, whose coefficients differ between clusters. method: `REML` or `ML`. Equal to
-    the pooled fit.
+    numbers of the formula, up to three, whose coefficients differ between clusters. method: `REML` or `ML`. weights:
+    column of prior weights, as of R's `lmer`: a row's residual has the variance sigma^2 over its weight; rows of weight
+    0 take no part. Equal to the pooled fit.
     Result: a row a fixed effect as of `glm`, with normal tests. Facts: `n`, `clusters`, `log_likelihood` (restricted
     under REML), `sigma` (of the residuals), `random` (`effects`, `std_dev`, `covariance`), `intraclass_correlation`
     (without slopes), `rounds_used`, `newton_decrement`. No random effect of a cluster is ever shown.
-    Leaves a site, for p terms and q random effects: n, the number of clusters, p + 2 q + 1 sums; each round, with
+    Leaves a site, for p terms and q random effects: n, the number of clusters, p + 2 q + 1 sums (of weights also that
+    of their logarithms); each round, with
     m = q (q + 1) / 2, at most (1 + m + m (m + 1) / 2) (p + 2)^2 numbers, sums over its clusters. Of `site`: once
     (p + 1)^2 + q (p + q + 1) cross-products. Rounds: usually 6 to 10; of `site` 2.
     Source: D. Bates, M. Maechler, B. Bolker, S. Walker, J. of Statistical Software 67(1), 2015.
     """
-    more = given(group=group, slopes=several(slopes))
+    more = given(group=group, slopes=several(slopes), weights=weights)
     return make("lmm", {"formula": formula, "method": method, **more})
 
 
@@ -118,19 +124,21 @@ def glmm(
     slopes: str | Iterable[str] | None = None,
     family: str = "binomial",
     method: str = "REML",
+    offset: str | None = None,
 ) -> Statistic:
     """A logistic or Poisson mixed model by penalised quasi-likelihood: approximate, and says so.
 
     formula, group, slopes, method: as of `lmm`, with an intercept; clusters lie inside sites. family: `binomial`
-    (logit) or `poisson` (log). Equal to the same approximation on pooled rows.
+    (logit) or `poisson` (log). offset: column that is added to the linear predictor. Equal to the same approximation on
+    pooled rows.
     Result: a row a fixed effect as of `glm`, within clusters. Facts: `n`, `clusters`, `random` as of `lmm`,
     `laplace_log_likelihood` at the estimates, `rounds_used`. Variances come out too small where clusters hold few rows
     or events are rare. No random effect of a cluster is ever shown.
-    Leaves a site: as of `lmm`, of working outcomes, and each round one number more.
+    Leaves a site: as of `lmm`, of working outcomes, and each round one number more; of an offset once its sum.
     Rounds: usually 12 to 20, at most 36, and 8 more for each element of the covariance beyond the first.
     Source: N. E. Breslow, D. G. Clayton, J. of the American Statistical Association 88, 1993.
     """
-    more = given(group=group, slopes=several(slopes))
+    more = given(group=group, slopes=several(slopes), offset=offset)
     return make("glmm", {"formula": formula, "family": family, "method": method, **more})
 
 

@@ -97,10 +97,30 @@ def outcome_contributions(rows: Rows, outcome: Factor | Survival, family: str) -
     variable = rows.population.variables[outcome.name]
     if variable.kind is Kind.BOOLEAN:
         return ()
-    sizes = rows.per_person(np.abs(rows.y))
+    most = _most_of(Piece(outcome, outcome.render()), variable)
+    return (_contributions("total of the outcome", rows, rows.y, most),)
+
+
+def offset_contributions(rows: Rows, offset: str | None) -> tuple[Contributions, ...]:
+    """The same of the sum of an offset, as the array `offset`."""
+    if offset is None:
+        return ()
+    most = _most_of(Piece(Column(offset), offset), rows.population.variables[offset])
+    return (_contributions("offset", rows, rows.offset, most),)
+
+
+def weight_contributions(rows: Rows, weights: str | None) -> tuple[Contributions, ...]:
+    """The same of the sum of the logarithms of weights, as the array `log_weight`."""
+    if weights is None:
+        return ()
+    most = _most_of(Piece(Transform("log", weights), weights), rows.population.variables[weights])
+    return (_contributions("log_weight", rows, np.log(rows.w), most),)
+
+
+def _contributions(output: str, rows: Rows, values: Vector, most: float) -> Contributions:
+    sizes = rows.per_person(np.abs(values))
     largest, second = (size.ravel() for size in largest_two(sizes[:, None]))
-    most = np.array([_most_of(Piece(outcome, outcome.render()), variable)])
-    return (Contributions(("total of the outcome",), largest, second, np.array([sizes.sum()]), most),)
+    return Contributions((output,), largest, second, np.array([sizes.sum()]), np.array([most]))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,13 @@ from sojourn.analysis.variable import Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.clusters import Clusters
 from sojourn.statistics.coefficients import COLUMNS, centre_of, real, standard_errors, table, uncentred, whole
-from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions
+from sojourn.statistics.design import (
+    column_contributions,
+    evidence,
+    offset_contributions,
+    outcome_classes,
+    outcome_contributions,
+)
 from sojourn.statistics.families import LINKS, Family, family
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.lmm import LMM, check_columns, squares, start_factor
@@ -57,7 +63,11 @@ class GLMM:
     rules: ClassVar[tuple[str, ...]] = GLM.rules
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
-        "properties": {**LMM.schema["properties"], "family": {"enum": list(FAMILIES)}},
+        "properties": {
+            **{word: schema for word, schema in LMM.schema["properties"].items() if word != "weights"},
+            "family": {"enum": list(FAMILIES)},
+            "offset": GLM.schema["properties"]["offset"],
+        },
         "required": ["formula"],
         "additionalProperties": False,
     }
@@ -65,7 +75,13 @@ class GLMM:
     @classmethod
     def read(cls, arguments: Mapping[str, Any], field: str) -> GLMM:
         """From arguments that fit the schema; PlanError where the formula has no such model."""
-        mixed = LMM.read({word: value for word, value in arguments.items() if word != "family"}, field)
+        own = {word: value for word, value in arguments.items() if word not in ("family", "offset")}
+        mixed = LMM.read(own, field, with_offset=True)
+        if offset := arguments.get("offset"):
+            if mixed.formula.offset:
+                remedy = "Keep one of the two."
+                raise PlanError("The formula has an offset already.", remedy=remedy, field=f"{field}.offset")
+            mixed = replace(mixed, formula=replace(mixed.formula, offset=offset))
         if mixed.by_site:
             remedy = "Put `C(site)` into the formula, or name clusters inside the sites."
             raise PlanError("Sites are no clusters of this model.", remedy=remedy, field=f"{field}.group")
@@ -93,6 +109,8 @@ class GLMM:
     def steps(self, variables: Variables) -> tuple[Step, ...]:
         """See `Statistic`."""
         handshake, _ = self.mixed.steps(variables)
+        if self.mixed.formula.offset:
+            handshake = replace(handshake, partial={**handshake.partial, "offset": (1,)})
         p, q = Layout.of(self.mixed.formula, variables).width, self.mixed.effects
         broadcast = {"centre": (p,), "origin": (q,), "coefficients": (p,), "covariance": (q, q)}
         return handshake, Step("effects", broadcast, {**shapes(p, q), "likelihood": (1,)})
@@ -104,7 +122,9 @@ class GLMM:
     def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
         """See `Statistic`."""
         if step == "handshake":
-            return self._clusters(population).handshake(with_clusters=True)
+            given = self._clusters(population).handshake(with_clusters=True).arrays
+            offset = {"offset": np.array([self._clusters(population).rows.offset.sum()])}
+            return Partial({**given, **(offset if self.mixed.formula.offset else {})})
         found = self._effects(population, broadcast)
         centre, origin = np.append(real(broadcast["centre"]), 0.0), real(broadcast["origin"])
         blocks = found.clusters.blocks(centre, origin, found.response, found.weight)
@@ -115,7 +135,7 @@ class GLMM:
     def support(self, population: Population) -> Support:
         """See `Statistic`; the random effects' covariance is of parameters too."""
         rows, outcome = self._clusters(population).rows, self.mixed.formula.outcome.render()
-        design = evidence(rows, outcome, self.distribution, None, None)
+        design = evidence(rows, outcome, self.distribution, None, self.mixed.formula.offset)
         design = replace(design, parameters=design.parameters + len(elements(self.mixed.effects)))
         if self.mixed.group is not None:
             design = replace(design, clusters=self._clusters(population).count)
@@ -126,6 +146,7 @@ class GLMM:
             contributions=(
                 column_contributions(rows),
                 *outcome_contributions(rows, self.mixed.formula.outcome, self.distribution),
+                *offset_contributions(rows, self.mixed.formula.offset),
             ),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.mixed.group]),
@@ -200,17 +221,19 @@ class GLMM:
     def _effects(self, population: Population, broadcast: Mapping[str, Array]) -> Effects:
         at = {name: real(array) for name, array in broadcast.items()}
         clusters = self._clusters(population)
-        eta = (clusters.rows.x - at["centre"]) @ at["coefficients"]
+        eta = (clusters.rows.x - at["centre"]) @ at["coefficients"] + clusters.rows.offset
         return Effects.at_mode(self._family, clusters, eta, at["origin"], at["covariance"])
 
     def _first(self, sums: Partial, p: int) -> Vector:
-        """The mean of all outcomes, and nothing else."""
+        """The mean of all outcomes less that of the offset, and nothing else."""
         mean = float(sums["outcome"][0]) / float(sums["n"][0])
         if mean <= 0 or (self.distribution == "binomial" and mean >= 1):
             remedy = "Use a larger population, or another outcome."
             raise ConvergenceError("All outcomes are the same, so that there is nothing to explain.", remedy=remedy)
         first = np.zeros(p)
         first[0] = np.log(mean / (1 - mean)) if self.distribution == "binomial" else np.log(mean)
+        if self.mixed.formula.offset:
+            first[0] -= float(sums["offset"][0]) / float(sums["n"][0])
         return first
 
     def _estimate(

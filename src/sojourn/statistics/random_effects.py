@@ -17,7 +17,10 @@ _SETTLED = 1e-24  # the gain of a step, in units of the log-likelihood, relative
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """At the modes of the clusters' effects: the working outcome and weight of each row, and the joint likelihood."""
+    """At the modes of the clusters' effects: the working outcome and weight of each row, and the joint likelihood.
+
+    response: less the offset, which no coefficient is of.
+    """
 
     clusters: Clusters
     response: Vector
@@ -53,7 +56,7 @@ class Effects:
                 break
         at = family.slopes(eta, y, w)
         weighs = at.information > 0  # so far out that a row weighs nothing, it has no working outcome
-        response = eta + np.where(weighs, at.score, 0.0) / np.where(weighs, at.information, 1.0)
+        response = eta - clusters.rows.offset + np.where(weighs, at.score, 0.0) / np.where(weighs, at.information, 1.0)
         return cls(clusters, response, at.information, float(value.sum()))
 
 
