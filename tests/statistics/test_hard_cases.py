@@ -28,6 +28,8 @@ MODELS = {
     "clustered": glm("m ~ x + k", cluster="c"),
     "firth": firth("y ~ x + k + b"),
     "lasso": elastic_net("y ~ x + k + b", "binomial", lambdas=(0.05, 0.01)),
+    "lasso with weights": elastic_net("y ~ x + k + b", "binomial", lambdas=(0.05, 0.01), weights="w"),
+    "elastic net with weights and offset": elastic_net("m ~ x + k + b", alpha=0.5, count=6, weights="w", offset="o"),
     "mixed": lmm("m ~ x + k", "c"),
     "mixed with weights": lmm("m ~ x + k", "c", weights="w"),
     "counts, mixed, with offset": glmm("n ~ x + k", "c", family="poisson", offset="o"),
@@ -94,7 +96,7 @@ def test_an_empty_site_one_without_events_one_level_and_duplicates(name):
     same(MODELS[name], columns, places)
 
 
-@pytest.mark.parametrize("name", ["linear", "negative binomial", "gamma", "mixed with weights"])
+@pytest.mark.parametrize("name", ["linear", "negative binomial", "gamma", "mixed with weights", "lasso with weights"])
 def test_a_weight_of_zero_is_no_row(name):
     columns = rows()
     kept = {label: values[columns["w"] > 0] for label, values in columns.items()}

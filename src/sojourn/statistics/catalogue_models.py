@@ -71,23 +71,28 @@ def elastic_net(
     count: int | None = None,
     standardise: bool | None = None,
     cross_validate: bool | None = None,
+    weights: str | None = None,
+    offset: str | None = None,
 ) -> Statistic:
     """Lasso and elastic net over all sites: the coefficients under a range of penalties, equal to those of pooled rows.
 
-    formula: as of `glm`, with an intercept, which is not penalised, and without an offset. family: `gaussian` or
+    formula: as of `glm`, with an intercept, which is not penalised. family: `gaussian` or
     `binomial` (logit). alpha: share of the absolute values in the penalty: 1 is the lasso, near 0 the ridge. lambdas:
     the penalties, as in glmnet and scikit-learn upon the mean of squares / 2 or of minus the log-likelihood; None for
     `count` of them (30), down to a thousandth of the one from which all coefficients are 0. standardise: whether the
     penalty is upon columns over their standard deviation (with n), as it is unless you say no. cross_validate: leave
-    out one site after the other; clear plans alone.
+    out one site after the other; clear plans alone. weights: column of prior weights, over whose sum the loss is a
+    mean, as in glmnet; rows of weight 0 take no part. offset: column that is taken from the outcome; `gaussian` alone.
     Result: a row a lambda and term with `estimate`; there are no standard errors after a choice. Facts: `n`,
     `lambdas`, `nonzero` and `deviance_ratio` of each, `lambda_bic`, `rounds_used`; with cross-validation its curve
     `cross_validation`, `lambda_min`, `lambda_1se`.
-    Leaves a site, for p terms: n, p sums and the outcome's, once 1 + p + p^2 numbers; binomial for each lambda, and
-    with cross-validation for each site, so many again each round. Rounds: 2; binomial usually 7 to 10, at most 12.
+    Leaves a site, for p terms: n, p sums, the outcome's and the weights', once 1 + p + p^2 numbers; binomial for each
+    lambda, and with cross-validation for each site, so many again each round. Rounds: 2; binomial usually 7 to 10, at
+    most 12.
     Source: J. Friedman, T. Hastie, R. Tibshirani, J. of Statistical Software 33(1), 2010.
     """
     more = given(lambdas=numbers(lambdas), count=count, standardise=standardise, cross_validate=cross_validate)
+    more |= given(weights=weights, offset=offset)
     return make("elastic_net", {"formula": formula, "family": family, "alpha": alpha, **more})
 
 

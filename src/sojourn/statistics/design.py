@@ -109,12 +109,13 @@ def offset_contributions(rows: Rows, offset: str | None) -> tuple[Contributions,
     return (_contributions("offset", rows, rows.offset, most),)
 
 
-def weight_contributions(rows: Rows, weights: str | None) -> tuple[Contributions, ...]:
-    """The same of the sum of the logarithms of weights, as the array `log_weight`."""
+def weight_contributions(rows: Rows, weights: str | None, *, log: bool = False) -> tuple[Contributions, ...]:
+    """The same of the sum of the weights, as the array `weight`; or of their logarithms, as `log_weight`."""
     if weights is None:
         return ()
-    most = _most_of(Piece(Transform("log", weights), weights), rows.population.variables[weights])
-    return (_contributions("log_weight", rows, np.log(rows.w), most),)
+    variable, factor = rows.population.variables[weights], Transform("log", weights) if log else Column(weights)
+    most = _most_of(Piece(factor, weights), variable)
+    return (_contributions("log_weight" if log else "weight", rows, np.log(rows.w) if log else rows.w, most),)
 
 
 def _contributions(output: str, rows: Rows, values: Vector, most: float) -> Contributions:

@@ -179,7 +179,7 @@ class LMM:
             contributions=(
                 column_contributions(rows),
                 *outcome_contributions(rows, self.formula.outcome, "gaussian"),
-                *weight_contributions(rows, self.weights),
+                *weight_contributions(rows, self.weights, log=True),
             ),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.group]),

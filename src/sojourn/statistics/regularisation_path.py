@@ -23,9 +23,12 @@ _VARIES = 1e-11  # least share of a column's squares about its mean that is vari
 
 @dataclass(frozen=True)
 class Fold:
-    """Sums of the rows that are fitted to, around one centre: of all sites, or of all but one, whose own are `out`."""
+    """Sums of the rows that are fitted to, around one centre: of all sites, or of all but one, whose own are `out`.
 
-    n: int
+    n: rows, or the sum of their weights.
+    """
+
+    n: float
     gram: Vector
     moment: Vector
     square: float
@@ -33,7 +36,7 @@ class Fold:
     site: str = ""
 
     @classmethod
-    def of(cls, n: int, products: Partial) -> Fold:
+    def of(cls, n: float, products: Partial) -> Fold:
         """Of everybody, or of one site."""
         return cls(n, real(products["gram"]), real(products["moment"]), float(products["square"][0]))
 
@@ -125,10 +128,10 @@ class Path:
         return slice(number * len(self.lambdas), (number + 1) * len(self.lambdas))
 
     def estimate(
-        self, lines: Vector, deviance: Vector, errors: Sequence[Vector], null: float, family: str, used: int
+        self, lines: Vector, deviance: Vector, errors: Sequence[Vector], null: float, family: str, n: int, used: int
     ) -> Estimate:
-        """A row a lambda and term, on the scale of the raw columns."""
-        turn, n = uncentred(self.centre, True), self.folds[0].n
+        """A row a lambda and term, on the scale of the raw columns. n: rows."""
+        turn = uncentred(self.centre, True)
         raw = lines @ turn.T
         raw[:, 0] += self.mean if family == "gaussian" else 0.0
         kept = (lines[:, 1:] != 0).sum(axis=1)
