@@ -133,8 +133,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Merge the groups, or leave the variable that splits them out.",
         ),
         "dominance": Reason(
-            "One or two persons make up most of a sum.",
-            "Widen the group, or use a bounded or transformed variable.",
+            "One or two persons make up most of a sum, or of the squares about a mean.",
+            "Widen the group, use a bounded or transformed variable, or ask for quantiles.",
         ),
         "residual freedom": Reason(
             "The model leaves too few residual degrees of freedom.",

@@ -140,11 +140,24 @@ def test_any_split_and_order_of_sites_give_the_same_answer(data):
 def test_a_group_that_a_site_hid_is_not_computed_from_what_is_left(name):
     populations, _ = sites()
     hide = {"e": {"group_n": [1], "group_sum.age": [1], "group_squares.age": [1], "group_drift.age": [1]}}
-    for hidden in (hide, {"e": {"group_squares.age": [0]}}):
-        estimate, _ = run(MEANS[name], populations, hide=hidden)
-        assert set(estimate.rows[0][1:]) == {Suppressed()}
-        assert "nothing is computed" in estimate.warnings[0]
-        assert len(estimate.facts["groups"]["age"]) == (1 if "t" in name and "welch" not in name else 3)
+    estimate, _ = run(MEANS[name], populations, hide=hide)
+    assert set(estimate.rows[0][1:]) == {Suppressed()}
+    assert "nothing is computed" in estimate.warnings[0]
+    assert len(estimate.facts["groups"]["age"]) == (1 if "t" in name and "welch" not in name else 3)
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_where_a_site_hides_squares_only_means_are_told(name):
+    populations, _ = sites()
+    whole, _ = run(MEANS[name], populations)
+    estimate, _ = run(MEANS[name], populations, hide={"e": {"group_squares.age": [0]}})
+    first = 2 if "estimate" in estimate.columns else 1  # of a t-test the difference of the means is told
+    assert estimate.rows[0][1:first] == whole.rows[0][1:first]
+    assert set(estimate.rows[0][first:]) == {Suppressed()}
+    assert "quantiles" in estimate.warnings[0] and not whole.warnings
+    groups, before = estimate.facts["groups"]["age"], whole.facts["groups"]["age"]
+    assert [one["mean"] for one in groups] == [one["mean"] for one in before]
+    assert groups[0]["sd"] == Suppressed() and groups[1]["sd"] == before[1]["sd"]
     assert not isinstance(estimate.rows[1][1], Suppressed)  # the other column's squares are shown
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from sojourn.analysis.noise import Noise
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.analysis.variable import Variables
 
 MOST_ROUNDS = 12
@@ -163,6 +163,18 @@ class Matched(Statistic, Protocol):
     @property
     def most(self) -> int:
         """The most persons that a site may put in."""
+
+
+@runtime_checkable
+class Squared(Statistic, Protocol):
+    """A statistic that gives squares about means, in the step `squared`, which are broadcast to it."""
+
+    squared: ClassVar[str]
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """What persons give to the squares about these means; about the population's own where none are given."""
 
 
 def most_numbers(statistic: Statistic, variables: Variables, symmetric: bool = False) -> int:

@@ -177,7 +177,10 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Support:
-    """All evidence for one analysis at one site. population: the complete cases; measures: columns that it measures."""
+    """All evidence for one analysis at one site. population: the complete cases; measures: columns that it measures.
+
+    contributions: to sums of values; squares: to sums of squares about this site's own means, most: of a row's square.
+    """
 
     population: BitMap
     measures: tuple[str, ...]
@@ -191,3 +194,4 @@ class Support:
     pairs: Pairs | None = None
     capacity: Capacity = field(default_factory=Capacity)
     constant: tuple[str, ...] = field(default=())  # variables that do not vary in this population
+    squares: tuple[Contributions, ...] = field(default=())

@@ -11,9 +11,9 @@ from typing import Any
 from sojourn.analysis.partial import Partial, encode
 from sojourn.analysis.population import Population
 from sojourn.analysis.statistic import Ask, Statistic
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.errors import SandboxUnavailable, SiteRefused
-from sojourn.node.evidence import support_from_dict, working_from_dict
+from sojourn.node.evidence import contributions_from_dict, support_from_dict, working_from_dict
 from sojourn.node.prepared import write_population
 from sojourn.node.sandbox import Pool, end
 from sojourn.node.session import Session
@@ -74,6 +74,14 @@ class Computation:
         try:
             return None if answer["leverage"] is None else float(answer["leverage"])
         except (KeyError, TypeError, ValueError):
+            raise SiteRefused("worker") from None
+
+    def squares(self, analysis: str, ask: Ask) -> tuple[Contributions, ...]:
+        """What persons give to the squares about the means of an ask; SiteRefused where it cannot be computed."""
+        answer = self._ask({"squares": _asked(analysis, ask)})
+        try:
+            return tuple(map(contributions_from_dict, answer["squares"]))
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError):
             raise SiteRefused("worker") from None
 
     def cancel(self) -> None:

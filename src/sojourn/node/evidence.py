@@ -34,17 +34,8 @@ def support_to_dict(support: Support) -> dict[str, Any]:
             }
             for cells in support.cells
         ],
-        "contributions": [
-            {
-                "output": list(sums.output),
-                "largest": encode(sums.largest),
-                "second": encode(sums.second),
-                "total": encode(sums.total),
-                "values": None if sums.values is None else encode(sums.values),
-                "persons": [[_pack(cell) for cell in level] for level in sums.persons],
-            }
-            for sums in support.contributions
-        ],
+        "contributions": list(map(contributions_to_dict, support.contributions)),
+        "squares": list(map(contributions_to_dict, support.squares)),
         "design": None if support.design is None else _design_to_dict(support.design),
         "positions": [
             {"output": list(one.output), "fractions": list(one.fractions), "persons": encode(one.persons)}
@@ -70,7 +61,8 @@ def support_from_dict(document: Mapping[str, Any]) -> Support:
             population=_unpack(document["population"]),
             measures=_names(document["measures"]),
             cells=tuple(_cells(cells) for cells in document["cells"]),
-            contributions=tuple(_contributions(sums) for sums in document["contributions"]),
+            contributions=tuple(map(contributions_from_dict, document["contributions"])),
+            squares=tuple(map(contributions_from_dict, document.get("squares", ()))),
             design=None if document["design"] is None else _design(document["design"]),
             constant=_names(document["constant"]),
             positions=tuple(_positions(one) for one in document.get("positions", ())),
@@ -122,7 +114,20 @@ def _thresholds(document: Mapping[str, Any]) -> Thresholds:
     return Thresholds(str(document["output"]), shape, persons, _names(document["measures"]))
 
 
-def _contributions(document: Mapping[str, Any]) -> Contributions:
+def contributions_to_dict(sums: Contributions) -> dict[str, Any]:
+    """The JSON form; without what the declarations say."""
+    return {
+        "output": list(sums.output),
+        "largest": encode(sums.largest),
+        "second": encode(sums.second),
+        "total": encode(sums.total),
+        "values": None if sums.values is None else encode(sums.values),
+        "persons": [[_pack(cell) for cell in level] for level in sums.persons],
+    }
+
+
+def contributions_from_dict(document: Mapping[str, Any]) -> Contributions:
+    """Read `contributions_to_dict`'s form; ValueError or KeyError on anything else."""
     largest, second, total = (decode(document[word]).astype(float) for word in ("largest", "second", "total"))
     if not largest.shape == second.shape == total.shape:
         raise ValueError("the shapes of contributions disagree")

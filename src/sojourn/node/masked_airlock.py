@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.population import nobody
 from sojourn.analysis.statistic import Ask, Step
-from sojourn.analysis.support import Support
+from sojourn.analysis.support import Contributions, Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import fault_of
 from sojourn.disclosure.header import Header
@@ -39,6 +39,7 @@ from sojourn.study.circle import Circle
 from sojourn.study.joint_rounds import SHARE, TERMS
 from sojourn.study.masked import MaskedReplay, history
 from sojourn.study.question import told_in_plan
+from sojourn.study.squaring import Squaring
 from sojourn.study.transcript import Round
 
 Found = TypeVar("Found")
@@ -47,13 +48,14 @@ STOPPED = ("cancelled", "revoked")  # said openly: they are decisions about the 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run's computation can say: of an analysis its support; of an ask the site's numbers, and how much of the
-    sums over all sites one person here decides.
+    """What a run's computation can say: of an analysis its support; of an ask the site's numbers, how much of the sums
+    over all sites one person here decides, and what persons give to squares.
     """
 
     support: Callable[[str], Support]
     measure: Callable[[Ask], Output]
     leverage: Callable[[Ask, Partial], float | None]
+    squares: Callable[[Ask], tuple[Contributions, ...]]
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,8 @@ class MaskedAirlock:
     def reads(told: MaskedReplay) -> bool:
         """Whether the answer to what is asked now rests on records, so that it takes as long as there are any."""
         assert isinstance(told.state, Ask)
-        if told.comparing is not None:
-            return told.state.step == told.comparing.share
+        if (second := told.comparing or told.spreading) is not None:
+            return told.state.step == second.share
         return told.tested or told.state.step == SHARE
 
     def _judge(
@@ -128,6 +130,8 @@ class MaskedAirlock:
         header, withheld = self._header(place, circle, before), self._withheld(place)
         if told.comparing is not None:
             release, vetoed = self._compared(place, told, ask, rounds, evidence, header, withheld, now)
+        elif told.spreading is not None:
+            release, vetoed = self._spread(place, told.spreading, ask, rounds, evidence, header, withheld)
         elif told.tested:
             release, vetoed = self._numbers(place, told, ask, evidence, header, withheld, now)
         else:
@@ -335,6 +339,33 @@ class MaskedAirlock:
             return comparing.nothing(veto=True) if found is None else found
 
         open_words, sealed = JointPart(self.masking, place, comparing, rounds, [], numbers).of(ask)
+        return shares(self._policy(place), header, open_words, sealed), why[0]
+
+    def _spread(
+        self,
+        place: Place,
+        spreading: Squaring,
+        ask: Ask,
+        rounds: list[Round],
+        evidence: Evidence,
+        header: Header,
+        withheld: str,
+    ) -> tuple[MaskedRelease, str]:
+        """This site's part in a round of the test of squares; and why it lets none pass, where it does not."""
+        squares, why = spreading.squares, [""]
+
+        def found() -> NDArray[np.int64]:
+            parameters = getattr(self._policy(place), "parameters", Parameters())
+            clear, support = self._masked.shown_in_clear(place.run.dataset), evidence.support(place.analysis)
+            return squares.numbers(support, evidence.squares(spreading.waiting), parameters, clear)
+
+        def numbers() -> NDArray[np.int64]:
+            if withheld:
+                return squares.nothing()
+            mine, why[0] = self._tried(found)
+            return squares.unknown() if mine is None else mine
+
+        open_words, sealed = JointPart(self.masking, place, spreading, rounds, [], numbers).of(ask)
         return shares(self._policy(place), header, open_words, sealed), why[0]
 
     def _tried(self, find: Callable[[], Found]) -> tuple[Found | None, str]:

@@ -17,9 +17,9 @@ from typing import Any
 
 from sojourn.analysis.partial import Partial, decode
 from sojourn.analysis.population import Population
-from sojourn.analysis.statistic import Statistic
+from sojourn.analysis.statistic import Squared, Statistic
 from sojourn.errors import REASONS, DisclosureRefused, PlanError, SiteRefused
-from sojourn.node.evidence import support_to_dict, working_to_dict
+from sojourn.node.evidence import contributions_to_dict, support_to_dict, working_to_dict
 from sojourn.node.frames import pack, read
 from sojourn.node.prepared import read_population
 from sojourn.statistics.catalogue import make
@@ -39,6 +39,7 @@ class Worker:
             "support": self._support,
             "round": self._round,
             "leverage": self._leverage,
+            "squares": self._squares,
         }
 
     def answer(self, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +82,14 @@ class Worker:
         sums = Partial.from_dict(request["sums"])
         found = None if judge is None else judge(request["step"], table, broadcast, sums)
         return {"leverage": None if found is None else min(float(found), 1e300)}
+
+    def _squares(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """As of a round: what persons give to the squares about the means that are broadcast."""
+        statistic, broadcast = self._statistics[request["analysis"]], request["broadcast"]
+        if not isinstance(statistic, Squared):
+            raise TypeError("a statistic without squares")
+        found = statistic.distances(self._table(), {name: decode(array) for name, array in broadcast.items()})
+        return {"squares": list(map(contributions_to_dict, found))}
 
     def _table(self) -> Population:
         if self._population is None:

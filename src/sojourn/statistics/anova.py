@@ -11,7 +11,7 @@ import scipy
 from sojourn.analysis.statistic import Cell, Coordinator, Estimate, Suppressed
 from sojourn.analysis.table import labels
 from sojourn.analysis.variable import Variables
-from sojourn.statistics.by_group import SUPPRESSED, ByGroup, described, whole
+from sojourn.statistics.by_group import SPREAD, SUPPRESSED, ByGroup, described, spread_known, whole
 from sojourn.statistics.moments import Group
 
 _COLUMNS = ("statistic", "df_between", "df_within", "p_value", "eta_squared")
@@ -48,11 +48,11 @@ class Anova(ByGroup):
         rows: list[tuple[Cell, ...]] = []
         warnings: list[str] = []
         for column, groups in found.items():
-            if not whole(groups):
-                rows.append((column, *(Suppressed(),) * len(_COLUMNS)))
-                warnings.append(SUPPRESSED.format(column))
-                continue
             kept = [group for group in whole(groups) if group.n]
+            if not whole(groups) or not spread_known(kept):
+                rows.append((column, *(Suppressed(),) * len(_COLUMNS)))
+                warnings.append((SPREAD if whole(groups) else SUPPRESSED).format(column))
+                continue
             values = _classical(kept) if self.variance == "equal" else _welch(kept)
             rows.append((column, *(values or (None,) * len(_COLUMNS))))
             warnings += [] if values else [_TOO_FEW.format(column)]
@@ -72,7 +72,14 @@ def _shares(groups: Sequence[Group]) -> tuple[float, float]:
     """Sums of squares between and within groups."""
     _, apart = _between(groups, [group.n for group in groups])
     between = sum(group.n * m**2 for group, m in zip(groups, apart, strict=True))
-    return between, sum(group.squares for group in groups)
+    return between, sum(_squares(group) for group in groups)
+
+
+def _squares(group: Group) -> float:
+    """Of a group whose squares are shown, which was seen to."""
+    if group.squares is None:
+        raise ValueError("squares that are not shown")
+    return group.squares
 
 
 def _classical(groups: Sequence[Group]) -> tuple[Cell, ...] | None:
@@ -91,9 +98,9 @@ def _classical(groups: Sequence[Group]) -> tuple[Cell, ...] | None:
 def _welch(groups: Sequence[Group]) -> tuple[Cell, ...] | None:
     """Welch's F; None where a group has one row, or does not vary."""
     k = len(groups)
-    if k < 2 or not all(group.n > 1 and group.squares > 0 for group in groups):
+    if k < 2 or not all(group.n > 1 and _squares(group) > 0 for group in groups):
         return None
-    weights = [group.n * (group.n - 1) / group.squares for group in groups]
+    weights = [group.n * (group.n - 1) / _squares(group) for group in groups]
     _, apart = _between(groups, weights)
     spread = sum((1 - w / sum(weights)) ** 2 / (g.n - 1) for w, g in zip(weights, groups, strict=True))
     numerator = sum(w * m**2 for w, m in zip(weights, apart, strict=True)) / (k - 1)

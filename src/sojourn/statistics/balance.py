@@ -13,12 +13,12 @@ from sojourn.analysis.matrix import declared
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.statistic import Cell, Coordinator, Estimate, Step, Suppressed
-from sojourn.analysis.support import Support
+from sojourn.analysis.support import Contributions, Support
 from sojourn.analysis.table import labels
 from sojourn.analysis.variable import Kind, Variable, Variables
 from sojourn.errors import PlanError
 from sojourn.statistics.argument import check_dimensions
-from sojourn.statistics.by_group import SUPPRESSED, ByGroup, Groups, whole
+from sojourn.statistics.by_group import SPREAD, SUPPRESSED, ByGroup, Groups, spread_known, whole
 from sojourn.statistics.moments import Group, Moments
 
 _COLUMNS = ("first", "second", "smd", "variance_ratio")
@@ -71,6 +71,12 @@ class Balance(ByGroup):
         """See `Statistic`; of each level the persons who have it and those who have not."""
         return super().support(self._indicated(population))
 
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`; a level's squares follow from its share."""
+        return super().distances(self._indicated(population), broadcast)
+
     def moments(self, variables: Variables) -> Moments:
         """Of the columns, categories as one indicator a level."""
         return replace(super().moments(variables), columns=tuple(self._rows(variables)))
@@ -81,14 +87,17 @@ class Balance(ByGroup):
         found = yield from self.gather(seen)
         rows: list[tuple[Cell, ...]] = []
         hidden: dict[str, None] = {}
+        spread: dict[str, None] = {}
         for (label, column), groups in zip(self._rows(variables).items(), found.values(), strict=True):
             rows.append((label, *_differing(groups, two_valued=seen[label].kind is Kind.BOOLEAN)))
             hidden |= {} if whole(groups) else {column: None}
+            spread |= {} if spread_known(whole(groups)) else {column: None}
         levels = labels(variables[self.by])
         facts: dict[str, Any] = {"difference": f"{levels[1]} - {levels[0]}", "groups": list(map(str, levels))}
         if shown := next((pair for pair in map(whole, found.values()) if pair), None):
             facts["rows"] = [group.n for group in shown]
         warnings = tuple(SUPPRESSED.format(column) for column in hidden)
+        warnings += tuple(SPREAD.format(column) for column in spread)
         return Estimate(("variable",), _COLUMNS, tuple(rows), facts, warnings=warnings)
 
     def _rows(self, variables: Variables) -> dict[str, str]:
@@ -129,6 +138,8 @@ def _differing(groups: Groups, *, two_valued: bool) -> tuple[Cell, ...]:
     if not whole(groups):
         return (Suppressed(),) * len(_COLUMNS)
     first, second = whole(groups)
+    if not (two_valued or spread_known([first, second])):
+        return (first.mean, second.mean, Suppressed(), Suppressed())
     spreads = [_variance(group, two_valued) for group in (first, second)]
     if spreads[0] is None or spreads[1] is None:
         return (first.mean, second.mean, None, None)

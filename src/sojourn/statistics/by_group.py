@@ -10,7 +10,7 @@ from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import persons_of
 from sojourn.analysis.statistic import Ask, Cell, Gathered, Step
-from sojourn.analysis.support import Support
+from sojourn.analysis.support import Contributions, Support
 from sojourn.analysis.table import Table
 from sojourn.analysis.variable import SITE, Variables
 from sojourn.errors import PlanError
@@ -19,6 +19,10 @@ from sojourn.statistics.moments import Group, Moments
 
 MOST_COLUMNS = 100
 SUPPRESSED = "A site may not show a group of {}, so that nothing is computed from what is left."
+SPREAD = (
+    "A site may not show how far {} spreads in a group, since one or two persons would be most of it: no deviation, "
+    "and nothing that follows from one. Ask for `quantiles`, or merge groups."
+)
 Groups = list[Group | None]
 
 
@@ -30,6 +34,7 @@ class ByGroup:
     by: str
 
     name: ClassVar[str]
+    squared: ClassVar[str] = "squares"
     rules: ClassVar[tuple[str, ...]] = ("minimum frequency", "dominance", "p percent", "residual freedom", "text")
     properties: ClassVar[Mapping[str, Any]] = {"columns": names(1, MOST_COLUMNS), "by": NAME}
 
@@ -68,7 +73,14 @@ class ByGroup:
         """See `Statistic`."""
         cells, contributions = self.moments(population.variables).evidence(population, self.variables())
         everyone = persons_of(population.persons)
-        return Support(everyone, self.variables(), cells=tuple(cells), contributions=tuple(contributions))
+        sums, squares = tuple(contributions), self.distances(population)
+        return Support(everyone, self.variables(), cells=tuple(cells), contributions=sums, squares=squares)
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`."""
+        return self.moments(population.variables).distances(population, broadcast)
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> None:
         """See `Statistic`; no broadcast changes what stands behind a number."""
@@ -89,6 +101,11 @@ def whole(groups: Groups) -> list[Group]:
     """All groups, or none where one is hidden."""
     shown = [group for group in groups if group is not None]
     return shown if len(shown) == len(groups) else []
+
+
+def spread_known(groups: list[Group]) -> bool:
+    """Whether the squares of all these groups are shown."""
+    return all(group.squares is not None for group in groups)
 
 
 def described(groups: Groups, labels: tuple[Any, ...]) -> list[dict[str, Cell]]:

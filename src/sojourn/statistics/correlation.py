@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from sojourn.analysis.matrix import INTERCEPT, Layout, Piece, design
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
-from sojourn.analysis.sets import constant, persons_of
+from sojourn.analysis.sets import constant, largest_two, persons_of
 from sojourn.analysis.statistic import Ask, Cell, Coordinator, Estimate, Step
-from sojourn.analysis.support import Pairs, Support, Working
+from sojourn.analysis.support import Contributions, Pairs, Support, Working
 from sojourn.analysis.terms import Column
-from sojourn.analysis.variable import Variables
+from sojourn.analysis.variable import Kind, Variables
 from sojourn.errors import ConvergenceError, DisclosureRefused
 from sojourn.statistics.argument import check_number, names
 from sojourn.statistics.design import column_contributions, evidence, working
 from sojourn.statistics.families import family
+from sojourn.statistics.moments import width_of
 from sojourn.statistics.rows import Rows, Weighed
 
 Vector = NDArray[np.float64]
@@ -44,6 +45,7 @@ class Correlation:
     columns: tuple[str, ...]
 
     name: ClassVar[str] = "correlation"
+    squared: ClassVar[str] = "products"
     rules: ClassVar[tuple[str, ...]] = (
         "minimum frequency",
         "dominance",
@@ -104,10 +106,28 @@ class Correlation:
             population=persons_of(population.persons),
             measures=self.variables(),
             contributions=(column_contributions(rows),),
+            squares=self.distances(population),
             design=shown,
             pairs=Pairs(pairs, len(self.columns), 0, shown.levels),
             constant=constant(population, self.columns),
         )
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`; squares of booleans follow from their means."""
+        rows, found = self._rows(population), []
+        for place, name in enumerate(self.columns, start=1):
+            variable, values = population.variables[name], population.numeric(name)
+            if variable.kind is Kind.BOOLEAN:
+                continue
+            own = values.mean() if len(values) else 0.0
+            centre = own if broadcast is None else _real(broadcast["centre"])[place]
+            of_person = rows.per_person((values - centre) ** 2)
+            largest, second = largest_two(of_person[:, None])
+            most = np.array([width_of(variable) ** 2])
+            found.append(Contributions((f"squares of {name}",), largest, second, np.array([of_person.sum()]), most))
+        return tuple(found)
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
         """See `Statistic`; the centre decides how far each row is from it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import persons_of
 from sojourn.analysis.statistic import Ask, Cell, Coordinator, Estimate, Gathered, Step, Suppressed
-from sojourn.analysis.support import Cells, Support
+from sojourn.analysis.support import Cells, Contributions, Support
 from sojourn.analysis.table import Table
 from sojourn.analysis.variable import SITE, Variables
 from sojourn.statistics.argument import MOST_DIMENSIONS, NAME, check_dimensions, check_number, names, unpack
@@ -22,6 +22,10 @@ from sojourn.statistics.moments import Group, Moments
 
 MOST_COLUMNS = 100
 EVERYONE = "all"  # label of the overall row
+_SPREAD = (
+    "A site may not show how far {} spreads, in all or in a group, since one or two persons would be most of it. "
+    "Ask for `quantiles`, or merge groups."
+)
 _NOISY = "Where no mean or deviation is shown, noise may have left fewer than two rows, or a variance below zero."
 
 
@@ -36,6 +40,7 @@ class Describe:
     by: tuple[str, ...] = ()
 
     name: ClassVar[str] = "describe"
+    squared: ClassVar[str] = "squares"
     rules: ClassVar[tuple[str, ...]] = (
         "minimum frequency",
         "dominance",
@@ -99,7 +104,14 @@ class Describe:
             measures=self.variables(),
             cells=(missing, *cells),
             contributions=tuple(contributions),
+            squares=self.distances(population),
         )
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`."""
+        return self._moments(population.variables).distances(population, broadcast)
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> None:
         """See `Statistic`; no broadcast changes what stands behind a number."""
@@ -120,7 +132,10 @@ class Describe:
                 for labels, n, group in zip(index, numbers, groups, strict=True):
                     lacking = missing[position] if everyone else None
                     rows.append((column, *labels, n, lacking, *_mean_and_sd(group, noisy)))
-        told = (_NOISY,) if any(isinstance(row[-1], Suppressed) for row in rows) and sums.noise else ()
+        shown = [column for column in self.columns if sums.noise or not _spread_hidden(column, rows)]
+        told = tuple(_SPREAD.format(column) for column in self.columns if column not in shown)
+        if sums.noise and any(isinstance(row[-1], Suppressed) for row in rows):
+            told += (_NOISY,)
         return Estimate(("variable", *self.by), ("n", "missing", "mean", "sd"), tuple(rows), _size(sums), warnings=told)
 
     def _moments(self, variables: Variables) -> Moments:
@@ -140,10 +155,16 @@ def _size(sums: Gathered) -> dict[str, Any]:
     return {"n": counts(sums, "all_n", table=False)[0], **({"n_by_site": by_site} if by_site else {})}
 
 
+def _spread_hidden(column: str, rows: Sequence[tuple[Cell, ...]]) -> bool:
+    """Whether a deviation is not shown beside its mean."""
+    own = (row for row in rows if row[0] == column)
+    return any(isinstance(row[-1], Suppressed) and not isinstance(row[-2], Suppressed) for row in own)
+
+
 def _mean_and_sd(group: Group | None, noisy: bool) -> tuple[Cell, Cell]:
     """As shown; where noise left fewer than two rows, or a variance below zero, there is nothing to show."""
     if group is None or (noisy and group.n < 2):
         return Suppressed(), Suppressed()
-    if noisy and group.squares < 0:
+    if noisy and group.squares is not None and group.squares < 0:
         return group.mean, Suppressed()
     return group.mean, group.sd

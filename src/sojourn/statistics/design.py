@@ -17,9 +17,12 @@ from sojourn.analysis.terms import Category, Column, Factor, Power, Spline, Surv
 from sojourn.analysis.values import bins_hit
 from sojourn.analysis.variable import SITE, Kind, Variable
 from sojourn.statistics.leverage import largest_leverage, largest_under
+from sojourn.statistics.moments import width_of
 from sojourn.statistics.rows import Rows, Weighed
 
 Vector = NDArray[np.float64]
+_RANK = 1e-12  # eigenvalues of scaled cross-products under this share of the largest are zero
+_ROUNDING = 1e-12  # what is left of an outcome, relative to the largest, where it is rounding
 _NORMAL = 1e-280  # working weights under this have lost digits
 
 
@@ -122,6 +125,48 @@ def _contributions(output: str, rows: Rows, values: Vector, most: float) -> Cont
     sizes = rows.per_person(np.abs(values))
     largest, second = (size.ravel() for size in largest_two(sizes[:, None]))
     return Contributions((output,), largest, second, np.array([sizes.sum()]), np.array([most]))
+
+
+def outcome_squares(rows: Rows, outcome: Factor | Survival, family: str) -> tuple[Contributions, ...]:
+    """What persons give to the squares of an outcome about its mean, and to what a least squares fit leaves of them.
+
+    A normal model's sums tell both of each site. Nothing where the outcome has declared levels, or for other families.
+    """
+    if isinstance(outcome, Survival) or family != "gaussian":
+        return ()
+    if rows.population.variables[outcome.name].kind is Kind.BOOLEAN:
+        return ()
+    root = np.sqrt(rows.w)
+    y = (rows.y - rows.offset) * root
+    found = []
+    for name, x in (("squares of the outcome", np.ones((len(y), 1))), ("squares of the residuals", rows.x)):
+        left = y - _fitted(x * root[:, None], y)
+        found.append(squares_of(rows, name, left, outcome))
+    return tuple(found)
+
+
+def squares_about(rows: Rows, outcome: Factor | Survival, mean: float) -> tuple[Contributions, ...]:
+    """What persons give to the squares of an outcome about this mean; nothing where its levels are declared."""
+    if isinstance(outcome, Survival) or rows.population.variables[outcome.name].kind is Kind.BOOLEAN:
+        return ()
+    left = (rows.y - rows.offset - mean) * np.sqrt(rows.w)
+    return (squares_of(rows, "squares of the outcome", left, outcome),)
+
+
+def squares_of(rows: Rows, name: str, left: Vector, outcome: Factor) -> Contributions:
+    """What persons give to the sum of squares of these rests of an outcome; what is rounding alone is nothing."""
+    variable, size = rows.population.variables[outcome.name], np.abs(rows.y).max(initial=0.0)
+    most = width_of(variable) if isinstance(outcome, Column) else 2 * _most_of(Piece(outcome, name), variable)
+    sizes = rows.per_person(np.where(np.abs(left) > _ROUNDING * size, left, 0.0) ** 2)
+    largest, second = largest_two(sizes[:, None])
+    return Contributions((name,), largest, second, np.array([sizes.sum()]), np.array([most**2]))
+
+
+def _fitted(x: Vector, y: Vector) -> Vector:
+    """The least squares fit of y, columns that follow from others left aside."""
+    size = np.sqrt((x**2).sum(axis=0))
+    scaled = x / np.where(size > 0, size, 1.0)
+    return np.asarray(scaled @ (np.linalg.pinv(scaled.T @ scaled, rcond=_RANK, hermitian=True) @ (scaled.T @ y)))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import constant, persons_of
 from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Gathered, Step
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.analysis.terms import Formula, Survival
 from sojourn.analysis.variable import SITE, Variables
 from sojourn.errors import ConvergenceError, PlanError
@@ -36,6 +36,8 @@ from sojourn.statistics.design import (
     offset_contributions,
     outcome_classes,
     outcome_contributions,
+    outcome_squares,
+    squares_about,
     weight_contributions,
     working,
 )
@@ -70,6 +72,7 @@ class ElasticNet:
     weights: str | None = None
 
     name: ClassVar[str] = "elastic_net"
+    squared: ClassVar[str] = "products"
     rules: ClassVar[tuple[str, ...]] = GLM.rules
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -180,9 +183,21 @@ class ElasticNet:
                 *offset_contributions(rows, self.formula.offset),
                 *weight_contributions(rows, self.weights),
             ),
+            squares=self.distances(population),
             design=evidence(rows, outcome, self.distribution, self.weights, self.formula.offset),
             constant=constant(rows.population, self.variables()),
         )
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`: of a normal outcome; what the terms leave of its squares is not known before these are."""
+        rows, outcome = self._rows(population), self.formula.outcome
+        if broadcast is None:
+            return outcome_squares(rows, outcome, self.distribution)
+        if self.distribution != "gaussian":
+            return ()
+        return squares_about(rows, outcome, float(broadcast["mean"][0]))
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
         """See `Statistic`; of all lines of coefficients the worst."""

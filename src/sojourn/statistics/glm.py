@@ -18,13 +18,21 @@ from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import constant, persons_of
 from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Step
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.analysis.terms import Formula, Survival
 from sojourn.analysis.variable import SITE, Kind, Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME
 from sojourn.statistics.coefficients import centre_of, real, whole
-from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions, working
+from sojourn.statistics.design import (
+    column_contributions,
+    evidence,
+    outcome_classes,
+    outcome_contributions,
+    outcome_squares,
+    squares_of,
+    working,
+)
 from sojourn.statistics.families import LINKS, START_SHAPE, Family, family
 from sojourn.statistics.fitted import Fitted
 from sojourn.statistics.leverage import largest_beside
@@ -53,6 +61,7 @@ class GLM:
     cluster: str | None = None
 
     name: ClassVar[str] = "glm"
+    squared: ClassVar[str] = "newton"
     rules: ClassVar[tuple[str, ...]] = (
         "minimum frequency",
         "dominance",
@@ -188,9 +197,25 @@ class GLM:
                 column_contributions(rows),
                 *outcome_contributions(rows, self.formula.outcome, self.distribution),
             ),
+            squares=self.distances(population),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.cluster]),
         )
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`: of a normal model the squares that are left at these coefficients, at first of the fit."""
+        rows, outcome = self.rows(population), self.formula.outcome
+        if broadcast is None:
+            return outcome_squares(rows, outcome, self.distribution)
+        if self.distribution != "gaussian" or isinstance(outcome, Survival):
+            return ()
+        if population.variables[outcome.name].kind is Kind.BOOLEAN:
+            return ()
+        at = {name: real(array) for name, array in broadcast.items()}
+        left = rows.left(self._family(), at["centre"], at["coefficients"], at.get("level"))
+        return (squares_of(rows, "squares of the residuals", left, outcome),)
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
         """See `Statistic`; the coefficients, and in the first step the outcomes, decide what each row weighs."""

@@ -45,6 +45,7 @@ def support_of(
             for k, one in found.items()
             for sums in one.contributions
         ),
+        squares=tuple(squares for one in found.values() for squares in one.squares),
         design=_design(model, columns, population, sets, [one.design for one in found.values() if one.design]),
         constant=tuple(sorted({name for one in found.values() for name in one.constant})),
     )

@@ -25,7 +25,7 @@ from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import constant, persons_of
 from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Estimate, Gathered, Step
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.analysis.terms import Column, Formula, Survival
 from sojourn.analysis.variable import SITE, Kind, Variables
 from sojourn.errors import ConvergenceError, PlanError
@@ -37,6 +37,8 @@ from sojourn.statistics.design import (
     evidence,
     outcome_classes,
     outcome_contributions,
+    outcome_squares,
+    squares_about,
     weight_contributions,
 )
 from sojourn.statistics.glm import GLM
@@ -62,6 +64,7 @@ class LMM:
     weights: str | None = None
 
     name: ClassVar[str] = "lmm"
+    squared: ClassVar[str] = "profile"
     rules: ClassVar[tuple[str, ...]] = GLM.rules
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -181,9 +184,19 @@ class LMM:
                 *outcome_contributions(rows, self.formula.outcome, "gaussian"),
                 *weight_contributions(rows, self.weights, log=True),
             ),
+            squares=self.distances(population),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.group]),
         )
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`: of a normal outcome; what the terms leave of its squares is not known before these are."""
+        rows, outcome = self._clusters(population).rows, self.formula.outcome
+        if broadcast is None:
+            return outcome_squares(rows, outcome, "gaussian")
+        return squares_about(rows, outcome, float(broadcast["centre"][-1]))
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
         """See `Statistic`; each row weighs what it does beside the others of its cluster."""

@@ -19,7 +19,7 @@ from pyroaring import BitMap
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import largest_two, persons_by_place
-from sojourn.analysis.statistic import Gathered
+from sojourn.analysis.statistic import Gathered, Suppressed
 from sojourn.analysis.support import Cells, Contributions
 from sojourn.analysis.table import Table
 from sojourn.analysis.values import bins_hit
@@ -33,13 +33,13 @@ _SUMS = ("sum", "squares", "drift")
 class Group:
     """n rows with mean centre + shift, kept apart since their sum is rounded, and squares about the mean.
 
-    squares may be below zero where noise was drawn into it.
+    squares may be below zero where noise was drawn into it; None where they may not be shown.
     """
 
     n: int
     centre: float
     shift: float
-    squares: float
+    squares: float | None
 
     @property
     def mean(self) -> float | None:
@@ -48,12 +48,14 @@ class Group:
 
     @property
     def variance(self) -> float | None:
-        """With n - 1; None of fewer than two rows."""
-        return self.squares / (self.n - 1) if self.n > 1 else None
+        """With n - 1; None of fewer than two rows, or where the squares are not shown."""
+        return self.squares / (self.n - 1) if self.n > 1 and self.squares is not None else None
 
     @property
-    def sd(self) -> float | None:
-        """The root of the variance."""
+    def sd(self) -> float | Suppressed | None:
+        """The root of the variance; suppressed where the squares are not shown."""
+        if self.squares is None:
+            return Suppressed()
         return None if self.variance is None else math.sqrt(max(self.variance, 0.0))
 
     def above(self, centre: float) -> float:
@@ -126,6 +128,34 @@ class Moments:
                 cells += ends_of(output, population.numeric(column), places, population, table)
         return cells, contributions
 
+    def distances(
+        self, population: Population, centres: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """What persons give to the squares about these centres; about the population's own means where none are given.
+
+        Where groups stand beside everybody, so do the squares within all of them: squares of everybody less those
+        between groups, which means and numbers tell. Of booleans nothing: their squares follow from mean and number.
+        """
+        centres = self._own_centres(population) if centres is None else centres
+        found: list[Contributions] = []
+        for column in self.columns:
+            if population.variables[column].kind is Kind.BOOLEAN:
+                continue
+            values, position = population.numeric(column), self.columns.index(column)
+            most = width_of(population.variables[column]) ** 2
+            for prefix, table in self.tables.items():
+                output, places = (f"{prefix}_squares.{column}",), table.places(population)
+                for inner in self.tables if table.size == 1 else (prefix,):
+                    centre = np.asarray(centres[f"{inner}_centre"], dtype=np.float64)[position].ravel()
+                    squares = (values - centre[self.tables[inner].places(population)]) ** 2
+                    sizes = largest_sums(squares, places, population, table)
+                    found.append(Contributions(output, *sizes, np.full(table.shape, most)))
+        return tuple(found)
+
+    def _own_centres(self, population: Population) -> dict[str, NDArray[np.float64]]:
+        own = Partial(self.sums(population))
+        return self.centres(Gathered(own, {}))
+
     def centres(self, sums: Gathered) -> dict[str, NDArray[np.float64]]:
         """What the second step's ask tells: the pooled mean of each column and group."""
         return {
@@ -141,17 +171,18 @@ class Moments:
             for position, column in enumerate(self.columns):
                 square, drift = (f"{prefix}_{word}.{column}" for word in ("squares", "drift"))
                 by = moved[position].reshape(table.shape)
-                hidden = squares.hidden(square) | squares.hidden(drift)
-                n = sums[f"{prefix}_n"]
-                arrays[square] = np.where(hidden, 0, squares[square] + 2 * by * squares[drift] + n * by**2)
-                arrays[drift] = np.where(hidden, 0, squares[drift] + n * by)
+                n, lost = sums[f"{prefix}_n"], squares.hidden(drift)
+                own = squares[square] + 2 * by * squares[drift] + n * by**2
+                arrays[square] = np.where(squares.hidden(square) | lost, 0, own)
+                arrays[drift] = np.where(lost, 0, squares[drift] + n * by)
         return Partial(arrays, squares.suppressed)
 
     def groups(self, sums: Gathered, squares: Gathered, prefix: str, column: str) -> list[Group | None]:
         """Each group of a table, in C order, corrected for the rounding of the centre; None where a site hid it."""
         names = [f"{prefix}_{word}.{column}" for word in _SUMS]
         hidden = sums.total.hidden(f"{prefix}_n") | sums.total.hidden(names[0])
-        hidden = (hidden | squares.total.hidden(names[1]) | squares.total.hidden(names[2])).ravel()
+        hidden = (hidden | squares.total.hidden(names[2])).ravel()
+        spread = squares.total.hidden(names[1]).ravel()
         centre = self.centres(sums)[f"{prefix}_centre"][self.columns.index(column)].ravel()
         square, drift = (squares.total[name].ravel() for name in names[1:])
         found: list[Group | None] = []
@@ -160,7 +191,8 @@ class Moments:
                 found.append(None)
                 continue
             shift = drift[place] / n if n else 0.0
-            found.append(Group(int(n), float(centre[place]), float(shift), float(square[place] - drift[place] * shift)))
+            about = None if spread[place] else float(square[place] - drift[place] * shift)
+            found.append(Group(int(n), float(centre[place]), float(shift), about))
         return found
 
 
@@ -208,6 +240,13 @@ def most_of(variable: Variable) -> float:
     if variable.low is None or variable.high is None:
         return math.nan
     return max(abs(variable.low), abs(variable.high)) or math.nan
+
+
+def width_of(variable: Variable) -> float:
+    """How far from a mean a value may be by its declared range; NaN where there is none."""
+    if variable.low is None or variable.high is None:
+        return math.nan
+    return variable.high - variable.low or 1.0  # of a constant nobody gives any squares
 
 
 def values_hit(values: NDArray[np.float64], places: NDArray[np.int64], table: Table) -> NDArray[np.int64]:

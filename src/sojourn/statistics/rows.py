@@ -127,6 +127,15 @@ class Rows:
             return x @ slopes + self.offset[part], self.y[part]
         return x @ slopes, self.y[part] - level - self.offset[part]
 
+    def left(self, family: Family, centre: Vector, coefficients: Vector, level: Vector | None = None) -> Vector:
+        """Of each row the root of its part in the deviance at these coefficients."""
+        found = np.zeros(len(self.y))
+        with np.errstate(all="ignore"):
+            for part in self.blocks():
+                eta, y = self.predicted(family, self.x[part] - centre, coefficients, part, level)
+                found[part] = np.sqrt(family.slopes(eta, y, self.w[part]).deviance)
+        return found
+
     def newton(self, family: Family, centre: Vector, coefficients: Vector, level: Vector | None = None) -> Weighed:
         """Deviance, score, expected and, where it differs, observed information; what `sums_of` names besides.
 

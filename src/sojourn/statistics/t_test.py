@@ -13,7 +13,7 @@ from sojourn.analysis.statistic import Cell, Coordinator, Estimate, Suppressed
 from sojourn.analysis.table import labels
 from sojourn.analysis.variable import Variables
 from sojourn.errors import PlanError
-from sojourn.statistics.by_group import SUPPRESSED, ByGroup, described, whole
+from sojourn.statistics.by_group import SPREAD, SUPPRESSED, ByGroup, described, spread_known, whole
 from sojourn.statistics.moments import Group
 
 COLUMNS = ("estimate", "std_error", "statistic", "df", "p_value", "ci_low", "ci_high")
@@ -58,6 +58,7 @@ class TTest(ByGroup):
         for column, groups in found.items():
             if pair := whole(groups):
                 rows.append((column, *compared(pair[0], pair[1], equal=self.variance == "equal")))
+                warnings += [] if spread_known(pair) else [SPREAD.format(column)]
             else:
                 rows.append((column, *(Suppressed(),) * len(COLUMNS)))
                 warnings.append(SUPPRESSED.format(column))
@@ -68,14 +69,20 @@ class TTest(ByGroup):
 
 
 def compared(first: Group, second: Group, *, equal: bool) -> tuple[Cell, ...]:
-    """The values of `COLUMNS` for second - first; None where there are too few rows, or nothing varies."""
+    """The values of `COLUMNS` for second - first; None where there are too few rows, or nothing varies.
+
+    Only the estimate where squares are not shown: whatever else there is would tell them.
+    """
     if min(first.n, second.n) < 2:
         return (None,) * len(COLUMNS)
     estimate = second.above(first.centre) - first.shift
-    parts = [group.squares / (group.n - 1) / group.n for group in (first, second)]
+    if first.squares is None or second.squares is None:
+        return (estimate, *(Suppressed(),) * (len(COLUMNS) - 1))
+    squares = (first.squares, second.squares)
+    parts = [one / (group.n - 1) / group.n for one, group in zip(squares, (first, second), strict=True)]
     if equal:
         freedom: float = first.n + second.n - 2
-        error = math.sqrt((first.squares + second.squares) / freedom * (1 / first.n + 1 / second.n))
+        error = math.sqrt(sum(squares) / freedom * (1 / first.n + 1 / second.n))
     else:
         error = math.sqrt(sum(parts))
         spread = parts[0] ** 2 / (first.n - 1) + parts[1] ** 2 / (second.n - 1)

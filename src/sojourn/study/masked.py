@@ -1,6 +1,7 @@
 """The transcript of a masked analysis: the joint test's rounds, then the statistic's, of which only sums exist.
 
-Of a statistic that compares, not even sums: after the joint test come the rounds of a second one (`comparing`).
+Of a statistic that compares, not even sums: after the joint test come the rounds of a second one (`comparing`). Of one
+that gives squares about means, those of a second one come between sums and squares (`squaring`).
 
 The same law as of a clear one (`transcript`): each ask follows from the rounds before it. Beyond it: every round has
 the whole roster; every answer states the circle of sites and the hash of the rounds before it, as its site has seen
@@ -16,20 +17,21 @@ from collections.abc import Iterable, Mapping, Sequence
 import rfc8785
 
 from sojourn.analysis.partial import Partial
-from sojourn.analysis.statistic import Ask, Compared, Coordinator, Estimate, Gathered, Matched, Step, fits
+from sojourn.analysis.statistic import Ask, Compared, Coordinator, Estimate, Gathered, Matched, Squared, Step, fits
 from sojourn.disclosure.masked_gate import Masks, ReceivedMasked, summed
 from sojourn.errors import DisclosureRefused
-from sojourn.study import comparing, joint_rounds, overlapping
+from sojourn.study import comparing, joint_rounds, overlapping, squaring
 from sojourn.study.comparing import Comparing
 from sojourn.study.joint_rounds import Testing, masked_of
 from sojourn.study.overlapping import OverlapReplay
 from sojourn.study.question import Question
+from sojourn.study.squaring import Squaring
 from sojourn.study.transcript import Round, grounded, same
 
 VETO = "a site's gate"
-_STEPS = {**joint_rounds.STEPS, **comparing.STEPS}
+_STEPS = {**joint_rounds.STEPS, **comparing.STEPS, **squaring.STEPS}
 _EVALUATED = {joint_rounds.MULTIPLY, joint_rounds.OPEN, comparing.MULTIPLY, comparing.OPEN}
-_EVALUATED |= {overlapping.MULTIPLY, overlapping.OPEN}
+_EVALUATED |= {overlapping.MULTIPLY, overlapping.OPEN, squaring.MULTIPLY, squaring.OPEN}
 _ROUND = b"sojourn-masked-round-v1\n"
 _BEGINNING = hashlib.sha256(_ROUND).hexdigest()
 
@@ -38,7 +40,7 @@ class MaskedReplay:
     """A coordinator that is told one round after the other. `state`: what it asks now, or concludes.
 
     testing: the joint test, which comes first. cells: by array, what failed in it, once it has ended. comparing: what
-    comes then of a statistic that compares; its own numbers are never asked for.
+    comes then of a statistic that compares; its own numbers are never asked for. squaring: what comes before squares.
     """
 
     def __init__(self, question: Question) -> None:
@@ -48,6 +50,7 @@ class MaskedReplay:
         self._coordinator: Coordinator | None = None
         self.testing = Testing(question)
         self.comparing: Comparing | None = None
+        self.squaring: Squaring | None = None
         self.cells: Masks = {}
         self.latest = Partial({})  # the sums of the round before
         self.state: Ask | Estimate = self.testing.ask
@@ -69,12 +72,15 @@ class MaskedReplay:
             raise ValueError("the transcript goes on after its end")
         if not same(self.state, past.ask):
             raise ValueError("a broadcast does not follow from the releases before it")
-        evaluating = self.comparing or (self.testing if self._coordinator is None else None)
+        evaluating = self.comparing or self.spreading or (self.testing if self._coordinator is None else None)
         if evaluating is not None:
             evaluating.tell(past)
             if evaluating.bits is None:
                 self.state = self._declared(evaluating.ask)
                 return
+        if self.squaring is not None and evaluating is self.squaring:
+            self._go_on(self.squaring)
+            return
         if self._coordinator is None:
             self._begin()
             return
@@ -82,8 +88,25 @@ class MaskedReplay:
             self.state = self._declared(self._coordinator.send(self._gather(past)))
         except StopIteration as end:
             self.state = end.value
-        if self.comparing is not None and isinstance(self.state, Ask):
+        if isinstance(self.state, Estimate):
+            return
+        if self.comparing is not None:
             raise ValueError("a comparison has one answer")
+        statistic, ask = self.question.statistic, self.state
+        if self.squaring is None and isinstance(statistic, Squared) and ask.step == statistic.squared:
+            self.squaring = Squaring(self.question, statistic, ask, self.testing.layout, self.cells)
+            self._go_on(self.squaring)
+
+    def _go_on(self, squaring: Squaring) -> None:
+        """With the test of squares, or beyond it."""
+        if squaring.over:
+            self.cells = squaring.cells()
+        self.state = squaring.waiting if squaring.over else self._declared(squaring.ask)
+
+    @property
+    def spreading(self) -> Squaring | None:
+        """The test of squares, while it goes on."""
+        return self.squaring if self.squaring is not None and not self.squaring.over else None
 
     def _begin(self) -> None:
         """The joint test has ended: the statistic asks, or its comparison begins."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sojourn.analysis.population import nobody
-from sojourn.analysis.statistic import Compared, Matched, Statistic
+from sojourn.analysis.statistic import Compared, Matched, Squared, Statistic
 from sojourn.analysis.support import Support
 from sojourn.analysis.variable import SITE, Variable, Variables
 from sojourn.disclosure.demands import Demands, evaluators, stride
@@ -45,9 +45,9 @@ class Question:
 
     @property
     def most_rounds(self) -> int:
-        """The joint test's and the statistic's together; a comparison has as many as a joint test."""
+        """The joint test's and the statistic's together; a comparison has as many as a joint test, as have squares."""
         own = MOST_TESTING if isinstance(self.statistic, Compared) else self.statistic.rounds()
-        return MOST_TESTING + own
+        return MOST_TESTING + own + MOST_TESTING * isinstance(self.statistic, Squared)
 
     @property
     def evaluators(self) -> tuple[str, ...]:

@@ -7,12 +7,18 @@ For the contributions x1 >= x2 >= … to a sum X (absolute values of raw values,
 
 The second says that the person with x2 could estimate x1 to within p percent by subtracting his own value. Source:
 Hundepool et al., Statistical Disclosure Control (2012), chapter 4. p is confidential: who knows it can bound x1.
+
+Of squares about a mean the contributions are (x - mean)^2, summed over a person's rows, and what they tell is a
+distance, their root. So (n, k) is asked of them as it is, and p percent of the distance:
+
+    p percent:         unsafe if D - d1 - d2 < ((1 + p/100)^2 - 1) * d1
+
+Where squares fail they alone are hidden, and numbers and means stay: see `disclosure.spread`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -22,9 +28,8 @@ from sojourn.disclosure.complement import complement
 from sojourn.disclosure.families.minimum_frequency import small_cells
 from sojourn.disclosure.output import Finding, Output
 from sojourn.disclosure.rules import refuse
+from sojourn.disclosure.spread import Unsafe, hidden_squares
 from sojourn.disclosure.suppression import Mask, Masks, over, suppress, union
-
-Unsafe = Callable[[Contributions], Mask]
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Dominance:
 
     def judge(self, output: Output) -> Finding:
         """Hide the sums, refuse a lone sum or a model, or release."""
-        return _judge(output, self._unsafe, self.threshold, self.zero_shown)
+        return _judge(output, self._unsafe, self._unsafe, self.threshold, self.zero_shown)
 
     def _unsafe(self, sums: Contributions) -> Mask:
         largest = sums.largest + sums.second if self.n == 2 else sums.largest
@@ -61,21 +66,30 @@ class PPercent:
 
     def judge(self, output: Output) -> Finding:
         """Hide the sums, refuse a lone sum or a model, or release."""
-        return _judge(output, self._unsafe, self.threshold, self.zero_shown)
+        return _judge(output, self._unsafe, self._near, self.threshold, self.zero_shown)
 
     def _unsafe(self, sums: Contributions) -> Mask:
         return np.asarray(100 * (sums.total - sums.largest - sums.second) < self.p * sums.largest)
 
+    def _near(self, squares: Contributions) -> Mask:
+        return replace(self, p=percent_of_squares(self.p))._unsafe(squares)
 
-def _judge(output: Output, unsafe: Unsafe, threshold: int, zero_shown: bool) -> Finding:
+
+def percent_of_squares(p: float) -> float:
+    """How many percent more squares there are, where a distance is p percent greater."""
+    return 100 * ((1 + p / 100) ** 2 - 1)
+
+
+def _judge(output: Output, unsafe: Unsafe, near: Unsafe, threshold: int, zero_shown: bool) -> Finding:
     if not output.support.contributions:
         raise ValueError("no evidence of contributions")
     few = small_cells(output, threshold, zero_shown)
     masks = []
-    for sums in output.support.contributions:
+    for sums in (*output.support.contributions, *output.support.squares):
         numbers = np.stack([sums.largest, sums.second, sums.total])
         if not np.isfinite(numbers).all() or (numbers < 0).any():
             raise ValueError("contributions are finite and not negative")
+    for sums in output.support.contributions:
         hidden = unsafe(sums)
         if hidden.any() and output.support.design is not None:
             return refuse("dominance", "one or two persons make up most of a sum")
@@ -83,6 +97,11 @@ def _judge(output: Output, unsafe: Unsafe, threshold: int, zero_shown: bool) -> 
         if hidden.any() and hidden.size == 1 and not _within(laid, few):
             return refuse("dominance", "one or two persons make up most of a sum")
         masks.append(laid)
+    for squares in output.support.squares:
+        hidden = hidden_squares(squares, output.support, near, threshold, zero_shown)
+        if hidden.any() and output.support.design is not None:
+            return refuse("dominance", "one or two persons make up most of the squares about a mean")
+        masks.append(over(output, squares.output, hidden))
     return suppress("dominance", union(masks))
 
 
