@@ -12,6 +12,7 @@ from sojourn.statistics.families import Family
 
 Vector = NDArray[np.float64]
 MOST_STEPS = 100
+_NORMAL = 1e-100  # working weights under this are none
 _SETTLED = 1e-24  # the gain of a step, in units of the log-likelihood, relative to the objective's
 
 
@@ -55,7 +56,7 @@ class Effects:
             if float(change @ (at.information * change)) <= _SETTLED * (1 + len(y)):
                 break
         at = family.slopes(eta, y, w)
-        weighs = at.information > 0  # so far out that a row weighs nothing, it has no working outcome
+        weighs = at.information > _NORMAL  # so far out that a row weighs nothing, it has no working outcome
         response = eta - clusters.rows.offset + np.where(weighs, at.score, 0.0) / np.where(weighs, at.information, 1.0)
         return cls(clusters, response, at.information, float(value.sum()))
 
