@@ -43,7 +43,7 @@ def rates(kind: str, estimate: Estimate) -> Figure | None:
 
 
 def _panel(rows: Rows, title: str, *, is_ratio: bool) -> alt.LayerChart:
-    """Square and line a group; words beside it, or that it is suppressed."""
+    """Dot and line a group; words beside it, or that it is suppressed."""
     lone = len(order(rows, "panel")) < 2
     base = alt.Chart(data(rows)) if lone else alt.Chart()
     base = base.encode(y=alt.Y("group:N", sort=order(rows, "group"), title=None))

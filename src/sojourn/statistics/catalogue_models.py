@@ -154,12 +154,15 @@ def meta(
     moderators: Mapping[str, Mapping[str, float]] | None = None,
     combine: str = META,
 ) -> Statistic:
-    """A meta-analysis of each site's own fit of a model, coefficient by coefficient, in plans that are not masked.
+    """A meta-analysis of each site's own fit of a model, or answer of a statistic, in plans that are not masked.
 
-    model: e.g. `glm("died ~ age", "binomial")`. method: the variance between sites, `REML`, `DL`, `PM`, `ML`, `SJ`,
-    `EB`, `HE`, `HS`, or `fixed` for none. interval: `hartung_knapp` (t), `hartung_knapp_adjusted` (the same with an
-    error that is never below the normal one) or `normal`. moderators: numbers of the sites for a meta-regression, e.g.
-    `{"latitude": {"uk": 52, "sg": 1}}`; they stand in the plan. combine: `meta`, or `both` (beside the pooled).
+    model: e.g. `glm("died ~ age", "binomial")`; `firth`, `lmm`, `glmm`; or `prevalence`, `incidence`, a
+    standardisation, `mantel_haenszel`, `t_test`, `balance` or `correlation`, whose rows are combined on the scale that
+    `scale` among the facts says, with `value`, `value_low`, `value_high` read back from it. method: the variance
+    between sites, `REML`, `DL`, `PM`, `ML`, `SJ`, `EB`, `HE`, `HS`, or `fixed` for none. interval: `hartung_knapp` (t),
+    `hartung_knapp_adjusted` (the same with an error that is never below the normal one) or `normal`. moderators:
+    numbers of the sites for a meta-regression, e.g. `{"latitude": {"uk": 52, "sg": 1}}`; they stand in the plan.
+    combine: `meta`, or `both` (beside the pooled).
     Result: as of the model, of the mean over sites, and `prediction_low`, `prediction_high` (where a further site is
     expected), `tau2`, `i_squared` (percent), `sites` (how many could fit the model). Under `both` the model's columns
     are the pooled fit's, and `meta_estimate`, `meta_std_error`, `meta_p_value`, `meta_ci_low`, `meta_ci_high` stand
@@ -167,7 +170,8 @@ def meta(
     coefficient Q, the interval of tau² (Q profile), `fixed`, `leave_one_out`, `influence` (Baujat; deleted residuals),
     `regression`, and `egger` from ten sites on.
     Leaves a site, for p terms: n, and p estimates with their variances; each is a release of that site, by all rules
-    for models, judged at its own coefficients. Rounds: 1, and the model's own under `both`.
+    for models, judged at its own coefficients; of a statistic nothing but its own numbers. Rounds: 1, and the model's
+    own under `both`; of a statistic its own.
     Source: W. Viechtbauer, Journal of Statistical Software 36(3), 2010; J. Hartung, G. Knapp, Statistics in Medicine
     20, 2001.
     """
