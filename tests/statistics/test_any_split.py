@@ -43,7 +43,11 @@ FREE: dict[str, Sequence[Statistic]] = {
         sj.elastic_net("y ~ x + k", "binomial", lambdas=(0.05, 0.01)),
         sj.elastic_net("m ~ x + k", count=5, weights="w", offset="o"),
     ],
-    "firth": [sj.firth("y ~ x + k"), sj.firth("events ~ x", "poisson", offset="o")],
+    "firth": [
+        sj.firth("y ~ x + k"),
+        sj.firth("events ~ x", "poisson", offset="o"),
+        sj.firth("y ~ x", interval="profile"),
+    ],
     "glm": [
         sj.glm("m ~ x + k + b", weights="w"),
         sj.glm("y ~ x + k", "binomial", "cloglog"),

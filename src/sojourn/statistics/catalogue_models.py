@@ -49,18 +49,22 @@ def glm(
     return make("glm", {"formula": formula, "family": family, **more})
 
 
-def firth(formula: str, family: str = "binomial", offset: str | None = None) -> Statistic:
+def firth(formula: str, family: str = "binomial", offset: str | None = None, interval: str = "wald") -> Statistic:
     """A logistic or Poisson model under Firth's penalty, whose estimates exist where a term separates the outcomes.
 
     formula: as of `glm`, with an intercept. family: `binomial` (logit) or `poisson` (log). offset: column that is added
-    to the linear predictor. Equal to the fit on pooled rows to rounding.
-    Result: a row a term as of `glm`; intervals and p-values are Wald's, which under separation are only a rough guide.
-    Facts: `n`, `log_likelihood`, `penalised_log_likelihood`, `df_residual`, `rounds_used`.
-    Leaves a site, for p terms: as of `glm`, and each round p numbers more, the penalty's part of the score.
-    Rounds: usually 14 to 21, at most 24.
+    to the linear predictor. interval: `wald`, or `profile` for intervals and tests by the profile of the penalised
+    likelihood, which hold under separation too. Equal to the fit on pooled rows to rounding.
+    Result: a row a term as of `glm`; Wald's intervals and p-values are only a rough guide under separation. By profile
+    `statistic` is the signed root of the likelihood ratio, and an end that was not found is None. Facts: `n`,
+    `log_likelihood`, `penalised_log_likelihood`, `df_residual`, `rounds_used`.
+    Leaves a site, for p terms: as of `glm`, and each round p numbers more, the penalty's part of the score;
+    by profile then so many again for each of 3 p lines in each round.
+    Rounds: usually 14 to 21, at most 24; by profile usually 10 to 20 more, at most 48.
     Source: D. Firth, Biometrika 80, 1993; G. Heinze, M. Schemper, Statistics in Medicine 21, 2002.
     """
-    return make("firth", {"formula": formula, "family": family, **given(offset=offset)})
+    more = given(offset=offset, interval=interval if interval != "wald" else None)
+    return make("firth", {"formula": formula, "family": family, **more})
 
 
 def elastic_net(
