@@ -42,6 +42,7 @@ FREE: dict[str, Sequence[Statistic]] = {
         sj.elastic_net("m ~ x + z + k", alpha=0.5, count=8),
         sj.elastic_net("y ~ x + k", "binomial", lambdas=(0.05, 0.01)),
         sj.elastic_net("m ~ x + k", count=5, weights="w", offset="o"),
+        sj.elastic_net("y ~ x + k", "binomial", lambdas=(0.05,), offset="o"),
     ],
     "firth": [
         sj.firth("y ~ x + k"),

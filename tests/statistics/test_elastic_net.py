@@ -72,8 +72,32 @@ def test_weights_and_offset_equal_scikit_learn():
     parts = {f"s{i}": {name: v[i::3] for name, v in again.items()} for i in range(3)}
     same, _ = run(elastic_net(formula, lambdas=lambdas, weights="w"), federation(dict.fromkeys(columns, NUMBER), parts))
     assert column(same, "estimate") == pytest.approx(column(twice, "estimate"), rel=1e-10, abs=1e-12)
-    with pytest.raises(PlanError, match="has no offset here"):
-        elastic_net("y ~ x0", "binomial", offset="o")
+    with pytest.raises(PlanError, match="offset already"):
+        elastic_net("y ~ x0 + offset(x1)", offset="o")
+
+
+def test_an_offset_of_a_logistic_path_meets_its_conditions():
+    x, y = made(logistic=True)
+    o = np.random.default_rng(5).normal(size=300)
+    columns = {**{f"x{j}": x[:, j] for j in range(6)}, "y": y, "o": o, "two": np.full(300, 2.0)}
+    parts = {f"s{i}": {name: v[i::3] for name, v in columns.items()} for i in range(3)}
+    sites = federation(dict.fromkeys(columns, NUMBER), parts)
+    formula, lambdas = "y ~ " + " + ".join(f"x{j}" for j in range(6)), (0.1, 0.02)
+    model = elastic_net(formula, "binomial", lambdas=lambdas, standardise=False, offset="o")
+    estimate, asks = run(model, sites)
+    for line, size in zip(column(estimate, "estimate").reshape(2, -1), lambdas, strict=True):
+        left = y - 1 / (1 + np.exp(-(line[0] + x @ line[1:] + o)))
+        pull = x.T @ left / 300
+        assert left.sum() == pytest.approx(0, abs=1e-6)
+        there = line[1:] != 0
+        assert pull[there] == pytest.approx(size * np.sign(line[1:][there]), abs=1e-7)
+        assert (np.abs(pull[~there]) <= size + 1e-9).all()
+    assert 0 <= estimate.facts["deviance_ratio"][0] < estimate.facts["deviance_ratio"][1] < 1 and len(asks) <= 12
+    plain, _ = run(elastic_net(formula, "binomial", lambdas=lambdas), sites)
+    moved, _ = run(elastic_net(formula, "binomial", lambdas=lambdas, offset="two"), sites)
+    shift = column(moved, "estimate").reshape(2, -1) - column(plain, "estimate").reshape(2, -1)
+    assert shift == pytest.approx(np.tile([-2.0, *(0.0,) * 6], (2, 1)), abs=1e-7)
+    assert moved.facts["deviance_ratio"] == pytest.approx(plain.facts["deviance_ratio"], rel=1e-9)
 
 
 def test_whole_weights_of_a_logistic_lasso_are_rows_so_often():
@@ -196,7 +220,7 @@ def test_minimise_is_exact_where_the_signs_are_found():
     ("arguments", "field"),
     [
         ({"formula": "y ~ 0 + x0"}, "formula"),
-        ({"formula": "y ~ x0 + offset(x1)"}, "formula"),
+        ({"formula": "y ~ x0 + offset(x1)", "family": "binomial"}, "lambdas"),
         ({"formula": FORMULA, "alpha": 0}, "alpha"),
         ({"formula": FORMULA, "lambdas": [0.1, -1]}, "lambdas"),
         ({"formula": FORMULA, "count": 2.5}, "count"),

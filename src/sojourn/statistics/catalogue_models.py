@@ -86,7 +86,8 @@ def elastic_net(
     `count` of them (30), down to a thousandth of the one from which all coefficients are 0. standardise: whether the
     penalty is upon columns over their standard deviation (with n), as it is unless you say no. cross_validate: leave
     out one site after the other; clear plans alone. weights: column of prior weights, over whose sum the loss is a
-    mean, as in glmnet; rows of weight 0 take no part. offset: column that is taken from the outcome; `gaussian` alone.
+    mean, as in glmnet; rows of weight 0 take no part. offset: column that is added to the linear predictor;
+    `binomial` then with `lambdas`.
     Result: a row a lambda and term with `estimate`; there are no standard errors after a choice. Facts: `n`,
     `lambdas`, `nonzero` and `deviance_ratio` of each, `lambda_bic`, `rounds_used`; with cross-validation its curve
     `cross_validation`, `lambda_min`, `lambda_1se`.

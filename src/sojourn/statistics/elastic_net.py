@@ -104,7 +104,7 @@ class ElasticNet:
             remedy = "Use an outcome that is one column, and an intercept."
             raise PlanError("This formula has no elastic net.", remedy=remedy, field=f"{field}.formula")
         distribution = arguments.get("family", "gaussian")
-        formula = _with_offset(formula, arguments.get("offset"), distribution, f"{field}.offset")
+        formula = _with_offset(formula, arguments.get("offset"), f"{field}.offset")
         alpha, count = float(arguments.get("alpha", 1.0)), arguments.get("count", COUNT)
         lambdas = tuple(sorted({float(one) for one in arguments.get("lambdas") or ()}, reverse=True))
         if not 0 < alpha <= 1:
@@ -114,6 +114,9 @@ class ElasticNet:
         if count != int(count) or not 2 <= count <= MOST_LAMBDAS:
             remedy = f"Give a whole number from 2 to {MOST_LAMBDAS}."
             raise PlanError("This is no number of lambdas.", remedy=remedy, field=f"{field}.count")
+        if formula.offset and distribution == "binomial" and not lambdas:
+            remedy = "Name `lambdas`, e.g. as a fit without the offset found them."
+            raise PlanError("With an offset nobody knows the largest lambda.", remedy=remedy, field=f"{field}.lambdas")
         chosen = (arguments.get("standardise", True), arguments.get("cross_validate", False))
         return cls(formula, distribution, alpha, lambdas, int(count), *chosen, arguments.get("weights"))
 
@@ -147,7 +150,8 @@ class ElasticNet:
         p, fits = Layout.of(self.formula, variables).width, self._fits(variables)
         products = Step("products", {"centre": (p,), "mean": (1,)}, {"gram": (p, p), "moment": (p,), "square": (1,)})
         weight: dict[str, tuple[int, ...]] = {"weight": (1,)} if self.weights else {}
-        steps = (Step("handshake", {}, {"n": (1,), "sum": (p,), "outcome": (1,), **weight}), products)
+        offset: dict[str, tuple[int, ...]] = {"offset": (1,)} if self._shifted else {}
+        steps = (Step("handshake", {}, {"n": (1,), "sum": (p,), "outcome": (1,), **weight, **offset}), products)
         if self.distribution == "gaussian":
             return steps
         sums = {"deviance": (fits,), "score": (fits, p), "information": (fits, p, p)}
@@ -162,8 +166,10 @@ class ElasticNet:
         rows = self._rows(population)
         if step == "handshake":
             weight = {"weight": np.array([rows.w.sum()])} if self.weights else {}
-            outcome = np.array([rows.w @ (rows.y - rows.offset)])
-            return Partial({**rows.handshake(self._family).arrays, "outcome": outcome, **weight})
+            taken = rows.y if self._shifted else rows.y - rows.offset
+            offset = {"offset": np.array([rows.w @ rows.offset])} if self._shifted else {}
+            arrays = {"outcome": np.array([rows.w @ taken]), **weight, **offset}
+            return Partial({**rows.handshake(self._family).arrays, **arrays})
         if step == "products":
             return self._products(rows, broadcast).partial
         parts = [one.partial for one in self._newton(rows, broadcast)]
@@ -247,13 +253,21 @@ class ElasticNet:
         if self.distribution == "gaussian":
             fits = [path.quadratic(fold) for fold in folds]
             errors = [fold.out.left_over(fit) for fold, fit in zip(folds, fits, strict=True) if fold.out]
-            answer, deviance, used = fits[0], folds[0].left_over(fits[0]), 2
+            answer, deviance, used, fitted = fits[0], folds[0].left_over(fits[0]), 2, 0.0
         else:
-            search = path.logistic(self._fits(variables), MOST_ROUNDS - 2)
-            answer, deviance, errors, used = yield from search
+            shift = float(sums["offset"][0]) / weight if self._shifted else None
+            answer, deviance, errors, used, fitted = yield from path.logistic(
+                self._fits(variables), MOST_ROUNDS - 2, shift
+            )
             used += 2
         null = folds[0].square if self.distribution == "gaussian" else -2 * weight * _entropy(mean)
+        null = fitted if self._shifted else null
         return path.estimate(answer, deviance, errors, null, self.distribution, n, used)
+
+    @property
+    def _shifted(self) -> bool:
+        """Whether an offset moves a linear predictor, instead of the outcome."""
+        return bool(self.formula.offset) and self.distribution == "binomial"
 
     @property
     def _model(self) -> GLM:
@@ -268,7 +282,8 @@ class ElasticNet:
         return family(self.distribution, self._link)
 
     def _fits(self, variables: Variables) -> int:
-        return (len(self.lambdas) or self.count) * (1 + (len(variables[SITE].levels) if self.cross_validate else 0))
+        lines = (len(self.lambdas) or self.count) * (1 + (len(variables[SITE].levels) if self.cross_validate else 0))
+        return lines + self._shifted  # and one of the intercept alone
 
     def _rows(self, population: Population) -> Rows:
         return self._model.rows(population)
@@ -276,7 +291,7 @@ class ElasticNet:
     def _products(self, rows: Rows, broadcast: Mapping[str, Array]) -> Weighed:
         """Cross-products of the centred columns with one another and with the outcome less its mean."""
         centre, mean = real(broadcast["centre"]), float(broadcast["mean"][0])
-        width, rest = rows.layout.width, rows.y - rows.offset - mean
+        width, rest = rows.layout.width, rows.y - mean - (0.0 if self._shifted else rows.offset)
         gram, moment = np.zeros((width, width)), np.zeros(width)
         for part in rows.blocks():
             x = rows.x[part] - centre
@@ -317,15 +332,11 @@ class ElasticNet:
         return [everybody, *(everybody.without(own[site], site) for site in known)]
 
 
-def _with_offset(formula: Formula, offset: str | None, distribution: str, field: str) -> Formula:
-    """The formula with an offset, however it was said; PlanError where there is none of this family."""
+def _with_offset(formula: Formula, offset: str | None, field: str) -> Formula:
+    """The formula with an offset, however it was said."""
     if offset and formula.offset:
         raise PlanError("The formula has an offset already.", remedy="Keep one of the two.", field=field)
-    made = replace(formula, offset=offset) if offset else formula
-    if made.offset and distribution != "gaussian":
-        remedy = "Use `glm` or `firth`, or the gaussian family."
-        raise PlanError("A penalised logistic model has no offset here.", remedy=remedy, field=field)
-    return made
+    return replace(formula, offset=offset) if offset else formula
 
 
 def _entropy(mean: float) -> float:

@@ -118,7 +118,8 @@ class StudyLevel:
     def _alone(self, variables: Variables, told: Told, site: str) -> Estimate | None:
         """What a site would have found: the coordinator's steps over its parts; None where it would find nothing."""
         coordinator = self.inner.coordinator(variables)
-        ask, sums = next(coordinator), None
+        ask = next(coordinator)
+        sums: Partial | None = None
         try:
             for asked, gathered in told:
                 part = gathered.by_site[site]
