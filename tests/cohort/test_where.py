@@ -26,7 +26,7 @@ from sojourn.errors import WhereError
 
 KEYWORDS = {"and", "or", "not", "in", "is", "between", "null", "true", "false"}
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name.lower() not in KEYWORDS)
-NUMBERS = st.integers(-1000, 1000).map(float) | st.sampled_from([0.5, -1.25, 1e-3, 123456.75])
+NUMBERS = st.integers(-1000, 1000).map(float) | st.floats(1e-90, 1e14) | st.floats(-1e14, -1e-90)
 CHARACTERS = st.characters(codec="utf-8", exclude_categories=("C",), exclude_characters="\\")
 TEXTS = st.text(CHARACTERS, max_size=10).map(lambda text: unicodedata.normalize("NFC", text))
 LITERALS = NUMBERS | TEXTS | st.booleans()
@@ -164,6 +164,13 @@ def test_anything_else_is_refused(text: str) -> None:
     assert refused.value.remedy
     assert refused.value.field == "where"
     assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("number", ["1234567890123456", "0.1234567890123456789012"])
+def test_too_many_digits_are_called_that(number: str) -> None:
+    with pytest.raises(WhereError, match="too many digits") as refused:
+        parse(f"age < {number}")
+    assert "15 digits" in refused.value.remedy
 
 
 @pytest.mark.parametrize("value", [None, 3, ["age = 1"], b"age = 1"])

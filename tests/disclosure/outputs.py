@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -66,6 +67,18 @@ def sums(contributions: Sequence[Sequence[float]], *, rules: tuple[str, ...] = (
     cells = Cells(("n", "sum"), (len(persons),), persons, ("group",), ("income",))
     support = Support(BitMap.union(BitMap(), *persons), ("income",), (cells,), (evidence,))
     return output(values, support, rules)
+
+
+def squares(groups: Sequence[Sequence[float]], *, rules: tuple[str, ...] = ("dominance",)) -> Output:
+    """Sum and squares about the mean of each group of values, and the number of persons beside them."""
+    made = sums(groups, rules=rules)
+    distances = [sorted(((np.array(group) - np.mean(group)) ** 2).tolist(), reverse=True) for group in groups]
+    largest, second, total = (np.array(one) for one in zip(*((d[0], d[1], sum(d)) for d in distances), strict=True))
+    evidence = (Contributions(("squares",), largest, second, total),)
+    values = {**made.partial.arrays, "squares": total}
+    (cells,) = made.support.cells
+    cells = replace(cells, output=("n", "sum", "squares"))
+    return output(values, replace(made.support, cells=(cells,), squares=evidence), rules)
 
 
 def model(

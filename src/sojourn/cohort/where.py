@@ -43,6 +43,7 @@ MOST_DEPTH = 20
 ORDERED = ("<", "<=", ">", ">=")
 _EXAMPLE = "Write it as in `age >= 18 and sex in ('Female', 'Male') and bmi is not null`."
 _CALL = re.compile(r"([A-Za-z_]\w*)\s*\(")
+_LONG = re.compile(r"-?[0-9.]{16,}")
 _NO_CALLS = "Compare columns with values: a `where` has neither functions nor arithmetic."
 
 _GRAMMAR = r"""
@@ -75,7 +76,7 @@ _TRUE.2: /true\b/i
 _FALSE.2: /false\b/i
 NAME: /[A-Za-z_][A-Za-z0-9_]*(?![A-Za-z0-9_]|[ \t\r\n]*\()/
 OPERATOR: /<=|>=|<>|!=|==|=|<|>/
-NUMBER: /-?[0-9]{1,15}(\.[0-9]{1,15})?([eE][+-]?[0-9]{1,2})?(?![0-9A-Za-z_.])/
+NUMBER: /-?[0-9]{1,15}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?(?![0-9A-Za-z_.])/
 STRING: /'([^'\\\x00-\x1f\x7f]|'')*'|"([^"\\\x00-\x1f\x7f]|"")*"/
 %ignore /[ \t\r\n]+/
 """
@@ -191,6 +192,9 @@ def _outside(error: UnexpectedInput, text: str, field: str) -> NoReturn:
         message, expected = f"At character {position + 1}: {text[position]!a} cannot stand here", error.allowed
         if call := _CALL.match(text, position):
             message, remedy = f"At character {position + 1}: there is no call `{call[1][:40]}`", _NO_CALLS
+        elif _LONG.match(text, position):
+            message = f"At character {position + 1}: this number has too many digits"
+            remedy = "Write at most 15 digits before the point and 20 after it."
     words = sorted({_WORDS[word] for word in expected or () if word in _WORDS})
     message += f"; expected {' or '.join(words)}." if words else "."
     raise WhereError(message, remedy=remedy, field=field) from None

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.statistic import Ask
@@ -69,5 +69,5 @@ class Ranks:
 def _risen(bins: Whole) -> NDArray[np.int64]:
     """Sums from the first bin on, the nearest that never fall; of each row of (groups, bins)."""
     sums = np.cumsum(bins, axis=-1).astype(np.float64)
-    nearest = [isotonic_regression(row).x for row in sums]
+    nearest = [scipy.optimize.isotonic_regression(row).x for row in sums]
     return np.maximum(np.rint(np.reshape(nearest, bins.shape)), 0).astype(np.int64)

@@ -163,7 +163,9 @@ class Layout(Questions):
                 hidden = still_hidden(persons, clear)
                 largest, total = float(sums.largest.flat[place]), float(sums.total.flat[place])
                 at = f"{number} {place}"
-                found |= _needs(at, largest, total if hidden == len(persons) else 0.0, most, parameters, hidden > 0)
+                # What was hidden in clear for being one person's is no less so beside what is known of his group.
+                open_still = hidden > 0 or not safe_alone(largest, float(sums.second.flat[place]), total, parameters)
+                found |= _needs(at, largest, total if hidden == len(persons) else 0.0, most, parameters, open_still)
                 for level, cells in enumerate(sums.persons):
                     found[f"class {at} {level}"] = len(cells[place])
                     found[f"hidden class {at} {level}"] = still_hidden(cells[place], clear)
@@ -270,6 +272,15 @@ def changed(persons: BitMap, earlier: Told, support: Support) -> int:
     if not set(earlier.measures) & set(support.measures) or persons not in earlier.persons:
         return 0
     return persons.intersection_cardinality(earlier.changed)
+
+
+def safe_alone(
+    largest: float, second: float, total: float, parameters: Parameters, percent: float | None = None
+) -> bool:
+    """Whether a site's own rules let its own sum out. percent: that is asked in the place of p."""
+    dominant = largest + (second if parameters.dominance_n == 2 else 0.0)
+    near = parameters.p_percent if percent is None else percent
+    return 100 * dominant <= parameters.dominance_k * total and 100 * (total - largest - second) >= near * largest
 
 
 def _needs(at: str, largest: float, total: float, most: float, parameters: Parameters, hidden: bool) -> dict[str, int]:

@@ -19,7 +19,7 @@ from pyroaring import BitMap
 
 from sojourn.analysis.support import Contributions, Support
 from sojourn.disclosure.families.dominance import percent_of_squares
-from sojourn.disclosure.joint import Layout, still_hidden
+from sojourn.disclosure.joint import Layout, safe_alone, still_hidden
 from sojourn.disclosure.joint_forms import UNITS, undominated
 from sojourn.disclosure.joint_questions import MOST_FACTORS, MOST_INPUTS
 from sojourn.disclosure.parameters import Parameters
@@ -98,13 +98,16 @@ class Squares:
         if [(one.output, one.total.shape) for one in mine] != [(part.output, part.shape) for part in self.parts]:
             raise ValueError("other squares than those that are asked about")
         numbers: list[int] = []
-        for part, one in zip(self.parts, mine, strict=True):
+        for part, one, own in zip(self.parts, mine, _alike(support.squares, mine), strict=True):
             for cells in part.cells:
                 persons = self._persons(support, part, cells)
                 hidden = still_hidden(persons, clear)
-                places = list(cells)
-                largest, total = float(one.largest.ravel()[places].max()), float(one.total.ravel()[places].sum())
-                numbers += _needs(largest, total if hidden == len(persons) else 0.0, part.most, parameters, hidden > 0)
+                largest, _, total = _together(one, cells)
+                # Clear answers about the same persons need not have told their squares: only what may leave by itself.
+                needs = (
+                    hidden > 0 or own is None or not safe_alone(*_together(own, cells), parameters, _near(parameters))
+                )
+                numbers += _needs(largest, total if hidden == len(persons) else 0.0, part.most, parameters, needs)
         return np.array(numbers, dtype=np.int64)
 
     def nothing(self) -> NDArray[np.int64]:
@@ -150,6 +153,27 @@ def _tested(
     return tuple(dict.fromkeys([*shown, *(line for line in gone if line)])) if shown else ()
 
 
+def _alike(squares: Sequence[Contributions], found: Sequence[Contributions]) -> list[Contributions | None]:
+    """Of each of these squares those about the site's own means; None where there are none."""
+    left, alike = list(squares), []
+    for one in found:
+        same = next((own for own in left if (own.output, own.total.shape) == (one.output, one.total.shape)), None)
+        left = [own for own in left if own is not same]
+        alike.append(same)
+    return alike
+
+
+def _together(squares: Contributions, cells: Sequence[int]) -> tuple[float, float, float]:
+    """The largest two contributions to the squares of some cells, and all of them."""
+    places = list(cells)
+    top = np.sort(np.concatenate([squares.largest.ravel()[places], squares.second.ravel()[places]]))[::-1]
+    return float(top[0]), float(top[1]), float(squares.total.ravel()[places].sum())
+
+
+def _near(parameters: Parameters) -> float:
+    return percent_of_squares(parameters.p_percent)
+
+
 def _levels(most: float) -> list[float]:
     """Powers of the square root of 2, the greatest first, whatever range is declared: see `joint_forms.grid`."""
     share, power = math.frexp(most)
@@ -161,9 +185,7 @@ def _needs(largest: float, total: float, most: float, parameters: Parameters, hi
     """As of a sum (`joint.Layout`): whether anybody gives any, whose need is above each level, units of each level."""
     if not (math.isfinite(largest) and math.isfinite(total) and largest >= 0 and total >= 0):
         raise DisclosureRefused("dominance")
-    factor = max(
-        2 + percent_of_squares(parameters.p_percent) / 100, 100 * parameters.dominance_n / parameters.dominance_k
-    )
+    factor = max(2 + _near(parameters) / 100, 100 * parameters.dominance_n / parameters.dominance_k)
     levels = _levels(most)
     over = [int(hidden and factor * largest > level) for level in levels]
     units = [int(min(total * UNITS / level * (1 - 1e-12), MOST)) if hidden else 0 for level in levels]

@@ -13,7 +13,7 @@ from functools import partial as bound
 
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask
-from sojourn.analysis.support import Contributions, Support
+from sojourn.analysis.support import Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.output import Output
 from sojourn.errors import AuditError, DisclosureRefused, EnvelopeRefused, SiteRefused, SojournError
@@ -344,10 +344,7 @@ class Runner:
         def leverage(ask: Ask, sums: Partial) -> float | None:
             return self._computation(run).leverage(place.analysis, ask, sums)
 
-        def squares(ask: Ask) -> tuple[Contributions, ...]:
-            return self._computation(run).squares(place.analysis, ask)
-
-        return Evidence(support, measure, leverage, squares)
+        return Evidence(support, measure, leverage, lambda ask: self._computation(run).squares(place.analysis, ask))
 
     def _support(self, computation: Computation, run: Run, analysis: str) -> Support:
         """The evidence behind every round of an analysis, computed once a run."""

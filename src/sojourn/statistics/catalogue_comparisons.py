@@ -17,7 +17,8 @@ def t_test(*columns: str, by: str, variance: str = "unequal") -> Statistic:
     by: a category or boolean with two levels. variance: `unequal` (Welch) or `equal` (Student).
     Result: a row a column with `estimate` (mean of the second level less that of the first), `std_error`, `statistic`,
     `df`, `p_value`, `ci_low`, `ci_high` (95 %). Facts: `difference` (which less which), and `groups` with `n` (rows),
-    `mean` and `sd`. Where a site may not show a group, nothing of that column is computed.
+    `mean` and `sd`. Where a site may not show a group, nothing of that column is computed; where it may not show how
+    far a group spreads, the estimate alone.
     Leaves a site: n, sums, and sums of squares about the pooled mean, for each group. Rounds: 2.
     Source: B. L. Welch, Biometrika 34, 1947; Student, Biometrika 6, 1908.
     """
@@ -30,8 +31,8 @@ def anova(*columns: str, by: str, variance: str = "equal") -> Statistic:
     by: a category or boolean; `site` too in a clear plan. variance: `equal` (Fisher's F) or `unequal` (Welch's).
     Result: a row a column with `statistic`, `df_between`, `df_within`, `p_value` and `eta_squared` (share of the sum of
     squares that lies between groups). Facts: `groups` with `n` (rows), `mean` and `sd`. Where a site may not show a
-    group, nothing of that column is computed: merge levels that few have. Levels without rows take no part, where
-    sites show zeros.
+    group, or how far it spreads, nothing of that column is computed: merge levels that few have. Levels without rows
+    take no part, where sites show zeros.
     Leaves a site: n, sums, and sums of squares about the pooled mean, for each group. Rounds: 2.
     Source: R. A. Fisher, Statistical Methods for Research Workers, 1925; B. L. Welch, Biometrika 38, 1951.
     """
@@ -84,7 +85,8 @@ def balance(*columns: str, by: str) -> Statistic:
     columns: numbers, booleans, categories. by: a category or boolean with two levels. Result: a row a column, of a
     category a row a level (`stage[II]`), with `first` and `second` (mean or share in either level's rows),
     `smd` (second less first, over the root of the mean of the two variances; of a share p (1 - p)) and `variance_ratio`
-    (numbers only). Where a site may not show a group, or who has a level in it, the row is suppressed.
+    (numbers only). Where a site may not show a group, or who has a level in it, the row is suppressed; where it may not
+    show how far a group spreads, all but the means.
     Leaves a site: n, sums, and sums of squares about the pooled mean, for each group and row. Rounds: 2.
     Source: P. C. Austin, Statistics in Medicine 28, 2009.
     """

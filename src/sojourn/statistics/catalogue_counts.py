@@ -54,7 +54,8 @@ def describe(*columns: str, by: str | Iterable[str] | None = None) -> Statistic:
 
     by: categories or booleans, one name or two. Result: for each column the overall row (group `all`), then a row a
     group, with `n` (rows), `missing` (persons without a value, overall row only), `mean` and `sd` (n - 1). Numbers of a
-    group that a site suppressed are suppressed; of a column with two values also where one value is rare.
+    group that a site suppressed are suppressed; of a column with two values also where one value is rare. `sd` alone is
+    suppressed where one or two persons would be most of the squares, and with it others of the same table.
     Leaves a site: n, sums, and sums of squares about the pooled mean, for each group; persons with a missing value.
     Rounds: 2. Source: T. F. Chan, G. H. Golub, R. J. LeVeque, The American Statistician 37, 1983.
     """

@@ -17,12 +17,9 @@ from sojourn.analysis.terms import Category, Column, Factor, Power, Spline, Surv
 from sojourn.analysis.values import bins_hit
 from sojourn.analysis.variable import SITE, Kind, Variable
 from sojourn.statistics.leverage import largest_leverage, largest_under
-from sojourn.statistics.moments import width_of
 from sojourn.statistics.rows import Rows, Weighed
 
 Vector = NDArray[np.float64]
-_RANK = 1e-12  # eigenvalues of scaled cross-products under this share of the largest are zero
-_ROUNDING = 1e-12  # what is left of an outcome, relative to the largest, where it is rounding
 _NORMAL = 1e-280  # working weights under this have lost digits
 
 
@@ -100,7 +97,7 @@ def outcome_contributions(rows: Rows, outcome: Factor | Survival, family: str) -
     variable = rows.population.variables[outcome.name]
     if variable.kind is Kind.BOOLEAN:
         return ()
-    most = _most_of(Piece(outcome, outcome.render()), variable)
+    most = most_of_piece(Piece(outcome, outcome.render()), variable)
     return (_contributions("total of the outcome", rows, rows.y, most),)
 
 
@@ -108,7 +105,7 @@ def offset_contributions(rows: Rows, offset: str | None) -> tuple[Contributions,
     """The same of the sum of an offset, as the array `offset`."""
     if offset is None:
         return ()
-    most = _most_of(Piece(Column(offset), offset), rows.population.variables[offset])
+    most = most_of_piece(Piece(Column(offset), offset), rows.population.variables[offset])
     return (_contributions("offset", rows, rows.offset, most),)
 
 
@@ -117,7 +114,7 @@ def weight_contributions(rows: Rows, weights: str | None, *, log: bool = False) 
     if weights is None:
         return ()
     variable, factor = rows.population.variables[weights], Transform("log", weights) if log else Column(weights)
-    most = _most_of(Piece(factor, weights), variable)
+    most = most_of_piece(Piece(factor, weights), variable)
     return (_contributions("log_weight" if log else "weight", rows, np.log(rows.w) if log else rows.w, most),)
 
 
@@ -125,48 +122,6 @@ def _contributions(output: str, rows: Rows, values: Vector, most: float) -> Cont
     sizes = rows.per_person(np.abs(values))
     largest, second = (size.ravel() for size in largest_two(sizes[:, None]))
     return Contributions((output,), largest, second, np.array([sizes.sum()]), np.array([most]))
-
-
-def outcome_squares(rows: Rows, outcome: Factor | Survival, family: str) -> tuple[Contributions, ...]:
-    """What persons give to the squares of an outcome about its mean, and to what a least squares fit leaves of them.
-
-    A normal model's sums tell both of each site. Nothing where the outcome has declared levels, or for other families.
-    """
-    if isinstance(outcome, Survival) or family != "gaussian":
-        return ()
-    if rows.population.variables[outcome.name].kind is Kind.BOOLEAN:
-        return ()
-    root = np.sqrt(rows.w)
-    y = (rows.y - rows.offset) * root
-    found = []
-    for name, x in (("squares of the outcome", np.ones((len(y), 1))), ("squares of the residuals", rows.x)):
-        left = y - _fitted(x * root[:, None], y)
-        found.append(squares_of(rows, name, left, outcome))
-    return tuple(found)
-
-
-def squares_about(rows: Rows, outcome: Factor | Survival, mean: float) -> tuple[Contributions, ...]:
-    """What persons give to the squares of an outcome about this mean; nothing where its levels are declared."""
-    if isinstance(outcome, Survival) or rows.population.variables[outcome.name].kind is Kind.BOOLEAN:
-        return ()
-    left = (rows.y - rows.offset - mean) * np.sqrt(rows.w)
-    return (squares_of(rows, "squares of the outcome", left, outcome),)
-
-
-def squares_of(rows: Rows, name: str, left: Vector, outcome: Factor) -> Contributions:
-    """What persons give to the sum of squares of these rests of an outcome; what is rounding alone is nothing."""
-    variable, size = rows.population.variables[outcome.name], np.abs(rows.y).max(initial=0.0)
-    most = width_of(variable) if isinstance(outcome, Column) else 2 * _most_of(Piece(outcome, name), variable)
-    sizes = rows.per_person(np.where(np.abs(left) > _ROUNDING * size, left, 0.0) ** 2)
-    largest, second = largest_two(sizes[:, None])
-    return Contributions((name,), largest, second, np.array([sizes.sum()]), np.array([most**2]))
-
-
-def _fitted(x: Vector, y: Vector) -> Vector:
-    """The least squares fit of y, columns that follow from others left aside."""
-    size = np.sqrt((x**2).sum(axis=0))
-    scaled = x / np.where(size > 0, size, 1.0)
-    return np.asarray(scaled @ (np.linalg.pinv(scaled.T @ scaled, rcond=_RANK, hermitian=True) @ (scaled.T @ y)))
 
 
 @dataclass(frozen=True)
@@ -271,10 +226,10 @@ def _indicates(column: tuple[Piece, ...], rows: Rows) -> bool:
 
 def _most(column: tuple[Piece, ...], rows: Rows) -> float:
     """The greatest absolute value of a row that the declarations allow; NaN where they do not say."""
-    return float(np.prod([_most_of(piece, rows.population.variables[piece.factor.name]) for piece in column]))
+    return float(np.prod([most_of_piece(piece, rows.population.variables[piece.factor.name]) for piece in column]))
 
 
-def _most_of(piece: Piece, variable: Variable) -> float:
+def most_of_piece(piece: Piece, variable: Variable) -> float:
     factor = piece.factor
     if isinstance(factor, Category | Spline) or variable.kind is Kind.BOOLEAN:
         return 1.0

@@ -36,14 +36,13 @@ from sojourn.statistics.design import (
     offset_contributions,
     outcome_classes,
     outcome_contributions,
-    outcome_squares,
-    squares_about,
     weight_contributions,
     working,
 )
 from sojourn.statistics.families import LINKS, Family, family
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.leverage import largest_beside
+from sojourn.statistics.outcome_squares import outcome_squares, squares_about
 from sojourn.statistics.regularisation_path import Fold, Path
 from sojourn.statistics.rows import Rows, Weighed
 

@@ -24,18 +24,11 @@ from sojourn.analysis.variable import SITE, Kind, Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME
 from sojourn.statistics.coefficients import centre_of, real, whole
-from sojourn.statistics.design import (
-    column_contributions,
-    evidence,
-    outcome_classes,
-    outcome_contributions,
-    outcome_squares,
-    squares_of,
-    working,
-)
+from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions, working
 from sojourn.statistics.families import LINKS, START_SHAPE, Family, family
 from sojourn.statistics.fitted import Fitted
 from sojourn.statistics.leverage import largest_beside
+from sojourn.statistics.outcome_squares import outcome_squares, squares_left
 from sojourn.statistics.robust import CHOICES, Meat, clusters, meat_step, sandwich
 from sojourn.statistics.rows import Rows, Weighed, sums_of
 
@@ -207,15 +200,10 @@ class GLM:
     ) -> tuple[Contributions, ...]:
         """See `Squared`: of a normal model the squares that are left at these coefficients, at first of the fit."""
         rows, outcome = self.rows(population), self.formula.outcome
-        if broadcast is None:
+        if broadcast is None or self.distribution != "gaussian":
             return outcome_squares(rows, outcome, self.distribution)
-        if self.distribution != "gaussian" or isinstance(outcome, Survival):
-            return ()
-        if population.variables[outcome.name].kind is Kind.BOOLEAN:
-            return ()
         at = {name: real(array) for name, array in broadcast.items()}
-        left = rows.left(self._family(), at["centre"], at["coefficients"], at.get("level"))
-        return (squares_of(rows, "squares of the residuals", left, outcome),)
+        return squares_left(rows, outcome, rows.left(self._family(), **at))
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
         """See `Statistic`; the coefficients, and in the first step the outcomes, decide what each row weighs."""

@@ -37,11 +37,10 @@ from sojourn.statistics.design import (
     evidence,
     outcome_classes,
     outcome_contributions,
-    outcome_squares,
-    squares_about,
     weight_contributions,
 )
 from sojourn.statistics.glm import GLM
+from sojourn.statistics.outcome_squares import outcome_squares, squares_about
 
 Vector = NDArray[np.float64]
 METHODS = ("REML", "ML")

@@ -63,6 +63,10 @@ def spec() -> SimpleNamespace:
         hidden = release(output, StandardPolicy(), outputs.HEADER).partial.hidden("sum")
         return words({name: HIDDEN if gone else "shown" for name, gone in zip(given, hidden, strict=True)})
 
+    def squares(given: Mapping[str, str], rules: tuple[str, ...]) -> str:
+        output = outputs.squares([_contributions(text) for text in given.values()], rules=rules)
+        return shown(output, "squares", list(given))
+
     def shown(output: Output, array: str, names: list[str]) -> str:
         if (said := verdict(output)) != "suppressed":
             return said
@@ -72,7 +76,8 @@ def spec() -> SimpleNamespace:
     def model(given: Mapping[str, Any], rules: tuple[str, ...]) -> str:
         return verdict(outputs.model(rules=rules, **given))
 
-    return SimpleNamespace(table=table, sums=sums, model=model, shown=shown, verdict=verdict, outputs=outputs)
+    asked = {"table": table, "sums": sums, "squares": squares, "model": model}
+    return SimpleNamespace(**asked, shown=shown, verdict=verdict, outputs=outputs)
 
 
 def _contributions(text: str) -> list[float]:
