@@ -196,13 +196,14 @@ class Firth:
             used += 1
             for place, one in enumerate(lines):
                 part = _of_line(summed, place)
-                information = real(part["information"]) * (0.0 if part["invalid"] else 1.0)
+                information = real(part["information"]) * (0.0 if part["invalid"][0] else 1.0)
                 one.tell(
                     saturated - float(part["deviance"]) / 2, real(part["score"]), real(part["penalty"]), information
                 )
+        values = turn @ search.at
         rows = tuple(
-            (*row[:3], *row_of(of_term, search.best, float(row[1])))  # type: ignore[arg-type]
-            for row, of_term in zip(found.rows, ends, strict=True)
+            (*row[:3], *row_of(of_term, search.best, float(value)))
+            for row, of_term, value in zip(found.rows, ends, values, strict=True)
         )
         lacking = [str(row[0]) for row in rows if None in row]
         facts = {**found.facts, "interval": PROFILE, "rounds_used": used}
@@ -245,7 +246,7 @@ def _lines(broadcast: Mapping[str, Array]) -> list[dict[str, Array]]:
 
 def _of_line(sums: Partial, place: int) -> Partial:
     """One line of summed arrays."""
-    return Partial({name: np.asarray(array[place]) for name, array in sums.arrays.items()})
+    return Partial({name: np.atleast_1d(array[place]) for name, array in sums.arrays.items()})
 
 
 def _flat(array: Array) -> Array:

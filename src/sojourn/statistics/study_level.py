@@ -112,7 +112,8 @@ class StudyLevel:
             raise DisclosureRefused("by site")
         noisy = {site for _, gathered in told for site in gathered.noise}
         sites = [site for site in sorted(told[0][1].by_site) if site not in noisy]
-        values = {site: effects_of(self.name, alone) for site in sites if (alone := self._alone(variables, told, site))}
+        alone = {site: self._alone(variables, told, site) for site in sites}
+        values = {site: {} if found is None else effects_of(self.name, found) for site, found in alone.items()}
         return self._answer(pooled, values, sorted(noisy))
 
     def _alone(self, variables: Variables, told: Told, site: str) -> Estimate | None:
