@@ -197,9 +197,8 @@ class Firth:
             for place, one in enumerate(lines):
                 part = _of_line(summed, place)
                 information = real(part["information"]) * (0.0 if part["invalid"][0] else 1.0)
-                one.tell(
-                    saturated - float(part["deviance"]) / 2, real(part["score"]), real(part["penalty"]), information
-                )
+                likelihood = saturated - float(part["deviance"][0]) / 2
+                one.tell(likelihood, real(part["score"]), real(part["penalty"]), information)
         values = turn @ search.at
         rows = tuple(
             (*row[:3], *row_of(of_term, search.best, float(value)))
