@@ -46,7 +46,9 @@ def fisher(observed: Counts) -> Fisher:
 def _exact(table: Counts) -> Fisher | None:
     """None where there are too many tables."""
     least = -_log_factorial(table).sum()
-    left, value, times = table.sum(axis=1)[None, :], np.zeros(1), np.ones(1)
+    left: Counts = table.sum(axis=1)[None, :]
+    value: Vector = np.zeros(1)
+    times: Vector = np.ones(1)
     for total in table.sum(axis=0)[:-1]:  # the last, and largest, column is what is left
         filled = _columns(left, int(total))
         if filled is None:
@@ -55,7 +57,8 @@ def _exact(table: Counts) -> Fisher | None:
         left, value, times = left[of] - column, value[of] - _log_factorial(column).sum(axis=1), times[of]
         key = np.column_stack([left, np.round(value, 9)])
         _, first, same = np.unique(key, axis=0, return_index=True, return_inverse=True)
-        left, value, times = left[first], value[first], np.bincount(same.ravel(), weights=times)
+        left, value = left[first], value[first]
+        times = np.asarray(np.bincount(same.ravel(), weights=times), dtype=np.float64)
     value = value - _log_factorial(left).sum(axis=1)
     whole = _log_factorial(table.sum(axis=0)).sum() + _log_factorial(table.sum(axis=1)).sum()
     kept = value <= least + _TIED

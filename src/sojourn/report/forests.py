@@ -163,7 +163,7 @@ def _answers(estimate: Estimate, term: str) -> dict[str, list[float]]:
     if combined is not None:
         found[META] = own if combined == "meta" else beside
         found[EXPECTED] = [found[META][0], value.get("prediction_low"), value.get("prediction_high")]
-    return {kind: [float(end) for end in ends] for kind, ends in found.items() if None not in ends}  # type: ignore[arg-type]
+    return {kind: [float(end) for end in ends] for kind, ends in found.items() if None not in ends}
 
 
 def _line(label: str, kind: str, ends: Sequence[float], scale: str, weight: float = 0.0) -> dict[str, Any]:

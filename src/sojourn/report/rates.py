@@ -34,7 +34,8 @@ def rates(kind: str, estimate: Estimate) -> Figure | None:
     drawn = _panel(rows, title, is_ratio=column == "ratio")
     panels = order(rows, "panel")
     if len(panels) < 2:
-        return drawn.properties(title=_heading(panels[0])) if panels[0] else drawn
+        lone: Figure = drawn.properties(title=_heading(panels[0])) if panels[0] else drawn
+        return lone
     several: alt.FacetChart = drawn.facet(
         row=alt.Row("panel:N", sort=panels, title=None, header=panel_header()), data=data(rows)
     )
@@ -42,7 +43,7 @@ def rates(kind: str, estimate: Estimate) -> Figure | None:
     return apart
 
 
-def _panel(rows: Rows, title: str, *, is_ratio: bool) -> alt.LayerChart:
+def _panel(rows: Rows, title: str, *, is_ratio: bool) -> Any:  # charts that can be joined or repeated
     """Dot and line a group; words beside it, or that it is suppressed."""
     lone = len(order(rows, "panel")) < 2
     base = alt.Chart(data(rows)) if lone else alt.Chart()
@@ -58,8 +59,7 @@ def _panel(rows: Rows, title: str, *, is_ratio: bool) -> alt.LayerChart:
     if is_ratio:
         line = alt.Chart(data([{"at": 1.0}])).mark_rule(color=INK, strokeDash=[4, 4], opacity=0.6)
         layers.insert(0, line.encode(x=alt.X("at:Q")))
-    drawn: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH - 140, height=alt.Step(30))
-    return drawn
+    return alt.layer(*layers).properties(width=WIDTH - 140, height=alt.Step(30))
 
 
 def _row(estimate: Estimate, row: tuple[Any, ...], column: str, *, panels: bool) -> dict[str, Any]:
