@@ -26,9 +26,10 @@ from sojourn.analysis.matrix import Layout as Columns
 from sojourn.analysis.matrix import design
 from sojourn.analysis.partial import Partial, total
 from sojourn.analysis.population import Population, nobody
-from sojourn.analysis.statistic import Gathered, Statistic, Suppressed
+from sojourn.analysis.statistic import Gathered, Squared, Statistic, Suppressed
 from sojourn.analysis.variable import Kind, Variable, Variables, with_site
 from sojourn.disclosure.joint import Demands, Layout
+from sojourn.disclosure.joint_squares import Squares
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import JointTest
@@ -112,6 +113,7 @@ def answered(statistic: Statistic, sites: list[Population]) -> tuple[str, str, A
         found = bits(layout.test(SITES, SITES[:5], Demands.of(parameters)), numbers)
         shapes = {name: shape for step in statistic.steps(variables) for name, shape in step.partial.items()}
         masks = layout.masks(found, shapes)
+        masks |= squares_hidden(statistic, sites, layout, masks)
     except DisclosureRefused as refused:
         return "refused", refused.family, None
     if statistic.name == "glm" and largest_leverage(statistic, sites) > parameters.leverage:
@@ -127,6 +129,29 @@ def answered(statistic: Statistic, sites: list[Population]) -> tuple[str, str, A
         [row] = end.value.rows
         return ("refused" if isinstance(row[-1], Suppressed) else "with ends"), "", row
     raise AssertionError("quantiles have one round")
+
+
+def squares_hidden(
+    statistic: Statistic, sites: list[Population], layout: Layout, masks: dict[str, NDArray[np.bool_]]
+) -> dict[str, NDArray[np.bool_]]:
+    """What the test of squares about means hides besides; DisclosureRefused where it is a model's."""
+    if not isinstance(statistic, Squared):
+        return {}
+    variables, coordinator = sites[0].variables, statistic.coordinator(sites[0].variables)
+    ask = next(coordinator)
+    while ask.step != statistic.squared:
+        sums = total(statistic.local(ask.step, site, ask.broadcast) for site in sites)
+        hidden = {name: mask for name, mask in masks.items() if name in sums.arrays}
+        ask = coordinator.send(Gathered(Partial(sums.arrays, hidden), {}))
+    squares = Squares.of(layout, statistic.distances(nobody(SITES[0], variables), ask.broadcast), masks)
+    test = squares.test(SITES, SITES[:5]) if squares.parts else None
+    if test is None:
+        return squares.masks(None)
+    numbers = [
+        squares.numbers(statistic.support(site), statistic.distances(site, ask.broadcast), Parameters(), ())
+        for site in sites
+    ]
+    return squares.masks(bits(test, np.array(numbers)))
 
 
 def _hidden(masks: dict[str, NDArray[np.bool_]]) -> bool:

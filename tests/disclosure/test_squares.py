@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyroaring import BitMap
 
 import evaluated_shares as evaluated
 from sojourn.analysis.partial import Partial
@@ -136,6 +137,16 @@ def test_p_percent_of_a_distance_is_more_of_its_square(percent: float) -> None:
     assert (1 + left) ** 0.5 == pytest.approx(1 + percent / 100)
 
 
+@pytest.mark.parametrize(("left", "gone"), [(0.15, True), (0.25, False)])
+def test_p_percent_is_asked_of_the_distance(left: float, gone: bool) -> None:
+    """Of all squares but the largest there are 15 or 25 percent of it: the distance is known to within 7 or 12."""
+    out = (100 / left) ** 0.5
+    lengths = np.r_[np.full(50, 49.0), np.full(49, 51.0), 50 + out]
+    parts = np.sort((lengths - lengths.mean()) ** 2)
+    assert parts[:-2].sum() / parts[-1] == pytest.approx(left, rel=0.2)
+    assert told(describe("len"), people(lengths))[1].hidden("all_squares.len").all() == gone
+
+
 def test_rows_of_one_person_count_together() -> None:
     """Ten visits far out of one person are nearly all squares, though each of them is a tenth."""
     lengths = np.r_[np.full(10, 300.0), 40 + np.random.default_rng(2).normal(0, 1, 200)]
@@ -182,7 +193,7 @@ def joint(ask: Statistic, sites: list[Population], parameters: Parameters | None
 
 @given(
     st.integers(0, 10**6),
-    st.sampled_from([(4, 300, 300), (60, 60, 60), (0, 300, 300)]),
+    st.sampled_from([(4, 300, 300), (60, 60, 60), (0, 300, 300), (4, 300, 4)]),
     st.sampled_from([0, 10, 60, 400]),
 )
 @settings(max_examples=30)
@@ -259,3 +270,24 @@ def test_evidence_of_other_squares_is_no_evidence() -> None:
     squares, _ = joint(describe("len"), [people(40 + np.random.default_rng(n).normal(0, 1, 60)) for n in range(3)])
     with pytest.raises(ValueError, match="other squares"):
         squares.numbers(describe("len").support(people([1.0])), (), Parameters(), ())
+
+
+def test_what_clear_answers_hid_is_not_taken_for_told() -> None:
+    """All persons' number is known: a site's part is nothing new where it might leave by itself, and else must hide."""
+    usual = 40 + np.random.default_rng(6).normal(0, 1, 300)
+    everybody = people(usual).persons
+    clear = [BitMap(everybody)]
+    for lengths, told_already in ((usual, True), (np.r_[430.0, usual[1:]], False)):
+        one = people(lengths)
+        squares, _ = joint(describe("len"), [one, people(usual), people(usual)])
+        about = describe("len").distances(one, {"all_centre": np.full((1, 1), 40.0)})
+        put_in = squares.numbers(describe("len").support(one), about, Parameters(), clear)
+        assert put_in.any() != told_already
+        assert not put_in.reshape(-1, 1 + 2 * LEVELS)[:, 1 + LEVELS :].any()  # and nobody hides behind it
+    ask = describe("len")
+    layout = Layout.of(ask.support(nobody("Avon", VARIABLES)), VARIABLES, ask.rules)
+    for lengths, told_already in ((usual, True), (np.r_[430.0, np.full(299, 0.01)], False)):
+        numbers = dict(
+            zip(layout.labels(), layout.numbers(ask.support(people(lengths)), Parameters(), clear), strict=True)
+        )
+        assert numbers["there 0 0"] == (0 if told_already else 1)

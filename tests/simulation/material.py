@@ -26,8 +26,8 @@ from sojourn import __version__
 from sojourn.analysis.declaration import variable_to_dict
 from sojourn.analysis.partial import Partial, total
 from sojourn.analysis.population import Population
-from sojourn.analysis.statistic import Ask, Gathered, Statistic
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.statistic import Ask, Gathered, Squared, Statistic
+from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.parameters import Parameters
@@ -168,6 +168,9 @@ class Computing:
     def working(self, analysis: str, ask: Ask) -> Working | None:
         return _working(self._site, self._roster, self._statistic(analysis), _Asked(ask))
 
+    def squares(self, analysis: str, ask: Ask) -> tuple[Contributions, ...]:
+        return _squares(self._site, self._roster, self._statistic(analysis), _Asked(ask))
+
     def _statistic(self, analysis: str) -> Statistic:
         return self._plan.analyses[analysis]
 
@@ -199,6 +202,12 @@ def _local(site: str, roster: tuple[str, ...], statistic: Statistic, asked: _Ask
 @cache
 def _working(site: str, roster: tuple[str, ...], statistic: Statistic, asked: _Asked) -> Working | None:
     return statistic.working(asked.ask.step, population(site, statistic.variables(), roster), asked.ask.broadcast)
+
+
+@cache
+def _squares(site: str, roster: tuple[str, ...], statistic: Statistic, asked: _Asked) -> tuple[Contributions, ...]:
+    assert isinstance(statistic, Squared)
+    return statistic.distances(population(site, statistic.variables(), roster), asked.ask.broadcast)
 
 
 # ---- the stores that a federation has after everyone has joined

@@ -27,7 +27,7 @@ from simulation.network import Network
 from simulation.world import Flag, Killed, Strand, Waiting, World
 from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.errors import AuditError, IdentityError, SiteRefused, SojournError
 from sojourn.forms import log_of
 from sojourn.hub.bell import Bell
@@ -358,6 +358,10 @@ class SimulatedComputation:
 
     def leverage(self, analysis: str, ask: Ask, sums: Partial) -> None:
         """Of no model."""
+
+    def squares(self, analysis: str, ask: Ask) -> tuple[Contributions, ...]:
+        self._work()
+        return self._computing.squares(analysis, ask)
 
     def cancel(self) -> None:
         self._cancelled = True
