@@ -68,6 +68,9 @@ _LATER = "comes with its statistics, which do not exist yet"
 OPEN = {
     "A10": f"Allele frequencies: {_LATER}.",
     "A11": f"A beacon: {_LATER}.",
+    "A15": "Sums and squares are judged answer by answer, with what is left of their tables' totals. Two answers may "
+    "differ by T persons or more whose sum, or whose squares, are one person's: the ledger counts persons, not what "
+    "they give. Of a masked lmm or elastic net the outcome's squares are tested, not what the terms leave of them.",
     "A18": "A site that invents data within the ring's range moves a masked sum, and nobody sees whose lie it was: "
     "masks leave no site's part to compare. In clear plans every site's signed numbers stand in the record. Medians "
     "and trimmed means over sites do not exist.",
