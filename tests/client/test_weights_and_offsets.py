@@ -17,7 +17,7 @@ ASKED = {
     "mixed": sj.lmm("m ~ x", "ward", weights="w"),
     "counts": sj.glmm("falls ~ x", "ward", family="poisson", offset="o"),
     "path": sj.elastic_net("m ~ x + z", lambdas=(0.1, 0.01), weights="w", offset="o"),
-    "logistic path": sj.elastic_net("died ~ x + z", "binomial", lambdas=(0.05, 0.01), offset="o"),
+    "logistic_path": sj.elastic_net("died ~ x + z", "binomial", lambdas=(0.05, 0.01), offset="o"),
     "profile": sj.firth("died ~ x", interval="profile"),
     "table": sj.crosstab("stage", "died"),
 }
