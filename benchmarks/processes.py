@@ -8,9 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,12 @@ PROJECT = "bench"
 
 
 def rows(site: int, count: int, covariates: int) -> pd.DataFrame:
-    """Standard normal covariates and a logistic outcome; one seed a site."""
+    """Standard normal covariates, to three decimals, and a logistic outcome; one seed a site.
+
+    Measured values are written with few digits, and a dataset's fingerprints take time for each distinct one.
+    """
     draw = np.random.default_rng(site)
-    x = draw.normal(size=(count, covariates))
+    x = draw.normal(size=(count, covariates)).round(3)
     beta = np.linspace(-0.5, 0.5, covariates)
     y = draw.random(count) < 1 / (1 + np.exp(-(x @ beta - 0.3)))
     return pd.DataFrame({**{f"x{place}": x[:, place] for place in range(covariates)}, "y": y})
@@ -44,6 +47,7 @@ class Processes:
     """A running federation: `hub` and one process a site."""
 
     home: Path
+    declared: Mapping[str, Variable] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     federation: Federation | None = None
 
@@ -90,11 +94,14 @@ class Processes:
 
     def _join(self, site: str, table: pd.DataFrame, key: PrivateKey) -> None:
         home = self.home / site
-        node.join(node.create(home, site, SANDBOX, least_sites=1), hub.ask(self.home / "hub", "invite", site=site))
+        settings = replace(node.create(home, site, SANDBOX, least_sites=1), repeats=False)  # each ask is computed
+        settings.save()
+        node.join(settings, hub.ask(self.home / "hub", "invite", site=site))
         source, words = self.home / f"{site}.parquet", self.home / f"{site}.yaml"
         table.to_parquet(source, index=False)
         kinds = {name: Kind.BOOLEAN if table[name].dtype == bool else Kind.NUMBER for name in table}
-        Dictionary("rows", None, True, {name: Variable(kind) for name, kind in kinds.items()}).save(words)
+        columns = {name: self.declared.get(name, Variable(kind)) for name, kind in kinds.items()}
+        Dictionary("rows", None, True, columns).save(words)
         node.ask(home, "add_dataset", source=str(source), dictionary=str(words))
         node.ask(home, "approve", project=PROJECT, key=key.public.hex)
         self._run(site)
@@ -109,10 +116,10 @@ SANDBOX = "none" if best_available() is None else "bubblewrap"
 
 
 @contextmanager
-def processes(tables: dict[str, pd.DataFrame]) -> Iterator[Processes]:
-    """A federation with these tables by site; ended whatever happens."""
+def processes(tables: dict[str, pd.DataFrame], declared: Mapping[str, Variable] | None = None) -> Iterator[Processes]:
+    """A federation with these tables by site; ended whatever happens. declared: of columns that have a range, say."""
     with tempfile.TemporaryDirectory(prefix="sojourn-bench-") as scratch:
-        made = Processes(Path(scratch))
+        made = Processes(Path(scratch), declared or {})
         try:
             made.start(tables)
             yield made

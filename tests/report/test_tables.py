@@ -12,6 +12,7 @@ from sojourn.analysis.statistic import Cell, Estimate, Suppressed
 from sojourn.report import tables
 from sojourn.report.ratios import exponentiated, ratio_name
 from sojourn.report.record import AnalysisRecord, StudyRecord
+from sojourn.report.table_one import path_table, table_one
 from sojourn.report.words import analysis_in_words
 
 
@@ -57,10 +58,38 @@ def test_a_model_shares_the_decimals_of_its_standard_error(record: StudyRecord) 
 
 
 def test_describe_shares_decimals_within_a_variable(record: StudyRecord) -> None:
-    (table,) = tables.present("baseline", record.analyses["baseline"])
+    _, table = tables.present("baseline", record.analyses["baseline"])
     assert list(map(str, table.rows[0])) == ["age", "all", "854", "0", "53.51", "9.42"]
     assert list(map(str, table.rows[4])) == ["trestbps", "female", "187", "suppressed [1 to 18]", "132.2", "20.9"]
     assert list(map(str, table.rows[8]))[-2:] == ["suppressed", "suppressed"]
+
+
+def test_groups_stand_side_by_side_as_in_a_papers_table_1(record: StudyRecord) -> None:
+    table, _ = tables.present("baseline", record.analyses["baseline"])
+    assert table.heads == ("Variable", "all (n = 854)", "female (n = 187)", "male (n = 667)")
+    assert list(map(str, table.rows[0])) == ["age", "53.5 (9.4)", "52.5 (9.5)", "53.8 (9.4)"]
+    assert str(table.rows[2][3]) == "suppressed"
+
+
+def numbers(n: int, mean: float, sd: float) -> tuple[int, int, float, float]:
+    return n, 0, mean, sd
+
+
+def test_a_variable_of_zeros_and_ones_is_a_percentage() -> None:
+    share = (0.2 * 0.8 * 50 / 49) ** 0.5
+    rows = (("ill", None, *numbers(50, 0.2, share)), ("dose", None, *numbers(50, 0.2, 0.3)))
+    one = table_one("t", Estimate(("variable", "sex"), ("n", "missing", "mean", "sd"), rows))
+    assert [list(map(str, row)) for row in one.rows] == [["ill, %", "20.0 %"], ["dose", "0.20 (0.30)"]]
+
+
+def test_a_path_is_a_column_a_penalty() -> None:
+    lambdas = [2.0**-k for k in range(12)]
+    rows = tuple((size, term, -size) for size in lambdas for term in ("Intercept", "x"))
+    table = path_table("p", Estimate(("lambda", "term"), ("estimate",), rows, {"lambda_bic": lambdas[3]}))
+    assert len(table.rows) == 2
+    assert table.heads[1] == "1" and "0.125 *" in table.heads
+    assert str(table.rows[1][-1]) == "-0.000488"
+    assert "7 of 12 penalties" in table.notes[0]
 
 
 def test_bins_are_named_by_their_edges(record: StudyRecord) -> None:

@@ -194,3 +194,16 @@ def test_sixteen_parameters_of_forty_nine_persons(persons, verdict):
     estimate, _ = run(model, [here])
     x = np.column_stack([np.ones(persons), *(columns[name] for name in names)])
     assert column(estimate, "estimate") == pytest.approx(np.linalg.lstsq(x, columns["y"])[0], rel=1e-9)
+
+
+def test_scoring_that_overshoots_gives_way_to_newtons_steps():
+    """A line through means that bend, where each step by the expected information is seven tenths of the one before."""
+    rng = np.random.default_rng(2)
+    x = 2 + rng.gamma(2, 5, 400).clip(0, 35)
+    y = (38 * np.exp(-0.12 * x) + 8) * rng.gamma(16, 1 / 16, 400)
+    sites = {f"s{i}": {"x": x[i::3], "y": y[i::3]} for i in range(3)}
+    estimate, asks = run(glm("y ~ x", "gamma", "identity"), federation({"x": NUMBER, "y": NUMBER}, sites))
+    design = np.stack([np.ones(400), x], axis=1)
+    mean = design @ column(estimate, "estimate")
+    assert (design.T @ ((y - mean) / mean**2)) * column(estimate, "std_error") == pytest.approx(0, abs=1e-12)
+    assert len(asks) <= 9  # 11 by scoring alone

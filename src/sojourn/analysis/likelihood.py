@@ -23,6 +23,7 @@ CONVERGED = 1e-10  # Newton decrement, relative to |log-likelihood| + 1
 NEAR = 1e-14  # Newton decrement at which the information, and so the standard errors, hold to about 1e-8
 EXACT = 1e-21  # Newton decrement at 4.5e-11 standard errors from the maximum
 FAR = 2.0  # twice the Newton decrement above which steps are from the expected information, as in scoring
+SLOW = 0.3  # share of the gain before, above which scoring makes no headway
 CLOSE = 0.02  # twice the Newton decrement under which the change of a curvature is foreseen
 COLLINEAR = 1e-11  # share of a column's variation that the columns before it leave
 LASTING = 1e-6  # most that the last step's decrement may be in the measure of the first point
@@ -149,6 +150,7 @@ class _Search:
         self.latest: Vector | None = None
         self.plain: Vector | None = None
         self.decrement = np.inf
+        self.gain = np.inf
 
     def least(self) -> float:
         """The log-likelihood under which a step is halved: it allows for rounding."""
@@ -213,10 +215,13 @@ class _Search:
         """A Newton step that foresees how the curvature changes on its way (Halley's), from the last two points.
 
         It falls back to the expected information where the curvature is not positive definite, and far off, where it
-        misleads away from the canonical link; the change of a curvature is foreseen close by alone.
+        misleads away from the canonical link, unless steps by that information overshoot one another; the change of a
+        curvature is foreseen close by alone.
         """
         gain, same = float(point.score @ plain), np.array_equal(point.curvature, point.information)
-        if gain > FAR and not same:
+        slow = gain > SLOW * self.gain
+        self.gain = gain
+        if gain > FAR and not same and not slow:
             return plain
         try:
             step = self.system.solve(point.curvature, point.score)

@@ -71,7 +71,7 @@ def _scale(estimate: Estimate, term: str, ratio: str) -> str:
 def _beside(name: str, estimate: Estimate, ratio: str) -> Table:
     both = estimate.facts.get("combine") == "both"
     fits = both and "scale" not in estimate.facts
-    rows = []
+    rows, counted = [], []
     for row in estimate.rows:
         term = label_of(row, len(estimate.index))
         value, facts, scale = (
@@ -88,14 +88,18 @@ def _beside(name: str, estimate: Estimate, ratio: str) -> Table:
             _span([None, value["prediction_low"], value["prediction_high"]], scale),
             _inconsistency(value["i_squared"], facts.get("q_p_value")),
             _tau(value["tau2"], facts),
-            _NONE if value["sites"] is None else Shown(number(value["sites"])),
         ]
         if not (ratio and is_intercept(row[0])):
             rows.append(tuple(cells))
+            counted.append(_NONE if value["sites"] is None else Shown(number(value["sites"])))
     what = f"{ratio}s, " if ratio else ""
     title = f"{name}: {what}pooled fit and meta-analysis, 95 % CI" if fits else f"{name}: {what}between the sites"
     heads = ("Term", *(("Pooled fit",) if fits else ()), "Meta-analysis", "At a further site")
-    return Table(plain(title), (*heads, "I² (p of Q)", "tau² (95 % CI)", "Sites"), 1, tuple(rows), (_NOTE,))
+    heads = (*heads, "I² (p of Q)", "tau² (95 % CI)")
+    if len(set(counted)) == 1:  # the usual case: a column less
+        return Table(plain(title), heads, 1, tuple(rows), (f"{counted[0]} sites. {_NOTE}",))
+    rows = [(*row, sites) for row, sites in zip(rows, counted, strict=True)]
+    return Table(plain(title), (*heads, "Sites"), 1, tuple(rows), (_NOTE,))
 
 
 def _of_sites(name: str, estimate: Estimate, ratio: str) -> Table:

@@ -30,8 +30,9 @@ def coefficient_path(estimate: Estimate) -> Figure | None:
         axis=alt.Axis(format=".1~e", tickCount=5, grid=False),
     )
     y = alt.Y("value:Q", title="Coefficient")
-    shades = alt.Scale(domain=named, range=list(OKABE_ITO[: len(named)]))
+    shades = alt.Scale(domain=named, range=[*OKABE_ITO[:6], INK][: len(named)])
     dashes = alt.Scale(domain=named, range=[[1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [1, 0], [6, 3], [2, 2]][: len(named)])
+    legend = alt.Legend(columns=3, columnPadding=24, labelLimit=150, symbolSize=300, symbolStrokeWidth=2)
     rows = [row | {"named": row["term"] in named} for row in rows]
     lines = alt.Chart(data(rows)).encode(x=x, y=y, detail="term:N")
     layers = [
@@ -39,8 +40,8 @@ def coefficient_path(estimate: Estimate) -> Figure | None:
         lines.transform_filter("datum.named")
         .mark_line(strokeWidth=2)
         .encode(
-            color=alt.Color("term:N", scale=shades, title=None, sort=named),
-            strokeDash=alt.StrokeDash("term:N", scale=dashes, title=None, sort=named),
+            color=alt.Color("term:N", scale=shades, title=None, sort=named, legend=legend),
+            strokeDash=alt.StrokeDash("term:N", scale=dashes, title=None, sort=named, legend=legend),
         ),
     ]
     chosen = [

@@ -70,6 +70,7 @@ def dress(chart: Figure, title: str, watermark: str) -> Figure:
             labelLimit=260,
             titlePadding=10,
         )
+        .configure_axisQuantitative(labelFlush=False, labelOverlap="greedy", labelSeparation=4)
         .configure_legend(labelColor=INK, titleColor=INK, labelFontSize=13, titleFontSize=13, orient="top")
         .configure_title(color=INK, anchor="start", fontSize=15, subtitleFontSize=13, offset=12)
     )

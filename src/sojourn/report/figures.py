@@ -22,6 +22,7 @@ from sojourn.report.multiples import multiples
 from sojourn.report.rates import rates
 from sojourn.report.ratios import exponentiated, ratio_name
 from sojourn.report.record import AnalysisRecord
+from sojourn.report.table_one import is_share
 from sojourn.report.tables import binned, is_intercept, plain, shown
 
 MOST_BARS = 40
@@ -104,9 +105,13 @@ def forest(estimate: Estimate, ratio: str = "") -> Figure | None:
 def dots(estimate: Estimate) -> Figure | None:
     """Mean and standard deviation of each column and group. Columns keep their own scales: one panel would mislead."""
     rows: Rows = []
+    shares = {row["index"][0] for row in _records(estimate) if is_share(row["values"])}
     for row in _records(estimate):
         mean, sd = row["values"].get("mean"), row["values"].get("sd")
-        place = {"panel": f"{row['index'][0]}: mean ± standard deviation", "group": row["rest"] or "all"}
+        if share := row["index"][0] in shares:  # a spread that follows from the share would only mislead
+            sd = 0.0 if _is_number(sd) else sd
+        words = "share" if share else "mean ± standard deviation"
+        place = {"panel": f"{row['index'][0]}: {words}", "group": row["rest"] or "all"}
         if _is_number(mean) and _is_number(sd):
             rows.append(place | {"value": mean, "low": mean - sd, "high": mean + sd, "hidden": ""})
         elif isinstance(mean, Suppressed) or isinstance(sd, Suppressed):

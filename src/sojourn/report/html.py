@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from sojourn.analysis.statistic import Suppressed
 from sojourn.report import figures, tables, words
+from sojourn.report.captions import caption
 from sojourn.report.doubts import KINDS, Doubt, doubts
 from sojourn.report.multiples import multiples
 from sojourn.report.record import AnalysisRecord, SiteOutcome, StudyRecord
@@ -36,6 +37,7 @@ class Section:
     facts: tuple[tuple[str, Shown], ...]
     figure: Markup
     alt: str
+    caption: str
     doubts: tuple[Doubt, ...]
     multiples: Markup
     made_of: str
@@ -97,6 +99,7 @@ def _section(place: int, name: str, record: StudyRecord) -> Section:
         facts=tables.facts(analysis.estimate) if analysis.estimate else (),
         figure=Markup("") if drawn is None else _inline(figures.svg(drawn)),
         alt=_alt(name, analysis),
+        caption=caption(analysis),
         doubts=doubts(record, name),
         multiples=Markup("") if side_by_side is None else _inline(figures.svg(side_by_side[0])),
         made_of="" if side_by_side is None else side_by_side[1],
@@ -109,10 +112,10 @@ def _more(analysis: AnalysisRecord, watermark: str) -> Iterator[tuple[str, Marku
     if analysis.estimate is None or "combine" not in analysis.estimate.facts:
         return
     captions = {"funnel": "Funnel: precise sites on top", "baujat": "Which site disagrees, and which decides"}
-    for kind, caption in captions.items():
+    for kind, words_below in captions.items():
         drawn = figures.of_kind(kind, analysis, "", watermark=watermark)
         if drawn is not None:
-            yield caption, _inline(figures.svg(drawn))
+            yield words_below, _inline(figures.svg(drawn))
 
 
 def _inline(svg: str) -> Markup:
@@ -142,6 +145,11 @@ def _remedies(record: StudyRecord) -> list[tuple[str, str, list[str]]]:
 def _prose(text: str) -> Markup:
     """Escaped text in which words between backticks are code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(tables.plain(text)))))
+
+
+def _breakable(name: str) -> Markup:
+    """A name that a narrow column may break after each underscore."""
+    return Markup("_<wbr>").join(str(name).split("_"))
 
 
 def _said(outcome: SiteOutcome) -> str:
@@ -181,6 +189,7 @@ def _environment() -> Environment:
         "size": tables.size_in_bytes,
         "when": _when,
         "mark": _mark,
+        "breakable": _breakable,
     }
     environment.filters.update(filters)
     environment.globals["style"] = _style()

@@ -12,7 +12,7 @@ from sojourn.report.drawing import INK, OKABE_ITO, WIDTH, Figure, Rows, data, dr
 from sojourn.report.forests import forests
 from sojourn.report.heat_map import heat_map
 from sojourn.report.record import AnalysisRecord
-from sojourn.report.tables import plain, shown
+from sojourn.report.tables import binned, plain, shown
 
 MOST_CELLS = 400
 MOST_PANELS = 12
@@ -79,6 +79,8 @@ def _panel(column: str, means: Mapping[str, Mapping[str, Mapping[str, Any]]]) ->
 def _shares(analysis: AnalysisRecord) -> Figure | None:
     """A heat map: each cell as a share of its site, where the site hid none; else what it released."""
     estimate, counts = analysis.estimate, analysis.by_site["counts"]
+    if estimate is not None:
+        estimate = binned(estimate, str(analysis.arguments.get("column", "")))
     if estimate is None or len(counts) < 2 or not 2 <= len(estimate.rows) * len(counts) <= MOST_CELLS:
         return None
     width = len(estimate.index)
@@ -92,5 +94,6 @@ def _shares(analysis: AnalysisRecord) -> Figure | None:
         for label, cell in zip(labels, cells, strict=True):
             share = cell / whole if whole and not isinstance(cell, Suppressed) else None
             words = "suppressed" if isinstance(cell, Suppressed) else f"{cell:,}"
-            rows.append({"site": plain(site), "cell": label, "share": share, "words": words})
+            known_cell = not isinstance(cell, Suppressed)
+            rows.append({"site": plain(site), "cell": label, "share": share, "words": words, "known": known_cell})
     return heat_map(rows, "site", "cell", "share", "Share of the site's persons")

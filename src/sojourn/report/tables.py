@@ -117,7 +117,7 @@ def bounds(cell: Suppressed) -> str:
     """The bounds of a suppressed cell in words; empty where none follow."""
     if cell.low is not None and cell.high is not None:
         return f"{number(cell.low)} to {number(cell.high)}"
-    if cell.low is not None:
+    if cell.low:  # that a count is at least 0 says nothing
         return f"at least {number(cell.low)}"
     return f"at most {number(cell.high)}" if cell.high is not None else ""
 
@@ -140,6 +140,8 @@ def shown(cell: Cell, column: str = "", decimals: int | None = None) -> Shown:
 
 def present(name: str, analysis: AnalysisRecord) -> tuple[Table, ...]:
     """The tables of one answered analysis, as a reader wants them; none where it was refused."""
+    from sojourn.report.table_one import balance_table, is_table_one, path_table, table_one  # made of these tables
+
     estimate = analysis.estimate
     if estimate is None:
         return ()
@@ -147,6 +149,8 @@ def present(name: str, analysis: AnalysisRecord) -> tuple[Table, ...]:
         from sojourn.report.between import meta_tables  # it is made of these tables
 
         return meta_tables(name, analysis, estimate)
+    if estimate.index == ("lambda", "term"):
+        return (path_table(name, estimate),)
     if "estimate" in estimate.columns:
         ratio = ratio_name(analysis.kind, analysis.arguments)
         first = model_table(name, estimate)
@@ -155,7 +159,10 @@ def present(name: str, analysis: AnalysisRecord) -> tuple[Table, ...]:
         return (histogram_table(name, binned(estimate, str(analysis.arguments.get("column", "")))),)
     if len(estimate.index) == 2 and estimate.columns == ("n",) and estimate.rows:
         return (two_way(name, estimate),)
-    return (long_table(name, estimate),)
+    table = long_table(name, estimate)
+    if "smd" in estimate.columns:
+        return (balance_table(analysis, table, estimate),)
+    return (table_one(name, estimate), table) if is_table_one(analysis, estimate) else (table,)
 
 
 def long_table(name: str, estimate: Estimate) -> Table:
@@ -168,14 +175,14 @@ def long_table(name: str, estimate: Estimate) -> Table:
     for row in estimate.rows:
         value = dict(zip(estimate.columns, row[stub:], strict=True))
         if "sd" in value:  # every variable has its own scale: its spread tells the decimals
-            places = {c: None if c in _COUNTS else _spread(estimate, row[0]) for c in estimate.columns}
+            places = {c: None if c in _COUNTS else spread_decimals(estimate, row[0]) for c in estimate.columns}
         cells = [
             _pair(value, places["ci_low"]) if paired and c == "ci_low" else shown(value[c], c, places[c])
             for c in columns
         ]
         rows.append((*(_label(cell) for cell in row[:stub]), *cells))
     heads = (*estimate.index, *("ci" if paired and column == "ci_low" else column for column in columns))
-    return _table(name, heads, stub, rows)
+    return titled(name, heads, stub, rows)
 
 
 def model_table(name: str, estimate: Estimate) -> Table:
@@ -192,7 +199,7 @@ def model_table(name: str, estimate: Estimate) -> Table:
         tail = [_test(value.get("statistic")), shown(value.get("p_value"), "p_value")]
         rows.append((*(_label(value[column]) for column in estimate.index), *cells, _pair(value, places), *tail))
     kept = tuple(column for column in estimate.columns if column not in (*_INTERVAL, "statistic", "p_value"))
-    return _table(
+    return titled(
         f"{name}: coefficients", (*estimate.index, *kept, "ci", "statistic", "p_value"), len(estimate.index), rows
     )
 
@@ -212,7 +219,7 @@ def ratio_table(name: str, estimate: Estimate, ratio: str) -> Table:
         )
         rows.append((*(_label(value[column]) for column in estimate.index), *cells))
     heads = (*estimate.index, ratio.capitalize(), "ci", "p_value")
-    return _table(f"{name}: {ratio}s", heads, len(estimate.index), rows)
+    return titled(f"{name}: {ratio}s", heads, len(estimate.index), rows)
 
 
 def histogram_table(name: str, estimate: Estimate) -> Table:
@@ -252,7 +259,7 @@ def two_way(name: str, estimate: Estimate) -> Table:
     if not all(known):
         notes.append("No percentages where a row's total is not known or is zero.")
     heads = (estimate.index[0], *(str(_label(level)) for level in across), *(("Total",) if totals else ()))
-    table = _table(name, heads, 1, rows)
+    table = titled(name, heads, 1, rows)
     return replace(table, notes=(*notes, *table.notes), group=plain(estimate.index[1]))
 
 
@@ -313,7 +320,8 @@ def _without_zeros(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
-def _table(name: str, heads: Sequence[str], stub: int, rows: Sequence[tuple[Shown, ...]]) -> Table:
+def titled(name: str, heads: Sequence[str], stub: int, rows: Sequence[tuple[Shown, ...]]) -> Table:
+    """A table whose heads are in words, with the note on suppression where it has a suppressed cell."""
     hidden = any(cell.suppressed for row in rows for cell in row)
     titles = tuple(_HEADS.get(head, plain(head).replace("_", " ")) for head in heads)
     return Table(plain(name), titles, stub, tuple(rows), (SUPPRESSED_NOTE,) if hidden else ())
@@ -347,7 +355,7 @@ def _decimals(standard_error: Cell) -> int | None:
     return min(max(2 - math.floor(math.log10(abs(standard_error))), 0), 12)
 
 
-def _spread(estimate: Estimate, variable: Cell) -> int | None:
+def spread_decimals(estimate: Estimate, variable: Cell) -> int | None:
     """Decimals for one variable: three digits of the first standard deviation that is shown."""
     place = len(estimate.index) + estimate.columns.index("sd")
     spreads = (row[place] for row in estimate.rows if row[0] == variable)
