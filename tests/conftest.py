@@ -17,6 +17,7 @@ import pytest
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS))  # for the modules that tests of several folders share
 NOUNS = {"analysis", "statistics", "disclosure", "audit", "cohort", "study", "identity", "governance", "secrecy"}
+NOUNS |= {"omop"}
 FORBIDDEN = (
     "socket.",
     "subprocess.",

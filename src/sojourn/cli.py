@@ -17,6 +17,7 @@ from sojourn.hub.program import ask as ask_hub
 from sojourn.node import airlock_commands as airlock
 from sojourn.node import commands as node
 from sojourn.node.config import SETTINGS
+from sojourn.node.harmonise import commands as harmonise
 from sojourn.node.pin_commands import pin, pins
 from sojourn.node.program import ask as ask_node
 from sojourn.node.scan_command import scan
@@ -41,6 +42,7 @@ app.add_typer(node.app, name="node")
 airlock.app.command("scan")(scan)
 app.add_typer(airlock.app, name="airlock")
 app.add_typer(node.datasets, name="dataset")
+app.add_typer(harmonise.app, name="harmonise")
 app.add_typer(client.app, name="study")
 app.add_typer(audit, name="audit")
 app.command("login")(client.login)

@@ -82,6 +82,10 @@ class DatasetError(SojournError):
     """A dataset, dictionary or file at a site that cannot be used."""
 
 
+class HarmonisationError(SojournError):
+    """A plan, file or vocabulary from which no common data model can be made. It names no value of a record."""
+
+
 class FileRefused(SojournError):
     """A file that cannot be examined, so may not leave: damaged, encrypted, too large, of a kind that never leaves."""
 

@@ -19,13 +19,17 @@ PAGES = (
     "tutorials/first-study.md",
     "tutorials/airlock.md",
     "tutorials/rare-disease.md",
+    "tutorials/harmonise.md",
     "how-to/connect-a-hospital.md",
     "how-to/operate.md",
     "how-to/get-through-the-airlock.md",
     "how-to/compare-sites.md",
     "how-to/handle-missing-values.md",
     "how-to/keep-a-study-record.md",
+    "how-to/profile-an-export.md",
+    "how-to/load-vocabularies.md",
 )
+SYNTHEA = str(Path(__file__).parents[1] / "data" / "synthea_etl")
 BLOCK = re.compile(r"^```(?P<kind>\{ \.sh \.background \}|sh|python)\n(?P<text>.*?)^```$", re.M | re.S)
 READY = re.compile(r"(The federation runs|The hub answers|asks https://)")
 PATIENCE = 120
@@ -51,7 +55,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     """A shell in which `sojourn` and `python` are this environment's."""
     data = str(resources.files("sojourn") / "data" / "heart")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {"PATH": path, "HOME": str(tmp_path), "DATA": data, "LANG": "C.UTF-8", "COLUMNS": "100"}
+    return {"PATH": path, "HOME": str(tmp_path), "DATA": data, "SYNTHEA": SYNTHEA, "LANG": "C.UTF-8", "COLUMNS": "100"}
 
 
 @pytest.fixture

@@ -27,6 +27,9 @@ from sojourn.wire.administration import administer, listens
 FILES = (SETTINGS, "node.key", "node.key.pub", "log.key", "log.key.pub")
 PINNED = ("hub-ca.pem", "hub-log.pub")  # once the node has joined
 SECRETS = tuple(f"datasets/{key}.key" for key in ("person", "snapshot", "prints", "linkage"))  # once it has a dataset
+PSEUDONYMS = "harmonised/pseudonym.key"  # once it has harmonised
+PLANS = ("harmonised/*/current", "harmonised/*/snapshots/*/*.*")
+TABLES = ("harmonised/*/snapshots/*/*/*.parquet", "harmonised/*/pilots/*/*")  # a pilot's report names codes
 REGISTER = "datasets/persons.sqlite"
 DICTIONARIES = ("datasets/*/*.json", "datasets/*/current")
 SNAPSHOTS = ("datasets/*/*.duckdb", "datasets/*/*.prints", "datasets/*/*.linkage")
@@ -72,10 +75,10 @@ def _back_up(home: NodeHome, target: Path, seal: Seal, hands: Hands, data: bool)
 def _files(home: NodeHome, data: bool) -> Iterator[Path]:
     folder, secret = home.folder, home.password_file
     yield from (folder / name for name in FILES)
-    yield from (folder / name for name in (*PINNED, *SECRETS) if (folder / name).exists())
+    yield from (folder / name for name in (*PINNED, *SECRETS, PSEUDONYMS) if (folder / name).exists())
     if secret is not None and secret.parent == folder and secret.is_file():
         yield secret
-    for pattern in (*DICTIONARIES, *STAND_INS, *(SNAPSHOTS if data else [])):
+    for pattern in (*DICTIONARIES, *STAND_INS, *PLANS, *((*SNAPSHOTS, *TABLES) if data else [])):
         yield from sorted(folder.glob(pattern))
 
 

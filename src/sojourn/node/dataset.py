@@ -88,7 +88,7 @@ def import_dataset(
         _check_frozen(home, name, source_digest)
     # Keyed: the id leaves with every release, and must not confirm a guess of the file.
     named = (source_digest + dictionary.digest()).encode("ascii")
-    snapshot = hmac.digest(_snapshot_key(home), named, "sha256").hex()[:16]
+    snapshot = hmac.digest(snapshot_key(home), named, "sha256").hex()[:16]
     beside = (ENDING, *([LINKAGE] if dictionary.linkage else []))
     ends = (".json", ".duckdb", *beside)  # a restore may lack the data
     if missing := [end for end in ends if not (folder / f"{snapshot}{end}").exists()]:
@@ -111,10 +111,11 @@ def import_dataset(
     return load_snapshot(home, name, snapshot)
 
 
-def _snapshot_key(home: Path) -> bytes:
+def snapshot_key(home: Path) -> bytes:
     """The node's secret (`datasets/snapshot.key`, 0600) that names snapshots; made at the first import."""
     path = home / "datasets" / "snapshot.key"
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(path, secrets.token_hex(32) + "\n")
     return bytes.fromhex(path.read_text(encoding="ascii").strip())
 

@@ -225,6 +225,7 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "alarms": node.histories.shown,
         "clear": lambda key, reason: node.histories.clear(key, reason, node.clock()),
         "scanned": node.scanned,
+        "harmonised": node.harmonised,
         "recover": node.recover,
         "verify": verify,
         "checkpoint": node.store.checkpoint,

@@ -189,6 +189,13 @@ class Node:
         self.store.write(entry, lambda connection: None)
         return facts
 
+    def harmonised(self, word: str, facts: dict[str, Any]) -> dict[str, Any]:
+        """Keep that tables of the common data model were signed for, published, undone or redone (see `harmonise`)."""
+        kinds = ("pilot.signed", "tables.published", "tables.undone", "tables.redone")
+        entry = Entry(kinds[kinds.index(word)], "custodian", facts=facts)
+        self.store.write(entry, lambda connection: None)
+        return facts
+
     def pin(self, site: str, key: str) -> dict[str, Any]:
         """Trust that this is the key of that site, so that this one adds with it under masks."""
         return self.masking.pin(site, key, self.clock())

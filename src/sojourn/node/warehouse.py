@@ -10,7 +10,7 @@ from sojourn.errors import DatasetError
 if TYPE_CHECKING:
     import duckdb
 
-_NO_EXTENSIONS = {
+NO_EXTENSIONS = {
     "allow_community_extensions": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -28,7 +28,7 @@ def open_snapshot(
     import duckdb  # loads with the first import or study, not with an idle node
 
     config: dict[str, str | bool | int | float | list[str]] = {
-        **_NO_EXTENSIONS,
+        **NO_EXTENSIONS,
         "memory_limit": memory,
         "threads": str(threads),
         "temp_directory": str(spill),
@@ -51,9 +51,37 @@ def open_import(target: Path, sources: tuple[Path, ...], *, memory: str = "2GB")
 
     spill = f"{target}.spill"
     connection = duckdb.connect(
-        str(target), config={**_NO_EXTENSIONS, "memory_limit": memory, "threads": "1", "temp_directory": spill}
+        str(target), config={**NO_EXTENSIONS, "memory_limit": memory, "threads": "1", "temp_directory": spill}
     )
     connection.execute("SET allowed_paths = $1", [[str(source) for source in sources]])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def open_profile(
+    work: Path, source: Path, *, memory: str, attach: bool = False, threads: int = 2
+) -> duckdb.DuckDBPyConnection:
+    """A connection that reads one file of an export and spills into `work`, and reaches no other file.
+
+    attach: the file is a DuckDB database, which it opens read-only as `export`.
+    """
+    import duckdb  # loads with the first use, not with an idle node
+
+    connection = duckdb.connect(
+        str(work / "profile.duckdb"),
+        config={
+            **NO_EXTENSIONS,
+            "memory_limit": memory,
+            "threads": str(threads),
+            "temp_directory": str(work / "spill"),
+            "preserve_insertion_order": "false",
+        },
+    )
+    if attach:
+        path = str(source).replace("'", "''")
+        connection.execute(f"ATTACH '{path}' AS export (READ_ONLY)")
+    connection.execute("SET allowed_paths = $1", [[str(source)]])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

@@ -1,0 +1,269 @@
+"""From the files of an export to finished tables, step by step; readers see nothing of it before it is published."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sojourn import __version__
+from sojourn.errors import HarmonisationError
+from sojourn.node.harmonise import staging
+from sojourn.node.harmonise.engine import Engine
+from sojourn.node.harmonise.steps import Step, Steps
+from sojourn.node.warehouse import quote
+from sojourn.omop import eras
+from sojourn.omop.compilation import Compiled, compile_plan
+from sojourn.omop.identifiers import literal
+from sojourn.omop.plan import Plan
+from sojourn.omop.results import UNIT_COLUMNS, UNITS_SQL
+from sojourn.omop.rows import Part
+from sojourn.omop.tables import TABLES
+from sojourn.omop.units_table import lookup
+
+ROWS, ASIDE, KEYS, CODES, TWINS = "rows.parquet", "aside.parquet", "keys.parquet", "codes.parquet", "twins.parquet"
+WANTED, UNITS = "wanted.parquet", "units.parquet"
+
+
+@dataclass(frozen=True)
+class TablePart:
+    """What one step gave to a table: the rule (or `derived`), its file, and the step's folder."""
+
+    rule: str
+    file: str
+    step: Step
+
+
+@dataclass
+class Made:
+    """All that a plan's steps made. files, codes: by name. parts: by table. aside: what each rule kept aside."""
+
+    plan: Plan
+    compiled: Compiled
+    vocabulary: tuple[str, str]
+    files: dict[str, Step] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, Step] = field(default_factory=dict)
+    units: dict[str, Step] = field(default_factory=dict)
+    parts: dict[str, list[TablePart]] = field(default_factory=dict)
+    aside: list[tuple[Part, Step]] = field(default_factory=list)
+
+    def put(self, table: str, part: TablePart) -> None:
+        """One more part of a table."""
+        self.parts.setdefault(table, []).append(part)
+
+
+class Maker:
+    """Runs the steps of one plan over one export. share: the part of persons that a pilot takes; 1 is all."""
+
+    def __init__(
+        self, engine: Engine, steps: Steps, plan: Plan, export: Path, key_mark: str, share: float = 1.0, day: str = ""
+    ) -> None:
+        self.engine, self.steps, self.plan, self.export, self.share = engine, steps, plan, export, share
+        self._key_mark, self._day = key_mark, day or plan.about.released.isoformat()
+        self._names: dict[str, str] = {}  # of inputs, with the key of the step that they are of
+        vocabulary = engine.vocabulary
+        if plan.vocabulary not in ("", vocabulary.version):
+            raise HarmonisationError(
+                f"The plan expects vocabulary {plan.vocabulary}; {vocabulary.version} is in use.",
+                remedy="Use that version (`sojourn harmonise vocabulary use`), or change `vocabulary` in the plan.",
+            )
+        self.made = Made(plan, compile_plan(plan), (vocabulary.version, vocabulary.digest))
+
+    def make(self) -> Made:
+        """Every step, in order of need."""
+        compiled = self.made.compiled
+        for name, columns in compiled.columns.items():
+            self._stage(name, columns)
+        for name, sql in compiled.twins.items():
+            self._query(f"twins_{name}", sql, (f"stage_{name}",), TWINS)
+        for name, (file, sql) in compiled.codes.items():
+            self.made.codes[name] = self._query(name, sql, (f"stage_{file}",), CODES, self.engine.vocabulary.digest)
+        for name, (file, sql) in compiled.units.items():
+            self._units(name, sql, f"stage_{file}")
+        for part in compiled.parts:
+            if self._wanted(part):
+                self._part(part)
+        self._derive()
+        self._demand_single_numbers()
+        return self.made
+
+    def _stage(self, name: str, columns: tuple[str, ...]) -> None:
+        file = self.plan.files[name]
+        path = staging.find(self.export, name, file)
+        before = staging.state(path)
+        digest = self.made.digests[name] = staging.digest(path)
+        follows = [digest, file.model_dump(mode="json"), columns, self.share if file.person else 1.0, path.suffix]
+
+        def build(folder: Path) -> dict[str, Any]:
+            if staging.state(path) != before:
+                raise HarmonisationError(
+                    f"File `{name}` changed while it was read.", remedy="Wait until the export is complete."
+                )
+            return staging.stage(self.engine, path, name, file, columns, self.share, folder)
+
+        step = self.made.files[name] = self.steps.make("stage", follows, build)
+        self._name(f"stage_{name}", step, staging.ROWS, numbered=True)
+
+    def _query(self, name: str, sql: str, inputs: tuple[str, ...], file: str, also: str = "") -> Step:
+        """A step of one query, known by `name` from then on."""
+        follows = [sql, [self._names[each] for each in inputs], also]
+
+        def build(folder: Path) -> dict[str, Any]:
+            return {"rows": self.engine.write(sql, folder / file), "content": self._content(folder / file)}
+
+        step = self.steps.make("query", follows, build)
+        self._name(name, step, file)
+        return step
+
+    def _units(self, name: str, sql: str, stage: str) -> None:
+        """What each distinct unit means and how it converts, found once for all rows."""
+
+        def build(folder: Path) -> dict[str, Any]:
+            self.engine.write(sql, folder / WANTED)
+            place = literal(str(folder / WANTED))
+            asked = self.engine.rows(f"SELECT unit, loinc, target, rows FROM read_parquet({place})")
+            counts = {row[:3]: row[3] for row in asked}
+            found = [(*astuple(row), counts[row.unit, row.loinc, row.target]) for row in lookup(counts)]
+            self.engine.keep("units_read", UNIT_COLUMNS, found)
+            rows = self.engine.write(UNITS_SQL.format(table="units_read"), folder / UNITS)
+            return {"rows": rows, "content": self._content(folder / UNITS)}
+
+        follows = [sql, self._names[stage], self.engine.vocabulary.digest, __version__]
+        step = self.made.units[name] = self.steps.make("units", follows, build)
+        self._name(name, step, UNITS)
+
+    def _name(self, name: str, step: Step, file: str, numbered: bool = False) -> None:
+        """What follows from a small step follows from its content: made anew alike, it changes nothing after it."""
+        self.engine.show(name, (step.folder / file,), numbered)
+        self._names[name] = step.facts.get("content", step.key)
+
+    def _content(self, path: Path) -> str:
+        """A digest of a small file's rows in any order."""
+        place = str(path).replace("'", "''")
+        row = self.engine.rows(
+            f"SELECT count(*), bit_xor(hash(t)), sum(hash(t)::HUGEINT) FROM read_parquet('{place}') AS t"
+        )
+        return hashlib.sha256("|".join(map(str, row[0])).encode()).hexdigest()
+
+    def _wanted(self, part: Part) -> bool:
+        """Whether any code of the rule goes to that table: most domains have none in a given file."""
+        if f"codes_{part.rule}" not in part.inputs:
+            return True
+        found = self.engine.rows(f"SELECT count(*) FROM {quote(f'codes_{part.rule}')} WHERE target = '{part.table}'")
+        return bool(found[0][0])
+
+    def _part(self, part: Part) -> None:
+        follows = [part.rows, part.aside, part.keys, [self._names[name] for name in part.inputs], self._key_mark]
+
+        def build(folder: Path) -> dict[str, Any]:
+            rows = self.engine.write(part.rows, folder / ROWS) if part.table else 0
+            aside = self.engine.write(part.aside, folder / ASIDE)
+            found: dict[str, Any] = {"rows": rows, "aside": aside}
+            if part.keys:
+                self.engine.write(part.keys, folder / KEYS)
+                found["content"] = self._content(folder / KEYS)
+            return {**found, **(self._known(part.table, folder / ROWS) if part.table else {})}
+
+        step = self.steps.make("part", follows, build)
+        self.made.aside.append((part, step))
+        if part.table:
+            self.made.put(part.table, TablePart(part.rule, part.file, step))
+            if part.keys:
+                self._name(f"keys_{part.table}", step, KEYS)
+
+    def _known(self, table: str, path: Path) -> dict[str, Any]:
+        """What is kept of a part: a digest of its content in any order, and how often each column is empty or 0."""
+        columns = TABLES[table].columns
+        listed = ", ".join(quote(column.name) for column in columns)
+        empty = [f"count(*) - count({quote(column.name)})" for column in columns]
+        zero = [f"count(*) FILTER ({quote(column.name)} = 0)" for column in columns if column.is_concept]
+        place = str(path).replace("'", "''")
+        row = self.engine.rows(
+            f"SELECT coalesce(bit_xor(hash({listed})), 0), coalesce(sum(hash({listed})::HUGEINT), 0), "
+            f"{', '.join(empty + zero)} FROM read_parquet('{place}')"
+        )[0]
+        counts = list(row[2:])
+        names = [column.name for column in columns], [column.name for column in columns if column.is_concept]
+        digest = hashlib.sha256(f"{row[0]}|{row[1]}".encode()).hexdigest()
+        cut = len(names[0])
+        return {
+            "digest": digest,
+            "empty": dict(zip(names[0], counts[:cut], strict=True)),
+            "zero": dict(zip(names[1], counts[cut:], strict=True)),
+        }
+
+    def _derive(self) -> None:
+        """What other tables give: periods, eras, and what says what all this is."""
+        plan = self.plan
+        facts = (plan, self._day, self.engine.vocabulary.version, __version__)
+        derived: Mapping[str, Callable[[], str]] = {
+            "condition_era": lambda: eras.condition_eras(plan),
+            "drug_era": lambda: eras.drug_eras(plan),
+            "cdm_source": lambda: eras.cdm_source(*facts),
+            "metadata": lambda: eras.metadata(*facts),
+            **({"observation_period": lambda: eras.observation_periods(plan)} if plan.observation_period else {}),
+        }
+        periods = (plan.observation_period or _NOTHING).tables
+        reads = {
+            "condition_era": ("condition_occurrence",),
+            "drug_era": ("drug_exposure",),
+            "observation_period": periods,
+        }
+        for table in {name for names in reads.values() for name in names}:
+            self.show_table(table)
+        for table, sql_of in derived.items():
+            sql = sql_of()
+            parts = [part.step.key for name in reads.get(table, ()) for part in self.made.parts.get(name, [])]
+            needed = [parts, self.engine.vocabulary.digest if table == "drug_era" else ""]
+
+            def build(folder: Path, table: str = table, sql: str = sql) -> dict[str, Any]:
+                rows = self.engine.write(f"SELECT {_listed(table)} FROM ({sql})", folder / ROWS)
+                return {"rows": rows, "aside": 0, **self._known(table, folder / ROWS)}
+
+            self.made.put(table, TablePart("derived", "", self.steps.make("derived", [sql, needed], build)))
+
+    def show_table(self, table: str) -> None:
+        """Give a table's parts the model's name; an empty table where it has none."""
+        parts = self.made.parts.get(table, [])
+        if parts:
+            self.engine.show(table, tuple(part.step.folder / ROWS for part in parts))
+            return
+        columns = ", ".join(f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in TABLES[table].columns)
+        self.engine.connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(table)} AS SELECT {columns} WHERE FALSE")
+
+    def _demand_single_numbers(self) -> None:
+        """HarmonisationError where two rows of a table have one number: a collision of hashes, or of rules."""
+        for table, parts in self.made.parts.items():
+            key = TABLES[table].key
+            if not key or table == "metadata":
+                continue
+
+            def build(folder: Path, table: str = table, key: str = key) -> dict[str, Any]:
+                self.show_table(table)
+                found = self.engine.rows(
+                    f"SELECT 1 FROM {quote(table)} GROUP BY {quote(key)} HAVING count(*) > 1 LIMIT 1"
+                )
+                if found:
+                    raise HarmonisationError(
+                        f"Two rows of `{table}` got one number.",
+                        remedy="If two rules fill the table from the same keys, leave one out; else rename the source.",
+                    )
+                return {}
+
+            self.steps.make("single", [table, [part.step.key for part in parts]], build)
+
+
+class _Nothing:
+    tables: tuple[str, ...] = ()
+
+
+_NOTHING = _Nothing()
+
+
+def _listed(table: str) -> str:
+    return ", ".join(
+        f"CAST({quote(column.name)} AS {column.type}) AS {quote(column.name)}" for column in TABLES[table].columns
+    )

@@ -1,0 +1,46 @@
+"""The pilot's report as one page that loads nothing and runs nothing, for whoever signs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from sojourn.omop.reasons import QUARANTINE, UNMAPPED
+
+_PAGE = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Pilot of {{ r.source }}</title>
+<style>
+body { font: 15px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem } td, th { border: 1px solid #bbb; padding: .2rem .6rem; text-align: left }
+td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
+</style></head><body>
+<h1>Pilot of {{ r.source }}</h1>
+<p class="warn">This page names codes of the data. It stays inside the institution.</p>
+<p>Plan {{ r.plan }}; vocabulary {{ r.vocabulary.version }}; {{ "all persons" if r.share == 1 else "a sample of %.1f %% of persons" | format(r.share * 100) }}.</p>
+{% if r.doubts %}<h2>Questions to the data's owner</h2><ul>{% for said in r.doubts %}<li>{{ said }}</li>{% endfor %}</ul>{% endif %}
+<h2>Files</h2><table><tr><th>file</th><th>rows</th><th>unreadable</th></tr>
+{% for name, file in r.files.items() %}<tr><td>{{ name }} ({{ file.path }})</td><td class="n">{{ file.records }}</td><td class="n">{{ file.unreadable }}</td></tr>{% endfor %}</table>
+<h2>Tables</h2><table><tr><th>table</th><th>rows</th><th>from</th><th>concept 0</th></tr>
+{% for name, table in r.tables.items() %}<tr><td>{{ name }}</td><td class="n">{{ table.rows }}</td>
+<td>{% for part in table.parts %}{{ part.rule }}: {{ part.rows }}<br>{% endfor %}</td>
+<td>{% for column, rows in table.without_concept.items() if rows %}{{ column }}: {{ rows }}<br>{% endfor %}</td></tr>{% endfor %}</table>
+<h2>Kept aside</h2>{% if r.aside %}<table><tr><th>file</th><th>rule</th><th>table</th><th>reason</th><th>columns</th><th>rows</th></tr>
+{% for each in r.aside %}<tr><td>{{ each.file }}</td><td>{{ each.rule }}</td><td>{{ each.table }}</td><td>{{ quarantine[each.reason] }}</td><td>{{ each.columns }}</td><td class="n">{{ each.rows }}</td></tr>{% endfor %}</table>{% else %}<p>No row.</p>{% endif %}
+{% if r.left_out %}<h2>Left out by `where`</h2><table><tr><th>rule</th><th>rows</th></tr>{% for name, rows in r.left_out.items() %}<tr><td>{{ name }}</td><td class="n">{{ rows }}</td></tr>{% endfor %}</table>{% endif %}
+<h2>Codes without a concept</h2>
+{% for name, codes in r.unmapped.items() %}<h3>{{ name }}: {{ codes.unmapped_codes }} of {{ codes.codes }} codes, {{ codes.unmapped_rows }} of {{ codes.rows }} rows</h3>
+{% if codes.listed %}<table><tr><th>vocabulary</th><th>code</th><th>rows</th><th>reason</th></tr>
+{% for each in codes.listed %}<tr><td>{{ each.vocabulary or "" }}</td><td>{{ each.code or "" }}</td><td class="n">{{ each.rows }}</td><td>{{ unmapped[each.reason] }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}
+{% for name, units in r.units.items() %}<h3>Units of {{ name }}: {{ units.spellings }} spellings</h3>
+{% if units.listed %}<table><tr><th>unit</th><th>code</th><th>to</th><th>rows</th><th>reason</th></tr>
+{% for each in units.listed %}<tr><td>{{ each.unit }}</td><td>{{ each.loinc }}</td><td>{{ each.target }}</td><td class="n">{{ each.rows }}</td><td>{{ each.reason }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}
+</body></html>
+"""  # noqa: E501  (a page's lines are as long as they are)
+
+
+def page(report: dict[str, Any]) -> str:
+    """The whole page; all text is escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    return environment.from_string(_PAGE).render(r=report, quarantine=QUARANTINE, unmapped=UNMAPPED)

@@ -1,0 +1,156 @@
+"""The report of a pilot or run: rows by table, rows kept aside by reason, codes without a concept. It stays inside.
+
+Its JSON and page name codes, which are values of the data; what a command prints names none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sojourn.node.harmonise.engine import Engine
+from sojourn.node.harmonise.making import ASIDE, CODES, UNITS, Made
+from sojourn.node.harmonise.staging import ASIDE as UNREADABLE
+from sojourn.omop.expression import compiled
+from sojourn.omop.identifiers import literal, quoted
+from sojourn.omop.tables import TABLES
+
+MOST_CODES = 500  # of each rule, the most frequent first; totals are of all
+
+
+def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
+    """The whole as one document; the same files, plan and vocabulary give the same."""
+    return {
+        "source": made.plan.source,
+        "plan": made.plan.digest(),
+        "vocabulary": {"version": made.vocabulary[0], "digest": made.vocabulary[1]},
+        "share": share,
+        "files": {
+            name: {"path": made.plan.files[name].path, "sha256": made.digests[name], **step.facts}
+            for name, step in made.files.items()
+        },
+        "tables": {
+            table: {
+                "rows": sum(part.step.facts["rows"] for part in parts),
+                "parts": [{"rule": part.rule, "file": part.file, "rows": part.step.facts["rows"]} for part in parts],
+                "without_concept": _without_concept(table, parts),
+            }
+            for table, parts in sorted(made.parts.items())
+        },
+        "aside": _aside(made, engine),
+        "left_out": _left_out(made, engine),
+        "unmapped": _unmapped(made, engine),
+        "units": _units(made, engine),
+        "doubts": _date_doubts(made, engine),
+    }
+
+
+def aside_share(report: dict[str, Any]) -> float:
+    """The part of all rows read that were kept aside."""
+    read = sum(file["records"] + file["unreadable"] for file in report["files"].values())
+    return sum(each["rows"] for each in report["aside"]) / read if read else 0.0
+
+
+def _without_concept(table: str, parts: list[Any]) -> dict[str, int]:
+    """How many rows have concept 0, of the concept columns that the model requires."""
+    required = [column.name for column in TABLES[table].columns if column.is_concept and column.required]
+    return {name: sum(part.step.facts["zero"].get(name, 0) for part in parts) for name in required}
+
+
+def _aside(made: Made, engine: Engine) -> list[dict[str, Any]]:
+    found = []
+    for name, step in made.files.items():
+        for reason, _, rows in _counted(engine, step.folder / UNREADABLE):
+            found.append({"file": name, "rule": "", "table": "", "reason": reason, "columns": "", "rows": rows})
+    for part, step in made.aside:
+        for reason, columns, rows in _counted(engine, step.folder / ASIDE):
+            words = {"file": part.file, "rule": part.rule, "table": part.table, "reason": reason, "columns": columns}
+            found.append({**words, "rows": rows})
+    return found
+
+
+def _counted(engine: Engine, path: Any) -> list[tuple[Any, ...]]:
+    return engine.rows(
+        f"SELECT reason, columns, count(*) FROM read_parquet({literal(str(path))}) GROUP BY ALL ORDER BY ALL"
+    )
+
+
+def _left_out(made: Made, engine: Engine) -> dict[str, int]:
+    """Rows that a rule's `where` does not take."""
+    found = {}
+    for name, rule in made.plan.rules.items():
+        if rule.where:
+            sql = f"SELECT count(*) FROM stage_{rule.file} AS r WHERE ({compiled(rule.where, 'r')}) IS NOT TRUE"
+            found[name] = int(engine.rows(sql)[0][0])
+    return found
+
+
+def _unmapped(made: Made, engine: Engine) -> dict[str, Any]:
+    found = {}
+    for name, step in made.codes.items():
+        place = f"read_parquet({literal(str(step.folder / CODES))})"
+        codes, rows, lost_codes, lost_rows = engine.rows(
+            "SELECT count(*) FILTER (ordinal = 0), coalesce(sum(rows) FILTER (ordinal = 0), 0), "
+            "count(*) FILTER (unmapped IS NOT NULL), coalesce(sum(rows) FILTER (unmapped IS NOT NULL), 0) "
+            f"FROM {place}"
+        )[0]
+        listed = engine.rows(
+            f"SELECT vocabulary, code, unmapped, rows FROM {place} WHERE unmapped IS NOT NULL "
+            f"ORDER BY rows DESC, vocabulary, code LIMIT {MOST_CODES}"
+        )
+        found[name.removeprefix("codes_")] = {
+            "codes": codes,
+            "rows": int(rows),
+            "unmapped_codes": lost_codes,
+            "unmapped_rows": int(lost_rows),
+            "listed": [dict(zip(("vocabulary", "code", "reason", "rows"), row, strict=True)) for row in listed],
+        }
+    return found
+
+
+def _units(made: Made, engine: Engine) -> dict[str, Any]:
+    """Units of each rule with a result: how many spellings, and which could not be read or converted."""
+    found = {}
+    for name, step in made.units.items():
+        place = f"read_parquet({literal(str(step.folder / UNITS))})"
+        listed = engine.rows(
+            f"SELECT unit, loinc, target, reason, CAST(rows AS BIGINT) FROM {place} "
+            f"WHERE reason IS NOT NULL AND unit <> '' ORDER BY rows DESC, unit, loinc LIMIT {MOST_CODES}"
+        )
+        words = ("unit", "loinc", "target", "reason", "rows")
+        found[name.removeprefix("units_")] = {
+            "spellings": step.facts["rows"],
+            "unread_rows": sum(row[4] for row in listed),
+            "listed": [dict(zip(words, row, strict=True)) for row in listed],
+        }
+    return found
+
+
+def _date_doubts(made: Made, engine: Engine) -> list[str]:
+    """Where day and month could be swapped, and the file itself does not say which it is."""
+    found = []
+    seen = set()
+    for rule in made.plan.rules.values():
+        for filling in rule.fields.values():
+            form = made.plan.dates[filling.form].form if filling.form else ""
+            if "%d" not in form or "%m" not in form or form.startswith("%Y"):
+                continue
+            swapped = form.replace("%d", "\0").replace("%m", "%d").replace("\0", "%m")
+            for column in filling.moment:
+                if (rule.file, column) in seen:
+                    continue
+                seen.add((rule.file, column))
+                as_said, other = (f"try_strptime({quoted(column)}, {literal(each)})" for each in (form, swapped))
+                read, alike, only = engine.rows(
+                    f"SELECT count({as_said}), count(*) FILTER ({as_said} IS NOT NULL AND {other} IS NOT NULL), "
+                    f"count(*) FILTER ({as_said} IS NULL AND {other} IS NOT NULL) FROM stage_{rule.file}"
+                )[0]
+                place = f"`{column}` of `{rule.file}`"
+                if only:
+                    found.append(
+                        f"{only} dates in {place} can be read with day and month swapped only: orders are mixed."
+                    )
+                elif read and read == alike:
+                    found.append(
+                        f"Every date in {place} could be read with day and month swapped: the owner alone knows."
+                    )
+    return found

@@ -1,0 +1,42 @@
+"""Why a row is kept aside, and why a code has no concept: fixed words, so that no reason can carry a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+# The row goes to quarantine, with the file and its place there.
+QUARANTINE: Mapping[str, str] = MappingProxyType(
+    {
+        "ragged row": "The row has more or fewer fields than the first line.",
+        "broken quotes": "A quotation mark is open, or stands inside a field.",
+        "wrong encoding": "The row is not in the file's encoding.",
+        "unreadable row": "The row is too long or not of the file's form.",
+        "no key": "A column of the file's key is empty.",
+        "duplicate key": "An earlier row of the file has the same key.",
+        "no person": "The row names no person.",
+        "unknown person": "The row names a person that the person table does not hold.",
+        "missing value": "A field that the model requires is empty.",
+        "unreadable date": "A date or time is not of the declared form, or is on no calendar.",
+        "implausible date": "A date is outside the span that the plan declares.",
+        "unreadable number": "A number cannot be read as one.",
+        "negative number": "A number is below zero that cannot be.",
+        "unlisted value": "A value is not in the plan's list.",
+        "end before start": "The end is before the start.",
+        "before birth": "It is before the person's birth, so that the age is negative.",
+        "no table": "The concept's domain has no table that the rule may fill.",
+    }
+)
+
+# The row stays, its concept is 0, its source value is kept.
+UNMAPPED: Mapping[str, str] = MappingProxyType(
+    {
+        "no code": "The row has no code.",
+        "unknown vocabulary": "The vocabulary is not loaded.",
+        "unknown code": "The vocabulary has no such code.",
+        "no map": "The code has no `Maps to` to a standard concept.",
+        "not standard": "`Maps to` ends at a concept that is not standard.",
+        "circular map": "`Maps to` leads in a circle.",
+        "bad decision": "The plan's decision names a concept that is not there or not standard.",
+    }
+)

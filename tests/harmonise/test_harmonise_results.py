@@ -1,0 +1,92 @@
+"""Measured values on their way: operators, texts, spellings of units, molar conversion; the originals stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harmonise.clinic import CONCEPTS, MAPS, PLAN, Clinic, vocabulary
+from sojourn.node.harmonise import running
+from sojourn.node.harmonise.explaining import explain, words
+
+RULE = """
+  labs:
+    file: labs
+    to: measurement
+    decided: {by: Ada Example, day: 2026-02-01}
+    concept: {code: test, vocabulary: LOINC}
+    result: {value: result, unit: unit, decimal: ".", units: {2345-7: mmol/L}}
+    fields: {start: {date: day, form: day}, type: 32856}
+observation_period"""
+LABS = """test,result,unit,day
+2345-7,90,mg/dL,01/02/2019
+2345-7,5.1,mmol/L,01/02/2019
+2345-7,<18,mg/dl,01/02/2019
+2345-7,hemolysed,mg/dL,01/02/2019
+2345-7,7,furlong,01/02/2019
+718-7,13.5,G/DL,01/02/2019
+718-7,13.9 g/dL,,01/02/2019
+718-7,,,01/02/2019
+"""
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
+    folder = tmp_path_factory.mktemp("laboratory")
+    tests = [
+        (30, "Glucose", "Measurement", "LOINC", "Lab Test", "S", "2345-7"),
+        (31, "Hemoglobin", "Measurement", "LOINC", "Lab Test", "S", "718-7"),
+        (8753, "millimole per liter", "Unit", "UCUM", "Unit", "S", "mmol/L"),
+        (8840, "milligram per deciliter", "Unit", "UCUM", "Unit", "S", "mg/dL"),
+        (8713, "gram per deciliter", "Unit", "UCUM", "Unit", "S", "g/dL"),
+    ]
+    warehouse = vocabulary(folder, concepts=[*CONCEPTS, *tests], maps=MAPS)
+    plan = PLAN.replace("rules:\n", "  labs: {path: labs.csv, person: mrn}\nrules:\n", 1)
+    clinic = Clinic(folder, warehouse, plan.replace("\nobservation_period", RULE, 1))
+    clinic.write()
+    first, *rest = LABS.strip().split("\n")
+    clinic.write({"labs": "\n".join([f"mrn,{first}", *(f"1,{line}" for line in rest)]) + "\n"})
+    clinic.made()
+    return clinic
+
+
+def test_values_are_read_and_converted_and_kept_as_they_came(laboratory: Clinic) -> None:
+    columns = "value_source_value, unit_source_value, round(value_as_number, 3), operator_concept_id, unit_concept_id"
+    assert set(laboratory.rows("measurement", columns)) == {
+        ("90", "mg/dL", 4.996, 4172703, 8753),
+        ("5.1", "mmol/L", 5.1, 4172703, 8753),
+        ("<18", "mg/dl", 0.999, 4171756, 8753),
+        ("hemolysed", "mg/dL", None, None, 8753),
+        ("7", "furlong", 7.0, 4172703, 0),
+        ("13.5", "G/DL", 13.5, 4172703, 8713),
+        ("13.9 g/dL", "g/dL", 13.9, 4172703, 8713),
+        (None, None, None, None, None),
+    }
+
+
+def test_units_that_cannot_be_read_are_told(laboratory: Clinic) -> None:
+    report = running.pilot(laboratory.work, 1.0)
+    listed = [(each["unit"], each["rows"], each["reason"]) for each in report["units"]["labs"]["listed"]]
+    assert listed == [("furlong", 1, "unknown unit")] or listed[0][0] == "furlong"
+
+
+def test_a_value_is_explained(laboratory: Clinic) -> None:
+    said = words(explain(laboratory.places, laboratory.warehouse, "measurement.value_as_number", None))
+    assert "from `result`, `unit` of labs.csv: the number in the value" in said[1]
+    assert "converted to mmol/L for 2345-7" in said[1]
+
+
+def test_a_plan_of_results_is_strict(tmp_path: Path) -> None:
+    from sojourn.errors import HarmonisationError
+    from sojourn.omop.plan import Plan
+
+    plan = PLAN.replace("rules:\n", "  labs: {path: labs.csv, person: mrn}\nrules:\n", 1)
+    plan = plan.replace("\nobservation_period", RULE, 1)
+    for change, said in (
+        (("vocabulary: LOINC", "vocabulary: SNOMED"), "vocabulary is LOINC"),
+        (('decimal: ".", ', ""), "result.decimal"),
+        (("to: measurement", "to: condition_occurrence"), "measurement or observation"),
+    ):
+        with pytest.raises(HarmonisationError, match=said):
+            Plan.from_yaml(plan.replace(*change))
