@@ -14,7 +14,7 @@ What a rule knows no joint test for is refused. Persons who are in two sites cou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -30,16 +30,17 @@ from sojourn.disclosure.demands import strictest as strictest
 from sojourn.disclosure.joint_beside import beside_unions
 from sojourn.disclosure.joint_beside import still_hidden as still_hidden
 from sojourn.disclosure.joint_earlier import of_earlier, padded
+from sojourn.disclosure.joint_families import parts_of
 from sojourn.disclosure.joint_forms import (
     UNITS,
     grid,
 )
 from sojourn.disclosure.joint_parts import Range
-from sojourn.disclosure.joint_questions import POPULATION, SOME, Questions, small_area, stretch_label, sum_label
+from sojourn.disclosure.joint_questions import NEAR, POPULATION, SOME, Questions, small_area, stretch_label, sum_label
 from sojourn.disclosure.joint_questions import Told as Told
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.perturbation import OFF
-from sojourn.disclosure.structural import structural_complement
+from sojourn.disclosure.structural import follows, structural_complement
 from sojourn.disclosure.suppression import Mask, spread, union
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import MOST
@@ -179,6 +180,8 @@ class Layout(Questions):
         if self.model is not None:
             return {}
         hidden = self._hidden(passed)
+        if any(self._shown(number, cells, passed) for number, cells in self._failed_unions(passed)):
+            raise DisclosureRefused(FEW)
         if hidden and all(mask.all() for _, mask in hidden):
             raise DisclosureRefused(FEW)
         masks = union(
@@ -211,11 +214,7 @@ class Layout(Questions):
     def _hidden(self, passed: Mapping[str, bool]) -> list[tuple[tuple[str, ...], Mask]]:
         """Masks of cells, with the arrays that they are over."""
         found = [(table.output, self._of_table(number, passed)) for number, table in enumerate(self.tables)]
-        for number, sums in enumerate(self.sums):
-            table = self.tables[sums.table]
-            gone = [place for place in table.places() if not passed[f"cell {sums.table} {place}"]]
-            failed = {place for place in range(table.size) if not passed[f"sum {number} {place}"]} | set(gone)
-            found.append((sums.output, self._completed(sums.table, failed, passed)))
+        found += [(sums.output, self._of_sum(number, passed)) for number, sums in enumerate(self.sums)]
         for number, one in enumerate(self.quantiles):
             places = range(math.prod(one.shape) * len(one.fractions))
             mask = np.array([not passed[f"quantile {number} {place}"] for place in places], dtype=bool)
@@ -229,7 +228,37 @@ class Layout(Questions):
         cells = [place for place in table.places() if self.model is None and not passed[f"cell {number} {place}"]]
         return self._completed(number, cells, passed)
 
+    def _of_sum(self, number: int, passed: Mapping[str, bool]) -> Mask:
+        """The cells whose sums of values are hidden."""
+        sums = self.sums[number]
+        table = self.tables[sums.table]
+        gone = [place for place in table.places() if not passed[f"cell {sums.table} {place}"]]
+        failed = {place for place in range(table.size) if not passed[f"sum {number} {place}"]} | set(gone)
+        return self._completed(sums.table, failed, passed)
+
+    def _failed_unions(self, passed: Mapping[str, bool]) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Table and cells of the sums and unions that must not be known."""
+        yield from ((number, tuple(cells)) for label, number, cells in self._sums() if not passed[label])
+        parts = (parts_of(label) for label, enough in passed.items() if not enough)
+        yield from (one for one in parts if one is not None)
+
+    def _shown(self, number: int, union: tuple[int, ...], passed: Mapping[str, bool]) -> bool:
+        """Whether the number or a sum of a union of cells follows from what would be shown of the table."""
+        table = self.tables[number]
+        lines = [cells for label, of, cells in self._sums() if of == number and passed[label]]
+        masks = [self._of_table(number, passed)]
+        masks += [self._of_sum(place, passed) for place, sums in enumerate(self.sums) if sums.table == number]
+        hidden = ([place for place in table.places() if mask.ravel()[place]] for mask in masks)
+        return any(follows(union, [table.places(), *lines], places) for places in hidden)
+
     def _completed(self, number: int, failed: Iterable[int], passed: Mapping[str, bool]) -> Mask:
+        """Those and what is hidden for their sake, with the cells that are nearly known; which may be the same."""
+        failed, places = set(failed), self.tables[number].places()
+        near = {place for place in places if not passed.get(f"{NEAR} cell {number} {place}", True)}
+        hidden = self._beside(number, failed, passed)
+        return hidden if all(hidden.ravel()[list(near)]) else self._beside(number, failed | near, passed)
+
+    def _beside(self, number: int, failed: Iterable[int], passed: Mapping[str, bool]) -> Mask:
         table = self.tables[number]
         cells, known = np.zeros(table.size, dtype=bool), np.zeros(table.size, dtype=bool)
         cells[sorted(failed)], known[list(table.empty)] = True, True

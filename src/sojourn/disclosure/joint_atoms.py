@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from sojourn.disclosure.joint_families import POPULATION, families, unions
+from sojourn.disclosure.joint_families import POPULATION, families, joined, unions
 from sojourn.disclosure.joint_unions import Earlier, Sums
 
 MOST_CELLS = 8  # of a family, of which each union is looked at
@@ -91,7 +91,7 @@ def cuts(labels: Sequence[str], sums: Sums, told: Earlier) -> tuple[Cut, ...]:
             found.append(Cut(POPULATION, (), same))
             continue
         for now in unions(own):
-            about = now[0] if len(now) == 1 else margins.get(now, POPULATION)
+            about = now[0] if len(now) == 1 else margins.get(now) or joined(now, now == own)
             found.append(Cut(about, now, (*same, *_known(now, own, margins.get(now, ""), told))))
     return tuple(found)
 

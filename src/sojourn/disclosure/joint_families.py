@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import TypeVar
 
 POPULATION = "population"
+UNION = "union"
 Key = tuple[str, ...]
 Part = TypeVar("Part")
 
@@ -61,6 +62,42 @@ def unions(parts: Sequence[Part]) -> Iterator[tuple[Part, ...]]:
     """All choices of one or more of them."""
     for size in range(1, len(parts) + 1):
         yield from combinations(parts, size)
+
+
+def variables_of(label: str, tables: Sequence[Sequence[str]]) -> set[str] | None:
+    """By which variables a set is one of several; by none everybody is. tables: by which each table is."""
+    word, _, rest = label.partition(" ")
+    match word:
+        case "population":
+            return set()
+        case "cell":
+            return set(tables[int(rest.split(" ")[0])])
+        case "margin":
+            number, *places = rest.split(" ")
+            return {name for name, place in zip(tables[int(number)], places, strict=True) if place != "-1"}
+        case "level":
+            return set(_factors(rest))
+    return None
+
+
+def joined(labels: Sequence[str], everything: bool) -> str:
+    """Names a union of new sets, to hide which some of its cells must be; everybody, where no cells can be.
+
+    everything: whether they are all of their family.
+    """
+    numbers = {label.split(" ")[1] for label in labels if label.startswith("cell ")}
+    if everything or len(numbers) != 1 or not all(label.startswith("cell ") for label in labels):
+        return POPULATION
+    return " ".join((UNION, *numbers, *(label.split(" ")[2] for label in labels)))
+
+
+def parts_of(label: str) -> tuple[int, tuple[int, ...]] | None:
+    """The table and the cells of a union that `joined` named; None of any other label."""
+    word, *numbers = label.split(" ")
+    if word != UNION:
+        return None
+    table, *cells = map(int, numbers)
+    return table, tuple(cells)
 
 
 def _key(label: str) -> Key | None:

@@ -23,6 +23,7 @@ from sojourn.disclosure.joint_clauses import CAPS as CAPS
 from sojourn.disclosure.joint_clauses import SOME as SOME
 from sojourn.disclosure.joint_clauses import beside_clauses
 from sojourn.disclosure.joint_families import POPULATION as POPULATION
+from sojourn.disclosure.joint_families import variables_of
 from sojourn.disclosure.joint_forms import LEVELS, apart, at_least, many_values, none_or, undominated, varies
 from sojourn.disclosure.joint_parts import Model, Quantiles, Range, Sum, Table
 from sojourn.disclosure.joint_scope import answerable, areas_of, summed_of
@@ -51,6 +52,9 @@ class Told:
     measures: tuple[str, ...] = ()
 
 
+NEAR = "near"  # before a cell's label: whether it, or it among others, is nearly what was told before
+
+
 @dataclass(frozen=True)
 class Questions:
     """The questions of one analysis, the same at every site.
@@ -59,7 +63,8 @@ class Questions:
     than persons need residual degrees of freedom. told: name and labels of earlier masked releases over the same sites
     and dataset. summed: the columns whose values are summed. threshold: T of what is told. precise: whether sets are
     compared with earlier ones, and unions with unions, one by one; else only how deep they cut (`joint_atoms`), which
-    costs the same however much was told.
+    costs the same however much was told. planned: by which variables the tables of each analysis before this one in
+    its plan are.
     """
 
     tables: tuple[Table, ...]
@@ -73,6 +78,7 @@ class Questions:
     summed: tuple[str, ...] = ()
     threshold: int = 10
     precise: bool = True
+    planned: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = ()
 
     @classmethod
     def of(
@@ -83,6 +89,7 @@ class Questions:
         told: Sequence[Told] = (),
         threshold: int = 10,
         precise: bool = True,
+        planned: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (),
     ) -> Self:
         """From the support of an empty population; DisclosureRefused where there is no joint test for what it holds."""
         answerable(empty, variables, rules)
@@ -100,6 +107,7 @@ class Questions:
             summed_of(empty, variables),
             threshold,
             precise,
+            planned,
         )
         if 3 * layout.pairs > MOST_INPUTS or layout.inputs > MOST_INPUTS:
             raise DisclosureRefused("capacity")
@@ -120,7 +128,7 @@ class Questions:
         """What is asked about unions of sets; DisclosureRefused where that is too much."""
         if not (self.told and self.precise):
             return Unions((), ())
-        found = beside_earlier(tuple(self._sets()), self._margins(), self.told, MOST_BESIDE)
+        found = beside_earlier(tuple(self._sets()), self._margins(), self.told, MOST_BESIDE, self._kin)
         if found is None:
             raise DisclosureRefused("capacity")
         return found
@@ -129,6 +137,14 @@ class Questions:
     def cuts(self) -> tuple[Cut, ...]:
         """What is asked instead where sets are not compared one by one."""
         return () if self.precise or not self.told else cuts(tuple(self._sets()), self._margins(), self.told)
+
+    def _kin(self, name: str, then: str, now: str) -> bool:
+        """Whether sets of an analysis of the same plan and of this one are sums of the same cells."""
+        planned = dict(self.planned)
+        if name not in planned:
+            return False
+        before, here = variables_of(then, planned[name]), variables_of(now, [one.dimensions for one in self.tables])
+        return before is not None and here is not None and (before <= here or here <= before)
 
     def _margins(self) -> dict[str, tuple[str, ...]]:
         """Of each sum over some dimensions its cells, all by their labels."""
@@ -251,7 +267,11 @@ class Questions:
         for label in self._sets():
             enough = at_least(least if label in measured else demands.threshold, place[label], sites)
             forms = (*enough, *self._hides(label, place, sites, demands))
-            yield label, ((forms,), *self._differ(label, place, sites, demands), *beside.get(label, ()))
+            near = (*self._differ(label, place, sites, demands), *beside.pop(label, ()))
+            if label.startswith("cell "):  # which may be hidden for another's sake already
+                beside[f"{NEAR} {label}"] = list(near)
+            yield label, ((forms,), *(() if label.startswith("cell ") else near))
+        yield from ((label, tuple(clauses)) for label, clauses in beside.items() if clauses)  # of unions of cells, too
         for number, i in self._entries():
             at = f"{number} {i}"
             levels = range(self.sums[number].levels)

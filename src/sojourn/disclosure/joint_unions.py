@@ -13,14 +13,15 @@ Beyond that, two earlier releases are taken together as far as each is a populat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, combinations
 from typing import TypeVar
 
 from pyroaring import BitMap
 
-from sojourn.disclosure.joint_families import POPULATION, families, unions, whole
+from sojourn.disclosure.joint_families import POPULATION, families, joined, unions, whole
 
 REST = -1  # the place of those of an earlier population who are in no cell that is known
 MOST_UNIONS = 256  # of two families, pairs of a union each
@@ -30,6 +31,7 @@ BLOCK = 2  # cells of a larger one that are put together
 HASHED = 64  # characters of an earlier study's release; those of the same plan have names of their own
 Earlier = Sequence[tuple[str, tuple[str, ...]]]
 Sums = Mapping[str, tuple[str, ...]]
+Kin = Callable[[str, str, str], bool]
 Part = TypeVar("Part", int, str)
 
 
@@ -145,16 +147,21 @@ class Unions:
         return list(dict.fromkeys(one for of in unseen for one in of))
 
 
-def beside_earlier(labels: Sequence[str], sums: Sums, told: Earlier, most: int) -> Unions | None:
+def beside_earlier(
+    labels: Sequence[str], sums: Sums, told: Earlier, most: int, kin: Kin = lambda name, then, now: False
+) -> Unions | None:
     """The questions about new sets of these labels; None where there are more than `most`.
 
-    sums: the cells of each label that is one of several. told: names and labels of the earlier releases.
+    sums: the cells of each label that is one of several. told: names and labels of the earlier releases. kin: whether
+    an earlier set and a new one are of tables of the same plan by the same variables, or of which one's are among the
+    other's: all that both show is sums of the same cells.
     """
     pairs: list[tuple[str, Beside | Between, tuple[Whole, ...]]] = []
     splits: list[Split] = []
     size = 0
     for release, (name, then) in enumerate(told):
-        for found in chain(_beside(labels, sums, release, name, then), _populations(labels, release, told)):
+        own = partial(kin, name)
+        for found in chain(_beside(labels, sums, release, name, then, own), _populations(labels, release, told)):
             if isinstance(found, Split):
                 splits.append(found)
                 size += sum(map(len, found.blocks))
@@ -179,14 +186,14 @@ def _unseen(one: Beside, labels: Sequence[str]) -> tuple[Whole, ...]:
 
 
 def _beside(
-    labels: Sequence[str], sums: Sums, release: int, name: str, then: Sequence[str]
+    labels: Sequence[str], sums: Sums, release: int, name: str, then: Sequence[str], kin: Callable[[str, str], bool]
 ) -> Iterator[tuple[str, Beside] | Split]:
     """Of one earlier release."""
     new, old = families(labels), [(one, whole(then, one)) for one in families(then)]
     for family, all_of_them in old:
         parts = family if all_of_them else (*family, REST)
-        alone = set(range(len(labels)))
-        for own in new:
+        alone = {place for place, label in enumerate(labels) if not kin(then[family[0]], label)}
+        for own in (own for own in new if own[0] in alone):
             if 2 ** (len(own) + len(parts)) <= MOST_UNIONS:
                 names = [labels[place] for place in own]
                 yield from _unions_of(names, sums, release, family, parts)
@@ -194,9 +201,10 @@ def _beside(
         for place in sorted(alone):
             yield from _one(labels[place], release, then, family, parts)
     for own in new:
-        if all(2 ** (len(own) + len(one) + (not all_of_them)) <= MOST_UNIONS for one, all_of_them in old) and old:
+        strange = [(one, all_of_them) for one, all_of_them in old if not kin(then[one[0]], labels[own[0]])]
+        if strange and all(2 ** (len(own) + len(one) + (not every)) <= MOST_UNIONS for one, every in strange):
             continue
-        for place in range(len(then)):
+        for place in (place for place, label in enumerate(then) if not kin(label, labels[own[0]])):
             unseen = () if len(name) == HASHED else (Whole(release, (place,)),)
             yield from _other(tuple(labels[one] for one in own), labels, release, place, unseen)
 
@@ -207,7 +215,7 @@ def _unions_of(
     """All unions of a new family beside all of an earlier one."""
     margins = {cells: label for label, cells in sums.items()}
     for now in unions(own):
-        about = now[0] if len(now) == 1 else margins.get(now, POPULATION)
+        about = now[0] if len(now) == 1 else margins.get(now) or joined(now, len(now) == len(own))
         for then in unions(parts):
             if len(now) > 1 or len(then) > 1 or then == (REST,):  # single sets are compared anyhow
                 yield about, Beside(release, now, then, _family(then, family))
@@ -234,7 +242,7 @@ def _other(
     """An earlier set beside a new family."""
     if 2 ** len(own) <= ALONE:
         several = (one for one in unions(own) if len(one) > 1)
-        yield from ((POPULATION, Beside(release, one, (place,))) for one in several)
+        yield from ((joined(one, len(one) == len(own)), Beside(release, one, (place,))) for one in several)
         return
     choices = (
         tuple(Beside(release, one, (place,), (), block) for one in ((), *unions(block))) for block in _blocks(own)

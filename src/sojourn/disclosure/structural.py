@@ -11,6 +11,7 @@ same one.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,12 @@ def structural_complement(failed: Mask, known: Mask) -> Mask:
         part = structural_complement(failed[at], np.asarray(known.all(axis=gone)))
         hidden[tuple(slice(None, -1) if axis in kept else -1 for axis in axes)] = part
     return _completed(failed, hidden, known)
+
+
+def follows(union: Collection[int], lines: Sequence[Collection[int]], hidden: Sequence[int]) -> bool:
+    """Whether the sum of a union of cells follows from the sums of lines and of the cells that are not hidden."""
+    rows = np.array([[cell in line for cell in hidden] for line in (*lines, union)], dtype=float)
+    return not hidden or bool(np.linalg.matrix_rank(rows) == np.linalg.matrix_rank(rows[:-1]))
 
 
 def _completed(failed: Mask, hidden: Mask, known: Mask) -> Mask:

@@ -21,6 +21,7 @@ from sojourn.study.circle import Circle
 from sojourn.study.plan import Plan, clear_only
 
 MOST_TESTING = 24  # rounds of a joint test
+Planned = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]  # of analyses by name the variables of each table
 MOST_COMPARING = 100_000  # factors of a comparison, whose shares travel beside those of the joint test
 
 
@@ -66,12 +67,19 @@ class Question:
         sites, evaluating = self.circle.sites, self.evaluators
         for precise in (True, False):
             try:
-                layout = layout_of(self.statistic, self.variables, told, demands.threshold, precise)
+                planned = self.tables_before()
+                layout = layout_of(self.statistic, self.variables, told, demands.threshold, precise, planned)
                 return layout, test_of(layout, sites, evaluating, demands)
             except DisclosureRefused as error:
                 if error.family != "capacity" or not (told and precise):
                     raise
         raise AssertionError
+
+    def tables_before(self) -> Planned:
+        """By which variables the tables of the analyses before this one are."""
+        nobody_there = nobody(self.variables[SITE].levels[0], self.variables)
+        supports = ((name, one.support(nobody_there)) for name, one in self.before if not isinstance(one, Matched))
+        return tuple((name, tuple(cells.dimensions for cells in support.cells)) for name, support in supports)
 
     def demand_comparable(self, threshold: int) -> None:
         """DisclosureRefused where a comparison with k would tell too much under this T, or be too large."""
@@ -99,14 +107,19 @@ class Question:
 
 
 def layout_of(
-    statistic: Statistic, variables: Variables, told: tuple[Told, ...] = (), threshold: int = 10, precise: bool = True
+    statistic: Statistic,
+    variables: Variables,
+    told: tuple[Told, ...] = (),
+    threshold: int = 10,
+    precise: bool = True,
+    planned: Planned = (),
 ) -> Layout:
     """The questions about one statistic; DisclosureRefused where a step of it gives what no sum may be made of."""
     if any(not step.additive for step in statistic.steps(variables)):
         raise DisclosureRefused(clear_only(statistic) or "by site")
     frozen: Any = statistic  # each is a frozen value, which its protocol cannot say
     known = tuple((one.name, one.labels) for one in told)
-    return _layout(frozen, tuple(sorted(variables.items())), known, threshold, precise)
+    return _layout(frozen, tuple(sorted(variables.items())), known, threshold, precise, planned)
 
 
 def told_in_plan(name: str, statistic: Statistic, variables: Variables, support: Support) -> Told:
@@ -124,11 +137,12 @@ def _layout(
     told: tuple[tuple[str, tuple[str, ...]], ...],
     threshold: int,
     precise: bool,
+    planned: Planned,
 ) -> Layout:
     declared = dict(variables)
     empty = statistic.support(nobody(declared[SITE].levels[0], declared))
     known = [Told(name, labels, ()) for name, labels in told]
-    return Layout.of(empty, declared, statistic.rules, known, threshold, precise)
+    return Layout.of(empty, declared, statistic.rules, known, threshold, precise, planned)
 
 
 @lru_cache(maxsize=64)
