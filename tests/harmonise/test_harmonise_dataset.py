@@ -155,5 +155,5 @@ def test_a_dictionary_of_another_table(federation: Federation, ward: Ward, dicti
         functions(node)["add_harmonised"](**words, name="others")
     with pytest.raises(DatasetError, match="no harmonised table"):
         node.add_harmonised("clinic", "persons", replace(dictionary, person="mrn"))
-    with pytest.raises(DatasetError, match="has no column .*`conditions`"):
+    with pytest.raises(DatasetError, match=r"has no column .*`conditions`"):
         functions(node)["add_harmonised"](**{**words, "table": "person"}, name="people")
