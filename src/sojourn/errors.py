@@ -318,7 +318,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Beyond any single site too few persons stand behind the sum over all sites, behind a level or event of "
             "its model, or behind what it differs by from an earlier sum.",
             "Widen the population, use fewer terms, or ask exactly what was summed before. A site that withdrew counts "
-            "as a difference: keep it in the roster, and ask again when the others have as many new persons.",
+            "as a difference: keep it in the roster, and ask again when the others have as many new persons. "
+            "After many sums of a dataset no new cross of what was told passes: ask for large models first.",
         ),
         "joint test": Reason(
             "The sites could not agree on what to test before adding, or the test would be too large.",

@@ -19,11 +19,12 @@ from sojourn.messages import RoundDocument, received
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.linkage import _hash
 from sojourn.node.overlap_airlock import OverlapAirlock
+from sojourn.node.overlap_store import OverlapStore
 from sojourn.secrecy.exchange import open_with
 from sojourn.secrecy.intersection import POINT, blinded, made_up, pseudonyms
 from sojourn.testbed import Federation, derive
 
-TABLES = ("again", "bare", "many")
+TABLES = ("again", "bare", "many", "paced")
 LISTS = {"Avon": range(40), "Brent": range(28, 68), "Cam": range(20)}
 List = Callable[..., bytes]
 
@@ -203,3 +204,40 @@ def test_a_list_of_guesses_tells_one_number_of_a_snapshot(
     other = asked(federation, "many")
     other.go(until="overlap.double")
     assert other.put("Avon", other.task()) == "joint test"
+
+
+def test_lists_leave_at_a_pace_whoever_has_one(federation: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cam's custodian does not approve the table: it answers when the others do, and its log grows no sooner."""
+    runners = {site: node.runner for site, node in federation.nodes.items()}
+    for runner in runners.values():
+        monkeypatch.setattr(runner, "_pace", 3600.0)
+    key = federation.project().federation.key.public.hex
+    federation.nodes["Cam"].approve("testbed", key, [table for table in TABLES if table != "paced"])
+    hub, paced = asked(federation, "paced"), []
+    while isinstance(state := hub.state(), Wanted):
+        said, waits, task = {}, set(), hub.task(state.ask)
+        for site in state.asked:
+            size, departure = runners[site].store.size, runners[site]._answer(task, task.key())
+            waits.add(departure and departure.wait)
+            if departure is not None:
+                assert runners[site].store.size == size  # neither stored nor logged before its time
+                if site == "Avon" and state.ask.step == "overlap.blind":
+                    meanwhile(federation)
+                departure.go()
+            said[site] = hub.put(site, task)
+        assert len(waits) == 1
+        paced += [state.ask.step] if waits == {3600.0} else []
+        hub.rounds.append(RoundDocument(ask=state.ask, answers=said))  # type: ignore[arg-type]
+    assert paced == ["overlap.blind", "overlap.share"]
+    assert numbers(hub.state()) == [12, None, None]
+    assert len(OverlapStore(federation.nodes["Avon"].store).lists("paced", "Brent")) == 1
+
+
+def meanwhile(federation: Federation) -> None:
+    """Avon puts the same list in for another study, while that of the first one waits."""
+    other = asked(federation, "paced")
+    other.go(until="overlap.blind")
+    task = other.task()
+    departure = federation.nodes["Avon"].runner._answer(task, task.key())
+    assert departure is not None
+    departure.go()

@@ -147,6 +147,9 @@ def test_others_read_it_too(clear: Ran, tmp_path: Path) -> None:
     crate = ROCrate(folder / "data")
     assert crate.root_dataset["conformsTo"]["@id"] == "https://w3id.org/5s-crate/0.4"
     assert crate.mainEntity.id == "plan.yaml"
+    signed = [one for one in crate.contextual_entities if one.id.startswith("#sign-off-")]
+    assert {one["agent"].id for one in signed} == {f"#site-{site}" for site in SIZES}
+    assert all(one["additionalType"].endswith("SignOff") and "let the plan run" in one["name"] for one in signed)
     assert {entity.id for entity in crate.data_entities} == set(_payload(clear.data)) - {"ro-crate-metadata.json"}
 
 

@@ -94,3 +94,26 @@ def test_a_masked_plan_has_no_estimates_of_sites(federation: Federation) -> None
     with pytest.raises(sj.errors.PlanError, match="Single sites") as caught:
         federation.run(plan.replace(aggregation="masked"))
     assert "combine: pooled" in caught.value.remedy
+
+
+def test_shares_and_differences_of_sites_are_combined_from_what_left_anyway(
+    federation: Federation, tmp_path: Path
+) -> None:
+    asked = {
+        "share": sj.meta(sj.prevalence("died", by="sex"), combine="both"),
+        "means": sj.meta(sj.t_test("x", by="sex")),
+        "plain": sj.prevalence("died", by="sex"),
+    }
+    found = federation.run(sj.Plan(table="patients", title="Shares", analyses=asked))
+    share, plain = found["share"], found["plain"]
+    assert share.rounds == plain.rounds == 1 and set(share.sites.values()) == {"contributed"}
+    table = share.table
+    assert table[list(plain.table.columns)].equals(plain.table)
+    assert (table["meta_value_low"] < table["meta_value"]).all()
+    assert set(found["means"].facts["by_site"]) == {*SITES, "steep"}
+    assert found.trusted
+    page = found.report(tmp_path / "shares.html").read_text(encoding="utf-8")
+    for words in ("each site&#39;s own answer", "At a further site", "Prevalence, 95 % CI"):
+        assert words in page
+    with pytest.raises(sj.errors.PlanError, match="Single sites"):
+        federation.run(sj.Plan(table="patients", analyses={"s": asked["share"]}, aggregation="masked"))

@@ -53,6 +53,68 @@ def made(seed=1, n=300, logistic=False):
     return x, y
 
 
+def test_weights_and_offset_equal_scikit_learn():
+    x, y = made()
+    rng = np.random.default_rng(5)
+    w, o = rng.integers(0, 4, 300).astype(float), rng.normal(size=300)
+    columns = {**{f"x{j}": x[:, j] for j in range(6)}, "y": y + o, "w": w, "o": o}
+    parts = {f"s{i}": {name: v[i::3] for name, v in columns.items()} for i in range(3)}
+    sites = federation(dict.fromkeys(columns, NUMBER), parts)
+    formula, lambdas = "y ~ " + " + ".join(f"x{j}" for j in range(6)), (0.5, 0.05)
+    model = elastic_net(formula, alpha=0.6, lambdas=lambdas, standardise=False, weights="w", offset="o")
+    estimate, asks = run(model, sites)
+    for line, size in zip(column(estimate, "estimate").reshape(2, -1), lambdas, strict=True):
+        oracle = Pooled(alpha=size, l1_ratio=0.6, tol=1e-14, max_iter=100_000).fit(x, y, sample_weight=w)
+        assert line == pytest.approx([oracle.intercept_, *oracle.coef_], rel=1e-8, abs=1e-8)
+    assert (len(asks), estimate.facts["n"]) == (2, (w > 0).sum())
+    twice, _ = run(elastic_net(formula, lambdas=lambdas, weights="w"), sites)
+    again = {**columns, "w": 2 * w}
+    parts = {f"s{i}": {name: v[i::3] for name, v in again.items()} for i in range(3)}
+    same, _ = run(elastic_net(formula, lambdas=lambdas, weights="w"), federation(dict.fromkeys(columns, NUMBER), parts))
+    assert column(same, "estimate") == pytest.approx(column(twice, "estimate"), rel=1e-10, abs=1e-12)
+    with pytest.raises(PlanError, match="offset already"):
+        elastic_net("y ~ x0 + offset(x1)", offset="o")
+
+
+def test_an_offset_of_a_logistic_path_meets_its_conditions():
+    x, y = made(logistic=True)
+    o = np.random.default_rng(5).normal(size=300)
+    columns = {**{f"x{j}": x[:, j] for j in range(6)}, "y": y, "o": o, "two": np.full(300, 2.0)}
+    parts = {f"s{i}": {name: v[i::3] for name, v in columns.items()} for i in range(3)}
+    sites = federation(dict.fromkeys(columns, NUMBER), parts)
+    formula, lambdas = "y ~ " + " + ".join(f"x{j}" for j in range(6)), (0.1, 0.02)
+    model = elastic_net(formula, "binomial", lambdas=lambdas, standardise=False, offset="o")
+    estimate, asks = run(model, sites)
+    for line, size in zip(column(estimate, "estimate").reshape(2, -1), lambdas, strict=True):
+        left = y - 1 / (1 + np.exp(-(line[0] + x @ line[1:] + o)))
+        pull = x.T @ left / 300
+        assert left.sum() == pytest.approx(0, abs=1e-6)
+        there = line[1:] != 0
+        assert pull[there] == pytest.approx(size * np.sign(line[1:][there]), abs=1e-7)
+        assert (np.abs(pull[~there]) <= size + 1e-9).all()
+    assert 0 <= estimate.facts["deviance_ratio"][0] < estimate.facts["deviance_ratio"][1] < 1 and len(asks) <= 12
+    plain, _ = run(elastic_net(formula, "binomial", lambdas=lambdas), sites)
+    moved, _ = run(elastic_net(formula, "binomial", lambdas=lambdas, offset="two"), sites)
+    shift = column(moved, "estimate").reshape(2, -1) - column(plain, "estimate").reshape(2, -1)
+    assert shift == pytest.approx(np.tile([-2.0, *(0.0,) * 6], (2, 1)), abs=1e-7)
+    assert moved.facts["deviance_ratio"] == pytest.approx(plain.facts["deviance_ratio"], rel=1e-9)
+
+
+def test_whole_weights_of_a_logistic_lasso_are_rows_so_often():
+    x, y = made(logistic=True)
+    w = np.random.default_rng(5).integers(0, 3, 300)
+    columns = {**{f"x{j}": x[:, j] for j in range(6)}, "y": y, "w": w.astype(float)}
+    often = {name: np.repeat(v, w) for name, v in columns.items()}
+    formula = "y ~ " + " + ".join(f"x{j}" for j in range(6))
+    found = []
+    for one, weights in ((columns, "w"), (often, None)):
+        parts = {f"s{i}": {name: v[i::3] for name, v in one.items()} for i in range(3)}
+        model = elastic_net(formula, "binomial", count=8, weights=weights)
+        found.append(run(model, federation(dict.fromkeys(columns, NUMBER), parts))[0])
+    assert column(found[0], "estimate") == pytest.approx(column(found[1], "estimate"), rel=1e-7, abs=1e-9)
+    assert found[0].facts["deviance_ratio"] == pytest.approx(found[1].facts["deviance_ratio"], rel=1e-9)
+
+
 def split(x, y, ends=(0, 90, 200, 300)):
     parts = {
         f"s{i}": {**{f"x{j}": x[a:b, j] for j in range(6)}, "y": y[a:b]} for i, (a, b) in enumerate(pairwise(ends))
@@ -158,7 +220,7 @@ def test_minimise_is_exact_where_the_signs_are_found():
     ("arguments", "field"),
     [
         ({"formula": "y ~ 0 + x0"}, "formula"),
-        ({"formula": "y ~ x0 + offset(x1)"}, "formula"),
+        ({"formula": "y ~ x0 + offset(x1)", "family": "binomial"}, "lambdas"),
         ({"formula": FORMULA, "alpha": 0}, "alpha"),
         ({"formula": FORMULA, "lambdas": [0.1, -1]}, "lambdas"),
         ({"formula": FORMULA, "count": 2.5}, "count"),

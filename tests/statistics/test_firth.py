@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from federated import BOOLEAN, NUMBER, column, federation, run
 from scipy.optimize import minimize
+from scipy.stats import chi2
 from test_glm_references import birthwt  # noqa: F401 (a fixture)
 
 from sojourn.errors import ConvergenceError, PlanError
@@ -100,6 +101,43 @@ def test_separated_outcomes_have_an_estimate():
     found, errors, _ = penalised(design, y, np.zeros(90), "binomial")
     assert np.max(np.abs(column(estimate, "estimate") - found) / errors) < 1e-8
     assert len(asks) <= 22
+
+
+def test_profile_intervals_end_where_the_profile_has_fallen_far_enough():
+    """By another way: at each end the penalised likelihood, maximised over the others, is lower by 3.84 / 2."""
+    rng = np.random.default_rng(1)
+    x, z = rng.normal(size=90), np.arange(90) < 15
+    y = np.where(z, 1.0, rng.random(90) < 0.4)  # z separates
+    sites = split({"x": x, "z": z, "y": y}, {"x": NUMBER, "y": NUMBER, "z": BOOLEAN}, (0, 40, 60, 90))
+    wald, _ = run(firth("y ~ x + z"), sites)
+    estimate, asks = run(firth("y ~ x + z", interval="profile"), sites)
+    design, least = np.column_stack([np.ones(90), x, z]).astype(float), wald.facts["penalised_log_likelihood"]
+
+    def profile(place: int, value: float) -> float:
+        others = [k for k in range(3) if k != place]
+
+        def minus(free: np.ndarray) -> float:
+            b = np.insert(free, place, value)
+            eta = design @ b
+            p = 1 / (1 + np.exp(-eta))
+            information = design.T @ (design * (p * (1 - p))[:, None])
+            return float(np.logaddexp(0, eta).sum() - y @ eta - np.linalg.slogdet(information)[1] / 2)
+
+        start = column(wald, "estimate")[others]
+        return -minimize(minus, start, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-11}).fun
+
+    assert column(estimate, "estimate") == pytest.approx(column(wald, "estimate"), rel=1e-12)
+    assert column(estimate, "std_error") == pytest.approx(column(wald, "std_error"), rel=1e-12)
+    for place in range(3):
+        for end in ("ci_low", "ci_high"):
+            fallen = 2 * (least - profile(place, column(estimate, end)[place]))
+            assert fallen == pytest.approx(3.841458820694124, rel=1e-7)
+        ratio = 2 * (least - profile(place, 0.0))
+        assert column(estimate, "statistic")[place] ** 2 == pytest.approx(ratio, rel=1e-7)
+        assert column(estimate, "p_value")[place] == pytest.approx(chi2.sf(ratio, 1), rel=1e-6)
+    assert column(estimate, "ci_high")[2] > column(wald, "ci_high")[2] + 1  # towards the side that separates
+    assert len(asks) <= 36 and not estimate.warnings
+    assert firth("y ~ x", interval="profile").arguments() == {"formula": "y ~ x", "interval": "profile"}
 
 
 def test_birth_weights_in_any_split(birthwt):  # noqa: F811

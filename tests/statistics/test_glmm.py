@@ -77,6 +77,24 @@ def test_any_split_of_whole_clusters_gives_the_same_answer(slopes):
     assert len(asks) <= 30
 
 
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_an_offset_is_a_term_whose_coefficient_is_one(family):
+    """An offset of 2 + x / 20 moves the intercept by -2 and the coefficient of x by -1 / 20, and nothing else."""
+    columns = made(family)
+    columns["o"] = 2 + columns["x"] / 20
+    plain, _ = run(glmm("y ~ x + z", "g", family=family), split(columns, np.arange(60) % 3))
+    moved, asks = run(glmm("y ~ x + z", "g", family=family, offset="o"), split(columns, np.arange(60) % 3))
+    error = column(plain, "std_error")
+    shift = column(moved, "estimate") - column(plain, "estimate") + [2, 1 / 20, 0]
+    assert np.abs(shift) / error == pytest.approx(0, abs=1e-7)
+    assert column(moved, "std_error") == pytest.approx(error, rel=1e-7)
+    assert moved.facts["random"]["std_dev"] == pytest.approx(plain.facts["random"]["std_dev"], rel=1e-6)
+    assert len(asks) <= 30
+    assert glmm("y ~ x + offset(o)", "g") == glmm("y ~ x", "g", offset="o")
+    with pytest.raises(PlanError, match="offset already"):
+        glmm("y ~ x + offset(o)", "g", offset="o")
+
+
 def test_the_likelihood_is_laplaces():
     """Against the integral over each cluster's effect, which Laplace's is close to where clusters are large."""
     rng = np.random.default_rng(0)

@@ -10,10 +10,11 @@ from sojourn.analysis.variable import with_site
 from sojourn.disclosure.gate import judge
 from sojourn.disclosure.output import Output, Verdict
 from sojourn.disclosure.policy import StandardPolicy
+from sojourn.errors import ConvergenceError
 from sojourn.statistics.catalogue_models import elastic_net, firth, glm, glmm, lmm
 
 VARIABLES = {
-    **dict.fromkeys(("x", "z", "y", "n", "c", "m", "w", "o"), NUMBER),
+    **dict.fromkeys(("x", "z", "y", "e", "n", "c", "m", "w", "o"), NUMBER),
     "b": BOOLEAN,
     "k": category("p", "q", "r"),
 }
@@ -27,7 +28,11 @@ MODELS = {
     "clustered": glm("m ~ x + k", cluster="c"),
     "firth": firth("y ~ x + k + b"),
     "lasso": elastic_net("y ~ x + k + b", "binomial", lambdas=(0.05, 0.01)),
+    "lasso with weights": elastic_net("y ~ x + k + b", "binomial", lambdas=(0.05, 0.01), weights="w"),
+    "elastic net with weights and offset": elastic_net("m ~ x + k + b", alpha=0.5, count=6, weights="w", offset="o"),
     "mixed": lmm("m ~ x + k", "c"),
+    "mixed with weights": lmm("m ~ x + k", "c", weights="w"),
+    "counts, mixed, with offset": glmm("n ~ x + k", "c", family="poisson", offset="o"),
     "logistic mixed": glmm("y ~ x + k", "c"),
 }
 
@@ -43,6 +48,7 @@ def rows(n=320, seed=8):
         "x": x,
         "z": x,
         "y": y,
+        "e": y,
         "n": counts,
         "c": c.astype(float),
         "m": np.exp(1 + eta / 4 + rng.normal(size=n) / 5),
@@ -90,7 +96,7 @@ def test_an_empty_site_one_without_events_one_level_and_duplicates(name):
     same(MODELS[name], columns, places)
 
 
-@pytest.mark.parametrize("name", ["linear", "negative binomial", "gamma"])
+@pytest.mark.parametrize("name", ["linear", "negative binomial", "gamma", "mixed with weights", "lasso with weights"])
 def test_a_weight_of_zero_is_no_row(name):
     columns = rows()
     kept = {label: values[columns["w"] > 0] for label, values in columns.items()}
@@ -124,6 +130,49 @@ def test_an_offset_of_1e9_moves_the_intercept_alone():
     near, _ = run(glm("m ~ x + k"), split(columns, columns["c"] % 3))
     moved, _ = run(glm("m ~ x + k", offset="o"), split(far, far["c"] % 3))
     assert np.max(np.abs(column(moved, "estimate") - column(near, "estimate")) / column(near, "std_error")) < 1e-6
+
+
+@pytest.mark.parametrize("model", [MODELS["firth"], glm("n ~ x + k", "poisson"), glmm("y ~ x + k", "c")])
+def test_columns_near_1e9_lose_nothing_where_the_outcome_is_no_number_far_out(model):
+    columns = rows()
+    columns["x"] = np.round(columns["x"] * 1024) / 1024
+    near, _ = run(model, split(columns, columns["c"] % 3))
+    moved, _ = run(model, split({**columns, "x": columns["x"] + 1e9}, columns["c"] % 3))
+    scale = column(near, "std_error")[1:]
+    assert np.max(np.abs(column(moved, "estimate") - column(near, "estimate"))[1:] / scale) < 1e-7
+    assert column(moved, "std_error")[1:] == pytest.approx(scale, rel=1e-7)
+
+
+SEPARATED = {
+    "logit": (glm("y ~ x + k", "binomial"), "x"),
+    "probit": (glm("y ~ x + k", "binomial", "probit"), "x"),
+    "cloglog": (glm("y ~ x + k", "binomial", "cloglog"), "x"),
+    "log": (glm("e ~ x + k", "binomial", "log"), r"k\[T.q\]"),
+    "robust": (glm("e ~ x + k", "binomial", robust="HC0"), r"k\[T.q\]"),
+    "poisson": (glm("n ~ x + k", "poisson"), r"k\[T.q\]"),
+    "negative binomial": (glm("n ~ x + k", "negative_binomial"), r"k\[T.q\]"),
+    "mixed, of a number": (glmm("y ~ x + k", "c"), "x"),
+    "mixed, of a level": (glmm("e ~ x + k", "c"), r"k\[T.q\]"),
+    "mixed, of counts": (glmm("n ~ x + k", "c", family="poisson"), r"k\[T.q\]"),
+}
+
+
+@pytest.mark.parametrize("name", SEPARATED)
+def test_perfect_separation_names_the_term_and_a_remedy(name):
+    columns = rows()
+    quiet = columns["k"] == "q"  # a level without events
+    columns |= {"e": np.where(quiet, 0.0, columns["y"]), "n": np.where(quiet, 0.0, columns["n"])}
+    columns["y"] = (columns["x"] > 0.2).astype(float)
+    model, term = SEPARATED[name]
+    with pytest.raises(ConvergenceError, match=rf"^The estimate of {term} grows without end") as caught:
+        run(model, split(columns, columns["c"] % 3))
+    assert "Leave the term out" in caught.value.remedy
+
+
+def test_a_penalty_has_an_answer_under_separation():
+    columns = rows()
+    columns["y"] = (columns["x"] > 0.2).astype(float)
+    same(MODELS["lasso"], columns, columns["c"] % 3)
 
 
 @pytest.mark.parametrize(("persons", "verdict"), [(49, Verdict.RELEASE), (48, Verdict.REFUSE)])

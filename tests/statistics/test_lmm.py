@@ -60,7 +60,8 @@ def made(seed=1, groups=40, spread=(1.0, 0.3)):
     x, z = rng.normal(50, 9, n), rng.normal(size=n)
     u = rng.normal(size=(groups, 2)) * spread
     y = 3 + 0.2 * x - z + u[g, 0] + u[g, 1] * (x - 50) / 9 + rng.normal(size=n)
-    return {"x": x, "z": z, "y": y, "g": g.astype(float)}
+    w = rng.integers(1, 4, n) / 2
+    return {"x": x, "z": z, "y": y, "g": g.astype(float), "w": w, "one": np.ones(n)}
 
 
 def split(columns, site_of):
@@ -70,12 +71,12 @@ def split(columns, site_of):
     return federation(dict.fromkeys(columns, NUMBER), parts)
 
 
-def dense(columns, names, covariance, sigma, restricted):
+def dense(columns, names, covariance, sigma, restricted, weights="one"):
     """-2 log-likelihood, and the fixed effects, from the whole covariance matrix of the outcomes."""
     n = len(columns["y"])
     x = np.column_stack([np.ones(n), columns["x"], columns["z"]])
     z = np.column_stack([np.ones(n), *(columns[name] for name in names)])
-    v = (z @ covariance @ z.T) * (columns["g"][:, None] == columns["g"]) + sigma**2 * np.eye(n)
+    v = (z @ covariance @ z.T) * (columns["g"][:, None] == columns["g"]) + np.diag(sigma**2 / columns[weights])
     w = np.linalg.inv(v)
     b = np.linalg.solve(x.T @ w @ x, x.T @ w @ columns["y"])
     r = columns["y"] - x @ b
@@ -85,12 +86,13 @@ def dense(columns, names, covariance, sigma, restricted):
 
 
 @pytest.mark.parametrize("method", ["REML", "ML"])
-@pytest.mark.parametrize("slopes", [(), ("x",)])
-def test_is_the_maximum_of_the_dense_likelihood(method, slopes):
+@pytest.mark.parametrize(("slopes", "weights"), [((), "one"), (("x",), "one"), ((), "w"), (("x",), "w")])
+def test_is_the_maximum_of_the_dense_likelihood(method, slopes, weights):
     columns = made()
-    estimate, asks = run(lmm("y ~ x + z", "g", slopes=slopes, method=method), split(columns, np.arange(40) % 3))
+    model = lmm("y ~ x + z", "g", slopes=slopes, method=method, weights=None if weights == "one" else weights)
+    estimate, asks = run(model, split(columns, np.arange(40) % 3))
     sigma, covariance = estimate.facts["sigma"], np.array(estimate.facts["random"]["covariance"])
-    best, b, errors = dense(columns, slopes, covariance, sigma, method == "REML")
+    best, b, errors = dense(columns, slopes, covariance, sigma, method == "REML", weights)
     assert estimate.facts["log_likelihood"] == pytest.approx(-best / 2, rel=1e-10)
     assert np.abs(column(estimate, "estimate") - b) / errors == pytest.approx(0, abs=1e-9)
     assert column(estimate, "std_error") == pytest.approx(errors, rel=1e-8)
@@ -98,9 +100,34 @@ def test_is_the_maximum_of_the_dense_likelihood(method, slopes):
         for move in (1e-3, -1e-3):
             near = covariance.copy()
             near[i, j] = near[j, i] = covariance[i, j] * (1 + move)
-            assert dense(columns, slopes, near, sigma, method == "REML")[0] > best
-    assert dense(columns, slopes, covariance, sigma * 1.001, method == "REML")[0] > best
+            assert dense(columns, slopes, near, sigma, method == "REML", weights)[0] > best
+    assert dense(columns, slopes, covariance, sigma * 1.001, method == "REML", weights)[0] > best
     assert len(asks) <= 12
+
+
+def test_variances_at_the_edge_take_few_rounds():
+    """A slope that hardly varies beside few rows a cluster: the search neither runs off nor stops at zero."""
+    for seed in (1, 5, 9):
+        columns = made(seed, spread=(0.1, 0.05))
+        estimate, asks = run(lmm("y ~ x + z", "g", slopes="x"), split(columns, np.arange(40) % 3))
+        sigma, covariance = estimate.facts["sigma"], np.array(estimate.facts["random"]["covariance"])
+        best = -2 * estimate.facts["log_likelihood"]
+        for factor in (0.9, 1.1):
+            assert dense(columns, ("x",), covariance * factor, sigma, True)[0] >= best - 1e-9 * abs(best)
+        for grown in (np.diag([1e-4, 0.0]), np.diag([0.0, 1e-6])):
+            assert dense(columns, ("x",), covariance + grown, sigma, True)[0] >= best - 1e-6
+        assert len(asks) <= 20
+
+
+def test_sites_as_clusters_with_weights_are_the_clusters_of_a_column():
+    columns = made()
+    columns["g"] = columns["g"] % 3
+    columns = {name: columns[name] for name in ("x", "z", "y", "g", "w")}
+    sites = split(columns, np.arange(3))
+    of_sites, _ = run(lmm("y ~ x", "site", weights="w"), sites)
+    of_column, _ = run(lmm("y ~ x", "g", weights="w"), sites)
+    assert column(of_sites, "estimate") == pytest.approx(column(of_column, "estimate"), rel=1e-8)
+    assert of_sites.facts["log_likelihood"] == pytest.approx(of_column.facts["log_likelihood"], rel=1e-12)
 
 
 @settings(max_examples=10, deadline=None)

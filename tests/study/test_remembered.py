@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.study.remembered import counted
+from sojourn.study.remembered import Remembered, counted
+
+ENTRY = ("a" * 64, ("population", "cell 0 0"))
 
 
 @dataclass
@@ -20,9 +22,9 @@ class Site:
     def standing(self, study: int) -> int:
         return sum(other != study and not vetoed for other, vetoed in self.given)
 
-    def tell(self, study: int) -> list[tuple[str, int]]:
+    def tell(self, study: int) -> list[Remembered]:
         self.terms[study] = self.standing(study)
-        return [(f"{other:064}", 1) for other, _ in self.given]
+        return [(f"{other:064}", ENTRY[1]) for other, _ in self.given]
 
     def give(self, study: int) -> bool:
         """Its first numbers; whether they are a veto."""
@@ -47,7 +49,7 @@ def test_of_two_sums_one_was_tested_against_the_other(
 ) -> None:
     many, studies, steps, forgetful = drawn
     sites = [Site() for _ in range(many)]
-    told: list[dict[int, list[tuple[str, int]]]] = [{} for _ in range(studies)]
+    told: list[dict[int, list[Remembered]]] = [{} for _ in range(studies)]
     gave: list[dict[int, bool]] = [{} for _ in range(studies)]
     for study, site in [*steps, *sorted(steps)]:
         if site not in told[study]:
@@ -66,15 +68,16 @@ def test_of_two_sums_one_was_tested_against_the_other(
 @given(st.integers(3, 25), st.data())
 def test_what_few_gave_numbers_to_stands_in_no_ones_way(many: int, data: st.DataObject) -> None:
     """A study that was given up, or one that liars invent: fewer than half, or a single one, make it count."""
-    entry = ("a" * 64, 3)
     few = data.draw(st.integers(0, max(1, (many - 1) // 2)))
-    told = [[entry]] * few + [[]] * (many - few)
+    told = [[ENTRY]] * few + [[]] * (many - few)
     assert counted(data.draw(st.permutations(told))) == ()
 
 
 @given(st.integers(3, 25), st.data())
 def test_half_of_the_sites_cannot_end_the_comparison(many: int, data: st.DataObject) -> None:
     honest = data.draw(st.integers(max(2, -(-many // 2)), many))
-    others = data.draw(st.lists(st.sampled_from([[], [("a" * 64, 4)]]), min_size=many - honest, max_size=many - honest))
-    told = data.draw(st.permutations([[("a" * 64, 3), ("a" * 64, 3)]] * honest + others))
-    assert ("a" * 64, 3) in counted(told)
+    others = data.draw(
+        st.lists(st.sampled_from([[], [("a" * 64, ("population",))]]), min_size=many - honest, max_size=many - honest)
+    )
+    told = data.draw(st.permutations([[ENTRY, ENTRY]] * honest + others))
+    assert ENTRY in counted(told)

@@ -92,6 +92,15 @@ def test_a_masked_model_agrees_to_thirteen_digits() -> None:
     assert masked["std_error"].to_numpy() == pytest.approx(error, rel=1e-13)
 
 
+def test_a_masked_odds_ratio_over_strata_comes_to_its_end(three: Federation) -> None:
+    asked = sj.mantel_haenszel(outcome="case", exposure="smoker", strata="ward")
+    result = three.run(plan().replace(analyses={"m": asked}))["m"].table
+    rows = pd.concat([tables["patients"] for tables in large().values()])
+    tables = [pd.crosstab(ward["smoker"], ward["case"]).to_numpy() for _, ward in rows.groupby("ward")]
+    pooled = statsmodels.api.stats.StratifiedTable(tables).oddsratio_pooled
+    assert result.loc["odds ratio", "value"] == pytest.approx(pooled, rel=1e-13)
+
+
 def test_the_client_checks_a_masked_study_and_says_how_it_was_summed(both: tuple[Results, Results]) -> None:
     masked, clear = both
     assert masked.trusted and masked.study.aggregation == "masked"

@@ -26,6 +26,7 @@ from sojourn.errors import ConvergenceError
 
 Vector = NDArray[np.float64]
 NEAR = 1e-9  # Newton decrement from which the last step is taken: what it leaves is far below rounding
+_REACH = 0.8  # longest step of an element of the factor, in lengths of its row: never to 0, where it has no slope
 _SAME = 1e-9  # of the criterion, relative: less is rounding
 
 
@@ -184,9 +185,10 @@ class Maximum:
 def search(criterion: Criterion, factor: Vector, rounds: int) -> Generator[Vector, Profile, Maximum]:
     """Yields G, receives the sums there. Newton steps in a triangular factor of G, so that G stays a covariance.
 
-    A step that leads up is halved; where the criterion bends down, the step goes against its slope all the same.
+    A step that leads up is halved; one about as long as a row of the factor, or of the first factor, is shortened
+    before it is tried. Where the criterion bends down, the step goes against its slope all the same.
     """
-    q, origin, best = len(factor), factor, np.inf
+    q, origin, best, unit = len(factor), factor, np.inf, np.abs(np.diag(factor))
     for _ in range(rounds):
         sums = yield factor @ factor.T
         try:
@@ -198,8 +200,10 @@ def search(criterion: Criterion, factor: Vector, rounds: int) -> Generator[Vecto
             continue
         step, decrement, _ = newton(factor, slope, bend)
         origin, best = factor, min(value, best)
-        factor = factor + step
-        if decrement < NEAR:
+        ahead = outright(factor, slope, bend)
+        reach = _REACH * np.maximum(unit, np.linalg.norm(factor, axis=1))[:, None]
+        factor = factor + step / max(1.0, float(np.abs(step / reach).max())) if ahead is None else ahead
+        if decrement < NEAR and ahead is None:
             change = np.array([(factor @ factor.T - origin @ origin.T)[place] for place in elements(q)])
             last = sums.moved(change)
             return Maximum(factor, last, criterion.at(last)[0], decrement)
@@ -207,6 +211,23 @@ def search(criterion: Criterion, factor: Vector, rounds: int) -> Generator[Vecto
         "The mixed model did not converge in the rounds that it may take.",
         remedy="Use fewer random slopes, or centre and scale their columns.",
     )
+
+
+def outright(factor: Vector, slope: Vector, bend: Vector) -> Vector | None:
+    """The factor of G after a Newton step in G itself, where that bends up and leads far away from a factor near 0.
+
+    There a step of the factor, by which the criterion bends down, could but double it. None elsewhere.
+    """
+    q = len(factor)
+    try:
+        np.linalg.cholesky(bend)
+        moved = np.linalg.solve(bend, slope)
+        grown = factor @ factor.T - np.tensordot(moved, basis(q), axes=(0, 0))
+        found = np.linalg.cholesky(grown)
+    except LinAlgError:
+        return None
+    away = np.diag(grown) > 4 * np.diag(factor @ factor.T)
+    return np.asarray(found) if away.any() else None
 
 
 def newton(factor: Vector, slope: Vector, bend: Vector) -> tuple[Vector, float, Vector]:

@@ -28,6 +28,8 @@ from sojourn.disclosure.demands import Demands as Demands
 from sojourn.disclosure.demands import evaluators as evaluators
 from sojourn.disclosure.demands import strictest as strictest
 from sojourn.disclosure.joint_beside import beside_unions
+from sojourn.disclosure.joint_beside import still_hidden as still_hidden
+from sojourn.disclosure.joint_earlier import of_earlier, padded
 from sojourn.disclosure.joint_forms import (
     UNITS,
     grid,
@@ -62,8 +64,8 @@ class Layout(Questions):
         """What a site puts in. clear: the sets that it has made known by clear releases of this dataset; values: of
         which of them a column's sum, and whose value in it is another one since.
 
-        told: as the layout was made with. DisclosureRefused where its evidence is not what the questions are about; it
-        then puts in nothing but zeros.
+        told: as the layout was made with, without sets where this site does not remember. DisclosureRefused where its
+        evidence is not what the questions are about; it then puts in nothing but zeros.
         """
         if tuple((one.name, one.labels) for one in told) != self.told:
             raise ValueError("other earlier releases than those that are asked about")
@@ -87,13 +89,9 @@ class Layout(Questions):
             found |= {"events": support.design.events or 0, "clusters": support.design.clusters or 0}
         for number, one in enumerate(support.positions):
             found |= {f"behind {number} {place}": int(n) for place, n in enumerate(one.persons.ravel())}
-        for number, earlier in enumerate(told):
+        for number, earlier in enumerate(map(padded, told)):
             found |= {f"changed {number} {label}": changed(sets[label], earlier, support) for label in self._sets()}
-            for place, persons in enumerate(earlier.persons):
-                for label, now in sets.items():
-                    more, less = still_hidden(now - persons, clear), still_hidden(persons - now, clear)
-                    found |= {f"more {number} {place} {label}": more, f"less {number} {place} {label}": less}
-                    found[f"differ {number} {place} {label}"] = more + less
+        found |= of_earlier(self, sets, told, clear)
         found |= {label: int(found[label.removeprefix(f"{SOME} ")] > 0) for label in self._somebody()}
         return np.array([min(found[label], MOST) for label in self._labels()], dtype=np.int64)
 
@@ -243,15 +241,6 @@ class Layout(Questions):
         for place, _ in table.sums():
             whole[place] = not passed[sum_label(number, place)]
         return structural_complement(whole, known.reshape(table.shape))
-
-
-def still_hidden(persons: BitMap, clear: Sequence[BitMap]) -> int:
-    """How many persons of a set are hidden beside what is known: the least by which it differs from a known set."""
-    least = len(persons)
-    for known in clear:
-        if abs(len(known) - len(persons)) < least:
-            least = min(least, persons.symmetric_difference_cardinality(known))
-    return least
 
 
 def still_unknown(persons: BitMap, known: Sequence[tuple[BitMap, BitMap]]) -> int:

@@ -40,3 +40,12 @@ def _apart(persons: BitMap, known: Known) -> int:
                 apart += len(told) - both + (told & persons).intersection_cardinality(other)
         least = min(least, persons.difference_cardinality(used) + apart)
     return least
+
+
+def still_hidden(persons: BitMap, clear: Sequence[BitMap]) -> int:
+    """How many persons of a set are hidden beside what is known: the least by which it differs from a known set."""
+    least = len(persons)
+    for known in clear:
+        if abs(len(known) - len(persons)) < least:
+            least = min(least, persons.symmetric_difference_cardinality(known))
+    return least

@@ -66,6 +66,19 @@ def apart(threshold: int, more: int, less: int, somebody: int, sites: int) -> tu
     return (*beyond, ((not_alone(somebody),),))
 
 
+def caps(threshold: int) -> tuple[int, int]:
+    """As how many a site's persons count at most in `spread`: where all have few, and where some have many."""
+    return max(2, -(-threshold // 4)), threshold
+
+
+def spread(threshold: int, place: int, cap: int, nobody: bool) -> Form:
+    """Beyond each site at least T persons, as follows where T and a site's most are there in all; or nobody.
+
+    It asks for more than `at_least`, and costs the same however many sites there are.
+    """
+    return Form(((place, 1),), (), int(nobody), threshold + cap - 1)
+
+
 def nowhere(place: int, sites: int) -> Form:
     """No site puts in a 1."""
     return Form(((place, 1),), (), 1, sites)

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -13,23 +14,26 @@ import rfc8785
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from sojourn.analysis.support import Pairs, Support
+from sojourn.analysis.support import Support
 from sojourn.analysis.values import BINS, HASHES
-from sojourn.analysis.variable import AREAS, SITE, Kind, Variables
+from sojourn.analysis.variable import Variables
 from sojourn.disclosure.demands import Demands, coarse
-from sojourn.disclosure.families.correlation import Correlation
-from sojourn.disclosure.families.geography import Geography
-from sojourn.disclosure.families.positions import USUAL
+from sojourn.disclosure.joint_atoms import Cut, cuts
+from sojourn.disclosure.joint_clauses import CAPS as CAPS
+from sojourn.disclosure.joint_clauses import SOME as SOME
+from sojourn.disclosure.joint_clauses import beside_clauses
+from sojourn.disclosure.joint_families import POPULATION as POPULATION
 from sojourn.disclosure.joint_forms import LEVELS, apart, at_least, many_values, none_or, undominated, varies
 from sojourn.disclosure.joint_parts import Model, Quantiles, Range, Sum, Table
-from sojourn.disclosure.parameters import Parameters
+from sojourn.disclosure.joint_scope import answerable, areas_of, summed_of
+from sojourn.disclosure.joint_scope import small_area as small_area
+from sojourn.disclosure.joint_unions import Unions, beside_earlier
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import Alternative, Clause, Condition, JointTest, factors
 
 MOST_FACTORS = 400_000  # of a test: some 53 MB of sealed shares in its transcript, which travels in one message
 MOST_INPUTS = 200_000
-POPULATION = "population"
-SOME = "some"  # before a label: 1 where a site puts in any, else 0
+MOST_BESIDE = 12_000  # unions that are compared
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,9 @@ class Questions:
 
     areas: kind and population of the smallest area that each variable tells apart. residual: whether numbers of more
     than persons need residual degrees of freedom. told: name and labels of earlier masked releases over the same sites
-    and dataset. summed: the columns whose values are summed.
+    and dataset. summed: the columns whose values are summed. threshold: T of what is told. precise: whether sets are
+    compared with earlier ones, and unions with unions, one by one; else only how deep they cut (`joint_atoms`), which
+    costs the same however much was told.
     """
 
     tables: tuple[Table, ...]
@@ -65,11 +71,21 @@ class Questions:
     residual: bool
     told: tuple[tuple[str, tuple[str, ...]], ...] = ()
     summed: tuple[str, ...] = ()
+    threshold: int = 10
+    precise: bool = True
 
     @classmethod
-    def of(cls, empty: Support, variables: Variables, rules: Sequence[str], told: Sequence[Told] = ()) -> Self:
+    def of(
+        cls,
+        empty: Support,
+        variables: Variables,
+        rules: Sequence[str],
+        told: Sequence[Told] = (),
+        threshold: int = 10,
+        precise: bool = True,
+    ) -> Self:
         """From the support of an empty population; DisclosureRefused where there is no joint test for what it holds."""
-        _answerable(empty, variables, rules)
+        answerable(empty, variables, rules)
         tables = tuple(Table.of(cells) for cells in empty.cells)
         design = empty.design
         layout = cls(
@@ -78,15 +94,49 @@ class Questions:
             None if design is None else Model.of(design, bool(tables)),
             tuple(Quantiles(one.output, one.fractions, one.persons.shape) for one in empty.positions),
             tuple(map(Range.of, empty.thresholds)),
-            _areas(empty, variables),
+            areas_of(empty, variables),
             "residual freedom" in rules,
             tuple((one.name, one.labels) for one in told),
             summed_of(empty, variables),
+            threshold,
+            precise,
         )
-        known = sum(len(one.labels) for one in told)
-        if 3 * known * len(list(layout._sets())) > MOST_INPUTS or layout.inputs > MOST_INPUTS:
+        if 3 * layout.pairs > MOST_INPUTS or layout.inputs > MOST_INPUTS:
             raise DisclosureRefused("capacity")
         return layout
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of a set and an earlier one are compared."""
+        return sum(len(labels) for _, labels in self.told) * len(list(self._sets())) if self.precise else 0
+
+    @property
+    def set_labels(self) -> tuple[str, ...]:
+        """The sets of persons that are counted."""
+        return tuple(self._sets())
+
+    @cached_property
+    def unions(self) -> Unions:
+        """What is asked about unions of sets; DisclosureRefused where that is too much."""
+        if not (self.told and self.precise):
+            return Unions((), ())
+        found = beside_earlier(tuple(self._sets()), self._margins(), self.told, MOST_BESIDE)
+        if found is None:
+            raise DisclosureRefused("capacity")
+        return found
+
+    @cached_property
+    def cuts(self) -> tuple[Cut, ...]:
+        """What is asked instead where sets are not compared one by one."""
+        return () if self.precise or not self.told else cuts(tuple(self._sets()), self._margins(), self.told)
+
+    def _margins(self) -> dict[str, tuple[str, ...]]:
+        """Of each sum over some dimensions its cells, all by their labels."""
+        places = [set(table.places()) for table in self.tables]
+        return {
+            label: tuple(f"cell {number} {cell}" for cell in cells if cell in places[number])
+            for label, number, cells in self._sums()
+        }
 
     def digest(self) -> str:
         """sha256 (hex) of the questions: sites that do not agree on it do not answer."""
@@ -118,11 +168,19 @@ class Questions:
             yield from (f"{SOME} level {label}" for label in self.model.levels)
         for number, one in enumerate(self.quantiles):
             yield from (f"behind {number} {place}" for place in range(math.prod(one.shape)))
+        yield from self._of_earlier()
+
+    def _of_earlier(self) -> Iterator[str]:
         known = [f"{number} {place}" for number, (_, labels) in enumerate(self.told) for place in range(len(labels))]
         for label in self._sets() if known else ():
-            yield from (f"{word} {earlier} {label}" for earlier in known for word in ("more", "less", f"{SOME} differ"))
+            words = ("more", "less", f"{SOME} differ") if self.precise else ()
+            yield from (f"{word} {earlier} {label}" for earlier in known for word in words)
             both = ("changed", f"{SOME} changed")
             yield from (f"{word} {number} {label}" for number in range(len(self.told)) for word in both)
+        yield from (f"{cap} {one.label}" for one in self.unions.counted for cap in CAPS)
+        yield from (one.label for one in self.unions.wholes)
+        yield from (f"{cap} {cut.label}" for cut in self.cuts if cut.now for cap in CAPS)
+        yield from dict.fromkeys(f"{SOME} {same.label}" for cut in self.cuts for same in cut.same)
 
     def _sets(self) -> Iterator[str]:
         """The sets of persons that are counted."""
@@ -160,6 +218,10 @@ class Questions:
         DisclosureRefused where it would be too large.
         """
         sites = tuple(sorted(sites))
+        if self.told and demands.threshold != self.threshold:
+            raise ValueError("the demands are not those of this layout")
+        if self.pairs * len(sites) * self.threshold > MOST_FACTORS:  # which is less than they have: see `apart`
+            raise DisclosureRefused("capacity")
         conditions = tuple(condition for _, condition in self._conditions(len(sites), demands))
         if sum(map(factors, conditions)) > MOST_FACTORS:
             raise DisclosureRefused("capacity")
@@ -175,20 +237,21 @@ class Questions:
     def _conditions(self, sites: int, demands: Demands) -> Iterator[tuple[str, Condition]]:
         """What is asked, by the name of what it is asked about; names and order do not depend on the demands."""
         place = {label: number for number, label in enumerate(self._labels())}
+        beside = beside_clauses(self.unions, self.cuts, self.threshold, place, sites)
         if self.model is not None:
             differing = (clause for label in self._sets() for clause in self._differ(label, place, sites, demands))
             hides = (form for label in self._sets() for form in self._hides(label, place, sites, demands))
             main = (*self._designed(self.model, place, sites, demands), *hides)
             numbers = (many_values(_bins(name, place), sites) for name in self.model.numbers)
             sums = (self._sum(n, i, place, sites) for n, i in self._entries())
-            yield POPULATION, ((main,), *differing, *numbers, *sums)
+            yield POPULATION, ((main,), *differing, *numbers, *sums, *(one for of in beside.values() for one in of))
             return
         least = max(demands.threshold, demands.residual + 1) if self.residual else demands.threshold
         measured = {f"cell {number} {cell}" for number, cell in self._measured()} | {POPULATION}
         for label in self._sets():
             enough = at_least(least if label in measured else demands.threshold, place[label], sites)
             forms = (*enough, *self._hides(label, place, sites, demands))
-            yield label, ((forms,), *self._differ(label, place, sites, demands))
+            yield label, ((forms,), *self._differ(label, place, sites, demands), *beside.get(label, ()))
         for number, i in self._entries():
             at = f"{number} {i}"
             levels = range(self.sums[number].levels)
@@ -233,6 +296,8 @@ class Questions:
             (_none_or(demands.threshold, f"changed {number} {label}", place, sites),)
             for number in range(len(self.told))
         )
+        if not self.precise:
+            return changed
         return changed + tuple(
             clause
             for number, (_, labels) in enumerate(self.told)
@@ -283,87 +348,3 @@ def stretch_label(number: int, stretch: tuple[int, int, int]) -> str:
 def sum_label(number: int, place: tuple[int, ...]) -> str:
     """Of a sum over some dimensions of a table."""
     return f"margin {number} {' '.join(map(str, place))}"
-
-
-def _answerable(empty: Support, variables: Variables, rules: Sequence[str]) -> None:
-    """DisclosureRefused where a rule has no joint test."""
-    if not rules or not set(rules) <= _TESTED:
-        raise DisclosureRefused("check failed")
-    if empty.steps:
-        raise DisclosureRefused("survival steps")
-    if empty.risk_sets is not None:
-        raise DisclosureRefused("risk sets")
-    if empty.pairs is not None and (empty.design is None or _many_or_made(empty.pairs)):
-        raise DisclosureRefused("correlation")  # a design's levels and persons are those of its pairs
-    if any(q not in USUAL for one in empty.positions for q in one.fractions):
-        raise DisclosureRefused("positions")  # others wait for a checker, and nobody checks a masked sum
-    if any(SITE in cells.dimensions for cells in empty.cells):
-        raise DisclosureRefused("minimum frequency")  # a site's own numbers never show
-    if "class disclosure" in rules and _sensitive(empty, variables):
-        raise DisclosureRefused("class disclosure")
-    if not set(rules) & {"design support", "minimum frequency"}:
-        raise DisclosureRefused("check failed")
-    if "design support" in rules and empty.design is None:
-        raise DisclosureRefused("check failed")
-    if {"dominance", "p percent"} & set(rules) and not empty.contributions:
-        raise DisclosureRefused("check failed")
-    if "positions" in rules and not empty.positions:
-        raise DisclosureRefused("check failed")
-
-
-def _many_or_made(pairs: Pairs) -> bool:
-    """Whether there are more pairs than leave by themselves, or columns that the plan made up."""
-    return pairs.persons.size > Correlation.most_pairs or pairs.constructed > 0
-
-
-def _areas(empty: Support, variables: Variables) -> tuple[tuple[str, int], ...]:
-    """DisclosureRefused where an area has fewer inhabitants than the product's own rules demand, or nobody says."""
-    used = {*empty.measures, *(name for cells in empty.cells for name in cells.dimensions)}
-    found = []
-    for variable in (variables[name] for name in sorted(used & set(variables))):
-        if variable.area or variable.populations:
-            if variable.area not in AREAS or len(variable.populations) != len(variable.levels):
-                raise DisclosureRefused("geography")
-            found.append((variable.area, min(variable.populations, default=0)))
-    if small_area(found, Parameters()):
-        raise DisclosureRefused("geography")
-    return tuple(found)
-
-
-def summed_of(empty: Support, variables: Variables) -> tuple[str, ...]:
-    """The columns whose values a statistic sums, in one order; what has levels is counted in sets of persons."""
-    if empty.design is None and not empty.contributions:
-        return ()
-    groups = {name for cells in empty.cells for name in cells.dimensions}
-    columns = set(empty.measures) - groups if empty.design is None else set(empty.measures)
-    kinds = (Kind.NUMBER,) if empty.design is not None else tuple(Kind)
-    return tuple(sorted(name for name in columns if name in variables and variables[name].kind in kinds))
-
-
-def small_area(areas: Sequence[tuple[str, int]], parameters: Parameters) -> bool:
-    """Whether an area has too few inhabitants by these rules: see `families.geography`."""
-    least = Geography(parameters.zip3, parameters.custom_area).least
-    return any(people < least[kind] for kind, people in areas)
-
-
-def _sensitive(empty: Support, variables: Variables) -> bool:
-    """Whether near-certainty of a level would harm: that is a share, which these tests do not know."""
-    return any(variables[name].sensitive for cells in empty.cells for name in cells.dimensions)
-
-
-_TESTED = frozenset(
-    {
-        "minimum frequency",
-        "class disclosure",
-        "correlation",
-        "histogram",
-        "dominance",
-        "p percent",
-        "residual freedom",
-        "design support",
-        "events",
-        "parameters to observations",
-        "positions",
-        "text",
-    }
-)

@@ -19,6 +19,7 @@ from sojourn.node.masking import Masking
 from sojourn.secrecy import joint
 from sojourn.secrecy.exchange import open_with, seal_to
 from sojourn.study.joint_rounds import TERMS, Evaluating, masked_of
+from sojourn.study.remembered import Remembered
 from sojourn.study.transcript import Round
 
 LEAST = Demands(3, 1, 1.0)  # of a policy that has no parameters: a testbed's object
@@ -40,7 +41,7 @@ class JointPart:
         place: Place,
         testing: Evaluating,
         rounds: list[Round],
-        remembered: list[tuple[str, int]],
+        remembered: list[Remembered],
         numbers: Callable[[], NDArray[np.int64]],
     ) -> None:
         self._masking = masking
@@ -55,7 +56,8 @@ class JointPart:
         """What is said to an ask. SiteRefused("joint test") where another site's shares cannot be used."""
         if ask.step == TERMS:
             demands = demands_of(self._masking.policy, self._place.run.plan.table)
-            return {"demands": demands.to_dict(), "told": [list(entry) for entry in self._remembered]}, {}
+            told = [[name, list(labels)] for name, labels in self._remembered]
+            return {"demands": demands.to_dict(), "told": told}, {}
         test = self._testing.test
         assert test is not None
         if ask.step == self._testing.share:

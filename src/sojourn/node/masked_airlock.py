@@ -20,7 +20,7 @@ from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import fault_of
 from sojourn.disclosure.header import Header
 from sojourn.disclosure.joint import Told
-from sojourn.disclosure.joint_earlier import compared, padded, vanished
+from sojourn.disclosure.joint_earlier import vanished
 from sojourn.disclosure.masked_gate import MaskedRelease, masked, numbers_of, shares
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.parameters import Parameters
@@ -213,8 +213,7 @@ class MaskedAirlock:
         earlier = [self._earlier(place, name, labels, evidence) for name, labels in told.testing.layout.told]
         layout, support = told.testing.layout, evidence.support(place.analysis)
         values = self._masked.values_in_clear(place.run, layout.summed, self.airlock.ledgers.changes)
-        known = [padded(one) for one in earlier]
-        return compared(layout, earlier, layout.numbers(support, parameters, clear, known, values))
+        return layout.numbers(support, parameters, clear, earlier, values)
 
     def _earlier(self, place: Place, name: str, labels: tuple[str, ...], evidence: Evidence) -> Told:
         """This site's part of what an analysis of the same plan, or an earlier study, made known."""

@@ -22,6 +22,7 @@ from sojourn.errors import DisclosureRefused, SojournError
 from sojourn.node.admission import Run, opened
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import ledger, masked_sets, person_sets, releases, runs
+from sojourn.study.remembered import Remembered
 
 SUMMING = frozenset({"dominance", "p percent", "design support", "correlation", "risk sets"})
 _OF_LEDGER = (ledger.c.study, ledger.c.analysis, ledger.c.measure)
@@ -36,20 +37,24 @@ class MaskedStore:
 
     store: NodeStore
 
-    def remembered(self, run: Run) -> list[tuple[str, int]]:
-        """Earlier masked releases over the same circle and dataset: the hash of each one's name, how many sets."""
+    def remembered(self, run: Run) -> list[Remembered]:
+        """Earlier masked releases over the same circle and dataset: the hash of each one's name, labels of its sets."""
         assert run.circle is not None
         query = (
-            select(masked_sets.c.study, masked_sets.c.analysis, func.count().label("number"))
+            select(masked_sets.c.study, masked_sets.c.analysis, masked_sets.c.label)
             .where(masked_sets.c.dataset == run.dataset, masked_sets.c.roster == run.circle.members)
             .where(masked_sets.c.study != run.request.study)
-            .group_by(masked_sets.c.study, masked_sets.c.analysis)
+            .order_by(masked_sets.c.id)
         )
-        return sorted((name_of(row["study"], row["analysis"]), row["number"]) for row in self.store.rows(query))
+        found: dict[tuple[str, str], list[str]] = {}
+        for row in self.store.rows(query):
+            found.setdefault((row["study"], row["analysis"]), []).append(row["label"])
+        return sorted((name_of(*release), tuple(labels)) for release, labels in found.items())
 
     def told(self, run: Run, name: str, labels: tuple[str, ...], changes: Changes) -> Told:
         """This site's part of what an earlier release made known; `name` as in `remembered`."""
-        told = (masked_sets.c.study, masked_sets.c.analysis, masked_sets.c.snapshot, masked_sets.c.measure)
+        named = (masked_sets.c.study, masked_sets.c.analysis, masked_sets.c.label)
+        told = (*named, masked_sets.c.snapshot, masked_sets.c.measure)
         query = (
             select(*told, person_sets.c.persons)
             .join_from(masked_sets, person_sets, masked_sets.c.digest == person_sets.c.digest)
@@ -57,6 +62,8 @@ class MaskedStore:
             .order_by(masked_sets.c.id)
         )
         rows = [row for row in self.store.rows(query) if name_of(row["study"], row["analysis"]) == name]
+        if tuple(row["label"] for row in rows) != labels:
+            rows = []  # it is not as this site remembers it
         sets, changed = tuple(BitMap.deserialize(row["persons"]) for row in rows), BitMap()
         measured = tuple(json.loads(rows[0]["measure"])) if rows else ()
         if others := _others({row["snapshot"] for row in rows}, run):

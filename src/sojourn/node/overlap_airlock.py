@@ -33,7 +33,7 @@ from sojourn.secrecy.intersection import MADE_UP, blinded, doubled, made_up, mat
 from sojourn.secrecy.joint import MOST
 from sojourn.study.circle import Circle
 from sojourn.study.joint_rounds import masked_of
-from sojourn.study.masked import history
+from sojourn.study.masked import MaskedReplay, history
 from sojourn.study.overlapping import BLIND, DOUBLE, TELL, TERMS, Overlapping, OverlapReplay, Pair, Terms
 from sojourn.study.transcript import Round
 
@@ -69,9 +69,39 @@ class OverlapAirlock(MaskedAirlock):
         is none, or not the one that it sent before under the same name.
         """
         with self.airlock.ledgers.lock(place.run.dataset):
-            self._answer(place, told.matching, rounds, evidence, now)
+            self._found(place, told.matching, rounds, evidence, now)()
 
-    def _answer(self, place: Place, matching: Overlapping, rounds: list[Round], evidence: Evidence, now: float) -> None:
+    def answered(
+        self, place: Place, told: OverlapReplay, rounds: list[Round], evidence: Evidence, now: float
+    ) -> Callable[[float], None]:
+        """The same for an answer that leaves later: what this gives stores it. Where a list, or an agreement, came or
+        went meanwhile, it is found once more.
+        """
+        with self.airlock.ledgers.lock(place.run.dataset):
+            known, store = self._known_lists(place), self._found(place, told.matching, rounds, evidence, now)
+
+        def leave(now: float) -> None:
+            with self.airlock.ledgers.lock(place.run.dataset):
+                if known == self._known_lists(place):
+                    store()
+                else:
+                    self._found(place, told.matching, rounds, evidence, now)()
+
+        return leave
+
+    @staticmethod
+    def opens(told: OverlapReplay) -> bool:
+        """Whether the answer to what is asked now rests on records: a list of persons, or how many these are."""
+        return told.matching.ask.step in (BLIND, told.matching.share)
+
+    def _known_lists(self, place: Place) -> object:
+        """All that an answer knows of other studies."""
+        store, dataset = self._store, place.run.dataset
+        return store.restored(dataset), [(site, store.lists(dataset, site)) for site in self._partners(place)]
+
+    def _found(
+        self, place: Place, matching: Overlapping, rounds: list[Round], evidence: Evidence, now: float
+    ) -> Callable[[], object]:
         assert place.run.circle is not None
         ask, circle, before = matching.ask, place.run.circle, history(rounds)
         said = self._said(place, matching, ask, rounds, evidence, now)
@@ -87,7 +117,7 @@ class OverlapAirlock(MaskedAirlock):
         if said.charged:
             counted = {"analysis": place.analysis, "sets": len(said.charged), "partners": list(said.charged)}
             entries.insert(0, self._entry("ledger.charged", place, counted))
-        self.airlock.store.seal(row, entries, (), place.run.dataset, also=said.also)
+        return lambda: self.airlock.store.seal(row, entries, (), place.run.dataset, also=said.also)
 
     def _release(
         self, place: Place, matching: Overlapping, ask: Ask, said: Said, circle: Circle, before: str
@@ -170,10 +200,10 @@ class OverlapAirlock(MaskedAirlock):
             why = "attempts"
         found = None
         if not why:
-            found, why = self._tried(lambda: self._found(place, matching, evidence))
+            found, why = self._tried(lambda: self._own_persons(place, matching, evidence))
         return found or Persons(BitMap(), set()), why
 
-    def _found(self, place: Place, matching: Overlapping, evidence: Evidence) -> Persons:
+    def _own_persons(self, place: Place, matching: Overlapping, evidence: Evidence) -> Persons:
         run = place.run
         if run.request.rehearsal:
             raise SiteRefused("no stand-in")  # a stand-in's persons are nobody's
@@ -307,3 +337,27 @@ def _apart(before: BitMap, now: BitMap, threshold: int) -> bool:
     """Whether those who left and those who came are many, or none; and there are any."""
     left, came = before.difference_cardinality(now), now.difference_cardinality(before)
     return left + came > 0 and all(number == 0 or number >= threshold for number in (left, came))
+
+
+def leaving(
+    way: MaskedAirlock,
+    paced: bool,
+    place: Place,
+    told: MaskedReplay | OverlapReplay,
+    rounds: list[Round],
+    evidence: Evidence,
+    now: float,
+) -> Callable[[float], None] | None:
+    """Store an answer of a masked plan at once; of one that rests on records, where they leave at a pace, what stores
+    it at its time.
+    """
+    if isinstance(told, OverlapReplay):
+        lists = OverlapAirlock(way.airlock, way.masking, way.journal, way.stopping, way.exhausted)
+        if paced and lists.opens(told):
+            return lists.answered(place, told, rounds, evidence, now)
+        lists.answer(place, told, rounds, evidence, now)
+    elif paced and way.reads(told):
+        return way.judged(place, told, rounds, evidence, now)
+    else:
+        way.pass_out(place, told, rounds, evidence, now)
+    return None

@@ -28,9 +28,8 @@ from sojourn.node.derivation import derive, derive_masked
 from sojourn.node.histories import UNUSUAL
 from sojourn.node.line import Line
 from sojourn.node.masked_airlock import Evidence, MaskedAirlock
-from sojourn.node.overlap_airlock import OverlapAirlock
+from sojourn.node.overlap_airlock import leaving
 from sojourn.node.store import NodeStore
-from sojourn.study.overlapping import OverlapReplay
 
 Opener = Callable[[Run], Computation]
 Sender = Callable[[str, str, str], None]  # study, analysis, ask
@@ -292,18 +291,13 @@ class Runner:
             raise SiteRefused("rounds")
         assert self.airlock.masking is not None
         journal, exhausted = bound(self._journal, task.study), bound(self._attempts.exhausted, place.run, self._clock())
-        parts = (self.airlock, self.airlock.masking, journal, self._closing.is_set, exhausted)
+        parts = MaskedAirlock(self.airlock, self.airlock.masking, journal, self._closing.is_set, exhausted)
         with self._turns:
             try:
                 evidence, now = self._evidence(place), self._clock()
-                if isinstance(told, OverlapReplay):
-                    OverlapAirlock(*parts).answer(place, told, rounds, evidence, now)
+                leave = leaving(parts, self._pace > 0, place, told, rounds, evidence, now)
+                if leave is None:
                     return None
-                way = MaskedAirlock(*parts)
-                if self._pace <= 0 or not way.reads(told):
-                    way.pass_out(place, told, rounds, evidence, now)
-                    return None
-                leave = way.judged(place, told, rounds, evidence, now)
             finally:
                 with self._lock:
                     self._computing.discard(task.study)

@@ -17,18 +17,20 @@ from sojourn.report.tables import (
     fixed,
     interval,
     is_intercept,
+    long_table,
     model_table,
     number,
     p_value,
     plain,
     ratio_table,
 )
-from sojourn.statistics.side_by_side import BETWEEN, COLUMNS, PREFIX
+from sojourn.statistics.effects import AS_IT_IS, LOG, back
+from sojourn.statistics.side_by_side import BETWEEN, COLUMNS, PREFIX, label_of
 
 _NOTE = (
-    "Each site's own fit is combined as studies are. I²: how much of the spread of the sites' estimates is no chance; "
-    "tau²: its variance, on the scale of the coefficients; both are hardly known with few sites. At a further site: "
-    "where the true value of one more site like these is expected, 95 %."
+    "Each site's own answer is combined as studies are. I²: how much of the spread of the sites' estimates is no "
+    "chance; tau²: its variance, on the scale on which sites are combined; both are hardly known with few sites. At a "
+    "further site: where the true value of one more site like these is expected, 95 %."
 )
 _NONE = Shown(NOT_AVAILABLE)
 _ENDS = ("estimate", "ci_low", "ci_high")
@@ -37,6 +39,10 @@ _ENDS = ("estimate", "ci_low", "ci_high")
 def meta_tables(name: str, analysis: AnalysisRecord, estimate: Estimate) -> tuple[Table, ...]:
     """The answer as of any model, then the two ways side by side, each site's estimates, and the meta-regression."""
     ratio = ratio_name(analysis.kind, analysis.arguments)
+    if "scale" in estimate.facts:
+        pooled = (_pooled(name, estimate),) if estimate.facts["combine"] == "both" else ()
+        tables = (*pooled, _beside(name, estimate, ""), _of_sites(name, estimate, ""))
+        return tuple(table for table in (*tables, _regression(name, estimate)) if table.rows)
     own = _narrowed(estimate)
     first = (ratio_table(name, own, ratio), model_table(name, own)) if ratio else (model_table(name, own),)
     tables = (*first, _beside(name, estimate, ratio), _of_sites(name, estimate, ratio), _regression(name, estimate))
@@ -50,18 +56,36 @@ def _narrowed(estimate: Estimate) -> Estimate:
     return replace(estimate, columns=COLUMNS, rows=rows)
 
 
+def _pooled(name: str, estimate: Estimate) -> Table:
+    """The answer as the statistic gives it without a meta-analysis."""
+    width, own = len(estimate.index), estimate.columns.index(f"{PREFIX}estimate")
+    rows = tuple(row[: width + own] for row in estimate.rows)
+    return long_table(name, replace(estimate, columns=estimate.columns[:own], rows=rows))
+
+
+def _scale(estimate: Estimate, term: str, ratio: str) -> str:
+    """On which a term was combined."""
+    return str(estimate.facts.get("scale", {}).get(term, LOG if ratio else AS_IT_IS))
+
+
 def _beside(name: str, estimate: Estimate, ratio: str) -> Table:
     both = estimate.facts.get("combine") == "both"
+    fits = both and "scale" not in estimate.facts
     rows, counted = [], []
     for row in estimate.rows:
-        value, facts = _values(estimate, row), estimate.facts.get("meta", {}).get(row[0], {})
+        term = label_of(row, len(estimate.index))
+        value, facts, scale = (
+            _values(estimate, row),
+            estimate.facts.get("meta", {}).get(term, {}),
+            _scale(estimate, term, ratio),
+        )
         meta = [value.get((PREFIX if both else "") + end) for end in _ENDS]
-        pooled = [_span([value[end] for end in _ENDS], ratio)] if both else []
+        pooled = [_span([value[end] for end in _ENDS], scale)] if fits else []
         cells = [
-            Shown(plain(row[0]), numeric=False),
+            Shown(plain(term), numeric=False),
             *pooled,
-            _span(meta, ratio),
-            _span([None, value["prediction_low"], value["prediction_high"]], ratio),
+            _span(meta, scale),
+            _span([None, value["prediction_low"], value["prediction_high"]], scale),
             _inconsistency(value["i_squared"], facts.get("q_p_value")),
             _tau(value["tau2"], facts),
         ]
@@ -69,8 +93,8 @@ def _beside(name: str, estimate: Estimate, ratio: str) -> Table:
             rows.append(tuple(cells))
             counted.append(_NONE if value["sites"] is None else Shown(number(value["sites"])))
     what = f"{ratio}s, " if ratio else ""
-    title = f"{name}: {what}pooled fit and meta-analysis, 95 % CI" if both else f"{name}: {what}between the sites"
-    heads = ("Term", *(("Pooled fit",) if both else ()), "Meta-analysis", "At a further site")
+    title = f"{name}: {what}pooled fit and meta-analysis, 95 % CI" if fits else f"{name}: {what}between the sites"
+    heads = ("Term", *(("Pooled fit",) if fits else ()), "Meta-analysis", "At a further site")
     heads = (*heads, "I² (p of Q)", "tau² (95 % CI)")
     if len(set(counted)) == 1:  # the usual case: a column less
         return Table(plain(title), heads, 1, tuple(rows), (f"{counted[0]} sites. {_NOTE}",))
@@ -88,14 +112,14 @@ def _of_sites(name: str, estimate: Estimate, ratio: str) -> Table:
         for site, told in estimate.facts.get("by_site", {}).items():
             if term not in told:
                 continue
-            one, left = told[term], without.get(site)
+            one, left, scale = told[term], without.get(site), _scale(estimate, term, ratio)
             rows.append(
                 (
                     Shown(plain(term), numeric=False),
                     Shown(plain(site), numeric=False),
-                    _span([one[end] for end in _ENDS], ratio),
+                    _span([one[end] for end in _ENDS], scale),
                     _percent(one["weight"]),
-                    _NONE if left is None else _span([left[end] for end in _ENDS], ratio),
+                    _NONE if left is None else _span([left[end] for end in _ENDS], scale),
                 )
             )
     heads = ("Term", "Site", f"{ratio.capitalize() or 'Estimate'} (95 % CI)", "Weight", "Meta-analysis without it")
@@ -113,7 +137,7 @@ def _regression(name: str, estimate: Estimate) -> Table:
             rows.append(
                 (
                     *(Shown(cell, numeric=False) for cell in cells),
-                    _span([told[end] for end in _ENDS], ""),
+                    _span([told[end] for end in _ENDS], AS_IT_IS),
                     Shown(p_value(told["p_value"])),
                     _percent(explained),
                 )
@@ -127,12 +151,12 @@ def _values(estimate: Estimate, row: Sequence[Any]) -> dict[str, Any]:
     return empty | dict(zip((*estimate.index, *estimate.columns), row, strict=True))
 
 
-def _span(ends: Sequence[Any], ratio: str) -> Shown:
-    """`estimate (low to high)`; without an estimate the interval alone."""
-    value, low, high = (None if end is None else _exp(float(end)) if ratio else float(end) for end in ends)
+def _span(ends: Sequence[Any], scale: str) -> Shown:
+    """`estimate (low to high)`, read back from a scale; without an estimate the interval alone."""
+    value, low, high = (None if end is None else back(scale, float(end)) for end in ends)
     if low is None or high is None:
         return _NONE
-    places = _places(low, high, 2 if ratio else 0)
+    places = _places(low, high, 2 if scale == LOG else 0)
     between = interval(low, high, places)
     return Shown(between if value is None else f"{fixed(value, places)} ({between})")
 
@@ -159,7 +183,3 @@ def _tau(tau2: float | None, facts: Mapping[str, Any]) -> Shown:
     low, high = facts.get("tau2_low"), facts.get("tau2_high")
     between = "" if low is None or high is None else f"({number(low, 2)} to {number(high, 2)})"
     return Shown(number(tau2, 2), between)
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sojourn.report.contents import Ground
+from sojourn.report.record import StudyRecord
 
 METADATA = "ro-crate-metadata.json"
 PROFILE, VERSION = "https://w3id.org/5s-crate/0.4", "1.2"
@@ -18,6 +19,7 @@ WORKFLOW = "plan.yaml"
 _CHECKS = "https://w3id.org/shp#"
 _HASH = "https://www.iana.org/assignments/named-information#sha-512"
 _DONE, _FAILED = ("http://schema.org/CompletedActionStatus", "http://schema.org/FailedActionStatus")
+_RAN = ("contributed", "took part")
 _TYPES = {"json": "application/json", "yaml": "application/yaml", "svg": "image/svg+xml", "html": "text/html"}
 _SAYS = {
     "plan.yaml": "The plan, as it was signed",
@@ -78,15 +80,28 @@ def shape(document: bytes, names: Iterable[str]) -> list[str]:
             "the profile": root["conformsTo"]["@id"] == PROFILE,
             "the version": graph[METADATA]["conformsTo"]["@id"] == f"https://w3id.org/ro/crate/{VERSION}",
             "the plan as workflow": root["mainEntity"]["@id"] == WORKFLOW,
-            "the project": graph[root["sourceOrganization"]["@id"]]["@type"] == "Project",
+            "the project": _project(graph)["@type"] == "Project",
             "a licence": root["license"]["@id"] in graph and bool(root["datePublished"]),
             "one run by a person": len(runs) == 1 and graph[runs[0]["agent"]["@id"]]["@type"] == "Person",
             "disclosure checks": "DisclosureCheck" in kinds and "ValidationCheck" in kinds,
+            "a sign-off by each site": _signers(actions) == {member["@id"] for member in _project(graph)["member"]},
+            "the language of the plan": graph[graph[WORKFLOW]["programmingLanguage"]["@id"]]["name"] == "YAML",
             "exactly the files of the bag": parts == set(names) - {METADATA},
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ["a description that can be read"]
     return [what for what, there in wanted.items() if not there]
+
+
+def _project(graph: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = graph[graph["./"]["sourceOrganization"]["@id"]]
+    return found
+
+
+def _signers(actions: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Who signed off, of actions whose kind is that."""
+    kind = {"@id": f"{_CHECKS}SignOff"}
+    return {str(one["agent"]["@id"]) for one in actions if one.get("additionalType") == kind}
 
 
 def _file(name: str) -> dict[str, Any]:
@@ -96,6 +111,7 @@ def _file(name: str) -> dict[str, Any]:
     }
     if name == WORKFLOW:
         words["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
+        words["programmingLanguage"] = {"@id": "#yaml"}
     return words
 
 
@@ -116,19 +132,34 @@ def _entities(ground: Ground, files: list[str]) -> Iterator[tuple[str, Mapping[s
     rules = f"Disclosure rules, version {request.policy_version}"
     yield "#rules", {"@type": "CreativeWork", "name": rules}
     version = str(ground.versions["sojourn"])
-    yield "#sojourn", {"@type": "SoftwareApplication", "name": "Sojourn", "softwareVersion": version}
+    yield (
+        "#sojourn",
+        {"@type": "SoftwareApplication", "name": "Sojourn", "version": version, "softwareVersion": version},
+    )
+    yield "#yaml", {"@type": "ComputerLanguage", "name": "YAML", "version": "1.2", "url": "https://yaml.org/"}
     yield _HASH, {"@type": "DefinedTerm", "name": "sha-512 algorithm"}
     yield "#run", _run(ground, files)
+    for site in sites:
+        yield f"#sign-off-{site}", _signed_off(record, site)
     for check in record.checks:
         what = _assessed("ValidationCheck", f"{check.name}: {check.words}", check.ok, "#sojourn", record.finished)
         yield f"#check-{check.name}", {**what, "object": {"@id": "study.json"}}
     for name in record.analyses:
         for site, outcome in record.outcomes(name).items():
-            ok = outcome.status in ("contributed", "took part")
+            ok = outcome.status in _RAN
             what = _assessed("DisclosureCheck", f"{name} at {site}: {outcome}", ok, f"#site-{site}", record.finished)
             yield f"#disclosure-{name}-{site}", {**what, "instrument": {"@id": "#rules"}, "object": {"@id": "#run"}}
     bagged = _assessed("GenerateCheckValue", "BagIt manifests made", True, "#sojourn", record.finished)
     yield "#bag", {**bagged, "@type": "UpdateAction", "instrument": {"@id": _HASH}, "object": {"@id": "./"}}
+
+
+def _signed_off(record: StudyRecord, site: str) -> dict[str, Any]:
+    """That a site let the plan run, which its releases show; who there agreed, and when, is in the site's own log."""
+    answers = [outcome.status for outcome in record.sites.get(site, {}).values()]
+    agreed = any(status in _RAN for status in answers)
+    named = f"{site} {'let the plan run' if agreed else 'did not answer the plan, or did not let it run'}"
+    what = _assessed("SignOff", named, agreed, f"#site-{site}", record.finished)
+    return {**what, "object": [{"@id": WORKFLOW}, {"@id": "#project"}], "instrument": {"@id": "#terms"}}
 
 
 def _run(ground: Ground, files: list[str]) -> dict[str, Any]:

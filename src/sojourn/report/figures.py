@@ -19,6 +19,7 @@ from sojourn.report.forests import baujat, forests, funnel, leading_term
 from sojourn.report.heat_map import correlations
 from sojourn.report.love_plot import love_plot
 from sojourn.report.multiples import multiples
+from sojourn.report.rates import rates
 from sojourn.report.ratios import exponentiated, ratio_name
 from sojourn.report.record import AnalysisRecord
 from sojourn.report.table_one import is_share
@@ -61,6 +62,8 @@ def _drawing(analysis: AnalysisRecord, estimate: Estimate) -> Figure | None:
         return coefficient_path(estimate)
     if "smd" in columns:
         return love_plot(estimate)
+    if (drawn := rates(analysis.kind, estimate)) is not None:
+        return drawn
     if {"estimate", "ci_low", "ci_high"} <= columns:
         return forest(estimate, ratio_name(analysis.kind, analysis.arguments))
     if {"mean", "sd"} <= columns:

@@ -17,12 +17,23 @@ from sojourn.report.ratios import ratio_name
 from sojourn.report.record import AnalysisRecord
 from sojourn.report.tables import fixed as decimals
 from sojourn.report.tables import is_intercept, plain
-from sojourn.statistics.side_by_side import PREFIX
+from sojourn.statistics.effects import AS_IT_IS, LOG, LOGIT, back
+from sojourn.statistics.side_by_side import PREFIX, label_of
 
 MOST_PANELS = 6
 LEAST_FUNNEL = 5  # sites under which a funnel is no shape
 META, POOLED, EXPECTED = "Meta-analysis", "Pooled fit", "At a further site"
 _SHADES = {META: OKABE_ITO[5], POOLED: OKABE_ITO[2], EXPECTED: OKABE_ITO[5]}
+_RATES = ("incidence", "direct_standardisation")
+_NAMES = {
+    "balance": "standardised difference",
+    "correlation": "correlation",
+    "direct_standardisation": "standardised rate",
+    "incidence": "rate",
+    "indirect_standardisation": "standardised ratio",
+    "prevalence": "prevalence",
+    "t_test": "difference",
+}
 # Where a name may stand: pixels right of its point, and below, and how much of it lies left of there, negative.
 _SIDES = {"right": (8, 0, 0.0), "left": (-8, 0, -1.0), "above": (0, -12, -0.5), "below": (0, 12, -0.5)}
 _LARGEST = 1e6  # an axis that holds such a ratio shows nothing else
@@ -36,8 +47,8 @@ def forest_by_site(analysis: AnalysisRecord, term: str, compact: bool = False) -
     rows = _lines(analysis, term)
     if sum(row["kind"] == "site" for row in rows) < 2:
         return None
-    ratio = ratio_name(analysis.kind, analysis.arguments)
-    name = f"{ratio.capitalize()} (log scale)" if ratio else "Coefficient"
+    own_scale = _scale(analysis, term)
+    ratio, name = own_scale == LOG, _named(analysis, term)
     width = WIDTH // 2 - 20 if compact else WIDTH - 140
     scale = alt.Scale(type="log", nice=False, padding=12) if ratio else alt.Scale(zero=False, padding=12)
     axis = (
@@ -50,13 +61,14 @@ def forest_by_site(analysis: AnalysisRecord, term: str, compact: bool = False) -
     y = alt.Y("label:N", sort=order(rows, "label"), title=None, axis=alt.Axis(ticks=False, domain=False))
     sites, answers = ([row for row in rows if (row["kind"] == "site") == own] for own in (True, False))
     line = alt.Chart(data([{"at": 1.0 if ratio else 0.0}])).mark_rule(color=INK, strokeDash=[4, 4], opacity=0.6)
+    nothing = own_scale != LOGIT and analysis.kind not in _RATES  # is there a value that says that nothing differs?
     own = alt.Chart(data(sites)).encode(y=y)
     area = alt.Size("weight:Q", scale=alt.Scale(domain=[0, 100], range=[20, 420]), legend=None)
     layers = [
-        line.encode(x=alt.X("at:Q", scale=scale, axis=axis, title=title)),
+        *([line.encode(x=alt.X("at:Q", scale=scale, axis=axis, title=title))] if nothing else []),
         own.mark_rule(color=OKABE_ITO[0], strokeWidth=2).encode(x=x, x2="high:Q"),
         own.mark_point(color=OKABE_ITO[0], filled=True, opacity=1, shape="square").encode(x="value:Q", size=area),
-        *_diamonds(answers, y, _thickness(rows, bool(ratio), width)),
+        *_diamonds(answers, y, _thickness(rows, ratio, width)),
     ]
     if not compact:
         words = alt.Chart(data(rows)).encode(y=y)
@@ -66,6 +78,21 @@ def forest_by_site(analysis: AnalysisRecord, term: str, compact: bool = False) -
         ]
     title_of_panel = alt.TitleParams(plain(term), fontSize=13, anchor="start", color=INK, offset=6)
     return alt.layer(*layers).properties(width=width, height=alt.Step(24 if compact else 28), title=title_of_panel)
+
+
+def _scale(analysis: AnalysisRecord, term: str) -> str:
+    """On which a term's estimates stand."""
+    told = {} if analysis.estimate is None else analysis.estimate.facts.get("scale", {})
+    return str(told.get(term, LOG if ratio_name(analysis.kind, analysis.arguments) else AS_IT_IS))
+
+
+def _named(analysis: AnalysisRecord, term: str) -> str:
+    """What the axis shows."""
+    ratio = ratio_name(analysis.kind, analysis.arguments)
+    if ratio:
+        return f"{ratio.capitalize()} (log scale)"
+    name = _NAMES.get(analysis.kind, term if analysis.kind == "mantel_haenszel" else "coefficient").capitalize()
+    return f"{name} (log scale)" if _scale(analysis, term) == LOG else name
 
 
 def _diamonds(answers: Rows, y: alt.Y, thickness: dict[str, float]) -> list[alt.Chart]:
@@ -112,14 +139,15 @@ def _lines(analysis: AnalysisRecord, term: str) -> Rows:
     made = synthesis(analysis).get(term)
     if estimate is None or made is None:
         return []
-    ratio = bool(ratio_name(analysis.kind, analysis.arguments))
+    scale = _scale(analysis, term)
+    ratio = scale == LOG
     weights = dict(zip(made[0], made[1].weights.tolist(), strict=True))
     rows = []
     for site in made[0]:
         told = fits[site][term]
         weight = float(told.get("weight", weights[site]))
-        rows.append(_line(plain(site), "site", [told[end] for end in ("estimate", "ci_low", "ci_high")], ratio, weight))
-    rows += [_line(kind, kind, ends, ratio) for kind, ends in _answers(estimate, term).items()]
+        rows.append(_line(plain(site), "site", [told[end] for end in ("estimate", "ci_low", "ci_high")], scale, weight))
+    rows += [_line(kind, kind, ends, scale) for kind, ends in _answers(estimate, term).items()]
     rows = [row for row in rows if not ratio or all(1 / _LARGEST < row[end] < _LARGEST for end in ("low", "high"))]
     widths = sorted(row["high"] - row["low"] for row in rows if row["high"] > row["low"])
     places = min(max(1 - math.floor(math.log10(widths[len(widths) // 2])), 2 * ratio), 6) if widths else 2
@@ -128,20 +156,20 @@ def _lines(analysis: AnalysisRecord, term: str) -> Rows:
 
 def _answers(estimate: Estimate, term: str) -> dict[str, list[float]]:
     """The pooled fit, the meta-analysis and the prediction interval, as far as the table has them."""
-    row = next((row for row in estimate.rows if row[0] == term), None)
+    row = next((row for row in estimate.rows if label_of(row, len(estimate.index)) == term), None)
     value = dict(zip((*estimate.index, *estimate.columns), row or (), strict=bool(row)))
-    own = [value.get(name) for name in ("estimate", "ci_low", "ci_high")]
+    own: list[Any] = [value.get(name) for name in ("estimate", "ci_low", "ci_high")]
     beside = [value.get(PREFIX + name) for name in ("estimate", "ci_low", "ci_high")]
     combined = estimate.facts.get("combine")
-    found = {POOLED: own} if combined != "meta" else {}
+    found = {POOLED: own} if combined != "meta" and "scale" not in estimate.facts else {}
     if combined is not None:
         found[META] = own if combined == "meta" else beside
         found[EXPECTED] = [found[META][0], value.get("prediction_low"), value.get("prediction_high")]
-    return {kind: [float(end) for end in ends] for kind, ends in found.items() if None not in ends}  # type: ignore[arg-type]
+    return {kind: [float(end) for end in ends] for kind, ends in found.items() if None not in ends}
 
 
-def _line(label: str, kind: str, ends: Sequence[float], ratio: bool, weight: float = 0.0) -> dict[str, Any]:
-    value, low, high = (_exp(end) if ratio else float(end) for end in ends)
+def _line(label: str, kind: str, ends: Sequence[float], scale: str, weight: float = 0.0) -> dict[str, Any]:
+    value, low, high = (back(scale, float(end)) for end in ends)
     share = f"{weight:.0f} %" if weight else ""
     place = {"label": label, "kind": kind, "weight": weight, "share": share}
     return place | {"value": value, "low": low, "high": high}
@@ -249,7 +277,3 @@ def _names(points: alt.Chart, rows: Rows, across: str, up: str, height: int, dow
 def leading_term(analysis: AnalysisRecord) -> str:
     """The first coefficient that is no intercept and that several sites estimated; empty where there is none."""
     return next((term for term in synthesis(analysis) if not is_intercept(term)), "")
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf

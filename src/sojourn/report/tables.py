@@ -145,7 +145,7 @@ def present(name: str, analysis: AnalysisRecord) -> tuple[Table, ...]:
     estimate = analysis.estimate
     if estimate is None:
         return ()
-    if "estimate" in estimate.columns and "combine" in estimate.facts:
+    if "combine" in estimate.facts and {"estimate", "meta_estimate"} & set(estimate.columns):
         from sojourn.report.between import meta_tables  # it is made of these tables
 
         return meta_tables(name, analysis, estimate)

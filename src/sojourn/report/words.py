@@ -108,7 +108,7 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
         "indirect_standardisation": f"Indirectly standardised ratio of {given.get('events')} by {given.get('time')}",
     }
     head = named.get(analysis.kind, analysis.kind)
-    return plain(f"{head}{_listed(given)}")
+    return plain(f"{head}{_listed(given)}{_combined(given)}")
 
 
 def _model(kind: str, given: Mapping[str, Any]) -> str:
@@ -120,7 +120,8 @@ def _model(kind: str, given: Mapping[str, Any]) -> str:
 
 def _combined(arguments: Mapping[str, Any]) -> str:
     """How sites or imputed sets were put together, where that is not the pooled fit alone."""
-    said = {"meta": ", each site's own fit combined", "both": ", pooled and by each site's own fit"}
+    what = "fit" if "formula" in arguments else "answer"
+    said = {"meta": f", each site's own {what} combined", "both": f", pooled and by each site's own {what}"}
     return said.get(str(arguments.get("combine")), "") + _filled(arguments.get("missing"))
 
 

@@ -93,7 +93,9 @@ class Balance(ByGroup):
             hidden |= {} if whole(groups) else {column: None}
             spread |= {} if spread_known(whole(groups)) else {column: None}
         levels = labels(variables[self.by])
-        facts = {"difference": f"{levels[1]} - {levels[0]}", "groups": list(map(str, levels))}
+        facts: dict[str, Any] = {"difference": f"{levels[1]} - {levels[0]}", "groups": list(map(str, levels))}
+        if shown := next((pair for pair in map(whole, found.values()) if pair), None):
+            facts["rows"] = [group.n for group in shown]
         warnings = tuple(SUPPRESSED.format(column) for column in hidden)
         warnings += tuple(SPREAD.format(column) for column in spread)
         return Estimate(("variable",), _COLUMNS, tuple(rows), facts, warnings=warnings)

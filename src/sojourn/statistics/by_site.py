@@ -18,6 +18,7 @@ from sojourn.analysis.partial import Partial
 from sojourn.analysis.statistic import Ask, Estimate, Statistic, Suppressed
 from sojourn.analysis.variable import Variables
 from sojourn.statistics.meta import FIT, MetaAnalysis
+from sojourn.statistics.study_level import StudyLevel
 
 Vector = NDArray[np.float64]
 Told = tuple[Ask, Mapping[str, Partial]]
@@ -40,6 +41,8 @@ def told_by_sites(
         if rounds[0][0].step == FIT:
             return {"fits": dict(estimate.facts.get("by_site", {})), "how": OWN, **_sizes(rounds[0][1], "n")}
         return {}
+    if isinstance(statistic, StudyLevel):
+        return {"fits": dict(estimate.facts.get("by_site", {})), "how": OWN}
     first, arrays = rounds[0][1], set(next(iter(rounds[-1][1].values())).arrays)
     if statistic.name in _NEWTON:
         fits = next((_fits(ask, parts, estimate) for ask, parts in reversed(rounds) if _is_newton(ask, parts)), {})

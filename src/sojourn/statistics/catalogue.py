@@ -12,7 +12,7 @@ from typing import Any
 from sojourn.analysis.statistic import Statistic
 from sojourn.analysis.suggestion import did_you_mean
 from sojourn.errors import PlanError
-from sojourn.statistics import filled
+from sojourn.statistics import effects, filled
 from sojourn.statistics.anova import Anova
 from sojourn.statistics.at_least import AtLeast
 from sojourn.statistics.balance import Balance
@@ -30,12 +30,13 @@ from sojourn.statistics.incidence import Incidence
 from sojourn.statistics.indirect_standardisation import IndirectStandardisation
 from sojourn.statistics.lmm import LMM
 from sojourn.statistics.mantel_haenszel import MantelHaenszel
-from sojourn.statistics.meta import WORDS, MetaAnalysis
+from sojourn.statistics.meta import WORDS, MetaAnalysis, Model
 from sojourn.statistics.overlap import Overlap
 from sojourn.statistics.prevalence import Prevalence
 from sojourn.statistics.profile_likelihood import ProfileLikelihood
 from sojourn.statistics.quantiles import Quantiles
 from sojourn.statistics.schema import conform
+from sojourn.statistics.study_level import StudyLevel
 from sojourn.statistics.t_test import TTest
 from sojourn.statistics.trend import Trend
 
@@ -65,11 +66,19 @@ _KINDS = (
     Trend,
 )
 _STATISTICS = MappingProxyType({kind.name: kind for kind in _KINDS})
-_MODELS = MappingProxyType({kind.name: kind for kind in (GLM,)})  # each site can fit it by itself
-_OF_MODELS = {**WORDS, **filled.WORDS}
+_MODELS = frozenset({"firth", "glm", "glmm", "lmm"})  # each site can fit it by itself
+_FILLED = frozenset({"glm"})  # where missing values can be filled in
+
+
+def _besides(name: str) -> Mapping[str, Any]:
+    """What may be said of a statistic besides its own arguments."""
+    combined = WORDS if name in _MODELS or name in effects.KINDS else {}
+    return {**combined, **(filled.WORDS if name in _FILLED else {})}
+
+
 NAMES: tuple[str, ...] = tuple(sorted(_STATISTICS))
 _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
-    name: {**kind.schema, "properties": {**kind.schema["properties"], **(_OF_MODELS if name in _MODELS else {})}}
+    name: {**kind.schema, "properties": {**kind.schema["properties"], **_besides(name)}}
     for name, kind in sorted(_STATISTICS.items())
 }
 
@@ -85,15 +94,18 @@ def make(kind: str, arguments: Mapping[str, Any], field: str = "") -> Statistic:
         raise PlanError(f"There is no statistic `{str(kind)[:40]}`.", remedy=remedy, field=field)
     place = f"{field}.{kind}" if field else kind
     conform(arguments, _SCHEMAS[kind], place)
-    if kind not in _MODELS:
-        return _STATISTICS[kind].read(arguments, place)
-    model = _MODELS[kind].read({word: value for word, value in arguments.items() if word not in _OF_MODELS}, place)
+    more = _besides(kind)
+    made = _STATISTICS[kind].read({word: value for word, value in arguments.items() if word not in more}, place)
+    if kind in effects.KINDS:
+        return StudyLevel.read(made, arguments, place)
+    if not isinstance(made, Model) or kind not in _MODELS:
+        return made
     if "missing" not in arguments:
-        return MetaAnalysis.read(model, arguments, place)
+        return MetaAnalysis.read(made, arguments, place)
     if said := sorted(set(WORDS) & set(arguments)):
         remedy = "Leave one of the two out."
         raise PlanError("Sites' own fits do not fill missing values in.", remedy=remedy, field=f"{place}.{said[0]}")
-    return filled.read(model, arguments, place)
+    return filled.read(made, arguments, place)
 
 
 def schemas() -> dict[str, dict[str, Any]]:

@@ -49,18 +49,22 @@ def glm(
     return make("glm", {"formula": formula, "family": family, **more})
 
 
-def firth(formula: str, family: str = "binomial", offset: str | None = None) -> Statistic:
+def firth(formula: str, family: str = "binomial", offset: str | None = None, interval: str = "wald") -> Statistic:
     """A logistic or Poisson model under Firth's penalty, whose estimates exist where a term separates the outcomes.
 
     formula: as of `glm`, with an intercept. family: `binomial` (logit) or `poisson` (log). offset: column that is added
-    to the linear predictor. Equal to the fit on pooled rows to rounding.
-    Result: a row a term as of `glm`; intervals and p-values are Wald's, which under separation are only a rough guide.
-    Facts: `n`, `log_likelihood`, `penalised_log_likelihood`, `df_residual`, `rounds_used`.
-    Leaves a site, for p terms: as of `glm`, and each round p numbers more, the penalty's part of the score.
-    Rounds: usually 14 to 21, at most 24.
+    to the linear predictor. interval: `wald`, or `profile` for intervals and tests by the profile of the penalised
+    likelihood, which hold under separation too. Equal to the fit on pooled rows to rounding.
+    Result: a row a term as of `glm`; Wald's intervals and p-values are only a rough guide under separation. By profile
+    `statistic` is the signed root of the likelihood ratio, and an end that was not found is None. Facts: `n`,
+    `log_likelihood`, `penalised_log_likelihood`, `df_residual`, `rounds_used`.
+    Leaves a site, for p terms: as of `glm`, and each round p numbers more, the penalty's part of the score;
+    by profile then so many again for each of 3 p lines in each round.
+    Rounds: usually 14 to 21, at most 24; by profile usually 10 to 20 more, at most 48.
     Source: D. Firth, Biometrika 80, 1993; G. Heinze, M. Schemper, Statistics in Medicine 21, 2002.
     """
-    return make("firth", {"formula": formula, "family": family, **given(offset=offset)})
+    more = given(offset=offset, interval=interval if interval != "wald" else None)
+    return make("firth", {"formula": formula, "family": family, **more})
 
 
 def elastic_net(
@@ -71,44 +75,56 @@ def elastic_net(
     count: int | None = None,
     standardise: bool | None = None,
     cross_validate: bool | None = None,
+    weights: str | None = None,
+    offset: str | None = None,
 ) -> Statistic:
     """Lasso and elastic net over all sites: the coefficients under a range of penalties, equal to those of pooled rows.
 
-    formula: as of `glm`, with an intercept, which is not penalised, and without an offset. family: `gaussian` or
+    formula: as of `glm`, with an intercept, which is not penalised. family: `gaussian` or
     `binomial` (logit). alpha: share of the absolute values in the penalty: 1 is the lasso, near 0 the ridge. lambdas:
     the penalties, as in glmnet and scikit-learn upon the mean of squares / 2 or of minus the log-likelihood; None for
     `count` of them (30), down to a thousandth of the one from which all coefficients are 0. standardise: whether the
     penalty is upon columns over their standard deviation (with n), as it is unless you say no. cross_validate: leave
-    out one site after the other; clear plans alone.
+    out one site after the other; clear plans alone. weights: column of prior weights, over whose sum the loss is a
+    mean, as in glmnet; rows of weight 0 take no part. offset: column that is added to the linear predictor;
+    `binomial` then with `lambdas`.
     Result: a row a lambda and term with `estimate`; there are no standard errors after a choice. Facts: `n`,
     `lambdas`, `nonzero` and `deviance_ratio` of each, `lambda_bic`, `rounds_used`; with cross-validation its curve
     `cross_validation`, `lambda_min`, `lambda_1se`.
-    Leaves a site, for p terms: n, p sums and the outcome's, once 1 + p + p^2 numbers; binomial for each lambda, and
-    with cross-validation for each site, so many again each round. Rounds: 2; binomial usually 7 to 10, at most 12.
+    Leaves a site, for p terms: n, p sums, the outcome's and the weights', once 1 + p + p^2 numbers; binomial for each
+    lambda, and with cross-validation for each site, so many again each round. Rounds: 2; binomial usually 7 to 10, at
+    most 12.
     Source: J. Friedman, T. Hastie, R. Tibshirani, J. of Statistical Software 33(1), 2010.
     """
     more = given(lambdas=numbers(lambdas), count=count, standardise=standardise, cross_validate=cross_validate)
+    more |= given(weights=weights, offset=offset)
     return make("elastic_net", {"formula": formula, "family": family, "alpha": alpha, **more})
 
 
 def lmm(
-    formula: str, group: str | None = None, slopes: str | Iterable[str] | None = None, method: str = "REML"
+    formula: str,
+    group: str | None = None,
+    slopes: str | Iterable[str] | None = None,
+    method: str = "REML",
+    weights: str | None = None,
 ) -> Statistic:
     """A linear mixed model over all sites: fixed effects, and random intercepts and slopes of clusters.
 
     formula: fixed effects as of `glm`, without an offset. group: the column that names the clusters, each inside one
     site; `site` for random effects of the sites themselves, in clear plans alone; None for persons. slopes: columns of
-    numbers of the formula, up to three, whose coefficients differ between clusters. method: `REML` or `ML`. Equal to
-    the pooled fit.
+    numbers of the formula, up to three, whose coefficients differ between clusters. method: `REML` or `ML`. weights:
+    column of prior weights, as of R's `lmer`: a row's residual has the variance sigma^2 over its weight; rows of weight
+    0 take no part. Equal to the pooled fit.
     Result: a row a fixed effect as of `glm`, with normal tests. Facts: `n`, `clusters`, `log_likelihood` (restricted
     under REML), `sigma` (of the residuals), `random` (`effects`, `std_dev`, `covariance`), `intraclass_correlation`
     (without slopes), `rounds_used`, `newton_decrement`. No random effect of a cluster is ever shown.
-    Leaves a site, for p terms and q random effects: n, the number of clusters, p + 2 q + 1 sums; each round, with
+    Leaves a site, for p terms and q random effects: n, the number of clusters, p + 2 q + 1 sums (of weights also that
+    of their logarithms); each round, with
     m = q (q + 1) / 2, at most (1 + m + m (m + 1) / 2) (p + 2)^2 numbers, sums over its clusters. Of `site`: once
     (p + 1)^2 + q (p + q + 1) cross-products. Rounds: usually 6 to 10; of `site` 2.
     Source: D. Bates, M. Maechler, B. Bolker, S. Walker, J. of Statistical Software 67(1), 2015.
     """
-    more = given(group=group, slopes=several(slopes))
+    more = given(group=group, slopes=several(slopes), weights=weights)
     return make("lmm", {"formula": formula, "method": method, **more})
 
 
@@ -118,19 +134,21 @@ def glmm(
     slopes: str | Iterable[str] | None = None,
     family: str = "binomial",
     method: str = "REML",
+    offset: str | None = None,
 ) -> Statistic:
     """A logistic or Poisson mixed model by penalised quasi-likelihood: approximate, and says so.
 
     formula, group, slopes, method: as of `lmm`, with an intercept; clusters lie inside sites. family: `binomial`
-    (logit) or `poisson` (log). Equal to the same approximation on pooled rows.
+    (logit) or `poisson` (log). offset: column that is added to the linear predictor. Equal to the same approximation on
+    pooled rows.
     Result: a row a fixed effect as of `glm`, within clusters. Facts: `n`, `clusters`, `random` as of `lmm`,
     `laplace_log_likelihood` at the estimates, `rounds_used`. Variances come out too small where clusters hold few rows
     or events are rare. No random effect of a cluster is ever shown.
-    Leaves a site: as of `lmm`, of working outcomes, and each round one number more.
+    Leaves a site: as of `lmm`, of working outcomes, and each round one number more; of an offset once its sum.
     Rounds: usually 12 to 20, at most 36, and 8 more for each element of the covariance beyond the first.
     Source: N. E. Breslow, D. G. Clayton, J. of the American Statistical Association 88, 1993.
     """
-    more = given(group=group, slopes=several(slopes))
+    more = given(group=group, slopes=several(slopes), offset=offset)
     return make("glmm", {"formula": formula, "family": family, "method": method, **more})
 
 
@@ -141,12 +159,15 @@ def meta(
     moderators: Mapping[str, Mapping[str, float]] | None = None,
     combine: str = META,
 ) -> Statistic:
-    """A meta-analysis of each site's own fit of a model, coefficient by coefficient, in plans that are not masked.
+    """A meta-analysis of each site's own fit of a model, or answer of a statistic, in plans that are not masked.
 
-    model: e.g. `glm("died ~ age", "binomial")`. method: the variance between sites, `REML`, `DL`, `PM`, `ML`, `SJ`,
-    `EB`, `HE`, `HS`, or `fixed` for none. interval: `hartung_knapp` (t), `hartung_knapp_adjusted` (the same with an
-    error that is never below the normal one) or `normal`. moderators: numbers of the sites for a meta-regression, e.g.
-    `{"latitude": {"uk": 52, "sg": 1}}`; they stand in the plan. combine: `meta`, or `both` (beside the pooled).
+    model: e.g. `glm("died ~ age", "binomial")`; `firth`, `lmm`, `glmm`; or `prevalence`, `incidence`, a
+    standardisation, `mantel_haenszel`, `t_test`, `balance` or `correlation`, whose rows are combined on the scale that
+    `scale` among the facts says, with `value`, `value_low`, `value_high` read back from it. method: the variance
+    between sites, `REML`, `DL`, `PM`, `ML`, `SJ`, `EB`, `HE`, `HS`, or `fixed` for none. interval: `hartung_knapp` (t),
+    `hartung_knapp_adjusted` (the same with an error that is never below the normal one) or `normal`. moderators:
+    numbers of the sites for a meta-regression, e.g. `{"latitude": {"uk": 52, "sg": 1}}`; they stand in the plan.
+    combine: `meta`, or `both` (beside the pooled).
     Result: as of the model, of the mean over sites, and `prediction_low`, `prediction_high` (where a further site is
     expected), `tau2`, `i_squared` (percent), `sites` (how many could fit the model). Under `both` the model's columns
     are the pooled fit's, and `meta_estimate`, `meta_std_error`, `meta_p_value`, `meta_ci_low`, `meta_ci_high` stand
@@ -154,7 +175,8 @@ def meta(
     coefficient Q, the interval of tau² (Q profile), `fixed`, `leave_one_out`, `influence` (Baujat; deleted residuals),
     `regression`, and `egger` from ten sites on.
     Leaves a site, for p terms: n, and p estimates with their variances; each is a release of that site, by all rules
-    for models, judged at its own coefficients. Rounds: 1, and the model's own under `both`.
+    for models, judged at its own coefficients; of a statistic nothing but its own numbers. Rounds: 1, and the model's
+    own under `both`; of a statistic its own.
     Source: W. Viechtbauer, Journal of Statistical Software 36(3), 2010; J. Hartung, G. Knapp, Statistics in Medicine
     20, 2001.
     """

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sojourn.analysis.fisher import fisher
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import persons_of
@@ -23,6 +24,10 @@ from sojourn.statistics.count import cells_of, count_persons
 _SUPPRESSED = "A cell is suppressed, so that tests are not computed from what is left."
 _NOISY = "A site's counts hold noise, which these tests do not know of, so margins and tests are not computed."
 _EMPTY = "A dimension has fewer than two levels with persons, so there is nothing to test."
+
+_DRAWN = (
+    "Fisher's p is approximate: there are too many tables of these margins, so that {:,} random ones stand for them."
+)
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,8 @@ class Crosstab:
         facts = self._totals(gathered, variables)
         if gathered.total.hidden("count").any():
             return Estimate(self.columns, ("n",), rows, facts, warnings=(_SUPPRESSED,))
-        tests, warning = _tests(gathered.total["count"].astype(np.int64))
-        return Estimate(self.columns, ("n",), rows, facts | tests, warnings=(warning,) if warning else ())
+        tests, *warnings = _tests(gathered.total["count"].astype(np.int64))
+        return Estimate(self.columns, ("n",), rows, facts | tests, warnings=tuple(warnings))
 
     def _margins(self, variables: Variables) -> dict[str, Table]:
         return {name: Table.of((name,), variables) for name in self.columns}
@@ -121,8 +126,8 @@ def margin_of(column: str) -> str:
     return f"margin.{column}"
 
 
-def _tests(observed: NDArray[np.int64]) -> tuple[dict[str, Any], str]:
-    """Tests of a complete table, and a warning where there is nothing to test."""
+def _tests(observed: NDArray[np.int64]) -> tuple[Any, ...]:
+    """Tests of a complete table, and warnings: that there is nothing to test, or that a p is estimated."""
     facts: dict[str, Any] = {}
     for axis in range(observed.ndim):  # a level without persons has no expected count
         others = tuple(other for other in range(observed.ndim) if other != axis)
@@ -135,7 +140,12 @@ def _tests(observed: NDArray[np.int64]) -> tuple[dict[str, Any], str]:
     if observed.shape == (2, 2):
         facts["chi_squared_yates"] = _chi_squared(stats.chi2_contingency(observed, correction=True))
         facts["fisher"] = {"odds_ratio": _odds_ratio(observed), "p": float(stats.fisher_exact(observed).pvalue)}
-    return facts, ""
+    elif observed.ndim == 2:
+        tested = fisher(observed)
+        facts["fisher"] = tested.facts()
+        if tested.tables:
+            return facts, _DRAWN.format(tested.tables)
+    return (facts,)
 
 
 def _chi_squared(test: Any) -> dict[str, float | int]:

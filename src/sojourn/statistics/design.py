@@ -97,10 +97,31 @@ def outcome_contributions(rows: Rows, outcome: Factor | Survival, family: str) -
     variable = rows.population.variables[outcome.name]
     if variable.kind is Kind.BOOLEAN:
         return ()
-    sizes = rows.per_person(np.abs(rows.y))
+    most = most_of_piece(Piece(outcome, outcome.render()), variable)
+    return (_contributions("total of the outcome", rows, rows.y, most),)
+
+
+def offset_contributions(rows: Rows, offset: str | None) -> tuple[Contributions, ...]:
+    """The same of the sum of an offset, as the array `offset`."""
+    if offset is None:
+        return ()
+    most = most_of_piece(Piece(Column(offset), offset), rows.population.variables[offset])
+    return (_contributions("offset", rows, rows.offset, most),)
+
+
+def weight_contributions(rows: Rows, weights: str | None, *, log: bool = False) -> tuple[Contributions, ...]:
+    """The same of the sum of the weights, as the array `weight`; or of their logarithms, as `log_weight`."""
+    if weights is None:
+        return ()
+    variable, factor = rows.population.variables[weights], Transform("log", weights) if log else Column(weights)
+    most = most_of_piece(Piece(factor, weights), variable)
+    return (_contributions("log_weight" if log else "weight", rows, np.log(rows.w) if log else rows.w, most),)
+
+
+def _contributions(output: str, rows: Rows, values: Vector, most: float) -> Contributions:
+    sizes = rows.per_person(np.abs(values))
     largest, second = (size.ravel() for size in largest_two(sizes[:, None]))
-    most = np.array([most_of_piece(Piece(outcome, outcome.render()), variable)])
-    return (Contributions(("total of the outcome",), largest, second, np.array([sizes.sum()]), most),)
+    return Contributions((output,), largest, second, np.array([sizes.sum()]), np.array([most]))
 
 
 @dataclass(frozen=True)

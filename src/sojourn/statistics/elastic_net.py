@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,7 +30,15 @@ from sojourn.analysis.terms import Formula, Survival
 from sojourn.analysis.variable import SITE, Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.coefficients import centre_of, real, whole
-from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions, working
+from sojourn.statistics.design import (
+    column_contributions,
+    evidence,
+    offset_contributions,
+    outcome_classes,
+    outcome_contributions,
+    weight_contributions,
+    working,
+)
 from sojourn.statistics.families import LINKS, Family, family
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.leverage import largest_beside
@@ -49,7 +57,8 @@ class ElasticNet:
     """A formula with a penalty; the intercept is not penalised.
 
     alpha: share of the absolute values. lambdas: the penalties, the greatest first; none: `count` of them, evenly
-    spaced by logarithm down to a thousandth of the one from which all coefficients are zero.
+    spaced by logarithm down to a thousandth of the one from which all coefficients are zero. weights: column of prior
+    weights.
     """
 
     formula: Formula
@@ -59,6 +68,7 @@ class ElasticNet:
     count: int = COUNT
     standardise: bool = True
     cross_validate: bool = False
+    weights: str | None = None
 
     name: ClassVar[str] = "elastic_net"
     squared: ClassVar[str] = "products"
@@ -78,6 +88,8 @@ class ElasticNet:
             "count": {"type": "number", "minimum": 2, "maximum": MOST_LAMBDAS, "multipleOf": 1},
             "standardise": {"type": "boolean"},
             "cross_validate": {"type": "boolean"},
+            "weights": GLM.schema["properties"]["weights"],
+            "offset": GLM.schema["properties"]["offset"],
         },
         "required": ["formula"],
         "additionalProperties": False,
@@ -87,9 +99,11 @@ class ElasticNet:
     def read(cls, arguments: Mapping[str, Any], field: str) -> ElasticNet:
         """From arguments that fit the schema; PlanError where a number is out of its range."""
         formula = parse(arguments["formula"], f"{field}.formula")
-        if isinstance(formula.outcome, Survival) or formula.offset or not formula.intercept:
-            remedy = "Use an outcome that is one column, an intercept, and no offset."
+        if isinstance(formula.outcome, Survival) or not formula.intercept:
+            remedy = "Use an outcome that is one column, and an intercept."
             raise PlanError("This formula has no elastic net.", remedy=remedy, field=f"{field}.formula")
+        distribution = arguments.get("family", "gaussian")
+        formula = _with_offset(formula, arguments.get("offset"), f"{field}.offset")
         alpha, count = float(arguments.get("alpha", 1.0)), arguments.get("count", COUNT)
         lambdas = tuple(sorted({float(one) for one in arguments.get("lambdas") or ()}, reverse=True))
         if not 0 < alpha <= 1:
@@ -99,8 +113,11 @@ class ElasticNet:
         if count != int(count) or not 2 <= count <= MOST_LAMBDAS:
             remedy = f"Give a whole number from 2 to {MOST_LAMBDAS}."
             raise PlanError("This is no number of lambdas.", remedy=remedy, field=f"{field}.count")
+        if formula.offset and distribution == "binomial" and not lambdas:
+            remedy = "Name `lambdas`, e.g. as a fit without the offset found them."
+            raise PlanError("With an offset nobody knows the largest lambda.", remedy=remedy, field=f"{field}.lambdas")
         chosen = (arguments.get("standardise", True), arguments.get("cross_validate", False))
-        return cls(formula, arguments.get("family", "gaussian"), alpha, lambdas, int(count), *chosen)
+        return cls(formula, distribution, alpha, lambdas, int(count), *chosen, arguments.get("weights"))
 
     def arguments(self) -> dict[str, Any]:
         """See `Statistic`."""
@@ -111,6 +128,7 @@ class ElasticNet:
             "count": (self.count, COUNT),
             "standardise": (self.standardise, True),
             "cross_validate": (self.cross_validate, False),
+            "weights": (self.weights, None),
         }
         return {"formula": self.formula.render()} | {
             w: value for w, (value, default) in given.items() if value != default
@@ -118,11 +136,11 @@ class ElasticNet:
 
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""
-        return self.formula.names
+        return self._model.variables()
 
     def check(self, variables: Variables) -> None:
         """See `Statistic`."""
-        GLM(self.formula, self.distribution, self._link).check(variables)
+        self._model.check(variables)
         if Layout.of(self.formula, variables, "elastic_net.formula").width < 2:
             raise PlanError("There is no term.", remedy="Add terms to the formula.", field="elastic_net.formula")
 
@@ -130,7 +148,9 @@ class ElasticNet:
         """See `Statistic`; one line of coefficients for each lambda, of all sites and, to choose, of all but each."""
         p, fits = Layout.of(self.formula, variables).width, self._fits(variables)
         products = Step("products", {"centre": (p,), "mean": (1,)}, {"gram": (p, p), "moment": (p,), "square": (1,)})
-        steps = (Step("handshake", {}, {"n": (1,), "sum": (p,), "outcome": (1,)}), products)
+        weight: dict[str, tuple[int, ...]] = {"weight": (1,)} if self.weights else {}
+        offset: dict[str, tuple[int, ...]] = {"offset": (1,)} if self._shifted else {}
+        steps = (Step("handshake", {}, {"n": (1,), "sum": (p,), "outcome": (1,), **weight, **offset}), products)
         if self.distribution == "gaussian":
             return steps
         sums = {"deviance": (fits,), "score": (fits, p), "information": (fits, p, p)}
@@ -144,7 +164,11 @@ class ElasticNet:
         """See `Statistic`."""
         rows = self._rows(population)
         if step == "handshake":
-            return Partial({**rows.handshake(self._family).arrays, "outcome": np.array([rows.y.sum()])})
+            weight = {"weight": np.array([rows.w.sum()])} if self.weights else {}
+            taken = rows.y if self._shifted else rows.y - rows.offset
+            offset = {"offset": np.array([rows.w @ rows.offset])} if self._shifted else {}
+            arrays = {"outcome": np.array([rows.w @ taken]), **weight, **offset}
+            return Partial({**rows.handshake(self._family).arrays, **arrays})
         if step == "products":
             return self._products(rows, broadcast).partial
         parts = [one.partial for one in self._newton(rows, broadcast)]
@@ -161,9 +185,11 @@ class ElasticNet:
             contributions=(
                 column_contributions(rows),
                 *outcome_contributions(rows, self.formula.outcome, self.distribution),
+                *offset_contributions(rows, self.formula.offset),
+                *weight_contributions(rows, self.weights),
             ),
             squares=self.distances(population),
-            design=evidence(rows, outcome, self.distribution, None, None),
+            design=evidence(rows, outcome, self.distribution, self.weights, self.formula.offset),
             constant=constant(rows.population, self.variables()),
         )
 
@@ -214,7 +240,8 @@ class ElasticNet:
         n, total = int(sums["n"][0]), float(sums["outcome"][0])
         if n < 2:
             raise ConvergenceError("There is nobody to fit.", remedy="Use a larger population.")
-        centre, mean = centre_of(layout, True, real(sums["sum"]), n), total / n
+        weight = float(sums["weight"][0]) if self.weights else float(n)
+        centre, mean = centre_of(layout, True, real(sums["sum"]), n), total / weight
         if self.distribution == "binomial" and not 0 < mean < 1:
             remedy = "Use a larger population, or another outcome."
             raise ConvergenceError("All outcomes are the same, so that there is nothing to explain.", remedy=remedy)
@@ -225,13 +252,25 @@ class ElasticNet:
         if self.distribution == "gaussian":
             fits = [path.quadratic(fold) for fold in folds]
             errors = [fold.out.left_over(fit) for fold, fit in zip(folds, fits, strict=True) if fold.out]
-            answer, deviance, used = fits[0], folds[0].left_over(fits[0]), 2
+            answer, deviance, used, fitted = fits[0], folds[0].left_over(fits[0]), 2, 0.0
         else:
-            search = path.logistic(self._fits(variables), MOST_ROUNDS - 2)
-            answer, deviance, errors, used = yield from search
+            shift = float(sums["offset"][0]) / weight if self._shifted else None
+            answer, deviance, errors, used, fitted = yield from path.logistic(
+                self._fits(variables), MOST_ROUNDS - 2, shift
+            )
             used += 2
-        null = folds[0].square if self.distribution == "gaussian" else -2 * n * _entropy(mean)
-        return path.estimate(answer, deviance, errors, null, self.distribution, used)
+        null = folds[0].square if self.distribution == "gaussian" else -2 * weight * _entropy(mean)
+        null = fitted if self._shifted else null
+        return path.estimate(answer, deviance, errors, null, self.distribution, n, used)
+
+    @property
+    def _shifted(self) -> bool:
+        """Whether an offset moves a linear predictor, instead of the outcome."""
+        return bool(self.formula.offset) and self.distribution == "binomial"
+
+    @property
+    def _model(self) -> GLM:
+        return GLM(self.formula, self.distribution, self._link, self.weights)
 
     @property
     def _link(self) -> str:
@@ -242,22 +281,25 @@ class ElasticNet:
         return family(self.distribution, self._link)
 
     def _fits(self, variables: Variables) -> int:
-        return (len(self.lambdas) or self.count) * (1 + (len(variables[SITE].levels) if self.cross_validate else 0))
+        lines = (len(self.lambdas) or self.count) * (1 + (len(variables[SITE].levels) if self.cross_validate else 0))
+        return lines + self._shifted  # and one of the intercept alone
 
     def _rows(self, population: Population) -> Rows:
-        return GLM(self.formula, self.distribution, self._link).rows(population)
+        return self._model.rows(population)
 
     def _products(self, rows: Rows, broadcast: Mapping[str, Array]) -> Weighed:
         """Cross-products of the centred columns with one another and with the outcome less its mean."""
         centre, mean = real(broadcast["centre"]), float(broadcast["mean"][0])
-        width, rest = rows.layout.width, rows.y - mean
+        width, rest = rows.layout.width, rows.y - mean - (0.0 if self._shifted else rows.offset)
         gram, moment = np.zeros((width, width)), np.zeros(width)
         for part in rows.blocks():
             x = rows.x[part] - centre
-            gram += x.T @ x
-            moment += x.T @ rest[part]
-        partial = Partial({"gram": gram, "moment": moment, "square": np.array([rest @ rest])})
-        return Weighed(partial, rows.w, (np.abs(rest),), gram)
+            weighed = x * rows.w[part][:, None]
+            gram += x.T @ weighed
+            moment += weighed.T @ rest[part]
+        gram = (gram + gram.T) / 2
+        partial = Partial({"gram": gram, "moment": moment, "square": np.array([rest @ (rows.w * rest)])})
+        return Weighed(partial, rows.w, (np.abs(rows.w * rest),), gram)
 
     def _newton(self, rows: Rows, broadcast: Mapping[str, Array]) -> list[Weighed]:
         centre, lines = real(broadcast["centre"]), real(broadcast["coefficients"])
@@ -275,10 +317,11 @@ class ElasticNet:
 
     def _folds(self, handshake: Gathered, products: Gathered, variables: Variables) -> list[Fold]:
         """All sites; and to choose a lambda, all but each."""
-        everybody = Fold.of(int(handshake.total["n"][0]), whole(products))
+        size = "weight" if self.weights else "n"
+        everybody = Fold.of(float(handshake.total[size][0]), whole(products))
         if not self.cross_validate:
             return [everybody]
-        sizes = {site: int(part["n"][0]) for site, part in handshake.by_site.items()}
+        sizes = {site: float(part[size][0]) for site, part in handshake.by_site.items()}
         known = [site for site in variables[SITE].levels if sizes.get(site) and site in products.by_site]
         if len(known) < 3:
             remedy = "Leave `cross_validate` out, ask at least three sites, or make a clear plan; see `lambda_bic`."
@@ -286,6 +329,13 @@ class ElasticNet:
             raise PlanError(message, remedy=remedy, field="elastic_net.cross_validate")
         own = {site: Fold.of(sizes[site], products.by_site[site]) for site in known}
         return [everybody, *(everybody.without(own[site], site) for site in known)]
+
+
+def _with_offset(formula: Formula, offset: str | None, field: str) -> Formula:
+    """The formula with an offset, however it was said."""
+    if offset and formula.offset:
+        raise PlanError("The formula has an offset already.", remedy="Keep one of the two.", field=field)
+    return replace(formula, offset=offset) if offset else formula
 
 
 def _entropy(mean: float) -> float:

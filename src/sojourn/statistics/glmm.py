@@ -18,6 +18,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
+from sojourn.analysis.likelihood import Endless
 from sojourn.analysis.matrix import Layout
 from sojourn.analysis.mixed import Criterion, Profile, elements, newton, profile, shapes, triangle
 from sojourn.analysis.mixing import Mixing
@@ -30,7 +31,13 @@ from sojourn.analysis.variable import Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.clusters import Clusters
 from sojourn.statistics.coefficients import COLUMNS, centre_of, real, standard_errors, table, uncentred, whole
-from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions
+from sojourn.statistics.design import (
+    column_contributions,
+    evidence,
+    offset_contributions,
+    outcome_classes,
+    outcome_contributions,
+)
 from sojourn.statistics.families import LINKS, Family, family
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.lmm import LMM, check_columns, squares, start_factor
@@ -42,6 +49,7 @@ EXACTNESS = "approximate: penalised quasi-likelihood, whose variances are too sm
 SMALL = 1e-8  # length of the last step, in standard errors
 CLOSE = 1.0  # length of the first step that is mixed from those before
 LONGEST = 1.0  # step of an element of the factor
+ENDLESS = 0.1  # length of the last step, in standard errors of the first round, of a coefficient without an end
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,11 @@ class GLMM:
     rules: ClassVar[tuple[str, ...]] = GLM.rules
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
-        "properties": {**LMM.schema["properties"], "family": {"enum": list(FAMILIES)}},
+        "properties": {
+            **{word: schema for word, schema in LMM.schema["properties"].items() if word != "weights"},
+            "family": {"enum": list(FAMILIES)},
+            "offset": GLM.schema["properties"]["offset"],
+        },
         "required": ["formula"],
         "additionalProperties": False,
     }
@@ -63,7 +75,13 @@ class GLMM:
     @classmethod
     def read(cls, arguments: Mapping[str, Any], field: str) -> GLMM:
         """From arguments that fit the schema; PlanError where the formula has no such model."""
-        mixed = LMM.read({word: value for word, value in arguments.items() if word != "family"}, field)
+        own = {word: value for word, value in arguments.items() if word not in ("family", "offset")}
+        mixed = LMM.read(own, field, with_offset=True)
+        if offset := arguments.get("offset"):
+            if mixed.formula.offset:
+                remedy = "Keep one of the two."
+                raise PlanError("The formula has an offset already.", remedy=remedy, field=f"{field}.offset")
+            mixed = replace(mixed, formula=replace(mixed.formula, offset=offset))
         if mixed.by_site:
             remedy = "Put `C(site)` into the formula, or name clusters inside the sites."
             raise PlanError("Sites are no clusters of this model.", remedy=remedy, field=f"{field}.group")
@@ -79,6 +97,10 @@ class GLMM:
         """See `Statistic`."""
         return self.mixed.variables()
 
+    def terms(self, variables: Variables) -> tuple[str, ...]:
+        """See `meta.Model`."""
+        return self.mixed.terms(variables)
+
     def check(self, variables: Variables) -> None:
         """See `Statistic`."""
         self.mixed.check(variables)
@@ -87,6 +109,8 @@ class GLMM:
     def steps(self, variables: Variables) -> tuple[Step, ...]:
         """See `Statistic`."""
         handshake, _ = self.mixed.steps(variables)
+        if self.mixed.formula.offset:
+            handshake = replace(handshake, partial={**handshake.partial, "offset": (1,)})
         p, q = Layout.of(self.mixed.formula, variables).width, self.mixed.effects
         broadcast = {"centre": (p,), "origin": (q,), "coefficients": (p,), "covariance": (q, q)}
         return handshake, Step("effects", broadcast, {**shapes(p, q), "likelihood": (1,)})
@@ -98,7 +122,9 @@ class GLMM:
     def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
         """See `Statistic`."""
         if step == "handshake":
-            return self._clusters(population).handshake(with_clusters=True)
+            given = self._clusters(population).handshake(with_clusters=True).arrays
+            offset = {"offset": np.array([self._clusters(population).rows.offset.sum()])}
+            return Partial({**given, **(offset if self.mixed.formula.offset else {})})
         found = self._effects(population, broadcast)
         centre, origin = np.append(real(broadcast["centre"]), 0.0), real(broadcast["origin"])
         blocks = found.clusters.blocks(centre, origin, found.response, found.weight)
@@ -109,7 +135,7 @@ class GLMM:
     def support(self, population: Population) -> Support:
         """See `Statistic`; the random effects' covariance is of parameters too."""
         rows, outcome = self._clusters(population).rows, self.mixed.formula.outcome.render()
-        design = evidence(rows, outcome, self.distribution, None, None)
+        design = evidence(rows, outcome, self.distribution, None, self.mixed.formula.offset)
         design = replace(design, parameters=design.parameters + len(elements(self.mixed.effects)))
         if self.mixed.group is not None:
             design = replace(design, clusters=self._clusters(population).count)
@@ -120,6 +146,7 @@ class GLMM:
             contributions=(
                 column_contributions(rows),
                 *outcome_contributions(rows, self.mixed.formula.outcome, self.distribution),
+                *offset_contributions(rows, self.mixed.formula.offset),
             ),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.mixed.group]),
@@ -159,6 +186,7 @@ class GLMM:
         origin[0] = 0.0
         factor = np.diag(start_factor(real(sums["slopes"]), n)) / 2
         at = np.concatenate([self._first(sums, p), factor[np.tril_indices(q)]])
+        first, step = np.eye(p), np.zeros(len(at))
         mixing, criterion = Mixing(CLOSE), Criterion(n, self.mixed.method == "REML", scale=1.0)
         for used in range(2, self.rounds() + 1):
             factor = triangle(at[p:], q)
@@ -167,16 +195,17 @@ class GLMM:
             found = Profile.of({name: real(array) for name, array in summed.arrays.items()})
             if used == 2:
                 check_columns(found.quadratic, layout, centre)
-            step, root = _plain(criterion, found, at, q)
+                first = found.quadratic[:p, :p]
+            solved = _plain(criterion, found, at, q)
+            if solved is None:
+                break
+            step, root = solved
             if np.linalg.norm(root @ step) < SMALL:
                 told = {"n": n, "clusters": int(sums["clusters"][0]), "method": self.mixed.method, "rounds_used": used}
                 told |= {"laplace_log_likelihood": float(summed["likelihood"][0])}
                 return self._estimate(layout, centre, origin, at, found, told)
             at = at + mixing.move(at, step, root)
-        raise ConvergenceError(
-            "The mixed model did not converge in the rounds that it may take.",
-            remedy="Use fewer random slopes or terms; look for terms that separate the outcomes.",
-        )
+        raise _unsettled(layout.terms, first, step[:p])
 
     @property
     def _model(self) -> GLM:
@@ -192,17 +221,19 @@ class GLMM:
     def _effects(self, population: Population, broadcast: Mapping[str, Array]) -> Effects:
         at = {name: real(array) for name, array in broadcast.items()}
         clusters = self._clusters(population)
-        eta = (clusters.rows.x - at["centre"]) @ at["coefficients"]
+        eta = (clusters.rows.x - at["centre"]) @ at["coefficients"] + clusters.rows.offset
         return Effects.at_mode(self._family, clusters, eta, at["origin"], at["covariance"])
 
     def _first(self, sums: Partial, p: int) -> Vector:
-        """The mean of all outcomes, and nothing else."""
+        """The mean of all outcomes less that of the offset, and nothing else."""
         mean = float(sums["outcome"][0]) / float(sums["n"][0])
         if mean <= 0 or (self.distribution == "binomial" and mean >= 1):
             remedy = "Use a larger population, or another outcome."
             raise ConvergenceError("All outcomes are the same, so that there is nothing to explain.", remedy=remedy)
         first = np.zeros(p)
         first[0] = np.log(mean / (1 - mean)) if self.distribution == "binomial" else np.log(mean)
+        if self.mixed.formula.offset:
+            first[0] -= float(sums["offset"][0]) / float(sums["n"][0])
         return first
 
     def _estimate(
@@ -222,8 +253,24 @@ class GLMM:
         return Estimate(("term",), COLUMNS, rows, {**told, "random": random}, EXACTNESS)
 
 
-def _plain(criterion: Criterion, found: Profile, at: Vector, q: int) -> tuple[Vector, Vector]:
-    """To the coefficients and factor of the linear mixed model of the working outcomes, and a root of its bend."""
+def _unsettled(terms: tuple[str, ...], first: Vector, step: Vector) -> ConvergenceError:
+    """Why no answer was found. first: information at the start, in whose measure endless steps never become shorter."""
+    run = np.abs(step) * np.sqrt(np.diag(first))
+    run[0] = 0.0  # the intercept goes with the term
+    worst = int(np.argmax(run))
+    if run[worst] > ENDLESS:
+        return Endless(terms[worst])
+    return ConvergenceError(
+        "The mixed model did not converge in the rounds that it may take.",
+        remedy="Use fewer random slopes or terms; look for terms that separate the outcomes.",
+    )
+
+
+def _plain(criterion: Criterion, found: Profile, at: Vector, q: int) -> tuple[Vector, Vector] | None:
+    """To the coefficients and factor of the linear mixed model of the working outcomes, and a root of its bend.
+
+    None where the sums have no solution.
+    """
     p = len(found.quadratic) - 1
     form = found.quadratic[:p, :p]
     try:
@@ -234,7 +281,6 @@ def _plain(criterion: Criterion, found: Profile, at: Vector, q: int) -> tuple[Ve
         root[:p, :p] = np.linalg.cholesky(form).T
         root[p:, p:] = np.linalg.cholesky(hessian / 2).T
     except LinAlgError:
-        remedy = "Use fewer random slopes or terms; look for terms that separate the outcomes."
-        raise ConvergenceError("The sums of a round have no solution.", remedy=remedy) from None
+        return None
     moved = np.clip(step[np.tril_indices(q)], -LONGEST, LONGEST)
     return np.concatenate([coefficients - at[:p], moved]), root

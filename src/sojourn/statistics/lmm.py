@@ -32,7 +32,13 @@ from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME, names, unpack
 from sojourn.statistics.clusters import Clusters
 from sojourn.statistics.coefficients import COLUMNS, centre_of, real, standard_errors, table, uncentred, whole
-from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions
+from sojourn.statistics.design import (
+    column_contributions,
+    evidence,
+    outcome_classes,
+    outcome_contributions,
+    weight_contributions,
+)
 from sojourn.statistics.glm import GLM
 from sojourn.statistics.outcome_squares import outcome_squares, squares_about
 
@@ -46,13 +52,15 @@ _FEW = 20  # clusters under which normal tests are too liberal
 class LMM:
     """Fixed effects by a formula; a random intercept and random slopes of clusters.
 
-    group: the column that names the clusters, `site`, or none for persons. slopes: columns of numbers.
+    group: the column that names the clusters, `site`, or none for persons. slopes: columns of numbers. weights: column
+    of prior weights, the variance of a row being that of the residuals over its weight.
     """
 
     formula: Formula
     group: str | None = None
     slopes: tuple[str, ...] = ()
     method: str = "REML"
+    weights: str | None = None
 
     name: ClassVar[str] = "lmm"
     squared: ClassVar[str] = "profile"
@@ -64,22 +72,26 @@ class LMM:
             "group": {"anyOf": [NAME, {"type": "null"}]},
             "slopes": {"anyOf": [NAME, names(0, MOST_SLOPES), {"type": "null"}]},
             "method": {"enum": list(METHODS)},
+            "weights": GLM.schema["properties"]["weights"],
         },
         "required": ["formula"],
         "additionalProperties": False,
     }
 
     @classmethod
-    def read(cls, arguments: Mapping[str, Any], field: str) -> LMM:
-        """From arguments that fit the schema; PlanError where the formula has no mixed model."""
+    def read(cls, arguments: Mapping[str, Any], field: str, with_offset: bool = False) -> LMM:
+        """From arguments that fit the schema; PlanError where the formula has no mixed model.
+
+        with_offset: whether the formula may have an offset, which a linear model has no need of.
+        """
         formula = parse(arguments["formula"], f"{field}.formula")
-        if isinstance(formula.outcome, Survival) or formula.offset:
+        if isinstance(formula.outcome, Survival) or (formula.offset and not with_offset):
             remedy = "Use an outcome that is one column, and no offset."
             raise PlanError("This formula has no mixed model.", remedy=remedy, field=f"{field}.formula")
         slopes = unpack(arguments.get("slopes"))
         if SITE in slopes:
             raise PlanError("`site` is no number.", remedy="Name columns of numbers.", field=f"{field}.slopes")
-        return cls(formula, arguments.get("group"), slopes, arguments.get("method", "REML"))
+        return cls(formula, arguments.get("group"), slopes, arguments.get("method", "REML"), arguments.get("weights"))
 
     def arguments(self) -> dict[str, Any]:
         """See `Statistic`."""
@@ -87,18 +99,23 @@ class LMM:
             "group": (self.group, None),
             "slopes": (list(self.slopes), []),
             "method": (self.method, "REML"),
+            "weights": (self.weights, None),
         }
         chosen = {word: value for word, (value, default) in given.items() if value != default}
         return {"formula": self.formula.render(), **chosen}
 
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""
-        more = {*self.slopes, *([self.group] if self.group not in (None, SITE) else [])}
+        more = {*self.slopes, *(name for name in (self.group, self.weights) if name not in (None, SITE))}
         return tuple(sorted({*self.formula.names, *more}))
+
+    def terms(self, variables: Variables) -> tuple[str, ...]:
+        """See `meta.Model`."""
+        return Layout.of(self.formula, variables).terms
 
     def check(self, variables: Variables) -> None:
         """See `Statistic`."""
-        GLM(self.formula).check(variables)
+        self._model.check(variables)
         if self.group is not None:
             declared(self.group, variables, "lmm.group")
         # What rules ask of the columns of the formula then holds for these too.
@@ -126,6 +143,7 @@ class LMM:
         first = {"n": (1,), "sum": (p,), "outcome": (1,), "slopes": (2, q)} | (
             {} if self.by_site else {"clusters": (1,)}
         )
+        first |= {"log_weight": (1,)} if self.weights else {}
         centred = {"centre": (p + 1,), "origin": (q,)}
         if self.by_site:
             block = {"products": (p + 1, p + 1), "cross": (q, p + 1), "within": (q, q)}
@@ -140,8 +158,10 @@ class LMM:
         """See `Statistic`."""
         clusters = self._clusters(population)
         if step == "handshake":
-            return clusters.handshake(with_clusters=not self.by_site)
-        blocks = clusters.blocks(real(broadcast["centre"]), real(broadcast["origin"]))
+            given = clusters.handshake(with_clusters=not self.by_site)
+            more = {"log_weight": np.array([np.log(clusters.rows.w).sum()])} if self.weights else {}
+            return Partial({**given.arrays, **more})
+        blocks = clusters.blocks(real(broadcast["centre"]), real(broadcast["origin"]), w=self._weights(clusters))
         if step == "block":
             return Partial({"products": blocks.products, "cross": blocks.cross[0], "within": blocks.within[0]})
         return Partial(profile(blocks, real(broadcast["covariance"])).arrays())
@@ -149,7 +169,7 @@ class LMM:
     def support(self, population: Population) -> Support:
         """See `Statistic`; the random effects' covariance and the residual variance are parameters too."""
         rows, outcome = self._clusters(population).rows, self.formula.outcome.render()
-        design = evidence(rows, outcome, "gaussian", None, None)
+        design = evidence(rows, outcome, "gaussian", self.weights, None)
         more = len(elements(self.effects)) + 1
         design = replace(design, parameters=design.parameters + more, by_site=design.by_site or self.by_site)
         if self.group is not None and not self.by_site:
@@ -158,7 +178,11 @@ class LMM:
             population=persons_of(rows.population.persons),
             measures=self.variables(),
             cells=outcome_classes(rows, outcome, "gaussian"),
-            contributions=(column_contributions(rows), *outcome_contributions(rows, self.formula.outcome, "gaussian")),
+            contributions=(
+                column_contributions(rows),
+                *outcome_contributions(rows, self.formula.outcome, "gaussian"),
+                *weight_contributions(rows, self.weights, log=True),
+            ),
             squares=self.distances(population),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.group]),
@@ -179,10 +203,11 @@ class LMM:
             return None
         clusters, q = self._clusters(population), self.effects
         centre, origin = real(broadcast["centre"]), real(broadcast["origin"])
+        w = self._weights(clusters)
         if step == "block":
-            return clusters.working(centre, origin, np.zeros((q, q)))
+            return clusters.working(centre, origin, np.zeros((q, q)), w)
         covariance = real(broadcast["covariance"])
-        return clusters.working(centre, origin, covariance, blocks=clusters.blocks(centre, origin))
+        return clusters.working(centre, origin, covariance, w, blocks=clusters.blocks(centre, origin, w=w))
 
     def joint_leverage(
         self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
@@ -192,8 +217,9 @@ class LMM:
             return None
         clusters = self._clusters(population)
         centre, origin, covariance = (real(broadcast[word]) for word in ("centre", "origin", "covariance"))
-        blocks, totals = clusters.blocks(centre, origin), squares(sums, self.effects)
-        share = clusters.largest_share(centre, origin, covariance, real(sums["quadratic"])[:-1, :-1])
+        w = self._weights(clusters)
+        blocks, totals = clusters.blocks(centre, origin, w=w), squares(sums, self.effects)
+        share = clusters.largest_share(centre, origin, covariance, real(sums["quadratic"])[:-1, :-1], w)
         return max(share, clusters.beside_one_another(blocks, covariance, totals)[1])
 
     def coordinator(self, variables: Variables) -> Coordinator:
@@ -217,10 +243,19 @@ class LMM:
         else:
             found, used = yield from _over_rounds(steps, broadcast, layout, centre)
             groups = int(sums["clusters"][0])
+        if self.weights:  # of W^-1 the determinant, which no covariance changes
+            found = replace(found, value=found.value - float(sums["log_weight"][0]))
         return self._estimate(layout, centre, origin, criterion, found, groups, used)
 
+    @property
+    def _model(self) -> GLM:
+        return GLM(self.formula, weights=self.weights)
+
     def _clusters(self, population: Population) -> Clusters:
-        return Clusters.of(GLM(self.formula).rows(population), self.group, self.slopes)
+        return Clusters.of(self._model.rows(population), self.group, self.slopes)
+
+    def _weights(self, clusters: Clusters) -> Vector | None:
+        return clusters.rows.w if self.weights else None
 
     def _estimate(
         self,

@@ -41,6 +41,9 @@ WORDS: dict[str, Any] = {
 }
 
 
+Moderators = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
+
+
 @runtime_checkable
 class Model(Statistic, Protocol):
     """A statistic whose answer is a table of coefficients, and which can be fitted to one site alone."""
@@ -61,28 +64,15 @@ class MetaAnalysis:
     how: str = META
     method: str = REML
     interval: str = ADJUSTED
-    moderators: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = field(default=())
+    moderators: Moderators = field(default=())
 
     by_site: ClassVar[bool] = True
 
     @classmethod
     def read(cls, model: Model, arguments: Mapping[str, Any], place: str) -> Statistic:
         """The model itself where `combine` is pooled; PlanError where the words do not go together."""
-        how, said = arguments.get("combine", POOLED), arguments.get("meta", {})
-        if how == POOLED:
-            if said:
-                remedy = "Add `combine: meta`, or leave `meta` out."
-                raise PlanError("A pooled fit has no meta-analysis.", remedy=remedy, field=f"{place}.meta")
-            return model
-        moderators = {
-            name: tuple(sorted((site, float(value)) for site, value in of_sites.items()))
-            for name, of_sites in sorted(said.get("moderators", {}).items())
-        }
-        if len(moderators) > MOST_MODERATORS or any(not 1 <= len(name) <= 80 for name in moderators):
-            remedy = f"Use at most {MOST_MODERATORS}, with names of 1 to 80 characters."
-            raise PlanError("These are no moderators.", remedy=remedy, field=f"{place}.meta.moderators")
-        method, interval = said.get("method", REML), said.get("interval", ADJUSTED)
-        return cls(model, how, method, interval, tuple(moderators.items()))
+        said = words(arguments, place)
+        return model if said is None else cls(model, *said)
 
     @property
     def name(self) -> str:
@@ -96,11 +86,7 @@ class MetaAnalysis:
 
     def arguments(self) -> dict[str, Any]:
         """See `Statistic`."""
-        said: dict[str, Any] = {"method": self.method} if self.method != REML else {}
-        said |= {"interval": self.interval} if self.interval != ADJUSTED else {}
-        if self.moderators:
-            said["moderators"] = {name: dict(of_sites) for name, of_sites in self.moderators}
-        return {**self.model.arguments(), "combine": self.how, **({"meta": said} if said else {})}
+        return {**self.model.arguments(), **written(self.how, self.method, self.interval, self.moderators)}
 
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""
@@ -111,17 +97,12 @@ class MetaAnalysis:
         self.model.check(variables)
         formula = getattr(self.model, "formula", None)
         named = {factor.name for term in formula.terms for factor in term.factors} if formula else set()
-        if SITE in named:
+        if SITE in named or getattr(self.model, "by_site", False):
             remedy = "Leave `site` out: each site's own fit has its own intercept."
             raise PlanError(
                 "A model that each site fits by itself has no `site`.", remedy=remedy, field=f"{self.name}.formula"
             )
-        roster = variables[SITE].levels if SITE in variables else ()
-        for name, of_sites in self.moderators:
-            if len(roster) > 1 and {site for site, _ in of_sites} != set(roster):
-                remedy = f"Give one number to each of: {', '.join(roster)}."
-                place = f"{self.name}.meta.moderators.{name}"
-                raise PlanError("A moderator does not name the sites of the study.", remedy=remedy, field=place)
+        check_moderators(self.moderators, variables, self.name)
 
     def steps(self, variables: Variables) -> tuple[Step, ...]:
         """See `Statistic`."""
@@ -157,6 +138,43 @@ class MetaAnalysis:
 
     def _own(self, population: Population) -> tuple[Partial, Working | None]:
         return _latest.own(self.model, population)
+
+
+def words(arguments: Mapping[str, Any], place: str) -> tuple[str, str, str, Moderators] | None:
+    """How, method, interval and moderators as a plan says them; None where `combine` is pooled."""
+    how, said = arguments.get("combine", POOLED), arguments.get("meta", {})
+    if how == POOLED:
+        if said:
+            remedy = "Add `combine: meta`, or leave `meta` out."
+            raise PlanError("A pooled answer has no meta-analysis.", remedy=remedy, field=f"{place}.meta")
+        return None
+    moderators = {
+        name: tuple(sorted((site, float(value)) for site, value in of_sites.items()))
+        for name, of_sites in sorted(said.get("moderators", {}).items())
+    }
+    if len(moderators) > MOST_MODERATORS or any(not 1 <= len(name) <= 80 for name in moderators):
+        remedy = f"Use at most {MOST_MODERATORS}, with names of 1 to 80 characters."
+        raise PlanError("These are no moderators.", remedy=remedy, field=f"{place}.meta.moderators")
+    return how, said.get("method", REML), said.get("interval", ADJUSTED), tuple(moderators.items())
+
+
+def written(how: str, method: str, interval: str, moderators: Moderators) -> dict[str, Any]:
+    """The same as it stands in a plan, defaults left out."""
+    said: dict[str, Any] = {"method": method} if method != REML else {}
+    said |= {"interval": interval} if interval != ADJUSTED else {}
+    if moderators:
+        said["moderators"] = {name: dict(of_sites) for name, of_sites in moderators}
+    return {"combine": how, **({"meta": said} if said else {})}
+
+
+def check_moderators(moderators: Moderators, variables: Variables, kind: str) -> None:
+    """PlanError unless each gives every site of the study a number."""
+    roster = variables[SITE].levels if SITE in variables else ()
+    for name, of_sites in moderators:
+        if len(roster) > 1 and {site for site, _ in of_sites} != set(roster):
+            remedy = f"Give one number to each of: {', '.join(roster)}."
+            place = f"{kind}.meta.moderators.{name}"
+            raise PlanError("A moderator does not name the sites of the study.", remedy=remedy, field=place)
 
 
 def own_fit(model: Model, population: Population) -> tuple[Partial, Working | None]:

@@ -163,6 +163,20 @@ class Moments:
             for prefix in self.tables
         }
 
+    def about(self, sums: Partial, squares: Partial, was: Mapping[str, Array], now: Mapping[str, Array]) -> Partial:
+        """A site's part of the second step as it would be about other centres than those that were asked."""
+        arrays = dict(squares.arrays)
+        for prefix, table in self.tables.items():
+            moved = np.asarray(was[f"{prefix}_centre"], dtype=float) - np.asarray(now[f"{prefix}_centre"], dtype=float)
+            for position, column in enumerate(self.columns):
+                square, drift = (f"{prefix}_{word}.{column}" for word in ("squares", "drift"))
+                by = moved[position].reshape(table.shape)
+                n, lost = sums[f"{prefix}_n"], squares.hidden(drift)
+                own = squares[square] + 2 * by * squares[drift] + n * by**2
+                arrays[square] = np.where(squares.hidden(square) | lost, 0, own)
+                arrays[drift] = np.where(lost, 0, squares[drift] + n * by)
+        return Partial(arrays, squares.suppressed)
+
     def groups(self, sums: Gathered, squares: Gathered, prefix: str, column: str) -> list[Group | None]:
         """Each group of a table, in C order, corrected for the rounding of the centre; None where a site hid it."""
         names = [f"{prefix}_{word}.{column}" for word in _SUMS]

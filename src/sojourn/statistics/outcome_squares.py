@@ -39,7 +39,8 @@ def outcome_squares(rows: Rows, outcome: Factor | Survival, family: str) -> tupl
 
 def squares_about(rows: Rows, outcome: Factor | Survival, mean: float) -> tuple[Contributions, ...]:
     """What persons give to the squares of an outcome about this mean; nothing where its levels are declared."""
-    return squares_left(rows, outcome, rows.y - mean, "squares of the outcome")
+    left = (rows.y - rows.offset - mean) * np.sqrt(rows.w)
+    return squares_left(rows, outcome, left, "squares of the outcome")
 
 
 def squares_left(

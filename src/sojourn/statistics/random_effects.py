@@ -12,12 +12,16 @@ from sojourn.statistics.families import Family
 
 Vector = NDArray[np.float64]
 MOST_STEPS = 100
+_NORMAL = 1e-100  # working weights under this are none
 _SETTLED = 1e-24  # the gain of a step, in units of the log-likelihood, relative to the objective's
 
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """At the modes of the clusters' effects: the working outcome and weight of each row, and the joint likelihood."""
+    """At the modes of the clusters' effects: the working outcome and weight of each row, and the joint likelihood.
+
+    response: less the offset, which no coefficient is of.
+    """
 
     clusters: Clusters
     response: Vector
@@ -52,7 +56,9 @@ class Effects:
             if float(change @ (at.information * change)) <= _SETTLED * (1 + len(y)):
                 break
         at = family.slopes(eta, y, w)
-        return cls(clusters, eta + at.score / at.information, at.information, float(value.sum()))
+        weighs = at.information > _NORMAL  # so far out that a row weighs nothing, it has no working outcome
+        response = eta - clusters.rows.offset + np.where(weighs, at.score, 0.0) / np.where(weighs, at.information, 1.0)
+        return cls(clusters, response, at.information, float(value.sum()))
 
 
 def _objective(family: Family, clusters: Clusters, eta: Vector, v: Vector, covariance: Vector) -> Vector:

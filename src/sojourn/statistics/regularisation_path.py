@@ -16,16 +16,19 @@ from sojourn.errors import ConvergenceError
 from sojourn.statistics.coefficients import real, uncentred, whole
 
 Vector = NDArray[np.float64]
-Searched = tuple[Vector, Vector, list[Vector], int]
+Searched = tuple[Vector, Vector, list[Vector], int, float]
 DONE = 1e-12  # Newton decrement, in units of the log-likelihood, from which the last step is taken
 _VARIES = 1e-11  # least share of a column's squares about its mean that is variation and not rounding
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Sums of the rows that are fitted to, around one centre: of all sites, or of all but one, whose own are `out`."""
+    """Sums of the rows that are fitted to, around one centre: of all sites, or of all but one, whose own are `out`.
 
-    n: int
+    n: rows, or the sum of their weights.
+    """
+
+    n: float
     gram: Vector
     moment: Vector
     square: float
@@ -33,7 +36,7 @@ class Fold:
     site: str = ""
 
     @classmethod
-    def of(cls, n: int, products: Partial) -> Fold:
+    def of(cls, n: float, products: Partial) -> Fold:
         """Of everybody, or of one site."""
         return cls(n, real(products["gram"]), real(products["moment"]), float(products["square"][0]))
 
@@ -89,20 +92,23 @@ class Path:
             lines.append(b)
         return np.array(lines)
 
-    def logistic(self, fits: int, rounds: int) -> Generator[Ask, Gathered, Searched]:
+    def logistic(self, fits: int, rounds: int, shift: float | None = None) -> Generator[Ask, Gathered, Searched]:
         """Newton rounds, all lines in each; the last one is at the answer. fits: how many lines a round has.
 
-        Returns coefficients and deviances of all sites, the deviances of those left out, and the rounds.
+        shift: mean of an offset, where there is one; the last line is then of the intercept alone. Returns coefficients
+        and deviances of all sites, the deviances of those left out, the rounds, and the deviance of the last line.
         """
         start, mean = np.zeros(len(self.terms)), self.mean
-        start[0] = np.log(mean / (1 - mean))
+        start[0] = np.log(mean / (1 - mean)) - (shift or 0.0)
+        alone, settled = start.copy(), shift is None
         lines = np.concatenate([start + self.quadratic(fold, mean * (1 - mean)) for fold in self.folds])
         searches = [_Search(self, fold, place) for fold in self.folds for place in range(len(self.lambdas))]
         for used in range(1, rounds + 1):
             padded = np.concatenate([lines, np.tile(lines[:1], (fits - len(lines), 1))])  # for sites that are not there
+            padded[-1] = padded[-1] if shift is None else alone
             gathered = yield Ask("newton", {"centre": self.centre, "coefficients": padded})
             summed = whole(gathered)
-            if all(search.done for search in searches):
+            if settled and all(search.done for search in searches):
                 return (
                     lines[: len(self.lambdas)],
                     real(summed["deviance"])[: len(self.lambdas)],
@@ -112,7 +118,12 @@ class Path:
                         if fold.out
                     ],
                     used,
+                    float(summed["deviance"][-1]),
                 )
+            if not settled:
+                pull, curve = float(summed["score"][-1, 0]), float(summed["information"][-1, 0, 0])
+                alone[0] += pull / curve
+                settled = pull**2 / curve < DONE
             for number, search in enumerate(searches):
                 own = gathered.by_site[search.fold.site] if search.fold.out else None
                 lines[number] = search.step(lines[number], number, summed, own)
@@ -125,10 +136,10 @@ class Path:
         return slice(number * len(self.lambdas), (number + 1) * len(self.lambdas))
 
     def estimate(
-        self, lines: Vector, deviance: Vector, errors: Sequence[Vector], null: float, family: str, used: int
+        self, lines: Vector, deviance: Vector, errors: Sequence[Vector], null: float, family: str, n: int, used: int
     ) -> Estimate:
-        """A row a lambda and term, on the scale of the raw columns."""
-        turn, n = uncentred(self.centre, True), self.folds[0].n
+        """A row a lambda and term, on the scale of the raw columns. n: rows."""
+        turn = uncentred(self.centre, True)
         raw = lines @ turn.T
         raw[:, 0] += self.mean if family == "gaussian" else 0.0
         kept = (lines[:, 1:] != 0).sum(axis=1)

@@ -47,45 +47,72 @@ def answer(
     if not any(fit.exists.any() for fit in fits.values()):
         remedy = "Use `combine: pooled`, fewer terms, or merge levels that are rare."
         raise ConvergenceError("No site could fit this model to its own rows.", remedy=remedy)
-    found: dict[str, Synthesis] = {}
-    facts: dict[str, dict[str, Any]] = {}
-    by_site: dict[str, dict[str, Any]] = {site: {} for site in fits}
-    budget = MOST_LEFT_OUT // max(len(terms), 1)
-    for place, term in enumerate(terms):
-        sites = [site for site, fit in fits.items() if fit.exists[place]]
-        if not sites:
-            continue
-        studies = Studies.of(
-            [fits[site].estimate[place] for site in sites], [fits[site].variance[place] for site in sites]
-        )
-        found[term] = made = combine(studies, method, interval)
-        facts[term] = _facts(made, sites, len(sites) <= budget) | _moderated(made, sites, moderators)
-        for position, site in enumerate(sites):
-            by_site[site][term] = _of_site(made, position)
-    rows = tuple((term, *_row(found.get(term))) for term in terms)
+    values = {
+        site: {
+            term: (fit.estimate[place], fit.variance[place]) for place, term in enumerate(terms) if fit.exists[place]
+        }
+        for site, fit in fits.items()
+    }
+    found, beside = combined(terms, values, method, interval, moderators)
+    rows = tuple((term, *row_of(found.get(term))) for term in terms)
     columns = (*COLUMNS, *BETWEEN)
     told = {"combine": "meta", "method": method, "interval": interval} | _sizes(fits)
-    beside: dict[str, Any] = {"meta": facts, "by_site": by_site}
     if len(fits) > 1:
-        exactness = f"approximate: each site's own fit, combined by {method}, intervals {_WORDS[interval]}"
+        exactness = f"approximate: each site's own fit, combined by {in_words(method, interval)}"
     else:
         exactness = "approximate: one site's own fit"
     if pooled is None:
         return Estimate(("term",), columns, rows, told | beside, exactness, _warnings(terms, fits, found, interval))
-    rows = tuple((*row, *_beside(found.get(str(row[0])))) for row in pooled.rows)
+    rows = tuple((*row, *beside_of(found.get(str(row[0])))) for row in pooled.rows)
     wider = (*pooled.columns, *(PREFIX + name for name in BESIDE), *BETWEEN)
     facts_of_both = {**pooled.facts, **told, "combine": "both", **beside}
     warnings = (*pooled.warnings, *_warnings(terms, fits, found, interval))
     return replace(pooled, columns=wider, rows=rows, facts=facts_of_both, warnings=warnings)
 
 
-def _row(made: Synthesis | None) -> tuple[Cell, ...]:
+def combined(
+    terms: Sequence[str],
+    values: Mapping[str, Mapping[str, tuple[float, float]]],
+    method: str,
+    interval: str,
+    moderators: Mapping[str, Mapping[str, float]],
+) -> tuple[dict[str, Synthesis], dict[str, Any]]:
+    """Each term that some site has, combined; and the facts `meta` and `by_site`. values: estimate and variance."""
+    found: dict[str, Synthesis] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    by_site: dict[str, dict[str, Any]] = {site: {} for site in values}
+    budget = MOST_LEFT_OUT // max(len(terms), 1)
+    for term in terms:
+        sites = [site for site, of_site in values.items() if term in of_site]
+        if not sites:
+            continue
+        estimates, variances = ([values[site][term][place] for site in sites] for place in (0, 1))
+        found[term] = made = combine(Studies.of(estimates, variances), method, interval)
+        facts[term] = _facts(made, sites, len(sites) <= budget) | _moderated(made, sites, moderators)
+        for position, site in enumerate(sites):
+            by_site[site][term] = _of_site(made, position)
+    return found, {"meta": facts, "by_site": by_site}
+
+
+def in_words(method: str, interval: str) -> str:
+    """How sites were combined."""
+    return f"{method}, intervals {_WORDS[interval]}"
+
+
+def label_of(row: Sequence[Cell], width: int) -> str:
+    """What a row of a table is called, from its index cells."""
+    return ", ".join(str(cell) for cell in row[:width])
+
+
+def row_of(made: Synthesis | None) -> tuple[Cell, ...]:
+    """The values of `COLUMNS` and `BETWEEN`."""
     if made is None:
         return (None,) * (len(COLUMNS) + len(BETWEEN))
     return (*(float(getattr(made, name)[0]) for name in COLUMNS), *_between(made))
 
 
-def _beside(made: Synthesis | None) -> tuple[Cell, ...]:
+def beside_of(made: Synthesis | None) -> tuple[Cell, ...]:
+    """The values of `BESIDE` and `BETWEEN`."""
     if made is None:
         return (None,) * (len(BESIDE) + len(BETWEEN))
     return (*(float(getattr(made, name)[0]) for name in BESIDE), *_between(made))
@@ -174,9 +201,14 @@ def _warnings(
         few = [term for term in partly if term not in found]
         if few:
             told.append(f"No site could estimate {', '.join(few)} by itself.")
-    if 0 < min((made.studies.number for made in found.values()), default=0) < 5 and interval != NORMAL:
-        told.append(
-            "Fewer than five sites are combined: the variance between sites is hardly known, and intervals by "
-            "Hartung and Knapp are wide. Compare with the pooled fit (`combine: both`)."
-        )
-    return tuple(told)
+    return (*told, *few_sites(found, interval))
+
+
+def few_sites(found: Mapping[str, Synthesis], interval: str) -> tuple[str, ...]:
+    """A warning where too few are combined to know how they vary."""
+    if not 0 < min((made.studies.number for made in found.values()), default=0) < 5 or interval == NORMAL:
+        return ()
+    return (
+        "Fewer than five sites are combined: the variance between sites is hardly known, and intervals by "
+        "Hartung and Knapp are wide. Compare with the pooled answer (`combine: both`).",
+    )

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from sojourn.analysis.statistic import Ask, Step
 from sojourn.disclosure.demands import Demands, strictest
 from sojourn.disclosure.joint import Layout, Told
+from sojourn.disclosure.joint_families import POPULATION, is_label
 from sojourn.disclosure.masked_gate import ReceivedMasked
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import JointTest, verdict
-from sojourn.study.question import MOST_TESTING, Question, test_of
+from sojourn.study.question import MOST_TESTING, Question
 from sojourn.study.remembered import Remembered, counted
 from sojourn.study.transcript import Round
 
@@ -34,6 +35,7 @@ STEPS: Mapping[str, Step] = MappingProxyType(
     }
 )
 FAILED = "joint test"
+MOST_LABEL = 1_000  # characters
 MOST_REMEMBERED = 20_000  # sets of persons of the earlier sums that count; the layout has a bound of its own
 
 
@@ -113,25 +115,28 @@ class Testing(Evaluating):
             demands.append(Demands.from_dict(terms["demands"]))
             remembered.append({_remembered(entry) for entry in terms["told"]})
         self.told = counted(remembered)
-        if sum(count for _, count in self.told) > MOST_REMEMBERED:
+        if sum(len(labels) for _, labels in self.told) > MOST_REMEMBERED:
             raise DisclosureRefused("capacity")
-        told = [(name, labels) for name, labels in self.question.told_by_plan()]
-        told += [(name, tuple(map(str, range(count)))) for name, count in self.told]
-        self.layout = self.question.layout(tuple(Told(name, labels, ()) for name, labels in told))
-        sites, evaluators = self.question.circle.sites, self.question.evaluators
+        told = tuple(Told(name, labels, ()) for name, labels in (*self.question.told_by_plan(), *self.told))
         strict = strictest(demands)
         self.threshold = strict.threshold
         self.question.demand_comparable(self.threshold)
-        self.test = test_of(self.layout, sites, evaluators, strict)
+        self.layout, self.test = self.question.tested(told, strict)
         if self.test.rounds() > MOST_TESTING - 3:
             raise DisclosureRefused(FAILED)
 
 
 def _remembered(entry: object) -> Remembered:
     match entry:
-        case [str(name), int(count)] if len(name) == 64 and type(count) is int and 0 < count < 1_000_000:
-            return name, count
+        case [str(name), [str(first), *others]] if len(name) == 64 and first == POPULATION:
+            labels = (first, *map(str, others))
+            if len(set(labels)) == len(labels) <= MOST_REMEMBERED and all(map(_is_label, others)):
+                return name, labels
     raise ValueError("not the terms of a joint test")
+
+
+def _is_label(word: object) -> bool:
+    return isinstance(word, str) and len(word) <= MOST_LABEL and is_label(word)
 
 
 def masked_of(past: Round) -> dict[str, ReceivedMasked]:

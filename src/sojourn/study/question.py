@@ -58,6 +58,21 @@ class Question:
         """The questions of the joint test, from the plan alone; DisclosureRefused where it has none for this."""
         return layout_of(self.statistic, self.variables, told)
 
+    def tested(self, told: tuple[Told, ...], demands: Demands) -> tuple[Layout, JointTest]:
+        """Questions and joint test beside earlier releases, in the most precise way that is not too large.
+
+        DisclosureRefused where there is none, "capacity" where any would be too large.
+        """
+        sites, evaluating = self.circle.sites, self.evaluators
+        for precise in (True, False):
+            try:
+                layout = layout_of(self.statistic, self.variables, told, demands.threshold, precise)
+                return layout, test_of(layout, sites, evaluating, demands)
+            except DisclosureRefused as error:
+                if error.family != "capacity" or not (told and precise):
+                    raise
+        raise AssertionError
+
     def demand_comparable(self, threshold: int) -> None:
         """DisclosureRefused where a comparison with k would tell too much under this T, or be too large."""
         if not isinstance(self.statistic, Compared):
@@ -83,12 +98,15 @@ class Question:
         return found
 
 
-def layout_of(statistic: Statistic, variables: Variables, told: tuple[Told, ...] = ()) -> Layout:
+def layout_of(
+    statistic: Statistic, variables: Variables, told: tuple[Told, ...] = (), threshold: int = 10, precise: bool = True
+) -> Layout:
     """The questions about one statistic; DisclosureRefused where a step of it gives what no sum may be made of."""
     if any(not step.additive for step in statistic.steps(variables)):
         raise DisclosureRefused(clear_only(statistic) or "by site")
     frozen: Any = statistic  # each is a frozen value, which its protocol cannot say
-    return _layout(frozen, tuple(sorted(variables.items())), tuple((one.name, one.labels) for one in told))
+    known = tuple((one.name, one.labels) for one in told)
+    return _layout(frozen, tuple(sorted(variables.items())), known, threshold, precise)
 
 
 def told_in_plan(name: str, statistic: Statistic, variables: Variables, support: Support) -> Told:
@@ -101,11 +119,16 @@ def told_in_plan(name: str, statistic: Statistic, variables: Variables, support:
 # Every party asks for both again in each round; neither ever changes.
 @lru_cache(maxsize=256)
 def _layout(
-    statistic: Statistic, variables: tuple[tuple[str, Variable], ...], told: tuple[tuple[str, tuple[str, ...]], ...]
+    statistic: Statistic,
+    variables: tuple[tuple[str, Variable], ...],
+    told: tuple[tuple[str, tuple[str, ...]], ...],
+    threshold: int,
+    precise: bool,
 ) -> Layout:
     declared = dict(variables)
     empty = statistic.support(nobody(declared[SITE].levels[0], declared))
-    return Layout.of(empty, declared, statistic.rules, [Told(name, labels, ()) for name, labels in told])
+    known = [Told(name, labels, ()) for name, labels in told]
+    return Layout.of(empty, declared, statistic.rules, known, threshold, precise)
 
 
 @lru_cache(maxsize=64)

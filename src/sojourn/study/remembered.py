@@ -21,7 +21,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-Remembered = tuple[str, int]  # hash of an earlier masked release's name, and how many sets it made known
+# Hash of an earlier masked release's name, and the labels of the sets that it made known, which say what adds up.
+Remembered = tuple[str, tuple[str, ...]]
 
 
 def counted(told: Collection[Iterable[Remembered]]) -> tuple[Remembered, ...]:
