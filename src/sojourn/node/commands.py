@@ -305,9 +305,7 @@ def restore(
 
 @datasets.command("add")
 def add_dataset(
-    source: Annotated[
-        Path, typer.Argument(help="A CSV or Parquet file; with --harmonised, the table's name in plans.")
-    ],
+    source: Annotated[Path, typer.Argument(help="A CSV or Parquet file; with --harmonised, the name in plans.")],
     dictionary: Annotated[Path | None, typer.Option(help="The dictionary that you reviewed and approve.")] = None,
     table: Annotated[
         str, typer.Option(help="The name in plans, for a draft; with --harmonised, `persons` or a table of the model.")

@@ -131,13 +131,10 @@ class Node:
             )
         with handed(self.home.folder, source, table) as made:
             facts = {"harmonised": {"source": source, "snapshot": made.snapshot, "table": table}}
-            return {**self._import(made.path, dictionary, made.origin, facts), "harmonised": made.snapshot}
+            return {**self.add_dataset(made.path, dictionary, made.origin, **facts), "harmonised": made.snapshot}
 
-    def add_dataset(self, source: Path, dictionary: Dictionary) -> dict[str, Any]:
-        """Import a file under an approved dictionary as the current snapshot of its table."""
-        return self._import(source, dictionary, "", {})
-
-    def _import(self, source: Path, dictionary: Dictionary, origin: str, also: dict[str, Any]) -> dict[str, Any]:
+    def add_dataset(self, source: Path, dictionary: Dictionary, origin: str = "", **also: Any) -> dict[str, Any]:
+        """Import a file under an approved dictionary as its table's current snapshot; also: more facts for the log."""
         rare = max(RARE_BELOW, for_dataset(self.policy, dictionary.table).hidden_max() + 1)
         snapshot = import_dataset(self.home.folder, dictionary.table, source, dictionary, rare, origin=origin)
         row = {
