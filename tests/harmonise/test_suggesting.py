@@ -137,6 +137,7 @@ def test_a_draft_is_refused_until_all_is_answered_and_accepted(drafted: Draft, w
         Plan.from_yaml(yaml.safe_dump({**whole, "rules": {**whole["rules"], "person": rule}}))
 
 
+@pytest.mark.long
 def test_an_accepted_draft_makes_tables(drafted: Draft, ward: Path, tmp_path: Path) -> None:
     plan = yaml.safe_load(accepted(drafted, ANSWERS))
     del plan["rules"]["diagnoses_icd"]  # without a date, which the draft asks for
