@@ -305,11 +305,14 @@ def restore(
 
 @datasets.command("add")
 def add_dataset(
-    source: Annotated[Path, typer.Argument(help="A CSV or Parquet file inside your institution.")],
+    source: Annotated[Path, typer.Argument(help="A CSV or Parquet file; with --harmonised, the name in plans.")],
     dictionary: Annotated[Path | None, typer.Option(help="The dictionary that you reviewed and approve.")] = None,
-    table: Annotated[str, typer.Option(help="The table's name in plans, for a draft.")] = "patients",
+    table: Annotated[
+        str, typer.Option(help="The name in plans, for a draft; with --harmonised, `persons` or a table of the model.")
+    ] = "",
     person: Annotated[str | None, typer.Option(help="The column that names a person.")] = None,
     row_is_person: Annotated[bool, typer.Option("--row-is-person", help="Each row is one person.")] = False,
+    harmonised: Annotated[str, typer.Option(help="A harmonised source, of whose current snapshot it is made.")] = "",
     home: Home = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -317,6 +320,13 @@ def add_dataset(
 
     Example: sojourn dataset add patients.csv --row-is-person   (then review, then add --dictionary FILE)
     """
+    if harmonised:
+        from sojourn.node.harmonise.commands_dataset import add_harmonised
+
+        if row_is_person or person is not None:
+            raise DatasetError("The model says who a person is.", remedy="Leave --person and --row-is-person out.")
+        add_harmonised(str(source), harmonised, table or "persons", dictionary, home, as_json)
+        return
     if dictionary is not None:
         done = program.ask(home, "add_dataset", source=str(source.resolve()), dictionary=str(dictionary.resolve()))
         counts = f"{done['rows']} rows, {done['persons']} persons"
@@ -326,7 +336,7 @@ def add_dataset(
         raise DatasetError(
             "Say who a person is.", remedy="Give --person COLUMN, or --row-is-person where each row is one person."
         )
-    draft = draft_dictionary(source, person, row_is_person, table=table)
+    draft = draft_dictionary(source, person, row_is_person, table=table or "patients")
     path = source.with_suffix(".dictionary.yaml")
     if path.exists():
         raise DatasetError("There is a draft already.", remedy=f"Review {path.name}, or remove it.")

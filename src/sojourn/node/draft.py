@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +34,19 @@ _LEAST = 1e-300
 
 
 def draft_dictionary(
-    source: Path, person: str | None, row_is_person: bool, threshold: int = 10, *, table: str | None = None
+    source: Path,
+    person: str | None,
+    row_is_person: bool,
+    threshold: int = 10,
+    *,
+    table: str | None = None,
+    codes: Collection[str] = (),
 ) -> Dictionary:
     """Draft kinds, levels and bounds of a CSV or Parquet file.
 
     person: the column that names a person, or None with row_is_person. threshold: a level is written down only if at
     least so many persons hold it; the others appear as a number alone. table: its name in plans, by default the file's.
+    codes: columns whose numbers name something: categories.
     """
     with tempfile.TemporaryDirectory(prefix="draft-") as folder, open_source(source, Path(folder) / "draft") as read:
         if person is not None and person not in read.columns:
@@ -50,7 +57,7 @@ def draft_dictionary(
         for name, kind in zip(read.columns, read.types, strict=True):
             if name == person:
                 continue
-            draft = _Column(read, name, kind, person, threshold).draft()
+            draft = _Column(read, name, kind, person, threshold, name in codes).draft()
             if draft.variable is None:
                 excluded.append(name)
             else:
@@ -75,11 +82,12 @@ class _Column:
     type: str
     person: str | None
     threshold: int
+    coded: bool = False
 
     def draft(self) -> _Draft:
         if self.name.casefold() == SITE:
             return _Draft(None, "the name `site` is reserved: rename the column to use it")
-        if looks_identifying(self.name):
+        if looks_identifying(self.name) and not self.coded:
             return _Draft(None, "likely an identifier, by its name")
         if re.match(r"(DATE|TIME|BLOB|STRUCT|MAP|UNION|INTERVAL|UUID|BIT)|.*\[", self.type):
             return _Draft(None, "neither a number, a yes or no, nor a category")
@@ -87,6 +95,8 @@ class _Column:
         filled, distinct = int(values[0]), int(values[1])
         if not filled:
             return _Draft(None, "no value")
+        if self.coded:
+            return self._category(distinct)
         if self._all("lower({c}) IN ('true', 'false')"):
             return _Draft(Variable(Kind.BOOLEAN))
         if self._all("isfinite(TRY_CAST({c} AS DOUBLE))"):

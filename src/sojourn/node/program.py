@@ -15,7 +15,7 @@ from sojourn.disclosure.layers import composed, layers_of
 from sojourn.disclosure.mechanisms import demand
 from sojourn.disclosure.parameters import Parameters, layer
 from sojourn.disclosure.policy import StandardPolicy
-from sojourn.errors import ConfigurationError
+from sojourn.errors import ConfigurationError, DatasetError
 from sojourn.forms import log_of
 from sojourn.identity.keys import PrivateKey, PublicKey
 from sojourn.node.backup import party
@@ -201,6 +201,12 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
     def add_dataset(source: str, dictionary: str) -> dict[str, Any]:
         return node.add_dataset(Path(source), Dictionary.load(Path(dictionary)))
 
+    def add_harmonised(source: str, table: str, dictionary: str, name: str) -> dict[str, Any]:
+        approved = Dictionary.load(Path(dictionary))
+        if approved.table != name:
+            raise DatasetError("The dictionary is of another table.", remedy=f"Its word `table` must be `{name}`.")
+        return node.add_harmonised(source, table, approved)
+
     def verify() -> dict[str, Any]:
         report = node.store.verify()
         return {"ok": report.ok, "problems": [str(problem) for problem in report.problems]}
@@ -212,6 +218,7 @@ def functions(node: Node) -> dict[str, Callable[..., Any]]:
         "pin": node.pin,
         "pins": node.masking.shown,
         "add_dataset": add_dataset,
+        "add_harmonised": add_harmonised,
         "add_stand_in": lambda source, table: node.add_stand_in(Path(source), table),
         "datasets": node.datasets,
         "released": node.released,

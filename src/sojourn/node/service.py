@@ -26,6 +26,7 @@ from sojourn.node.dataset import RARE_BELOW, import_dataset, load_snapshot
 from sojourn.node.departures import Later, after
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.forward import Forward
+from sojourn.node.harmonise.handing import handed
 from sojourn.node.hub_link import HubLink
 from sojourn.node.journal import Journal
 from sojourn.node.ledgers import Ledgers
@@ -43,6 +44,7 @@ from sojourn.node.shown import approval_shown, checker_shown, run_shown
 from sojourn.node.stand_in import StandIns
 from sojourn.node.store import NodeStore
 from sojourn.node.tables import approvals, datasets, metadata, releases, runs
+from sojourn.omop.person_tables import PERSON
 from sojourn.operations.logs import SILENT, Log
 from sojourn.operations.readiness import Readiness
 from sojourn.operations.watch import Watch
@@ -121,17 +123,27 @@ class Node:
 
     # ---- the custodian's decisions
 
-    def add_dataset(self, source: Path, dictionary: Dictionary) -> dict[str, Any]:
-        """Import a file under an approved dictionary as the current snapshot of its table."""
+    def add_harmonised(self, source: str, table: str, dictionary: Dictionary) -> dict[str, Any]:
+        """Import a table of the snapshot that readers of a harmonised source take, as `add_dataset` does a file."""
+        if dictionary.person != PERSON:
+            raise DatasetError(
+                "The dictionary is of no harmonised table.", remedy=f"Its person column is `{PERSON}`: draft it again."
+            )
+        with handed(self.home.folder, source, table) as made:
+            facts = {"harmonised": {"source": source, "snapshot": made.snapshot, "table": table}}
+            return {**self.add_dataset(made.path, dictionary, made.origin, **facts), "harmonised": made.snapshot}
+
+    def add_dataset(self, source: Path, dictionary: Dictionary, origin: str = "", **also: Any) -> dict[str, Any]:
+        """Import a file under an approved dictionary as its table's current snapshot; also: more facts for the log."""
         rare = max(RARE_BELOW, for_dataset(self.policy, dictionary.table).hidden_max() + 1)
-        snapshot = import_dataset(self.home.folder, dictionary.table, source, dictionary, rare)
+        snapshot = import_dataset(self.home.folder, dictionary.table, source, dictionary, rare, origin=origin)
         row = {
             "name": dictionary.table,
             "snapshot": snapshot.id,
             "dictionary": json.dumps(dictionary.public()),
             "added": self.clock(),
         }
-        facts = {"snapshot": snapshot.id, "dictionary": dictionary.digest(), "source": snapshot.source_digest}
+        facts = {"snapshot": snapshot.id, "dictionary": dictionary.digest(), "source": snapshot.source_digest, **also}
         entry = Entry("dataset.added", "custodian", dataset=dictionary.table, facts=facts)
         self.store.add_dataset(row, entry)
         if self._polling is not None:

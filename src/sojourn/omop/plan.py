@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sojourn.errors import HarmonisationError
+from sojourn.omop.open_places import demand_closed
 from sojourn.omop.tables import BY_DOMAIN, MADE, TABLES
 
 DOMAIN = "by domain"
@@ -299,6 +300,7 @@ class Plan(Strict):
             ) from None
         if not isinstance(document, Mapping):
             raise HarmonisationError("The plan is no document of words.", remedy="See docs/reference/harmonisation.md.")
+        demand_closed(document)
         try:
             return cls.model_validate(document)
         except ValidationError as error:

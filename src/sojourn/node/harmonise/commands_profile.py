@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from sojourn.errors import DatasetError
-from sojourn.node.harmonise import profiling, profiling_files, vocabulary_deltas
+from sojourn.node.harmonise import profiling, profiling_files, suggesting, vocabulary_deltas
 from sojourn.node.harmonise.profiling_sources import MEMORY as OF_A_PROFILE
 from sojourn.node.harmonise.vocabulary_codes import known_in
 from sojourn.node.harmonise.vocabulary_deltas import KINDS
@@ -51,6 +51,39 @@ def show_profile(
         print(f"Written to {out}: {', '.join(written)}.")
     if made.failed and not made.document["tables"]:
         raise typer.Exit(1)
+
+
+def suggest_plan(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", help="The YAML file to write; it must not be there yet.")] = Path(
+        "plan.yaml"
+    ),
+    threshold: Annotated[int, typer.Option(min=1, help="A value is shown only if so many rows hold it.")] = 10,
+    memory: Annotated[str, typer.Option(help="What the database may use; it spills beyond it.")] = OF_A_PROFILE,
+    as_json: AsJson = False,
+) -> None:
+    """Draft the plan of an export: a likely table for each file, a likely field for each column, with confidence and
+    reason. Nothing of it is used until people have answered its questions and accepted its rules.
+
+    Example: sojourn harmonise suggest export --out plan.yaml
+    """
+    made = suggesting.draft(folder, threshold=threshold, memory=memory)
+    suggesting.write(made, out)
+    found = [
+        {"file": each.name, "column": name, "is": column.role, "confidence": column.confidence, "reason": column.reason}
+        for each in made.likely
+        for name, column in each.columns.items()
+    ]
+    files = [
+        {"file": each.name, "table": each.table.role, "confidence": each.table.confidence, "drafted": each.drafted}
+        for each in made.likely
+    ]
+    answer({"plan": str(out), "open": made.open, "files": files, "columns": found}, as_json)
+    if not as_json:
+        rows("Files", ("file", "table", "confidence", "drafted"), files)
+        rows("Columns", ("file", "column", "is", "confidence"), [each for each in found if each["is"]])
+        print(f"Drafted {out}: {made.open} places wait for an answer, and every rule for a person who accepts it.")
+        print("It describes records, and stays in this institution.")
 
 
 def _profiled(folder: Path, threshold: int, memory: str, warehouse: Path | None) -> profiling.Profile:

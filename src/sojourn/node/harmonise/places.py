@@ -10,6 +10,7 @@ home/harmonised/SOURCE/current          the history of snapshots, and which of t
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ class Places:
     def folder(self) -> Path:
         """Everything of the source."""
         return self.home / "harmonised" / self.source
+
+    @property
+    def known(self) -> bool:
+        """Whether it is the name of a source that is there."""
+        return re.fullmatch(r"[a-z][a-z0-9_]{0,40}", self.source) is not None and self.folder.is_dir()
 
     @property
     def steps(self) -> Path:

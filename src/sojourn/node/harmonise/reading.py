@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sojourn.errors import HarmonisationError
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(
-    places: Places, snapshot: str = "", *, memory: str = "1GB", threads: int = 1
+    places: Places, snapshot: str = "", *, memory: str = "1GB", threads: int = 1, also: tuple[Path, ...] = ()
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with a view for each table of the model; of the current snapshot if none is named.
 
     What is published meanwhile changes nothing here: a snapshot's files never do. HarmonisationError without one.
+    also: folders that it may write to.
     """
     import duckdb  # loads with the first use, not with an idle node
 
@@ -31,7 +33,7 @@ def opened(
     folder = places.snapshots / named
     try:
         with duckdb.connect(config={**NO_EXTENSIONS, "memory_limit": memory, "threads": str(threads)}) as connection:
-            connection.execute("SET allowed_directories = $1", [[str(folder)]])
+            connection.execute("SET allowed_directories = $1", [[str(folder), *map(str, also)]])
             connection.execute("SET enable_external_access = false")
             for name, table in TABLES.items():
                 listed = ", ".join(f"CAST({{}} AS {column.type}) AS {quote(column.name)}" for column in table.columns)
