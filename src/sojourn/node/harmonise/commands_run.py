@@ -185,7 +185,7 @@ def tell(report: dict[str, Any]) -> None:
     rows("Codes", columns, [{"rule": name, **each} for name, each in report["unmapped"].items()])
     if report["units"]:
         found = [{"rule": name, **each} for name, each in report["units"].items()]
-        rows("Units", ("rule", "spellings", "unread_rows"), found)
+        rows("Units", ("rule", "spellings", "unread_rows", "two_units_rows"), found)
 
 
 def _public(report: dict[str, Any]) -> dict[str, Any]:

@@ -34,8 +34,8 @@ td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
 {% if codes.listed %}<table><tr><th>vocabulary</th><th>code</th><th>rows</th><th>reason</th></tr>
 {% for each in codes.listed %}<tr><td>{{ each.vocabulary or "" }}</td><td>{{ each.code or "" }}</td><td class="n">{{ each.rows }}</td><td>{{ unmapped[each.reason] }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}
 {% for name, units in r.units.items() %}<h3>Units of {{ name }}: {{ units.spellings }} spellings</h3>
-{% if units.listed %}<table><tr><th>unit</th><th>code</th><th>to</th><th>rows</th><th>reason</th></tr>
-{% for each in units.listed %}<tr><td>{{ each.unit }}</td><td>{{ each.loinc }}</td><td>{{ each.target }}</td><td class="n">{{ each.rows }}</td><td>{{ each.reason }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}
+{% if units.listed %}<table><tr><th>unit</th><th>in the value</th><th>code</th><th>to</th><th>rows</th><th>reason</th></tr>
+{% for each in units.listed %}<tr><td>{{ each.unit }}</td><td>{{ each.own }}</td><td>{{ each.loinc }}</td><td>{{ each.target }}</td><td class="n">{{ each.rows }}</td><td>{{ each.reason }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}
 </body></html>
 """  # noqa: E501  (a page's lines are as long as they are)
 

@@ -12,6 +12,7 @@ from sojourn.node.harmonise.making import ASIDE, CODES, UNITS, Made
 from sojourn.node.harmonise.staging import ASIDE as UNREADABLE
 from sojourn.omop.expression import compiled
 from sojourn.omop.identifiers import literal, quoted
+from sojourn.omop.results import CONFLICT
 from sojourn.omop.tables import TABLES
 
 MOST_CODES = 500  # of each rule, the most frequent first; totals are of all
@@ -19,6 +20,7 @@ MOST_CODES = 500  # of each rule, the most frequent first; totals are of all
 
 def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
     """The whole as one document; the same files, plan and vocabulary give the same."""
+    units = _units(made, engine)
     return {
         "source": made.plan.source,
         "plan": made.plan.digest(),
@@ -39,8 +41,8 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         "aside": _aside(made, engine),
         "left_out": _left_out(made, engine),
         "unmapped": _unmapped(made, engine),
-        "units": _units(made, engine),
-        "doubts": _date_doubts(made, engine),
+        "units": units,
+        "doubts": [*_unit_doubts(units), *_date_doubts(made, engine)],
     }
 
 
@@ -113,16 +115,29 @@ def _units(made: Made, engine: Engine) -> dict[str, Any]:
     for name, step in made.units.items():
         place = f"read_parquet({literal(str(step.folder / UNITS))})"
         listed = engine.rows(
-            f"SELECT unit, loinc, target, reason, CAST(rows AS BIGINT) FROM {place} "
-            f"WHERE reason IS NOT NULL AND unit <> '' ORDER BY rows DESC, unit, loinc LIMIT {MOST_CODES}"
+            f"SELECT own, unit, loinc, target, reason, CAST(rows AS BIGINT) FROM {place} "
+            f"WHERE reason IS NOT NULL AND unit <> '' ORDER BY rows DESC, unit, loinc, own LIMIT {MOST_CODES}"
         )
-        words = ("unit", "loinc", "target", "reason", "rows")
+        two = engine.rows(
+            f"SELECT coalesce(CAST(sum(rows) AS BIGINT), 0) FROM {place} WHERE reason = {literal(CONFLICT)}"
+        )
+        words = ("own", "unit", "loinc", "target", "reason", "rows")
         found[name.removeprefix("units_")] = {
             "spellings": step.facts["rows"],
-            "unread_rows": sum(row[4] for row in listed),
+            "unread_rows": sum(row[5] for row in listed),
+            "two_units_rows": int(two[0][0]),
             "listed": [dict(zip(words, row, strict=True)) for row in listed],
         }
     return found
+
+
+def _unit_doubts(units: dict[str, Any]) -> list[str]:
+    return [
+        f"{each['two_units_rows']} values of rule `{name}` carry another unit than the column of units says: which one "
+        "holds? They are kept as they came, without a number."
+        for name, each in units.items()
+        if each["two_units_rows"]
+    ]
 
 
 def _date_doubts(made: Made, engine: Engine) -> list[str]:
