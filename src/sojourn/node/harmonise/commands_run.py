@@ -181,6 +181,9 @@ def tell(report: dict[str, Any]) -> None:
     if report["left_out"]:
         found = [{"rule": name, "rows": n} for name, n in report["left_out"].items()]
         rows("Left out by `where`", ("rule", "rows"), found)
+    if report["unlisted"]:
+        columns = ("rule", "field", "of", "becomes", "values", "rows")
+        rows("Values that a list of the plan does not name (the report names them)", columns, report["unlisted"])
     columns = ("rule", "codes", "unmapped_codes", "rows", "unmapped_rows")
     rows("Codes", columns, [{"rule": name, **each} for name, each in report["unmapped"].items()])
     if report["units"]:
@@ -192,8 +195,9 @@ def _public(report: dict[str, Any]) -> dict[str, Any]:
     """A report without what names values of the data."""
     unmapped = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["unmapped"].items()}
     units = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["units"].items()}
+    unlisted = [{k: n for k, n in each.items() if k != "listed"} for each in report["unlisted"]]
     tables = {name: table["rows"] for name, table in report["tables"].items()}
-    return {**report, "unmapped": unmapped, "units": units, "tables": tables}
+    return {**report, "unmapped": unmapped, "units": units, "tables": tables, "unlisted": unlisted}
 
 
 def _work(plan: Path, export: Path, home: Path, warehouse: Path, memory: str) -> Any:

@@ -29,6 +29,9 @@ td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
 <h2>Kept aside</h2>{% if r.aside %}<table><tr><th>file</th><th>rule</th><th>table</th><th>reason</th><th>columns</th><th>rows</th></tr>
 {% for each in r.aside %}<tr><td>{{ each.file }}</td><td>{{ each.rule }}</td><td>{{ each.table }}</td><td>{{ quarantine[each.reason] }}</td><td>{{ each.columns }}</td><td class="n">{{ each.rows }}</td></tr>{% endfor %}</table>{% else %}<p>No row.</p>{% endif %}
 {% if r.left_out %}<h2>Left out by `where`</h2><table><tr><th>rule</th><th>rows</th></tr>{% for name, rows in r.left_out.items() %}<tr><td>{{ name }}</td><td class="n">{{ rows }}</td></tr>{% endfor %}</table>{% endif %}
+{% if r.unlisted %}<h2>Values that a list does not name</h2>
+{% for each in r.unlisted %}<h3>{{ each.rule }}, {{ each.field }}: {{ each.rows }} rows become {{ each.becomes }}</h3>
+<table><tr><th>{{ each.of }}</th><th>rows</th></tr>{% for one in each.listed %}<tr><td>{{ "(empty)" if one.value is none else one.value }}</td><td class="n">{{ one.rows }}</td></tr>{% endfor %}</table>{% endfor %}{% endif %}
 <h2>Codes without a concept</h2>
 {% for name, codes in r.unmapped.items() %}<h3>{{ name }}: {{ codes.unmapped_codes }} of {{ codes.codes }} codes, {{ codes.unmapped_rows }} of {{ codes.rows }} rows</h3>
 {% if codes.listed %}<table><tr><th>vocabulary</th><th>code</th><th>rows</th><th>reason</th></tr>

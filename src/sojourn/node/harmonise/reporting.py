@@ -11,7 +11,8 @@ from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.making import ASIDE, CODES, UNITS, Made
 from sojourn.node.harmonise.staging import ASIDE as UNREADABLE
 from sojourn.omop.expression import compiled
-from sojourn.omop.identifiers import literal, quoted
+from sojourn.omop.filling import QUARANTINE
+from sojourn.omop.identifiers import key_text, literal, quoted
 from sojourn.omop.results import CONFLICT
 from sojourn.omop.tables import TABLES
 
@@ -40,6 +41,7 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         },
         "aside": _aside(made, engine),
         "left_out": _left_out(made, engine),
+        "unlisted": _unlisted(made, engine),
         "unmapped": _unmapped(made, engine),
         "units": units,
         "doubts": [*_unit_doubts(units), *_date_doubts(made, engine)],
@@ -83,6 +85,35 @@ def _left_out(made: Made, engine: Engine) -> dict[str, int]:
         if rule.where:
             sql = f"SELECT count(*) FROM stage_{rule.file} AS r WHERE ({compiled(rule.where, 'r')}) IS NOT TRUE"
             found[name] = int(engine.rows(sql)[0][0])
+    return found
+
+
+def _unlisted(made: Made, engine: Engine) -> list[dict[str, Any]]:
+    """What a list of `values` does not name, the most frequent first, and what it becomes."""
+    found = []
+    for name, rule in made.plan.rules.items():
+        for field, filling in rule.fields.items():
+            if not filling.values:
+                continue
+            value = key_text(filling.of, "r")
+            named = ", ".join(literal(each) for each in filling.values)
+            where = f" AND ({compiled(rule.where, 'r')})" if rule.where else ""
+            sql = (
+                f"SELECT {value} AS value, count(*) AS rows FROM stage_{rule.file} AS r "
+                f"WHERE coalesce({value} NOT IN ({named}), TRUE){where} GROUP BY 1"
+            )
+            values, rows = engine.rows(f"SELECT count(*), coalesce(CAST(sum(rows) AS BIGINT), 0) FROM ({sql})")[0]
+            if not rows:
+                continue
+            listed = engine.rows(f"SELECT value, rows FROM ({sql}) ORDER BY rows DESC, value LIMIT {MOST_CODES}")
+            becomes = filling.otherwise
+            if becomes is None:
+                becomes = 0 if field.endswith("_concept_id") or field.endswith("concept") else QUARANTINE
+            words = {"rule": name, "field": field, "of": ", ".join(filling.of), "becomes": becomes}
+            found.append({
+                **words, "values": int(values), "rows": int(rows),
+                "listed": [{"value": row[0], "rows": int(row[1])} for row in listed],
+            })  # fmt: skip
     return found
 
 
