@@ -88,7 +88,7 @@ class File(Strict):
     key: Names = ()
     person: str = ""
     delimiter: Literal[",", ";", "\t", "|"] = ","
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    encoding: Literal["utf-8", "cp1252", "latin-1", "utf-16"] = "utf-8"
     missing: tuple[str, ...] = ("",)
 
 
