@@ -105,6 +105,19 @@ def one_column(folder: Path, name: str, values: list[str]) -> dict[str, Any]:
     return {**columns(document)[name], "questions": document["tables"][0]["questions"]}
 
 
+@pytest.mark.parametrize("times", [1, 12])
+def test_numbers_of_persons_are_no_codes_and_are_not_shown(tmp_path: Path, times: int) -> None:
+    found = one_column(tmp_path, "Codice", [f"P{10000 + n}" for n in range(60)] * times)
+    assert found["identifier"] == "letters and a number, as numbers of persons are"
+    assert "codes" not in found and "values" not in found and "P100" not in yaml.safe_dump(found)
+
+
+def test_icd_10_without_points_needs_several_chapters() -> None:
+    assert [guess.system for guess in recognise(["J189", "I10", "E119", "S8201", "K359"], "c")] == ["ICD10"]
+    assert [guess.system for guess in recognise(["J189", "J180"], "diagnosis")] == ["ICD10"]
+    assert "ICD10" not in [guess.system for guess in recognise([f"P{10000 + n}" for n in range(60)], "Codice")]
+
+
 def test_mixed_day_and_month_is_a_question(tmp_path: Path) -> None:
     found = one_column(tmp_path, "born", ["13/02/2020", "02/25/2020", "01/02/2020"] * 5)
     assert found["questions"] == [
