@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from harmonise.clinic import CONCEPTS, FILES, MAPS, Clinic, vocabulary
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise import running
 from sojourn.node.harmonise.commands_run import tell
+from sojourn.node.harmonise.explaining import explain
+from sojourn.node.harmonise.places import Places
+from sojourn.node.harmonise.signing import sign
+from sojourn.omop.plan import Plan
 
 SEXES = [
     (8507, "MALE", "Gender", "Gender", "Gender", "S", "M"),
@@ -64,3 +69,59 @@ def test_values_that_a_list_does_not_name_are_counted(clinic: Clinic, capsys: py
     said = capsys.readouterr().out
     assert "does not name" in said and "Weiblich" not in said
     assert "Weiblich" in next((clinic.places.folder / "pilots").glob("*/report.html")).read_text()
+
+
+def test_too_many_rows_kept_aside_are_told_by_pilot_and_signature(clinic: Clinic) -> None:
+    clinic.plan = clinic.plan.replace("quarantine_at_most: 1", "quarantine_at_most: 0.01")
+    clinic.write({"stays": "mrn,stay,kind,from,until\n1,a,kitchen,01/02/2019,09/02/2019\n"})
+    running.pilot(clinic.work, 1.0)
+    assert "The run would stop" in next((clinic.places.folder / "pilots").glob("*/report.html")).read_text()
+    plan = Plan.from_yaml(clinic.plan)
+    with pytest.raises(HarmonisationError, match="The run would stop"):
+        sign(clinic.places.pilot(plan.digest()), plan, "Ada Example", date(2026, 2, 2))
+
+
+def test_after_an_edit_it_is_said_who_signed_another_version(clinic: Clinic) -> None:
+    clinic.signed()
+    clinic.plan = clinic.plan.replace("Discharge diagnoses.", "All diagnoses.")
+    with pytest.raises(HarmonisationError, match=r"Ada Example signed another version .* on 2026-02-02"):
+        clinic.run()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("where: died IS NOT NULL", "where: sum(died)"), "Rule `death`, `where`: an expression uses SUM"),
+        (("birth_datetime: {date: born, form: day}", 'month_of_birth: {expression: "a ("}'), "`person`, `month_of"),
+    ],
+)
+def test_an_expression_at_fault_is_named_with_its_place(clinic: Clinic, change: tuple[str, str], said: str) -> None:
+    clinic.plan = clinic.plan.replace(*change)
+    with pytest.raises(HarmonisationError, match=said):
+        running.pilot(clinic.work, 1.0)
+
+
+def test_an_unknown_field_or_source_is_repeated_with_what_is_near(clinic: Clinic) -> None:
+    clinic.made()
+    for place, near in (("person.gender", "gender_concept_id"), ("persn.gender_concept_id", "person")):
+        with pytest.raises(HarmonisationError, match=place) as refused:
+            explain(clinic.places, clinic.warehouse, place, None)
+        assert near in refused.value.remedy
+    with pytest.raises(HarmonisationError, match="`clinik`") as refused:
+        explain(Places(clinic.home, "clinik"), clinic.warehouse, "person.person_id", None)
+    assert "`clinic`" in refused.value.remedy
+
+
+def test_an_amount_of_memory_and_a_missing_file_are_named(clinic: Clinic) -> None:
+    with pytest.raises(HarmonisationError, match="--memory 1x"):
+        running.pilot(running.Work(clinic.home, clinic.warehouse, clinic.plan, clinic.export, "1x"), 1.0)
+    (clinic.export / "stays.csv").unlink()
+    with pytest.raises(HarmonisationError, match=r"stays\.csv"):
+        running.pilot(clinic.work, 1.0)
+
+
+def test_a_unit_to_convert_to_must_be_one() -> None:
+    from sojourn.omop.plan import Result
+
+    with pytest.raises(ValueError, match="`mmol/Liter!`, which is no unit"):
+        Result(value="v", decimal=".", units={"2345-7": "mmol/Liter!"})

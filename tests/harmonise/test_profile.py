@@ -22,6 +22,7 @@ from sojourn.node.harmonise import profiling_sources
 from sojourn.node.harmonise.profiling import profile
 from sojourn.node.harmonise.vocabulary_loading import load
 from sojourn.node.warehouse import open_profile
+from sojourn.omop.code_systems import recognise
 
 CANARY = "Zebedee"
 N = 60
@@ -157,8 +158,6 @@ def test_times_without_a_zone_are_a_question(tmp_path: Path) -> None:
     ],
 )
 def test_code_systems(name: str, values: list[str], system: str | None) -> None:
-    from sojourn.omop.code_systems import recognise
-
     found = recognise(values, name)
     assert (found[0].system if found else None) == system
 

@@ -48,6 +48,7 @@ def pilot(
     Example: sojourn harmonise pilot plan.yaml export --share 0.1
     """
     from sojourn.node.harmonise import running
+    from sojourn.node.harmonise.reporting import aside_share
 
     report = running.pilot(_work(plan, export, home, warehouse, memory), share)
     folder = _places(home, report["source"]).pilot(report["plan"])
@@ -57,6 +58,9 @@ def pilot(
         tell(public)
         for doubt in report["doubts"]:
             print(f"Question to the data's owner: {doubt}")
+        if (aside := aside_share(report)) > report["aside_at_most"]:
+            print(f"The run would stop: {aside:.1%} of the rows are kept aside, the plan allows "
+                  f"{report['aside_at_most']:.1%}. It cannot be signed so.")  # fmt: skip
         print(f"Look at {folder / 'report.html'}, which stays inside: it names codes of the data.")
         print(f"Then: sojourn harmonise sign {plan} --name YOU --home {home}")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from sojourn.node.harmonise.reporting import aside_share
 from sojourn.omop.reasons import QUARANTINE, UNMAPPED
 
 _PAGE = """\
@@ -19,6 +20,7 @@ td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
 <h1>Pilot of {{ r.source }}</h1>
 <p class="warn">This page names codes of the data. It stays inside the institution.</p>
 <p>Plan {{ r.plan }}; vocabulary {{ r.vocabulary.version }}; {{ "all persons" if r.share == 1 else "a sample of %.1f %% of persons" | format(r.share * 100) }}.</p>
+{% if aside > r.aside_at_most %}<p class="warn">The run would stop: {{ "%.1f" | format(aside * 100) }} % of the rows are kept aside, the plan allows {{ "%.1f" | format(r.aside_at_most * 100) }} %.</p>{% endif %}
 {% if r.doubts %}<h2>Questions to the data's owner</h2><ul>{% for said in r.doubts %}<li>{{ said }}</li>{% endfor %}</ul>{% endif %}
 <h2>Files</h2><table><tr><th>file</th><th>rows</th><th>unreadable</th></tr>
 {% for name, file in r.files.items() %}<tr><td>{{ name }} ({{ file.path }})</td><td class="n">{{ file.records }}</td><td class="n">{{ file.unreadable }}</td></tr>{% endfor %}</table>
@@ -46,4 +48,6 @@ td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
 def page(report: dict[str, Any]) -> str:
     """The whole page; all text is escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    return environment.from_string(_PAGE).render(r=report, quarantine=QUARANTINE, unmapped=UNMAPPED)
+    return environment.from_string(_PAGE).render(
+        r=report, aside=aside_share(report), quarantine=QUARANTINE, unmapped=UNMAPPED
+    )

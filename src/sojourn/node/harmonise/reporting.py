@@ -40,6 +40,7 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
             for table, parts in sorted(made.parts.items())
         },
         "aside": _aside(made, engine),
+        "aside_at_most": made.plan.quarantine_at_most,
         "left_out": _left_out(made, engine),
         "unlisted": _unlisted(made, engine),
         "unmapped": _unmapped(made, engine),

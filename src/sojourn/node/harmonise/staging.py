@@ -43,7 +43,8 @@ def find(folder: Path, name: str, file: File) -> Path:
                 raise HarmonisationError(f"File `{name}` lies outside the export.", remedy="Put it into the folder.")
             return path
     raise HarmonisationError(
-        f"The export has no file for `{name}`.", remedy=f"Check `files.{name}.path` in the plan, and the folder."
+        f"The export has no file `{file.path}` for `{name}`.",
+        remedy=f"Check `files.{name}.path` in the plan, and the folder.",
     )
 
 
@@ -62,7 +63,7 @@ def stage(
     """
     before = state(path)
     parquet = path.suffix.lower() in (".parquet", ".pq")
-    there = _parquet_columns(engine, path) if parquet else _header(path, name, file)
+    there = _parquet_columns(engine, path, name, file) if parquet else _header(path, name, file)
     if missing := [column for column in columns if column not in there]:
         raise HarmonisationError(
             f"The plan reads columns of `{name}` that the file does not have: "
@@ -109,7 +110,16 @@ def _written(engine: Engine, sql: str, to: Path, name: str, file: File) -> int:
     except duckdb.Error as error:
         if "encoded" in str(error):
             raise _not_in(name, file) from None
+        if isinstance(error, duckdb.InvalidInputException):
+            raise _unreadable(name, file) from None
         raise
+
+
+def _unreadable(name: str, file: File) -> HarmonisationError:
+    return HarmonisationError(
+        f"File `{name}` ({file.path}) cannot be read: damaged, or of another kind than the plan says.",
+        remedy="Copy or export it again.",
+    )
 
 
 def _not_in(name: str, file: File) -> HarmonisationError:
@@ -155,9 +165,14 @@ def _rows(
     return f"SELECT {listed} FROM {reader}{where}"
 
 
-def _parquet_columns(engine: Engine, path: Path) -> tuple[str, ...]:
+def _parquet_columns(engine: Engine, path: Path, name: str, file: File) -> tuple[str, ...]:
+    import duckdb  # loads with the first use, not with an idle node
+
     place = str(path).replace("'", "''")
-    return tuple(str(row[0]) for row in engine.rows(f"DESCRIBE SELECT * FROM read_parquet('{place}')"))
+    try:
+        return tuple(str(row[0]) for row in engine.rows(f"DESCRIBE SELECT * FROM read_parquet('{place}')"))
+    except (duckdb.InvalidInputException, duckdb.IOException):
+        raise _unreadable(name, file) from None
 
 
 def _header(path: Path, name: str, file: File) -> tuple[str, ...]:
