@@ -175,7 +175,7 @@ def test_a_header_that_is_not_as_planned(clinic: Clinic, change: tuple[str, str]
 
 def test_a_file_that_is_not_there_or_lies_elsewhere(clinic: Clinic) -> None:
     (clinic.export / "stays.csv").unlink()
-    with pytest.raises(HarmonisationError, match="no file for `stays`"):
+    with pytest.raises(HarmonisationError, match=r"no file `stays\.csv` for `stays`"):
         running.pilot(clinic.work, 1.0)
     (clinic.folder / "stays.csv").write_text(FILES["stays"])
     clinic.plan = PLAN.replace("path: stays.csv", "path: ../stays.csv")
@@ -207,10 +207,10 @@ def test_a_file_that_grows_while_it_is_read(clinic: Clinic, monkeypatch: pytest.
     assert history(clinic.places) == History()
 
 
-def test_too_many_rows_at_fault_stop_a_run_and_not_a_pilot(clinic: Clinic) -> None:
+def test_too_many_rows_at_fault_of_later_files_stop_a_run(clinic: Clinic) -> None:
     clinic.plan = PLAN.replace("quarantine_at_most: 1", "quarantine_at_most: 0.2")
-    clinic.write({"stays": FILES["stays"].replace("ward", "kitchen")})
     clinic.signed()
+    clinic.write({"stays": FILES["stays"].replace("ward", "kitchen")})
     with pytest.raises(HarmonisationError, match=r"of the rows would be kept aside; the plan allows 20"):
         clinic.run()
     assert history(clinic.places) == History()

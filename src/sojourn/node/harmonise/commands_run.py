@@ -186,8 +186,8 @@ def tell(report: dict[str, Any]) -> None:
         found = [{"rule": name, "rows": n} for name, n in report["left_out"].items()]
         rows("Left out by `where`", ("rule", "rows"), found)
     if report["unlisted"]:
-        columns = ("rule", "field", "of", "becomes", "values", "rows")
-        rows("Values that a list of the plan does not name (the report names them)", columns, report["unlisted"])
+        words = ("rule", "field", "of", "becomes", "values", "rows")
+        rows("Values that a list of the plan does not name (the report names them)", words, report["unlisted"])
     columns = ("rule", "codes", "unmapped_codes", "rows", "unmapped_rows")
     rows("Codes", columns, [{"rule": name, **each} for name, each in report["unmapped"].items()])
     if report["units"]:

@@ -66,12 +66,14 @@ def _demand_field(place: str, table: str, field: str) -> None:
     if names and not near:
         near = f"Fields of `{table}`: {', '.join(names)}."
     raise HarmonisationError(
-        f"The model has no field `{place}`.", remedy=f"{near} Write TABLE.FIELD, e.g. person.year_of_birth.".strip()
+        f"The model has no such field: `{place}`.",
+        remedy=f"{near} Write TABLE.FIELD, e.g. person.year_of_birth.".strip(),
     )
 
 
 def provenance(places: Places, snapshot: str = "") -> dict[str, Any]:
     """The machine form of all fields, for a study's record: no counts, no codes."""
+    _demand_source(places)
     manifest = manifest_of(places, snapshot)
     plan = Plan.from_yaml((places.snapshots / manifest["snapshot"] / PLAN).read_text(encoding="utf-8"))
     words = ("snapshot", "source", "plan", "vocabulary_version", "software", "signature")
