@@ -113,6 +113,15 @@ def test_numbers_of_persons_are_no_codes_and_are_not_shown(tmp_path: Path, times
     assert "codes" not in found and "values" not in found and "P100" not in yaml.safe_dump(found)
 
 
+def test_a_key_that_stands_in_other_tables_is_not_shown(tmp_path: Path) -> None:
+    numbers = [f"K{n}x{n % 7}" for n in range(60)]
+    (tmp_path / "anagrafica.csv").write_text("\n".join(["Codice", *numbers]) + "\n")
+    (tmp_path / "esami.csv").write_text("\n".join(["Codice", *numbers * 12]) + "\n")
+    for table in profile(tmp_path).document["tables"]:
+        (column,) = table["columns"]
+        assert column["identifier"] == "the key of anagrafica, and in other tables" and "values" not in column
+
+
 def test_icd_10_without_points_needs_several_chapters() -> None:
     assert [guess.system for guess in recognise(["J189", "I10", "E119", "S8201", "K359"], "c")] == ["ICD10"]
     assert [guess.system for guess in recognise(["J189", "J180"], "diagnosis")] == ["ICD10"]

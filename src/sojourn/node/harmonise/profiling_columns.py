@@ -130,6 +130,24 @@ def _numbered(name: str, table: str, counts: Counts, sample: Sequence[str]) -> s
     return ""
 
 
+def hide_links(tables: Sequence[Mapping[str, Any]]) -> None:
+    """Show no value of a column that is the key of one table and stands in others: it may number persons."""
+    keys: dict[str, str] = {}
+    places: dict[str, list[dict[str, Any]]] = {}
+    for table in tables:
+        for column in table["columns"]:
+            name = column["name"].casefold()
+            places.setdefault(name, []).append(column)
+            if "key" in column and table["rows"] >= _ENOUGH:
+                keys.setdefault(name, table["table"])
+    for name, table_name in keys.items():
+        for column in places[name] if len(places[name]) > 1 else ():
+            if "identifier" not in column and all(each["system"] == "local" for each in column.get("codes", ())):
+                column["identifier"] = f"the key of {table_name}, and in other tables"
+                for shown in ("values", "range", "codes", "in the vocabulary"):
+                    column.pop(shown, None)
+
+
 def questions(name: str, column: Mapping[str, Any]) -> list[str]:
     """What the owner of the data has to say about a column before it can be used."""
     found = []
