@@ -127,11 +127,29 @@ def test_no_reason_holds_a_value(faulty: Clinic) -> None:
     assert not any(value in word for word in words for value in ("S82", "kitchen", "1959", "99"))
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16"])
 def test_another_encoding_is_read_where_the_plan_names_it(clinic: Clinic, encoding: str) -> None:
     clinic.plan = PLAN.replace("path: patients.csv,", f"path: patients.csv, encoding: {encoding},")
     clinic.write({"patients": "mrn,sex,born,died\nJosé,F,29/02/1960,\n".encode(encoding)})
     assert running.pilot(clinic.work, 1.0)["tables"]["person"]["rows"] == 1
+
+
+@pytest.mark.parametrize(("encoding", "byte"), [("latin-1", b"\x80"), ("cp1252", b"\x81")])
+def test_a_file_in_another_encoding_than_declared_is_named(clinic: Clinic, encoding: str, byte: bytes) -> None:
+    clinic.plan = PLAN.replace("path: patients.csv,", f"path: patients.csv, encoding: {encoding},")
+    clinic.write({"patients": b"mrn,sex,born,died\r\nJos" + byte + b",F,29/02/1960,\r\n"})
+    with pytest.raises(HarmonisationError, match=f"`patients`.*{encoding}") as refused:
+        running.pilot(clinic.work, 1.0)
+    assert "encoding" in refused.value.remedy
+
+
+def test_signs_of_windows_are_read(clinic: Clinic) -> None:
+    clinic.plan = PLAN.replace("path: patients.csv,", "path: patients.csv, encoding: cp1252,")
+    text = FILES["patients"].replace("2,M", "\u20ac\u0153,M").replace("\n", "\r\n")
+    (clinic.export / "patients.csv").unlink()
+    (clinic.export / "patients.csv.gz").write_bytes(gzip.compress(text.encode("cp1252")))
+    assert running.pilot(clinic.work, 1.0)["tables"]["person"]["rows"] == 3
+    assert not list(clinic.places.folder.rglob("*.csv"))
 
 
 def test_a_first_line_in_another_encoding(clinic: Clinic) -> None:
@@ -157,7 +175,7 @@ def test_a_header_that_is_not_as_planned(clinic: Clinic, change: tuple[str, str]
 
 def test_a_file_that_is_not_there_or_lies_elsewhere(clinic: Clinic) -> None:
     (clinic.export / "stays.csv").unlink()
-    with pytest.raises(HarmonisationError, match="no file for `stays`"):
+    with pytest.raises(HarmonisationError, match=r"no file `stays\.csv` for `stays`"):
         running.pilot(clinic.work, 1.0)
     (clinic.folder / "stays.csv").write_text(FILES["stays"])
     clinic.plan = PLAN.replace("path: stays.csv", "path: ../stays.csv")
@@ -189,10 +207,10 @@ def test_a_file_that_grows_while_it_is_read(clinic: Clinic, monkeypatch: pytest.
     assert history(clinic.places) == History()
 
 
-def test_too_many_rows_at_fault_stop_a_run_and_not_a_pilot(clinic: Clinic) -> None:
+def test_too_many_rows_at_fault_of_later_files_stop_a_run(clinic: Clinic) -> None:
     clinic.plan = PLAN.replace("quarantine_at_most: 1", "quarantine_at_most: 0.2")
-    clinic.write({"stays": FILES["stays"].replace("ward", "kitchen")})
     clinic.signed()
+    clinic.write({"stays": FILES["stays"].replace("ward", "kitchen")})
     with pytest.raises(HarmonisationError, match=r"of the rows would be kept aside; the plan allows 20"):
         clinic.run()
     assert history(clinic.places) == History()

@@ -28,6 +28,8 @@ LABS = """test,result,unit,day
 718-7,13.5,G/DL,01/02/2019
 718-7,13.9 g/dL,,01/02/2019
 718-7,,,01/02/2019
+2345-7,5.4 mmol/L,mg/dL,01/02/2019
+2345-7,91 mg/dl,mg/dL,01/02/2019
 """
 
 
@@ -62,13 +64,17 @@ def test_values_are_read_and_converted_and_kept_as_they_came(laboratory: Clinic)
         ("13.5", "G/DL", 13.5, 4172703, 8713),
         ("13.9 g/dL", "g/dL", 13.9, 4172703, 8713),
         (None, None, None, None, None),
+        ("5.4 mmol/L", "mg/dL", None, None, 0),
+        ("91 mg/dl", "mg/dL", 5.051, 4172703, 8753),
     }
 
 
 def test_units_that_cannot_be_read_are_told(laboratory: Clinic) -> None:
     report = running.pilot(laboratory.work, 1.0)
-    listed = [(each["unit"], each["rows"], each["reason"]) for each in report["units"]["labs"]["listed"]]
-    assert listed == [("furlong", 1, "unknown unit")] or listed[0][0] == "furlong"
+    listed = {(each["unit"], each["own"], each["rows"], each["reason"]) for each in report["units"]["labs"]["listed"]}
+    assert listed == {("furlong", "", 1, "unknown unit"), ("mg/dL", "mmol/L", 1, "two units")}
+    assert report["units"]["labs"]["two_units_rows"] == 1
+    assert "another unit than the column" in report["doubts"][0]
 
 
 def test_a_value_is_explained(laboratory: Clinic) -> None:

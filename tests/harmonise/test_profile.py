@@ -22,6 +22,7 @@ from sojourn.node.harmonise import profiling_sources
 from sojourn.node.harmonise.profiling import profile
 from sojourn.node.harmonise.vocabulary_loading import load
 from sojourn.node.warehouse import open_profile
+from sojourn.omop.code_systems import recognise
 
 CANARY = "Zebedee"
 N = 60
@@ -105,6 +106,28 @@ def one_column(folder: Path, name: str, values: list[str]) -> dict[str, Any]:
     return {**columns(document)[name], "questions": document["tables"][0]["questions"]}
 
 
+@pytest.mark.parametrize("times", [1, 12])
+def test_numbers_of_persons_are_no_codes_and_are_not_shown(tmp_path: Path, times: int) -> None:
+    found = one_column(tmp_path, "Codice", [f"P{10000 + n}" for n in range(60)] * times)
+    assert found["identifier"] == "letters and a number, as numbers of persons are"
+    assert "codes" not in found and "values" not in found and "P100" not in yaml.safe_dump(found)
+
+
+def test_a_key_that_stands_in_other_tables_is_not_shown(tmp_path: Path) -> None:
+    numbers = [f"K{n}x{n % 7}" for n in range(60)]
+    (tmp_path / "anagrafica.csv").write_text("\n".join(["Codice", *numbers]) + "\n")
+    (tmp_path / "esami.csv").write_text("\n".join(["Codice", *numbers * 12]) + "\n")
+    for table in profile(tmp_path).document["tables"]:
+        (column,) = table["columns"]
+        assert column["identifier"] == "the key of anagrafica, and in other tables" and "values" not in column
+
+
+def test_icd_10_without_points_needs_several_chapters() -> None:
+    assert [guess.system for guess in recognise(["J189", "I10", "E119", "S8201", "K359"], "c")] == ["ICD10"]
+    assert [guess.system for guess in recognise(["J189", "J180"], "diagnosis")] == ["ICD10"]
+    assert "ICD10" not in [guess.system for guess in recognise([f"P{10000 + n}" for n in range(60)], "Codice")]
+
+
 def test_mixed_day_and_month_is_a_question(tmp_path: Path) -> None:
     found = one_column(tmp_path, "born", ["13/02/2020", "02/25/2020", "01/02/2020"] * 5)
     assert found["questions"] == [
@@ -144,8 +167,6 @@ def test_times_without_a_zone_are_a_question(tmp_path: Path) -> None:
     ],
 )
 def test_code_systems(name: str, values: list[str], system: str | None) -> None:
-    from sojourn.omop.code_systems import recognise
-
     found = recognise(values, name)
     assert (found[0].system if found else None) == system
 
@@ -180,6 +201,9 @@ ROWS_READ = {
     "bom": ("﻿a,b\n1,Müller\n".encode(), 1, None),
     "utf16": ("a,b\n1,Müller\n".encode("utf-16"), 1, None),
     "latin": ("a,b\n1,Müller\n2,x\n".encode("latin-1"), 2, "In which encoding was this file written?"),
+    "windows": ("a,b\r\n1,M\u00fcller\r\n2,\u20ac\r\n".encode("cp1252"), 2, "In which encoding was this file written?"),
+    "no windows": (b"a,b\r\n1,M\x81ller\r\n2,x\r\n", 2, "In which encoding was this file written?"),
+    "long": (b"a,b\r\n" + b"1,x\r\n" * 40_000 + b"2,M\xfcller\r\n", 40_001, "In which encoding was this file written?"),
     "ragged": (b"a,b\n1,2\n3\n4,5,6\n7,8\n", 2, "1 rows have fewer fields than the first line, the first in line 3"),
     "quotes": (b'a,b\n1,"x ""q"" y"\n2,5\'10" tall\n', 2, None),
     "bad quotes": (b'a,b\n1,"bad "in" quote"\n2,ok\n', 1, "quotation marks that do not close"),

@@ -18,6 +18,7 @@ CONFIDENCES: tuple[Confidence, ...] = ("high", "medium", "low")
 _STRAYS, _PART = 5, 0.02
 _LEAST = 0.8  # of the values that must have the form
 _LOCAL_LONGEST = 12
+_POINTED, _CHAPTERS = 0.2, 3
 _UNIT_LENGTH, _UNITS = 14, 500
 
 
@@ -148,6 +149,8 @@ def _judged(system: System, values: Sequence[str], column: str, table: str) -> G
     share = len(formed) / len(values)
     if share < _LEAST:
         return None
+    if system.name == "ICD10" and not named and not _many_chapters(formed):
+        return None
     if system.check is not None:
         sound = sum(map(system.check, formed)) / len(formed)
         if sound < _LEAST:
@@ -159,6 +162,12 @@ def _judged(system: System, values: Sequence[str], column: str, table: str) -> G
     reason = f"{share:.0%} have the form ({system.words}){', and the name speaks for it' if named else ''}"
     confidence: Confidence = "high" if named and not system.needs_hint else "medium" if len(formed) >= 5 else "low"
     return Guess(system.name, share, confidence, reason)
+
+
+def _many_chapters(values: Sequence[str]) -> bool:
+    """Whether a letter and digits are more than somebody's own numbers: points, or codes of several chapters."""
+    pointed = sum("." in value for value in values) / len(values)
+    return pointed >= _POINTED or len({value[0] for value in values}) >= _CHAPTERS
 
 
 def units(values: Sequence[str], column: str) -> Guess | None:

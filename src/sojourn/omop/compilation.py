@@ -51,6 +51,7 @@ class Compiled:
 
 def compile_plan(plan: Plan) -> Compiled:
     """Compile; HarmonisationError where rules do not fit together, or leave required fields empty."""
+    _demand_expressions(plan)
     bearers = _bearers(plan)
     ordered = _ordered(plan, bearers)
     parts = tuple(part for name in ordered for part in _parts(plan, name, bearers))
@@ -130,6 +131,19 @@ def _ordered(plan: Plan, bearers: Mapping[str, str]) -> list[str]:
 def _names(plan: Plan, rule: Rule) -> list[str]:
     own = ["person"] if plan.files[rule.file].person and rule.to != "person" else []
     return own + [filling.id for filling in rule.fields.values() if filling.id]
+
+
+def _demand_expressions(plan: Plan) -> None:
+    """HarmonisationError with its place where an expression holds what none may."""
+    for name, rule in plan.rules.items():
+        texts = {"where": rule.where, **{field: filling.expression for field, filling in rule.fields.items()}}
+        for field, text in texts.items():
+            try:
+                columns_of(text) if text else ()
+            except HarmonisationError as error:
+                raise HarmonisationError(
+                    f"Rule `{name}`, `{field}`: {str(error.args[0]).replace('An', 'an', 1)}", remedy=error.remedy
+                ) from None
 
 
 def _columns(plan: Plan) -> dict[str, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sojourn.errors import HarmonisationError
 from sojourn.omop.open_places import demand_closed
 from sojourn.omop.tables import BY_DOMAIN, MADE, TABLES
+from sojourn.omop.units_spelling import ucum
 
 DOMAIN = "by domain"
 Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
@@ -89,7 +90,7 @@ class File(Strict):
     key: Names = ()
     person: str = ""
     delimiter: Literal[",", ";", "\t", "|"] = ","
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    encoding: Literal["utf-8", "cp1252", "latin-1", "utf-16"] = "utf-8"
     missing: tuple[str, ...] = ("",)
 
 
@@ -194,6 +195,12 @@ class Result(Strict):
     decimal: Literal[".", ","]
     unit: str = ""
     units: dict[str, Text] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if wrong := [unit for unit in self.units.values() if ucum(unit) is None]:
+            raise ValueError(f"`units` names `{wrong[0]}`, which is no unit of UCUM; e.g. mmol/L")
+        return self
 
 
 class Rule(Strict):

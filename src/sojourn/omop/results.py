@@ -9,8 +9,10 @@ from sojourn.omop import values
 from sojourn.omop.identifiers import literal, quoted
 from sojourn.omop.plan import Rule
 from sojourn.omop.tables import Table
+from sojourn.omop.units_spelling import ucum
 
-UNIT_COLUMNS = ("unit", "loinc", "target", "ucum", "factor", "shift", "rule", "reason", "rows")
+CONFLICT = "two units"  # the value names one, the column beside it another
+UNIT_COLUMNS = ("own", "unit", "loinc", "target", "ucum", "factor", "shift", "rule", "reason", "rows")
 _VALUE = "result_"  # before what is read of a value
 # The unit that a rule's rows end with: the one converted to, else their own, where it can be read.
 UNITS_SQL = """\
@@ -27,18 +29,30 @@ def read_sql(rule: Rule, read: str) -> str:
 
 
 def wanted_sql(rule: Rule) -> str:
-    """The distinct (unit, LOINC code, unit to convert to) of a rule's rows, with how many rows have them."""
-    unit, loinc, target = _asked(rule)
+    """The distinct (unit inside the value, where a column names one as well; unit; LOINC code; unit to convert to) of
+    a rule's rows, with how many rows have them.
+    """
+    own, unit, loinc, target = _asked(rule)
     rows = read_sql(rule, f"stage_{rule.file}")
     return (
-        f"SELECT {unit} AS unit, {loinc} AS loinc, {target} AS target, count(*) AS rows\nFROM {rows} AS r GROUP BY ALL"
+        f"SELECT {own} AS own, {unit} AS unit, {loinc} AS loinc, {target} AS target, count(*) AS rows\n"
+        f"FROM {rows} AS r GROUP BY ALL"
     )
 
 
 def join_sql(name: str, rule: Rule) -> str:
     """The join of a rule's rows to that table, as `u`."""
-    unit, loinc, target = _asked(rule)
-    return f"LEFT JOIN units_{name} AS u ON u.unit = {unit} AND u.loinc = {loinc} AND u.target = {target}"
+    own, unit, loinc, target = _asked(rule)
+    asked = f"u.own = {own} AND u.unit = {unit} AND u.loinc = {loinc} AND u.target = {target}"
+    return f"LEFT JOIN units_{name} AS u ON {asked}"
+
+
+def differ(own: str, unit: str) -> bool:
+    """Whether a value's own unit and that of the column beside it are two units; nobody but the owner knows which."""
+    if not own or own.strip().casefold() == unit.strip().casefold():
+        return False
+    read = ucum(own)
+    return read is None or read != ucum(unit)
 
 
 def fields(rule: Rule, target: Table) -> dict[str, str]:
@@ -47,24 +61,32 @@ def fields(rule: Rule, target: Table) -> dict[str, str]:
         return {}
     original = f"r.{quoted(rule.result.unit)}" if rule.result.unit else f"r.{_VALUE}unit"
     number = f"r.{_VALUE}number"
+    two = f"u.reason = {literal(CONFLICT)}"
     found = {
-        "value_as_number": f"coalesce({number} * u.factor + u.shift, {number})",
-        "operator_concept_id": f"CAST(r.{_VALUE}operator_concept_id AS BIGINT)",
+        "value_as_number": f"CASE WHEN {two} THEN NULL ELSE coalesce({number} * u.factor + u.shift, {number}) END",
+        "operator_concept_id": f"CASE WHEN {two} THEN NULL ELSE CAST(r.{_VALUE}operator_concept_id AS BIGINT) END",
         "unit_concept_id": "CASE WHEN u.unit <> '' THEN coalesce(CAST(u.unit_concept_id AS BIGINT), 0) END",
         "unit_source_value": f"coalesce({original}, r.{_VALUE}unit)",
         "value_source_value": f"r.{quoted(rule.result.value)}",
-        "value_as_string": f"r.{_VALUE}text",
+        "value_as_string": f"CASE WHEN {two} THEN r.{quoted(rule.result.value)} ELSE r.{_VALUE}text END",
     }
     return {column: sql for column, sql in found.items() if target.has(column)}
 
 
-def _asked(rule: Rule) -> tuple[str, str, str]:
+def _asked(rule: Rule) -> tuple[str, str, str, str]:
     assert rule.result is not None
-    own = f"r.{_VALUE}unit"
-    unit = f"coalesce(r.{quoted(rule.result.unit)}, {own}, '')" if rule.result.unit else f"coalesce({own}, '')"
+    inside = f"r.{_VALUE}unit"
+    own, unit = "''", f"coalesce({inside}, '')"
+    if rule.result.unit:
+        beside = f"r.{quoted(rule.result.unit)}"
+        own, unit = (
+            f"coalesce(CASE WHEN {beside} IS NOT NULL THEN {inside} END, '')",
+            f"coalesce({beside}, {inside}, '')",
+        )
     if not rule.result.units or rule.concept is None:
-        return unit, "''", "''"
+        return own, unit, "''", "''"
     code = f"r.{quoted(rule.concept.code)}"
     cases = " ".join(f"WHEN {literal(each)} THEN {literal(to)}" for each, to in rule.result.units.items())
     listed = ", ".join(literal(each) for each in rule.result.units)
-    return unit, f"CASE WHEN {code} IN ({listed}) THEN {code} ELSE '' END", f"CASE {code} {cases} ELSE '' END"
+    known = f"CASE WHEN {code} IN ({listed}) THEN {code} ELSE '' END"
+    return own, unit, known, f"CASE {code} {cases} ELSE '' END"

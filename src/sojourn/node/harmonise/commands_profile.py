@@ -10,6 +10,7 @@ from rich.console import Console
 
 from sojourn.errors import DatasetError
 from sojourn.node.harmonise import profiling, profiling_files, suggesting, vocabulary_deltas
+from sojourn.node.harmonise.engine import demand_memory
 from sojourn.node.harmonise.profiling_sources import MEMORY as OF_A_PROFILE
 from sojourn.node.harmonise.vocabulary_codes import known_in
 from sojourn.node.harmonise.vocabulary_deltas import KINDS
@@ -43,6 +44,7 @@ def show_profile(
     What it writes describes records, and stays in this institution.
     Example: sojourn harmonise profile export
     """
+    demand_memory(memory)
     made = _profiled(folder, threshold, memory, warehouse)
     written = profiling_files.write(made, out)
     answer({**made.document, "written": written}, as_json)

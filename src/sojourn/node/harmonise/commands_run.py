@@ -48,6 +48,7 @@ def pilot(
     Example: sojourn harmonise pilot plan.yaml export --share 0.1
     """
     from sojourn.node.harmonise import running
+    from sojourn.node.harmonise.reporting import aside_share
 
     report = running.pilot(_work(plan, export, home, warehouse, memory), share)
     folder = _places(home, report["source"]).pilot(report["plan"])
@@ -57,6 +58,9 @@ def pilot(
         tell(public)
         for doubt in report["doubts"]:
             print(f"Question to the data's owner: {doubt}")
+        if (aside := aside_share(report)) > report["aside_at_most"]:
+            print(f"The run would stop: {aside:.1%} of the rows are kept aside, the plan allows "
+                  f"{report['aside_at_most']:.1%}. It cannot be signed so.")  # fmt: skip
         print(f"Look at {folder / 'report.html'}, which stays inside: it names codes of the data.")
         print(f"Then: sojourn harmonise sign {plan} --name YOU --home {home}")
 
@@ -181,19 +185,23 @@ def tell(report: dict[str, Any]) -> None:
     if report["left_out"]:
         found = [{"rule": name, "rows": n} for name, n in report["left_out"].items()]
         rows("Left out by `where`", ("rule", "rows"), found)
+    if report["unlisted"]:
+        words = ("rule", "field", "of", "becomes", "values", "rows")
+        rows("Values that a list of the plan does not name (the report names them)", words, report["unlisted"])
     columns = ("rule", "codes", "unmapped_codes", "rows", "unmapped_rows")
     rows("Codes", columns, [{"rule": name, **each} for name, each in report["unmapped"].items()])
     if report["units"]:
         found = [{"rule": name, **each} for name, each in report["units"].items()]
-        rows("Units", ("rule", "spellings", "unread_rows"), found)
+        rows("Units", ("rule", "spellings", "unread_rows", "two_units_rows"), found)
 
 
 def _public(report: dict[str, Any]) -> dict[str, Any]:
     """A report without what names values of the data."""
     unmapped = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["unmapped"].items()}
     units = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["units"].items()}
+    unlisted = [{k: n for k, n in each.items() if k != "listed"} for each in report["unlisted"]]
     tables = {name: table["rows"] for name, table in report["tables"].items()}
-    return {**report, "unmapped": unmapped, "units": units, "tables": tables}
+    return {**report, "unmapped": unmapped, "units": units, "tables": tables, "unlisted": unlisted}
 
 
 def _work(plan: Path, export: Path, home: Path, warehouse: Path, memory: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ def open_engine(
     """Open it; HarmonisationError in our words where the database fails, as its own quote lines and values."""
     import duckdb  # loads with the first use, not with an idle node
 
+    demand_memory(memory)
     if not warehouse.is_file():
         raise _NO_VOCABULARY
     try:
@@ -126,6 +128,12 @@ def _vocabulary(connection: duckdb.DuckDBPyConnection) -> Vocabulary:
     if row is None:
         raise _NO_VOCABULARY
     return Vocabulary(str(row[0]), str(row[1]))
+
+
+def demand_memory(memory: str) -> None:
+    """HarmonisationError where an amount of memory is none."""
+    if not re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*[KMGT]i?B\s*", memory, re.ASCII | re.IGNORECASE):
+        raise HarmonisationError(f"`--memory {memory}` is no amount of memory.", remedy="Give e.g. `--memory 512MB`.")
 
 
 def said(message: str) -> HarmonisationError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sojourn.analysis.suggestion import did_you_mean
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise.engine import Engine, open_engine
 from sojourn.node.harmonise.places import Places, custodian_key
@@ -18,9 +19,11 @@ from sojourn.omop.tables import TABLES
 
 def explain(places: Places, warehouse: Path, place: str, concept: int | None, snapshot: str = "") -> dict[str, Any]:
     """Where TABLE.FIELD of a snapshot comes from, and, of one concept, by which codes. Counts stay inside the site."""
+    _demand_source(places)
     manifest = manifest_of(places, snapshot)
     plan = Plan.from_yaml((places.snapshots / manifest["snapshot"] / PLAN).read_text(encoding="utf-8"))
     table, _, field = place.partition(".")
+    _demand_field(place, table, field)
     compiled = compile_plan(plan)
     found = [
         {**origin.document(), "sentence": origin.sentence(), **_counts(manifest, table, field, origin.rule)}
@@ -46,8 +49,31 @@ def explain(places: Places, warehouse: Path, place: str, concept: int | None, sn
     return document
 
 
+def _demand_source(places: Places) -> None:
+    if not places.folder.is_dir():
+        known = [path.parent.name for path in places.folder.parent.glob("*/snapshots")]
+        raise HarmonisationError(
+            f"Nothing was harmonised here under the name `{places.source}`.",
+            remedy=did_you_mean(places.source, known) or "Pilot and run its plan first.",
+        )
+
+
+def _demand_field(place: str, table: str, field: str) -> None:
+    if table in TABLES and TABLES[table].has(field):
+        return
+    names = [column.name for column in TABLES[table].columns] if table in TABLES else []
+    near = did_you_mean(field, names) if names else did_you_mean(table, TABLES)
+    if names and not near:
+        near = f"Fields of `{table}`: {', '.join(names)}."
+    raise HarmonisationError(
+        f"The model has no such field: `{place}`.",
+        remedy=f"{near} Write TABLE.FIELD, e.g. person.year_of_birth.".strip(),
+    )
+
+
 def provenance(places: Places, snapshot: str = "") -> dict[str, Any]:
     """The machine form of all fields, for a study's record: no counts, no codes."""
+    _demand_source(places)
     manifest = manifest_of(places, snapshot)
     plan = Plan.from_yaml((places.snapshots / manifest["snapshot"] / PLAN).read_text(encoding="utf-8"))
     words = ("snapshot", "source", "plan", "vocabulary_version", "software", "signature")

@@ -18,7 +18,7 @@ from sojourn.omop import eras
 from sojourn.omop.compilation import Compiled, compile_plan
 from sojourn.omop.identifiers import literal
 from sojourn.omop.plan import Plan
-from sojourn.omop.results import UNIT_COLUMNS, UNITS_SQL
+from sojourn.omop.results import CONFLICT, UNIT_COLUMNS, UNITS_SQL, differ
 from sojourn.omop.rows import Part
 from sojourn.omop.tables import TABLES
 from sojourn.omop.units_table import lookup
@@ -124,9 +124,14 @@ class Maker:
         def build(folder: Path) -> dict[str, Any]:
             self.engine.write(sql, folder / WANTED)
             place = literal(str(folder / WANTED))
-            asked = self.engine.rows(f"SELECT unit, loinc, target, rows FROM read_parquet({place})")
-            counts = {row[:3]: row[3] for row in asked}
-            found = [(*astuple(row), counts[row.unit, row.loinc, row.target]) for row in lookup(counts)]
+            asked = self.engine.rows(f"SELECT own, unit, loinc, target, rows FROM read_parquet({place})")
+            known = {(row.unit, row.loinc, row.target): astuple(row) for row in lookup(row[1:4] for row in asked)}
+            found = []
+            for own, unit, loinc, target, rows in sorted(asked):
+                cells = known[unit, loinc, target]
+                if differ(own, unit):
+                    cells = (unit, loinc, target, None, None, None, None, CONFLICT)
+                found.append((own, *cells, rows))
             self.engine.keep("units_read", UNIT_COLUMNS, found)
             rows = self.engine.write(UNITS_SQL.format(table="units_read"), folder / UNITS)
             return {"rows": rows, "content": self._content(folder / UNITS)}

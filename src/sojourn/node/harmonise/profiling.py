@@ -14,7 +14,15 @@ from typing import Any
 
 from sojourn.errors import DatasetError
 from sojourn.node.dictionary import Dictionary
-from sojourn.node.harmonise.profiling_columns import FIRST_YEAR, MISSING_WORDS, Counts, Days, describe, questions
+from sojourn.node.harmonise.profiling_columns import (
+    FIRST_YEAR,
+    MISSING_WORDS,
+    Counts,
+    Days,
+    describe,
+    hide_links,
+    questions,
+)
 from sojourn.node.harmonise.profiling_dictionary import draft
 from sojourn.node.harmonise.profiling_sources import MEMORY, Table, find, tables
 from sojourn.node.harmonise.vocabulary_codes import Known
@@ -58,6 +66,7 @@ def profile(folder: Path, *, threshold: int = THRESHOLD, memory: str = MEMORY, k
             found.append(document)
             if dictionary is not None:
                 dictionaries[_apart(table.name, dictionaries)] = dictionary
+    hide_links(found)
     document = {
         "profile": folder.name,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -19,6 +19,8 @@ _NEAR_UNIQUE = 0.9
 _ENOUGH = 50
 _FREE_TEXT = 40.0  # letters, on average
 _SHOWN = 12
+_GIVEN = re.compile(r"(?P<before>[A-Za-z]{1,6}[-_/ ]?)(?P<number>\d{3,})")
+_ENOUGH_NUMBERS, _SERIES = 20, 4  # distinct values; pairs of letters and length
 _PERSONAL = {
     "e-mail address": r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}",
     "telephone number": r"\+?\(?\d[\d ()/.-]{7,18}\d",
@@ -67,7 +69,7 @@ def describe(
     table: str, name: str, declared: str, counts: Counts, sample: Sequence[str], days: Days | None, threshold: int
 ) -> dict[str, Any]:
     """The column's part of the profile. threshold: a value is written down only if so many rows hold it."""
-    personal = identifying(name, counts, sample)
+    personal = identifying(name, counts, sample) or _numbered(name, table, counts, sample)
     coded = [] if personal or days else recognise(sample, name, table)
     unit = None if personal or days else units(sample, name)
     kind = _kind(counts, () if personal else sample, days, coded, unit)
@@ -115,6 +117,35 @@ def identifying(name: str, counts: Counts, sample: Sequence[str]) -> str:
     if counts.filled >= _ENOUGH and counts.distinct >= _NEAR_UNIQUE * counts.filled and counts.whole == counts.filled:
         return "a whole number that hardly repeats"
     return ""
+
+
+def _numbered(name: str, table: str, counts: Counts, sample: Sequence[str]) -> str:
+    """Whether values look like numbers given to persons, such as P10028; no value is shown where that is in doubt."""
+    if any(guess.confidence == "high" for guess in recognise(sample, name, table)):
+        return ""
+    forms = [found for value in sample if (found := _GIVEN.fullmatch(value.strip()))]
+    same = {(found["before"], len(found["number"])) for found in forms}
+    if counts.distinct >= _ENOUGH_NUMBERS and len(forms) >= 0.9 * len(sample) and 0 < len(same) <= _SERIES:
+        return "letters and a number, as numbers of persons are"
+    return ""
+
+
+def hide_links(tables: Sequence[Mapping[str, Any]]) -> None:
+    """Show no value of a column that is the key of one table and stands in others: it may number persons."""
+    keys: dict[str, str] = {}
+    places: dict[str, list[dict[str, Any]]] = {}
+    for table in tables:
+        for column in table["columns"]:
+            name = column["name"].casefold()
+            places.setdefault(name, []).append(column)
+            if "key" in column and table["rows"] >= _ENOUGH:
+                keys.setdefault(name, table["table"])
+    for name, table_name in keys.items():
+        for column in places[name] if len(places[name]) > 1 else ():
+            if "identifier" not in column and all(each["system"] == "local" for each in column.get("codes", ())):
+                column["identifier"] = f"the key of {table_name}, and in other tables"
+                for shown in ("values", "range", "codes", "in the vocabulary"):
+                    column.pop(shown, None)
 
 
 def questions(name: str, column: Mapping[str, Any]) -> list[str]:

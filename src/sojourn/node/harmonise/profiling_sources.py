@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sojourn.errors import DatasetError
+from sojourn.node.harmonise.transcoding import CP1252, is_utf8, transcode
 from sojourn.node.warehouse import open_profile, quote
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _DELIMITERS = ",;\t|"
 _LONGEST_HEADER = 1 << 20
 _MOST_REJECTS = 10_000
 _BATCH = 20_000
-_UTF8, _UTF16, _LATIN = "utf-8", "utf-16", "latin-1"
+_UTF8, _UTF16 = "utf-8", "utf-16"
 _AGAIN = "Export the table again as CSV (UTF-8) or Parquet."
 
 
@@ -93,17 +94,21 @@ def _kind(path: Path) -> str:
 def _text(path: Path, work: Path, memory: str) -> Iterator[Table]:
     encoding = _encoding(path)
     names, delimiter, problems = _header(path, encoding)
-    with _connection(path, work, memory) as to:
+    source, questions, told = path, [], encoding
+    if encoding == _UTF8 and not is_utf8(path):
+        source, told = work / "utf-8.csv", CP1252
+        try:
+            transcode(path, source, CP1252, lenient=True)
+        except (ValueError, OSError):
+            raise DatasetError(f"There was no room to read {path.name}.", remedy="Make room on the disk.") from None
+        names, delimiter, problems = _header(source, _UTF8)
+        questions = ["In which encoding was this file written? It is no UTF-8, and was read as Windows-1252 (Latin-1)."]
+    with _connection(source, work, memory) as to:
         table = Table(path.name.split(".")[0], path.name, "CSV", to, "", names, ("VARCHAR",) * len(names))
-        table.encoding, table.delimiter, table.problems = encoding, delimiter, problems
-        rejected = _first_pass(table, path)
-        if encoding == _UTF8 and rejected.get("INVALID ENCODING"):
-            table.encoding = _LATIN
-            table.questions.append(
-                "In which encoding was this file written? It is no UTF-8, and was read as Latin-1 (Windows-1252)."
-            )
-            rejected = _first_pass(table, path)
+        table.encoding, table.delimiter, table.problems, table.questions = encoding, delimiter, problems, questions
+        rejected = _first_pass(table, source)
         table.problems += _rejections(rejected, table)
+        table.encoding = told
         yield table
 
 

@@ -11,7 +11,9 @@ from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.making import ASIDE, CODES, UNITS, Made
 from sojourn.node.harmonise.staging import ASIDE as UNREADABLE
 from sojourn.omop.expression import compiled
-from sojourn.omop.identifiers import literal, quoted
+from sojourn.omop.filling import QUARANTINE
+from sojourn.omop.identifiers import key_text, literal, quoted
+from sojourn.omop.results import CONFLICT
 from sojourn.omop.tables import TABLES
 
 MOST_CODES = 500  # of each rule, the most frequent first; totals are of all
@@ -19,6 +21,7 @@ MOST_CODES = 500  # of each rule, the most frequent first; totals are of all
 
 def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
     """The whole as one document; the same files, plan and vocabulary give the same."""
+    units = _units(made, engine)
     return {
         "source": made.plan.source,
         "plan": made.plan.digest(),
@@ -37,10 +40,12 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
             for table, parts in sorted(made.parts.items())
         },
         "aside": _aside(made, engine),
+        "aside_at_most": made.plan.quarantine_at_most,
         "left_out": _left_out(made, engine),
+        "unlisted": _unlisted(made, engine),
         "unmapped": _unmapped(made, engine),
-        "units": _units(made, engine),
-        "doubts": _date_doubts(made, engine),
+        "units": units,
+        "doubts": [*_unit_doubts(units), *_date_doubts(made, engine)],
     }
 
 
@@ -84,6 +89,35 @@ def _left_out(made: Made, engine: Engine) -> dict[str, int]:
     return found
 
 
+def _unlisted(made: Made, engine: Engine) -> list[dict[str, Any]]:
+    """What a list of `values` does not name, the most frequent first, and what it becomes."""
+    found = []
+    for name, rule in made.plan.rules.items():
+        for field, filling in rule.fields.items():
+            if not filling.values:
+                continue
+            value = key_text(filling.of, "r")
+            named = ", ".join(literal(each) for each in filling.values)
+            where = f" AND ({compiled(rule.where, 'r')})" if rule.where else ""
+            sql = (
+                f"SELECT {value} AS value, count(*) AS rows FROM stage_{rule.file} AS r "
+                f"WHERE coalesce({value} NOT IN ({named}), TRUE){where} GROUP BY 1"
+            )
+            values, rows = engine.rows(f"SELECT count(*), coalesce(CAST(sum(rows) AS BIGINT), 0) FROM ({sql})")[0]
+            if not rows:
+                continue
+            listed = engine.rows(f"SELECT value, rows FROM ({sql}) ORDER BY rows DESC, value LIMIT {MOST_CODES}")
+            becomes = filling.otherwise
+            if becomes is None:
+                becomes = 0 if field.endswith("_concept_id") or field.endswith("concept") else QUARANTINE
+            words = {"rule": name, "field": field, "of": ", ".join(filling.of), "becomes": becomes}
+            found.append({
+                **words, "values": int(values), "rows": int(rows),
+                "listed": [{"value": row[0], "rows": int(row[1])} for row in listed],
+            })  # fmt: skip
+    return found
+
+
 def _unmapped(made: Made, engine: Engine) -> dict[str, Any]:
     found = {}
     for name, step in made.codes.items():
@@ -113,16 +147,29 @@ def _units(made: Made, engine: Engine) -> dict[str, Any]:
     for name, step in made.units.items():
         place = f"read_parquet({literal(str(step.folder / UNITS))})"
         listed = engine.rows(
-            f"SELECT unit, loinc, target, reason, CAST(rows AS BIGINT) FROM {place} "
-            f"WHERE reason IS NOT NULL AND unit <> '' ORDER BY rows DESC, unit, loinc LIMIT {MOST_CODES}"
+            f"SELECT own, unit, loinc, target, reason, CAST(rows AS BIGINT) FROM {place} "
+            f"WHERE reason IS NOT NULL AND unit <> '' ORDER BY rows DESC, unit, loinc, own LIMIT {MOST_CODES}"
         )
-        words = ("unit", "loinc", "target", "reason", "rows")
+        two = engine.rows(
+            f"SELECT coalesce(CAST(sum(rows) AS BIGINT), 0) FROM {place} WHERE reason = {literal(CONFLICT)}"
+        )
+        words = ("own", "unit", "loinc", "target", "reason", "rows")
         found[name.removeprefix("units_")] = {
             "spellings": step.facts["rows"],
-            "unread_rows": sum(row[4] for row in listed),
+            "unread_rows": sum(row[5] for row in listed),
+            "two_units_rows": int(two[0][0]),
             "listed": [dict(zip(words, row, strict=True)) for row in listed],
         }
     return found
+
+
+def _unit_doubts(units: dict[str, Any]) -> list[str]:
+    return [
+        f"{each['two_units_rows']} values of rule `{name}` carry another unit than the column of units says: which one "
+        "holds? They are kept as they came, without a number."
+        for name, each in units.items()
+        if each["two_units_rows"]
+    ]
 
 
 def _date_doubts(made: Made, engine: Engine) -> list[str]:

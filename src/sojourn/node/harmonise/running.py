@@ -21,6 +21,7 @@ from sojourn.node.harmonise.engine import MEMORY, THREADS, Engine, open_engine
 from sojourn.node.harmonise.making import ROWS, Made, Maker
 from sojourn.node.harmonise.page import page
 from sojourn.node.harmonise.places import Places, custodian_key
+from sojourn.node.harmonise.plan_checks import concept_doubts
 from sojourn.node.harmonise.quarantine import QUARANTINE_TABLE, UNMAPPED_TABLE, kept_aside, without_concept
 from sojourn.node.harmonise.reporting import aside_share, report_of
 from sojourn.node.harmonise.signing import PAGE, REPORT, SIGNATURE, demand_signature
@@ -58,8 +59,10 @@ def pilot(work: Work, share: float) -> dict[str, Any]:
         raise HarmonisationError("The sample is a part between 0 and 1.", remedy="Give e.g. `--share 0.05`.")
     plan, places = _opened(work)
     with _alone(places), _engine(work, places) as (engine, steps, key):
-        made = Maker(engine, steps, plan, work.export, _mark(key), share).make()
-        report = report_of(made, engine, share)
+        maker = Maker(engine, steps, plan, work.export, _mark(key), share)
+        doubts = concept_doubts(plan, maker.made.compiled, engine)
+        report = report_of(maker.make(), engine, share)
+        report["doubts"] = [*report["doubts"], *doubts]
     folder = places.pilot(plan.digest())
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / SIGNATURE).unlink(missing_ok=True)  # it was of another report

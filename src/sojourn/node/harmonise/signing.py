@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from sojourn.errors import HarmonisationError
+from sojourn.node.harmonise.reporting import aside_share
 from sojourn.node.whole import write_whole
 from sojourn.omop.plan import Plan
 
@@ -38,6 +39,12 @@ def sign(folder: Path, plan: Plan, name: str, day: date) -> Signature:
     said = json.loads(report.read_text(encoding="utf-8"))
     if said["plan"] != plan.digest():
         raise HarmonisationError("The report is of another plan.", remedy="Run the pilot again.")
+    share, most = aside_share(said), plan.quarantine_at_most
+    if share > most:
+        raise HarmonisationError(
+            f"The run would stop: {share:.1%} of the rows are kept aside, the plan allows {most:.1%}.",
+            remedy="Mend the rules by the report's reasons, or raise `quarantine_at_most`; then run the pilot again.",
+        )
     signature = Signature(name.strip(), day.isoformat(), plan.digest(), _digest(report), said["vocabulary"]["digest"])
     write_whole(folder / SIGNATURE, json.dumps(asdict(signature), indent=1) + "\n")
     return signature
@@ -48,7 +55,7 @@ def demand_signature(folder: Path, plan: Plan, vocabulary: str) -> Signature:
     path = folder / SIGNATURE
     if not path.is_file():
         raise HarmonisationError(
-            "Nobody has signed the pilot of this very plan.",
+            "Nobody has signed the pilot of this very plan." + _another(folder),
             remedy="Run `sojourn harmonise pilot PLAN`, look at its report, then `sojourn harmonise sign PLAN`.",
         )
     try:
@@ -65,6 +72,18 @@ def demand_signature(folder: Path, plan: Plan, vocabulary: str) -> Signature:
             remedy="Use the pilot's version (`sojourn harmonise vocabulary use`), or run and sign a new pilot.",
         )
     return signature
+
+
+def _another(folder: Path) -> str:
+    """Who signed another version of the plan last; empty where nobody did."""
+    found = []
+    for path in folder.parent.glob(f"*/{SIGNATURE}"):
+        try:
+            found.append(Signature(**json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError):
+            continue
+    last = max(found, key=lambda each: each.day, default=None)
+    return f" {last.name} signed another version of it ({last.plan[:16]}) on {last.day}." if last else ""
 
 
 def _digest(path: Path) -> str:

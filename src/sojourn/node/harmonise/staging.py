@@ -9,16 +9,20 @@ import csv
 import gzip
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise.engine import Engine
+from sojourn.node.harmonise.transcoding import SINGLE_BYTE, transcode
 from sojourn.node.source import digest_of
 from sojourn.node.warehouse import quote
 from sojourn.omop.plan import File
 
 ROWS, ASIDE = "rows.parquet", "aside.parquet"
+_PASSING = "utf-8.csv"  # a file of another encoding, while it is read
 _LONGEST_HEADER = 1 << 20
 _SAMPLE_PARTS = 1_000_000
 _REJECTED = """\
@@ -39,7 +43,8 @@ def find(folder: Path, name: str, file: File) -> Path:
                 raise HarmonisationError(f"File `{name}` lies outside the export.", remedy="Put it into the folder.")
             return path
     raise HarmonisationError(
-        f"The export has no file for `{name}`.", remedy=f"Check `files.{name}.path` in the plan, and the folder."
+        f"The export has no file `{file.path}` for `{name}`.",
+        remedy=f"Check `files.{name}.path` in the plan, and the folder.",
     )
 
 
@@ -58,7 +63,7 @@ def stage(
     """
     before = state(path)
     parquet = path.suffix.lower() in (".parquet", ".pq")
-    there = _parquet_columns(engine, path) if parquet else _header(path, name, file)
+    there = _parquet_columns(engine, path, name, file) if parquet else _header(path, name, file)
     if missing := [column for column in columns if column not in there]:
         raise HarmonisationError(
             f"The plan reads columns of `{name}` that the file does not have: "
@@ -68,7 +73,9 @@ def stage(
     connection = engine.connection
     for table in ("reject_errors", "reject_scans"):
         connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
-    rows = engine.write(_rows(path, file, there, columns, share, parquet), to / ROWS, ordered=True)
+    with _as_utf8(path, name, file, to, parquet) as (source, encoding):
+        sql = _rows(source, file, encoding, there, columns, share, parquet)
+        rows = _written(engine, sql, to / ROWS, name, file)
     rejected = _no_rejects() if parquet else _REJECTED
     aside = engine.write(rejected, to / ASIDE)
     if state(path) != before:
@@ -76,6 +83,50 @@ def stage(
             f"File `{name}` changed while it was read.", remedy="Wait until the export is complete, and run again."
         )
     return {"records": rows, "unreadable": aside}
+
+
+@contextmanager
+def _as_utf8(path: Path, name: str, file: File, to: Path, parquet: bool) -> Iterator[tuple[Path, str]]:
+    """The file that the database reads, and its encoding; what is made for that is gone afterwards."""
+    if parquet or file.encoding not in SINGLE_BYTE:
+        yield path, file.encoding
+        return
+    made = to / _PASSING
+    try:
+        try:
+            transcode(path, made, file.encoding)
+        except ValueError:
+            raise _not_in(name, file) from None
+        yield made, "utf-8"
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def _written(engine: Engine, sql: str, to: Path, name: str, file: File) -> int:
+    import duckdb  # loads with the first use, not with an idle node
+
+    try:
+        return engine.write(sql, to, ordered=True)
+    except duckdb.Error as error:
+        if "encoded" in str(error):
+            raise _not_in(name, file) from None
+        if isinstance(error, duckdb.InvalidInputException):
+            raise _unreadable(name, file) from None
+        raise
+
+
+def _unreadable(name: str, file: File) -> HarmonisationError:
+    return HarmonisationError(
+        f"File `{name}` ({file.path}) cannot be read: damaged, or of another kind than the plan says.",
+        remedy="Copy or export it again.",
+    )
+
+
+def _not_in(name: str, file: File) -> HarmonisationError:
+    return HarmonisationError(
+        f"File `{name}` ({file.path}) is not in {file.encoding}, or its gzip is damaged.",
+        remedy=f"Ask for its encoding, and write it as `files.{name}.encoding`; cp1252 is the most usual of Windows.",
+    )
 
 
 def digest(path: Path) -> str:
@@ -87,7 +138,9 @@ def _no_rejects() -> str:
     return "SELECT NULL::BIGINT AS record, NULL::UBIGINT AS line, '' AS reason, '' AS columns WHERE FALSE"
 
 
-def _rows(path: Path, file: File, there: tuple[str, ...], columns: tuple[str, ...], share: float, parquet: bool) -> str:
+def _rows(
+    path: Path, file: File, encoding: str, there: tuple[str, ...], columns: tuple[str, ...], share: float, parquet: bool
+) -> str:
     place = "'" + str(path).replace("'", "''") + "'"
     if parquet:
         reader = f"read_parquet({place})"
@@ -96,7 +149,7 @@ def _rows(path: Path, file: File, there: tuple[str, ...], columns: tuple[str, ..
         reader = (
             f"read_csv({place}, auto_detect=false, header=true, columns={{{declared}}}, delim='{file.delimiter}', "
             f"quote='\"', escape='\"', strict_mode=true, null_padding=false, store_rejects=true, rejects_limit=0, "
-            f"encoding='{file.encoding}', compression='{'gzip' if path.suffix == '.gz' else 'none'}')"
+            f"encoding='{encoding}', compression='{'gzip' if path.suffix == '.gz' else 'none'}')"
         )
     missing = ", ".join("'" + word.replace("'", "''") + "'" for word in file.missing)
     texts = [
@@ -112,16 +165,21 @@ def _rows(path: Path, file: File, there: tuple[str, ...], columns: tuple[str, ..
     return f"SELECT {listed} FROM {reader}{where}"
 
 
-def _parquet_columns(engine: Engine, path: Path) -> tuple[str, ...]:
+def _parquet_columns(engine: Engine, path: Path, name: str, file: File) -> tuple[str, ...]:
+    import duckdb  # loads with the first use, not with an idle node
+
     place = str(path).replace("'", "''")
-    return tuple(str(row[0]) for row in engine.rows(f"DESCRIBE SELECT * FROM read_parquet('{place}')"))
+    try:
+        return tuple(str(row[0]) for row in engine.rows(f"DESCRIBE SELECT * FROM read_parquet('{place}')"))
+    except (duckdb.InvalidInputException, duckdb.IOException):
+        raise _unreadable(name, file) from None
 
 
 def _header(path: Path, name: str, file: File) -> tuple[str, ...]:
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rb") as read:
         start = read.read(_LONGEST_HEADER)
-    encoding = {"utf-8": "utf-8-sig", "latin-1": "latin-1", "utf-16": "utf-16"}[file.encoding]
+    encoding = "utf-8-sig" if file.encoding == "utf-8" else file.encoding
     if file.encoding != "utf-16":
         start = start.split(b"\n", 1)[0]
     try:
