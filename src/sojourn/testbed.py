@@ -242,7 +242,8 @@ def _declaration(column: pandas.Series) -> Variable | None:
     if pandas.api.types.is_bool_dtype(values) or (len(values) and all(isinstance(value, bool) for value in values)):
         return Variable(Kind.BOOLEAN)
     if pandas.api.types.is_numeric_dtype(values):
-        return Variable(Kind.NUMBER)
+        indicator = bool(len(values)) and bool(values.isin((0, 1)).all())
+        return Variable(Kind.NUMBER, low=0.0, high=1.0) if indicator else Variable(Kind.NUMBER)
     levels = sorted(map(str, values.unique()))
     return Variable(Kind.CATEGORY, levels=tuple(levels)) if 0 < len(levels) <= MOST_LEVELS else None
 
