@@ -20,7 +20,7 @@ from sojourn.analysis.sets import constant, persons_of
 from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Step
 from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.analysis.terms import Formula, Survival
-from sojourn.analysis.variable import SITE, Kind, Variables
+from sojourn.analysis.variable import SITE, Kind, Variable, Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME
 from sojourn.statistics.coefficients import centre_of, real, whole
@@ -341,12 +341,12 @@ class GLM:
 
 
 def _check_share(name: str, variable: Variable) -> None:
-    """PlanError unless a number that is a binomial outcome is declared within 0 and 1."""
-    if variable.low is None or variable.high is None or variable.low < 0 or variable.high > 1:
+    """PlanError where a number that is a binomial outcome is declared beyond 0 and 1."""
+    if (variable.low is not None and variable.low < 0) or (variable.high is not None and variable.high > 1):
         raise PlanError(
             f"`{name}` is a number, and the outcome of the binomial family is yes or no.",
             remedy="Use `glm` with `family: gaussian` for a number, or a yes/no outcome. If it holds 0, 1 or shares "
-            f"only, declare it: `variables: {{{name}: {{kind: number, low: 0, high: 1}}}}`.",
+            "only, ask the custodians to declare it from 0 to 1.",
             field="glm.formula",
         )
 

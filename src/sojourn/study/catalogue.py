@@ -132,7 +132,7 @@ def _check_linkage(plan: Plan, chosen: Sequence[Dataset]) -> None:
 
 
 def _placed(error: PlanError, analysis: str, kind: str) -> PlanError:
-    """The same error, naming the whole place in the plan. kind: the statistic, which may rest on another one's check."""
+    """The same error, naming the whole place in the plan. kind: the statistic, which may use another one's check."""
     message = str(error.args[0]).removeprefix(f"{error.field}: ")
     head, _, rest = (error.field or "").partition(".")
     place = f"{kind}.{rest}" if rest and head in catalogue.NAMES else error.field
