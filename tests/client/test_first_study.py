@@ -61,12 +61,15 @@ def test_offers_leave_out_what_cannot_help(results: Results) -> None:
     assert [offer.words for offer in results["line"].offers if "sex" in offer.words] == []
 
 
-def test_what_is_hidden_everywhere_is_suppressed_and_said(results: Results) -> None:
+def test_what_is_hidden_everywhere_is_suppressed_and_said(results: Results, tmp_path: Path) -> None:
     odds = results["odds"]
     assert {str(cell) for row in odds.table.to_numpy() for cell in row} == {"suppressed"}
     [told] = [words for words in odds.warnings if "were hidden at" in words]
     assert told.startswith("Cells were hidden at lyon, oslo, pisa: ")
     assert not any("combine: both" in words for words in odds.warnings)
+    page = results.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "odds: between the sites" in page
+    odds.plot()
 
 
 def test_a_number_as_an_outcome_of_yes_or_no(results: Results) -> None:
