@@ -363,8 +363,8 @@ def _hiding(analysis: AnalysisRecord) -> list[str]:
         return []
     return [
         f"Cells were hidden at {', '.join(sorted(analysis.hidden))}: too few persons stand behind them, one or two are "
-        "most of them, or they would follow from others or from what was released before. `offers` has what may "
-        "pass instead; ask related tables in one plan, the one that matters most first."
+        "most of them, or they would follow from others or from what was released before. Ask related tables in one "
+        f"plan, the one that matters most first{'; or see `offers`' if analysis.offers else ''}."
     ]
 
 
@@ -373,7 +373,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {word: _plain(part) for word, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return type(value)(_plain(part) for part in value)
     return value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
 
 

@@ -264,16 +264,14 @@ def _statistic(document: Any, field: str) -> Statistic:
     return catalogue.make(kind, {} if arguments is None else arguments, field)
 
 
-def _variables(variables: Mapping[str, Variable | Mapping[str, Any]]) -> dict[str, Variable]:
+def _variables(variables: Mapping[str, object]) -> dict[str, Variable]:
     """Declarations by column; a mapping of words is read as in a file."""
     if not isinstance(variables, Mapping) or len(variables) > MOST_VARIABLES:
         raise PlanError(f"A plan has at most {MOST_VARIABLES} variables.", remedy="Name fewer.", field="variables")
-    declared = {
-        name: variable_from_dict(said, f"variables.{str(name)[:40]}") if isinstance(said, Mapping) else said
-        for name, said in variables.items()
-    }
-    for name, variable in declared.items():
+    declared: dict[str, Variable] = {}
+    for name, said in variables.items():
         place = f"variables.{str(name)[:40]}"
+        variable = variable_from_dict(said, place) if isinstance(said, Mapping) else said
         if not name or documents.clean(name, "variables", LONGEST_NAME) != name:
             raise PlanError("This is no name of a column.", remedy="Write it as the sites publish it.", field=place)
         if name == SITE:
@@ -286,9 +284,8 @@ def _variables(variables: Mapping[str, Variable | Mapping[str, Any]]) -> dict[st
                 raise PlanError(
                     "A label is not in Unicode's NFC form.", remedy="Ask the custodian to mend it.", field=place
                 )
-    return {
-        name: variable_from_dict(variable_to_dict(variable), f"variables.{name}") for name, variable in declared.items()
-    }
+        declared[name] = variable_from_dict(variable_to_dict(variable), place)
+    return declared
 
 
 def _changes(documents: object) -> tuple[Change, ...]:
