@@ -358,8 +358,11 @@ def _left_out(record: StudyRecord, name: str) -> list[str]:
 def _hiding(analysis: AnalysisRecord) -> list[str]:
     """A sentence where cells are suppressed. It names all reasons that there are, and tells of none which it was."""
     estimate = analysis.estimate
-    hidden = estimate is not None and any(isinstance(cell, Suppressed) for row in estimate.rows for cell in row)
-    if not hidden or not analysis.hidden:
+    if estimate is None or not analysis.hidden:
+        return []
+    names = (*estimate.index, *estimate.columns)
+    told = [pair for row in estimate.rows for pair in zip(names, row, strict=True)]
+    if not any(isinstance(cell, Suppressed) and name != "missing" for name, cell in told):  # few miss: nothing to do
         return []
     return [
         f"Cells were hidden at {', '.join(sorted(analysis.hidden))}: too few persons stand behind them, one or two are "
