@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sojourn import errors as errors
+    from sojourn.analysis.variable import Variable as Variable
     from sojourn.client.studies import connect as connect
     from sojourn.statistics.catalogue_comparisons import anova as anova
     from sojourn.statistics.catalogue_comparisons import balance as balance
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Plan": "sojourn.study.plan",
+    "Variable": "sojourn.analysis.variable",
     "anova": "sojourn.statistics.catalogue_comparisons",
     "at_least": "sojourn.statistics.catalogue_counts",
     "balance": "sojourn.statistics.catalogue_comparisons",
@@ -71,6 +73,7 @@ _HOMES = {
 
 __all__ = [
     "Plan",
+    "Variable",
     "__version__",
     "anova",
     "at_least",

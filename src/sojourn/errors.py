@@ -146,7 +146,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         ),
         "design support": Reason(
             "A variable does not vary, or too few persons stand behind a level, a pair of levels or a coefficient.",
-            "Merge or drop the rare level, leave the term out, or widen the population.",
+            "Merge or drop a rare level, look for an extreme value or a unit error, leave the term out, or widen the "
+            "population.",
         ),
         "events": Reason(
             "Too few persons differ in the outcome: too few events, or too few non-events, for this many terms.",

@@ -47,6 +47,7 @@ NAME = "testbed"
 MOST_LEVELS = 500
 PATIENCE = 60.0
 NO_PRIVACY: Mapping[str, Mapping[str, Any]] = {}
+NO_DECLARATIONS: Mapping[str, Variable] = {}
 NO_OVERLAPS: Mapping[str, Mapping[str, list[str]]] = {}
 
 Tables = Mapping[str, "pandas.DataFrame | Path | str"]
@@ -64,7 +65,8 @@ class Federation:
     its budget of formal privacy, as under `privacy` in node.yaml. review: what custodians make of the derived
     dictionaries, e.g. bounds that they declare. most_refusals, usual_asks: as the settings of a node; default: no
     bound and no look at histories, since a tester's asks of her own data tell her nothing. repeats: as that setting.
-    overlaps: site → table → sites, as that setting.
+    overlaps: site → table → sites, as that setting. declared: what custodians declare of a column, by its name, in the
+    place of what is derived, e.g. `{"sbp": Variable(kind="number", low=50, high=300)}`; quantiles need a range.
     """
 
     def __init__(
@@ -82,8 +84,10 @@ class Federation:
         repeats: bool = True,
         usual_asks: int = 0,
         overlaps: Mapping[str, Mapping[str, list[str]]] = NO_OVERLAPS,
+        declared: Mapping[str, Variable] = NO_DECLARATIONS,
     ) -> None:
-        self._overlaps = overlaps
+        _demand_tables(sites)
+        self._overlaps, self._declared = overlaps, declared
         self._most_refusals, self._repeats, self._usual_asks = most_refusals, repeats, usual_asks
         self.notes = ["Dictionaries were derived from the data, and every site approved this process's key."]
         self.folder = Path(tempfile.mkdtemp(prefix="sojourn-testbed-"))
@@ -142,7 +146,9 @@ class Federation:
         node = node_program.open_node(home, clock, policy=policy, openings=Openings(home, sandbox()))
         for table, source in tables.items():
             path = _file(source, home.folder / f"{table}.parquet")
-            node.add_dataset(path, self._review(derive(path, table, person)))
+            made = derive(path, table, person)
+            own = {name: self._declared.get(name, variable) for name, variable in made.columns.items()}
+            node.add_dataset(path, self._review(replace(made, columns=own)))
         node.approve(PROJECT, self._key.public.hex)
         auth = SignedAuth(node.key, audience=NAME, clock=clock)
         link = HubLink(in_memory_client(self._app, auth, self._loop), site, NAME, self.hub.store.public_key)
@@ -198,6 +204,16 @@ class Federation:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _demand_tables(sites: object) -> None:
+    """ConfigurationError unless each site has tables by name."""
+    tables = sites.values() if isinstance(sites, Mapping) else [sites]
+    if not all(isinstance(of_site, Mapping) for of_site in tables):
+        raise ConfigurationError(
+            "A site has tables by name, and here is something else.",
+            remedy='Write `Federation({"site": {"table": frame}})`.',
+        )
 
 
 def _begin(home: HubHome | NodeHome, package: str) -> None:

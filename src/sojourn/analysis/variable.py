@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from sojourn.errors import PlanError
+
 SITE = "site"  # reserved: always there, its levels are the roster
 AREAS = ("zip3", "custom")  # kinds of areas: the first three digits of a US postcode, and areas of a site's own making
 
@@ -41,6 +43,14 @@ class Variable:
     area: str = ""
     populations: tuple[int, ...] = ()
     merge: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "kind", Kind(self.kind))  # a plan in Python may say it as a text
+        except ValueError as error:
+            kinds = ", ".join(kind.value for kind in Kind)
+            message = f"`{str(self.kind)[:40]}` is no kind of variable."
+            raise PlanError(message, remedy=f"Write one of: {kinds}.", field="kind") from error
 
     def level_of(self, declared: str) -> str:
         """The level that analyses see in the place of a declared one."""

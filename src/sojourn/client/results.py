@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sojourn import errors
 from sojourn.analysis.statistic import Cell, Estimate, Suppressed
+from sojourn.analysis.suggestion import did_you_mean
 from sojourn.disclosure.change import Offer
 from sojourn.report.doubts import Doubt, doubts
 from sojourn.report.ratios import exponentiated
-from sojourn.report.record import Refusal, StudyRecord, analysis_to_dict
+from sojourn.report.record import AnalysisRecord, Refusal, StudyRecord, analysis_to_dict
 from sojourn.report.secrecy import NOT_BY_SITE, NOT_BY_SITE_REMEDY
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sojourn.report.drawing import Figure
 
 Accept = Callable[[Offer], "Run"]
+_SILENT = ("not released", "no answer")
 
 
 def _nowhere(offer: Offer) -> Run:
@@ -30,6 +32,17 @@ def _nowhere(offer: Offer) -> Run:
         "These results were read from a file, so that there is nowhere to submit to.",
         remedy="Fetch them: `federation.study(STUDY).results()`, or `sojourn study mitigate STUDY --offer N`.",
     )
+
+
+class UnknownAnalysis(errors.PlanError, KeyError):
+    """No analysis of the study has this name; a KeyError too, as mappings raise."""
+
+    def __init__(self, name: object, known: Sequence[str]) -> None:
+        remedy = did_you_mean(str(name), known) or f"The study has: {', '.join(known)}."
+        super().__init__(f"The study has no analysis `{str(name)[:40]}`.", remedy=remedy)
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} Remedy: {self.remedy}"  # a KeyError's own would put quotation marks around it
 
 
 class Result:
@@ -96,7 +109,9 @@ class Result:
     @property
     def warnings(self) -> list[str]:
         """Sentences for the reader, the doubts among them; empty for a refused analysis."""
-        told = self._analysis.estimate.warnings if self._analysis.estimate else ()
+        if self._analysis.estimate is None:
+            return []
+        told = (*self._analysis.estimate.warnings, *_left_out(self._record, self.name), *_hiding(self._analysis))
         return [*told, *(doubt.sentence() for doubt in self.doubts)]
 
     @property
@@ -139,7 +154,8 @@ class Result:
     @property
     def facts(self) -> dict[str, Any]:
         """Numbers beside the table, e.g. the log-likelihood or tests."""
-        return dict(self._estimate().facts)
+        facts: dict[str, Any] = _plain(self._estimate().facts)
+        return facts
 
     @property
     def n(self) -> int | Suppressed | None:
@@ -209,6 +225,8 @@ class Results(Mapping[str, Result]):
         self._results = {name: Result(name, record, accept) for name in record.analyses}
 
     def __getitem__(self, name: str) -> Result:
+        if name not in self._results:
+            raise UnknownAnalysis(name, tuple(self._results))
         return self._results[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -254,9 +272,7 @@ class Results(Mapping[str, Result]):
         """Write the report, one self-contained HTML file, also where analyses were refused. Returns the path."""
         from sojourn.report.html import render
 
-        target = Path(path)
-        target.write_text(render(self.study), encoding="utf-8")
-        return target
+        return _written(Path(path), render(self.study).encode("utf-8"))
 
     def record(self, path: str | Path) -> Path:
         """Write the study's record, one ZIP file that proves itself: a Five Safes RO-Crate in a BagIt bag.
@@ -270,9 +286,7 @@ class Results(Mapping[str, Result]):
                 "These results were read from a file, without the signed releases behind them.",
                 remedy="Fetch them: `federation.study(STUDY).results()`, or `sojourn study record STUDY`.",
             )
-        target = Path(path)
-        target.write_bytes(self._evidence.archive(self.study))
-        return target
+        return _written(Path(path), self._evidence.archive(self.study))
 
     def to_dict(self) -> dict[str, Any]:
         """The study's record in its JSON form; `StudyRecord.from_dict` reads it."""
@@ -329,6 +343,53 @@ def _series(cells: list[Cell], index: pd.Index | None) -> pd.Series:
     if given <= {int, float}:
         return pd.Series(cells, index=index, dtype="float64")
     return pd.Series(cells, index=index, dtype=object if Suppressed in given else None)
+
+
+def _left_out(record: StudyRecord, name: str) -> list[str]:
+    """A sentence where sites did not contribute to an answer."""
+    outcomes = record.outcomes(name)
+    silent = [f"{site} ({done.family or done.status})" for site, done in outcomes.items() if done.status in _SILENT]
+    if not silent:
+        return []
+    there = len(outcomes) - len(silent)
+    return [f"{', '.join(silent)} did not contribute: every number, n too, is of {there} of {len(outcomes)} sites."]
+
+
+def _hiding(analysis: AnalysisRecord) -> list[str]:
+    """A sentence where cells are suppressed. It names all reasons that there are, and tells of none which it was."""
+    estimate = analysis.estimate
+    if estimate is None or not analysis.hidden:
+        return []
+    names = (*estimate.index, *estimate.columns)
+    told = [pair for row in estimate.rows for pair in zip(names, row, strict=True)]
+    if not any(isinstance(cell, Suppressed) and name != "missing" for name, cell in told):  # few miss: nothing to do
+        return []
+    return [
+        f"Cells were hidden at {', '.join(sorted(analysis.hidden))}: too few persons stand behind them, one or two are "
+        "most of them, or they would follow from others or from what was released before. Ask related tables in one "
+        f"plan, the one that matters most first{'; or see `offers`' if analysis.offers else ''}."
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """A fact without NumPy's types."""
+    if isinstance(value, Mapping):
+        return {word: _plain(part) for word, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(part) for part in value)
+    return value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
+
+
+def _written(path: Path, content: bytes) -> Path:
+    """The path, with this in it. SojournError where it cannot be written."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise errors.SojournError(
+            f"`{path}` cannot be written: {error.strerror or 'no reason given'}.",
+            remedy="Make its folder first, or name a file in a folder that you may write to.",
+        ) from error
+    return path
 
 
 def _banner(record: StudyRecord) -> str:

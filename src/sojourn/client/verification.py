@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from sojourn.analysis.formula import parse
 from sojourn.analysis.statistic import Compared, Estimate, Matched, Statistic
-from sojourn.analysis.variable import Variables, with_site
+from sojourn.analysis.variable import Kind, Variables, with_site
 from sojourn.audit import checkpoint as checkpoints
 from sojourn.audit.receipt import Receipt
 from sojourn.disclosure.formal_privacy import NOT_CERTIFIED, OVERSPENT
@@ -48,6 +49,8 @@ from sojourn.study.transcript import Round, coherent, replay
 
 RELATIVE = 1e-9
 _FAMILIES = (rule(Parameters()).family for rule in RULES.values())
+_VALUES = "dictionary"  # the reason of a site whose values do not fit
+_SILENT = ("not released", "no answer")
 DISCLOSURE = frozenset({NOT_CERTIFIED, OVERSPENT, "review", HELD, "differencing", *_FAMILIES})
 
 
@@ -93,7 +96,7 @@ def _record_of(view: ResultsView, log: LogIdentity, researcher: PublicKey) -> St
             arguments=statistic.arguments(),
             estimate=estimate,
             rounds=len(rounds),
-            refused=None if estimate is not None else _refusal(seen, circle is not None),
+            refused=None if estimate is not None else _refusal(seen, circle is not None, _hint(statistic, variables)),
             bytes_left={site: outcome.bytes for site, outcome in seen.outcomes.items()},
             hidden=_hidden_cells(rounds),
             secrecy=() if asks is None else _learned(asks, estimate is not None),
@@ -264,8 +267,25 @@ def _hidden_cells(rounds: list[Round]) -> dict[str, int]:
     return {site: sum(int(mask.sum()) for mask in masks.values()) for site, masks in sorted(tables.items())}
 
 
-def _refusal(seen: AnalysisView, masked: bool = False) -> Refusal:
-    """Why there is no answer, in the hub's word or ours. masked: it is the word of all sites together."""
+def _hint(statistic: Statistic, variables: Variables) -> str:
+    """What may be wrong with values that do not fit, as far as the plan tells: a number as an outcome of yes or no."""
+    said = statistic.arguments()
+    binomial = said.get("family") == "binomial" or statistic.name == "firth"
+    if not binomial or "formula" not in said:
+        return ""
+    name = str(getattr(parse(str(said["formula"])).outcome, "name", ""))
+    if name not in variables or variables[name].kind is not Kind.NUMBER:
+        return ""
+    return (
+        f"`{name}` is a number without a declared range, and the outcome of the binomial family "
+        "is yes or no: use `glm` with `family: gaussian`, or another outcome."
+    )
+
+
+def _refusal(seen: AnalysisView, masked: bool = False, hint: str = "") -> Refusal:
+    """Why there is no answer, in the hub's word or ours. masked: it is the word of all sites together. hint: the
+    remedy where values do not fit what is declared.
+    """
     if seen.error is None:
         return Refusal("StudyFailed", "The hub's estimate does not follow from the releases.", "Report this.")
     error, words, remedy = (str(seen.error[word]) for word in ("error", "words", "remedy"))
@@ -281,10 +301,18 @@ def _refusal(seen: AnalysisView, masked: bool = False) -> Refusal:
         )
     if error == "TooFewSites" and len(silent) == 1 and silent <= set(REASONS):
         [reason] = silent
-        words, remedy = f"{words} {REASONS[reason].sentence}", REASONS[reason].remedy
+        words, remedy = f"{words} {REASONS[reason].sentence}", (hint * (reason == _VALUES)) or REASONS[reason].remedy
+    elif error not in ("TooFewSites", "DroppedOut") and (gone := _gone(seen)):
+        words = f"{words} Not in it: {gone}."
     known: tuple[Failure, ...] = ("TooFewSites", "ConvergenceError", "DroppedOut")
     kinds: dict[str, Failure] = {kind: kind for kind in known}
     return Refusal(kinds.get(error, "StudyFailed"), words, remedy)
+
+
+def _gone(seen: AnalysisView) -> str:
+    """The sites that did not release, each with its reason."""
+    pairs = ((site, done) for site, done in sorted(seen.outcomes.items()) if done.status in _SILENT)
+    return ", ".join(f"{site} ({done.reason if done.reason in REASONS else done.status})" for site, done in pairs)
 
 
 def _outcome(outcome: Outcome, masked: bool) -> SiteOutcome:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sojourn.analysis.statistic import Estimate
+from sojourn.analysis.statistic import Estimate, Suppressed
 from sojourn.report.ratios import ratio_name
 from sojourn.report.record import AnalysisRecord
 from sojourn.report.tables import (
     NOT_AVAILABLE,
+    SUPPRESSED_NOTE,
     Shown,
     Table,
     fixed,
@@ -33,6 +34,7 @@ _NOTE = (
     "further site: where the true value of one more site like these is expected, 95 %."
 )
 _NONE = Shown(NOT_AVAILABLE)
+_HIDDEN = Shown("suppressed", suppressed=True)
 _ENDS = ("estimate", "ci_low", "ci_high")
 
 
@@ -79,6 +81,10 @@ def _beside(name: str, estimate: Estimate, ratio: str) -> Table:
             estimate.facts.get("meta", {}).get(term, {}),
             _scale(estimate, term, ratio),
         )
+        if isinstance(value["sites"], Suppressed):
+            rows.append((Shown(plain(term), numeric=False), *(_HIDDEN,) * (5 if fits else 4)))
+            counted.append(_HIDDEN)
+            continue
         meta = [value.get((PREFIX if both else "") + end) for end in _ENDS]
         pooled = [_span([value[end] for end in _ENDS], scale)] if fits else []
         cells = [
@@ -96,6 +102,8 @@ def _beside(name: str, estimate: Estimate, ratio: str) -> Table:
     title = f"{name}: {what}pooled fit and meta-analysis, 95 % CI" if fits else f"{name}: {what}between the sites"
     heads = ("Term", *(("Pooled fit",) if fits else ()), "Meta-analysis", "At a further site")
     heads = (*heads, "I² (p of Q)", "tau² (95 % CI)")
+    if set(counted) == {_HIDDEN}:
+        return Table(plain(title), heads, 1, tuple(rows), (SUPPRESSED_NOTE,))
     if len(set(counted)) == 1:  # the usual case: a column less
         return Table(plain(title), heads, 1, tuple(rows), (f"{counted[0]} sites. {_NOTE}",))
     rows = [(*row, sites) for row, sites in zip(rows, counted, strict=True)]

@@ -32,6 +32,7 @@ MISSING = 0.2  # share of persons without a value that is large by itself
 MORE_MISSING = 0.1  # and by how much more than elsewhere
 APART = 2.0  # site means, in pooled standard deviations
 MOST = 6  # doubts of a kind that are told one by one
+_SIDE_BY_SIDE = "show the sites side by side (`combine: both`), or add"
 _LIKELY_BINARY = ("odds ratio", "risk ratio")
 
 
@@ -103,6 +104,8 @@ def synthesis(analysis: AnalysisRecord) -> dict[str, tuple[list[str], Synthesis]
 def _between(analysis: AnalysisRecord) -> Iterator[Doubt]:
     """How the sites' estimates lie to each other."""
     made = {term: pair for term, pair in synthesis(analysis).items() if not is_intercept(term)}
+    both = analysis.arguments.get("combine") == "both"
+    beside = "the sites stand side by side in the table; or add" if both else _SIDE_BY_SIDE
     for term, (sites, fixed) in made.items():
         p = 1.0 if fixed.q_p_value is None else fixed.q_p_value
         if p < DIFFERENT / len(made) or (fixed.i_squared > INCONSISTENT and p < 0.05):
@@ -113,8 +116,8 @@ def _between(analysis: AnalysisRecord) -> Iterator[Doubt]:
                 f"The sites disagree on {plain(term)}: one number for all of them hides this.",
                 f"I² {number(fixed.i_squared, 2)} %, Q {number(fixed.q)} on {fixed.studies.freedom} degrees of "
                 f"freedom, p {p_value(p)}; {plain(values)}",
-                "Look at how the variable is measured and coded at each site, and at who is in its population; show "
-                "the sites side by side (`combine: both`), or add `site` and its interaction with this term.",
+                "Look at how the variable is measured and coded at each site, and at who is in its population; "
+                f"{beside} `site` and its interaction with this term.",
             )
         yield from _outlying(term, sites, fixed)
         if len(sites) > 2 and fixed.weights.max() > DOMINATING:

@@ -165,7 +165,8 @@ def _answers(estimate: Estimate, term: str) -> dict[str, list[float]]:
     if combined is not None:
         found[META] = own if combined == "meta" else beside
         found[EXPECTED] = [found[META][0], value.get("prediction_low"), value.get("prediction_high")]
-    return {kind: [float(end) for end in ends] for kind, ends in found.items() if None not in ends}
+    shown = {kind: ends for kind, ends in found.items() if all(isinstance(end, int | float) for end in ends)}
+    return {kind: [float(end) for end in ends] for kind, ends in shown.items()}
 
 
 def _line(label: str, kind: str, ends: Sequence[float], scale: str, weight: float = 0.0) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from sojourn.report.record import AnalysisRecord
 
 NOT_AVAILABLE = "–"
 SUPPRESSED_NOTE = (
-    "suppressed: this cell may not be shown, because too few persons stand behind it or a hidden cell could be "
-    "worked out from it. It is never shown as zero, and may be zero. The numbers beside it are the bounds that follow "
-    "from what was released."
+    "suppressed: this cell may not be shown, because too few persons stand behind it, one or two of them would be "
+    "most of it, or a hidden cell could be worked out from it. It is never shown as zero, and may be zero. The numbers "
+    "beside it are the bounds that follow from what was released."
 )
 _HEADS = {
     "term": "Term",

@@ -11,7 +11,7 @@ import scipy
 from sojourn.analysis.statistic import Cell, Coordinator, Estimate, Suppressed
 from sojourn.analysis.table import labels
 from sojourn.analysis.variable import Variables
-from sojourn.statistics.by_group import SPREAD, SUPPRESSED, ByGroup, described, spread_known, whole
+from sojourn.statistics.by_group import SUPPRESSED, ByGroup, described, spread_known, spread_note, whole
 from sojourn.statistics.moments import Group
 
 _COLUMNS = ("statistic", "df_between", "df_within", "p_value", "eta_squared")
@@ -44,14 +44,15 @@ class Anova(ByGroup):
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`; levels without rows take no part."""
-        found = yield from self.gather(variables)
+        found, hiding = yield from self.gather(variables)
         rows: list[tuple[Cell, ...]] = []
         warnings: list[str] = []
         for column, groups in found.items():
             kept = [group for group in whole(groups) if group.n]
             if not whole(groups) or not spread_known(kept):
                 rows.append((column, *(Suppressed(),) * len(_COLUMNS)))
-                warnings.append((SPREAD if whole(groups) else SUPPRESSED).format(column))
+                hidden = not whole(groups)
+                warnings.append(SUPPRESSED.format(column) if hidden else spread_note(column, hiding[column]))
                 continue
             values = _classical(kept) if self.variance == "equal" else _welch(kept)
             rows.append((column, *(values or (None,) * len(_COLUMNS))))

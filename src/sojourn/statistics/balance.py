@@ -18,7 +18,7 @@ from sojourn.analysis.table import labels
 from sojourn.analysis.variable import Kind, Variable, Variables
 from sojourn.errors import PlanError
 from sojourn.statistics.argument import check_dimensions
-from sojourn.statistics.by_group import SPREAD, SUPPRESSED, ByGroup, Groups, spread_known, whole
+from sojourn.statistics.by_group import SUPPRESSED, ByGroup, Groups, Sites, spread_known, spread_note, whole
 from sojourn.statistics.moments import Group, Moments
 
 _COLUMNS = ("first", "second", "smd", "variance_ratio")
@@ -84,20 +84,21 @@ class Balance(ByGroup):
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
         seen = self._declared(variables)
-        found = yield from self.gather(seen)
+        found, hiding = yield from self.gather(seen)
         rows: list[tuple[Cell, ...]] = []
         hidden: dict[str, None] = {}
-        spread: dict[str, None] = {}
+        spread: dict[str, Sites] = {}
         for (label, column), groups in zip(self._rows(variables).items(), found.values(), strict=True):
             rows.append((label, *_differing(groups, two_valued=seen[label].kind is Kind.BOOLEAN)))
             hidden |= {} if whole(groups) else {column: None}
-            spread |= {} if spread_known(whole(groups)) else {column: None}
+            if not spread_known(whole(groups)):
+                spread[column] = tuple(sorted({*spread.get(column, ()), *hiding[label]}))
         levels = labels(variables[self.by])
         facts: dict[str, Any] = {"difference": f"{levels[1]} - {levels[0]}", "groups": list(map(str, levels))}
         if shown := next((pair for pair in map(whole, found.values()) if pair), None):
             facts["rows"] = [group.n for group in shown]
         warnings = tuple(SUPPRESSED.format(column) for column in hidden)
-        warnings += tuple(SPREAD.format(column) for column in spread)
+        warnings += tuple(spread_note(column, sites) for column, sites in spread.items())
         return Estimate(("variable",), _COLUMNS, tuple(rows), facts, warnings=warnings)
 
     def _rows(self, variables: Variables) -> dict[str, str]:

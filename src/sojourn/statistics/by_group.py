@@ -19,11 +19,17 @@ from sojourn.statistics.moments import Group, Moments
 
 MOST_COLUMNS = 100
 SUPPRESSED = "A site may not show a group of {}, so that nothing is computed from what is left."
-SPREAD = (
-    "A site may not show how far {} spreads in a group, since one or two persons would be most of it: no deviation, "
-    "and nothing that follows from one. Ask for `quantiles`, or merge groups."
-)
 Groups = list[Group | None]
+Sites = tuple[str, ...]
+
+
+def spread_note(column: str, sites: Sites, where: str = "in a group") -> str:
+    """Why a deviation is not shown. sites: those that may not show it; none where their parts are not known."""
+    return (
+        f"{', '.join(sites) or 'A site'} may not show how far {column} spreads {where}, since one or two persons would "
+        "be most of it: no deviation, and nothing that follows from one. Look for an extreme value or a unit error "
+        "there, ask for `quantiles`, or merge groups."
+    )
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,15 @@ class ByGroup:
         """Of the one table of groups."""
         return Moments(self.columns, {"group": Table.of((self.by,), variables)})
 
-    def gather(self, variables: Variables) -> Generator[Ask, Gathered, dict[str, Groups]]:
-        """Both trips of the hub: of each column its groups, in the order of their levels; None where one is hidden."""
+    def gather(self, variables: Variables) -> Generator[Ask, Gathered, tuple[dict[str, Groups], dict[str, Sites]]]:
+        """Both trips of the hub: of each column its groups, in the order of their levels, None where one is hidden; and
+        of each column the sites that hide how far it spreads.
+        """
         moments = self.moments(variables)
         sums = yield Ask("sums")
         squares = yield Ask("squares", moments.centres(sums))
-        return {column: moments.groups(sums, squares, "group", column) for column in moments.columns}
+        found = {column: moments.groups(sums, squares, "group", column) for column in moments.columns}
+        return found, {column: moments.hiding(squares, "group", column) for column in moments.columns}
 
 
 def whole(groups: Groups) -> list[Group]:

@@ -17,15 +17,12 @@ from sojourn.analysis.support import Cells, Contributions, Support
 from sojourn.analysis.table import Table
 from sojourn.analysis.variable import SITE, Variables
 from sojourn.statistics.argument import MOST_DIMENSIONS, NAME, check_dimensions, check_number, names, unpack
+from sojourn.statistics.by_group import Sites, spread_note
 from sojourn.statistics.cells import counts, remainders
 from sojourn.statistics.moments import Group, Moments
 
 MOST_COLUMNS = 100
 EVERYONE = "all"  # label of the overall row
-_SPREAD = (
-    "A site may not show how far {} spreads, in all or in a group, since one or two persons would be most of it. "
-    "Ask for `quantiles`, or merge groups."
-)
 _NOISY = "Where no mean or deviation is shown, noise may have left fewer than two rows, or a variance below zero."
 
 
@@ -133,7 +130,11 @@ class Describe:
                     lacking = missing[position] if everyone else None
                     rows.append((column, *labels, n, lacking, *_mean_and_sd(group, noisy)))
         shown = [column for column in self.columns if sums.noise or not _spread_hidden(column, rows)]
-        told = tuple(_SPREAD.format(column) for column in self.columns if column not in shown)
+        told = tuple(
+            spread_note(column, _hiding(moments, squares, column), "in all or in a group")
+            for column in self.columns
+            if column not in shown
+        )
         if sums.noise and any(isinstance(row[-1], Suppressed) for row in rows):
             told += (_NOISY,)
         return Estimate(("variable", *self.by), ("n", "missing", "mean", "sd"), tuple(rows), _size(sums), warnings=told)
@@ -153,6 +154,11 @@ def _size(sums: Gathered) -> dict[str, Any]:
     parts = {site: Gathered(part, {site: part}, sums.hidden, sums.noise) for site, part in sums.by_site.items()}
     by_site = {site: counts(part, "all_n", table=False)[0] for site, part in parts.items()}
     return {"n": counts(sums, "all_n", table=False)[0], **({"n_by_site": by_site} if by_site else {})}
+
+
+def _hiding(moments: Moments, squares: Gathered, column: str) -> Sites:
+    """The sites that hide how far a column spreads, in all or in a group."""
+    return tuple(sorted({site for prefix in moments.tables for site in moments.hiding(squares, prefix, column)}))
 
 
 def _spread_hidden(column: str, rows: Sequence[tuple[Cell, ...]]) -> bool:

@@ -35,7 +35,9 @@ class Grid:
         """With at most so many bins; PlanError where no range is declared, or the precision does not fit it."""
         low, high = variable.low, variable.high
         if low is None or high is None or low >= high:
-            remedy = "Declare `low` and `high` in the plan, or ask the custodian to declare them in the dictionary."
+            words = f'Federation(…, declared={{"{column}": sojourn.Variable(kind="number", low=…, high=…)}})'
+            remedy = "Ask the custodians of all sites to declare `low` and `high` of it in their dictionaries; a plan "
+            remedy += f"declares no more than they do. In a testbed: `{words}`."
             raise PlanError(f"`{column}` has no declared range.", remedy=remedy, field=f"{field}.columns")
         if precision is None:
             step = _round_step((high - low) / (min(_USUAL, most) - 1))

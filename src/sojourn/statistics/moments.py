@@ -195,6 +195,12 @@ class Moments:
             found.append(Group(int(n), float(centre[place]), float(shift), about))
         return found
 
+    @staticmethod
+    def hiding(squares: Gathered, prefix: str, column: str) -> tuple[str, ...]:
+        """The sites that hide a group's squares, where each site's part is known."""
+        name = f"{prefix}_{_SUMS[1]}.{column}"
+        return tuple(site for site, part in sorted(squares.by_site.items()) if part.hidden(name).any())
+
 
 def summed(values: NDArray[np.float64], places: NDArray[np.int64], table: Table) -> NDArray[np.float64]:
     """The sum of a number over the rows of each cell."""

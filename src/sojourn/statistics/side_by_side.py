@@ -62,11 +62,12 @@ def answer(
     else:
         exactness = "approximate: one site's own fit"
     if pooled is None:
-        return Estimate(("term",), columns, rows, told | beside, exactness, _warnings(terms, fits, found, interval))
+        warnings = _warnings(terms, fits, found, interval, beside=False)
+        return Estimate(("term",), columns, rows, told | beside, exactness, warnings)
     rows = tuple((*row, *beside_of(found.get(str(row[0])))) for row in pooled.rows)
     wider = (*pooled.columns, *(PREFIX + name for name in BESIDE), *BETWEEN)
     facts_of_both = {**pooled.facts, **told, "combine": "both", **beside}
-    warnings = (*pooled.warnings, *_warnings(terms, fits, found, interval))
+    warnings = (*pooled.warnings, *_warnings(terms, fits, found, interval, beside=True))
     return replace(pooled, columns=wider, rows=rows, facts=facts_of_both, warnings=warnings)
 
 
@@ -189,7 +190,7 @@ def _moderated(made: Synthesis, sites: Sequence[str], moderators: Mapping[str, M
 
 
 def _warnings(
-    terms: Sequence[str], fits: Mapping[str, OwnFit], found: Mapping[str, Synthesis], interval: str
+    terms: Sequence[str], fits: Mapping[str, OwnFit], found: Mapping[str, Synthesis], interval: str, beside: bool
 ) -> tuple[str, ...]:
     told = []
     if lacking := sorted(site for site, fit in fits.items() if not fit.exists.any()):
@@ -201,14 +202,15 @@ def _warnings(
         few = [term for term in partly if term not in found]
         if few:
             told.append(f"No site could estimate {', '.join(few)} by itself.")
-    return (*told, *few_sites(found, interval))
+    return (*told, *few_sites(found, interval, beside=beside))
 
 
-def few_sites(found: Mapping[str, Synthesis], interval: str) -> tuple[str, ...]:
-    """A warning where too few are combined to know how they vary."""
+def few_sites(found: Mapping[str, Synthesis], interval: str, *, beside: bool = False) -> tuple[str, ...]:
+    """A warning where too few are combined to know how they vary. beside: the pooled answer stands beside them."""
     if not 0 < min((made.studies.number for made in found.values()), default=0) < 5 or interval == NORMAL:
         return ()
+    where = "beside it" if beside else "(`combine: both`)"
     return (
         "Fewer than five sites are combined: the variance between sites is hardly known, and intervals by "
-        "Hartung and Knapp are wide. Compare with the pooled answer (`combine: both`).",
+        f"Hartung and Knapp are wide. Compare with the pooled answer {where}.",
     )

@@ -6,7 +6,7 @@ the coordinator's steps over one site's parts alone give what that site would ha
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from sojourn.analysis.heterogeneity import REML
 from sojourn.analysis.meta_analysis import ADJUSTED
 from sojourn.analysis.partial import Array, Partial, total
 from sojourn.analysis.population import Population
-from sojourn.analysis.statistic import Ask, Cell, Coordinator, Estimate, Gathered, Statistic, Step
+from sojourn.analysis.statistic import Ask, Cell, Coordinator, Estimate, Gathered, Statistic, Step, Suppressed
 from sojourn.analysis.support import Support, Working
 from sojourn.analysis.variable import SITE, Variables
 from sojourn.errors import ConvergenceError, DisclosureRefused, PlanError
@@ -142,7 +142,7 @@ class StudyLevel:
         found, beside = combined(labels, values, self.method, self.interval, moderators)
         scales = {label: scale_of(self.name, label) for label in labels}
         told = {"combine": self.how, "method": self.method, "interval": self.interval, "scale": scales} | beside
-        said = (*_lacking(labels, values, noisy), *few_sites(found, self.interval))
+        said = (*_lacking(labels, values, noisy), *few_sites(found, self.interval, beside=self.how == BOTH))
         read = {label: _read(scales[label], found.get(label)) for label in labels}
         if self.how == BOTH:
             columns = (*pooled.columns, *(PREFIX + name for name in (*BESIDE, *VALUE)), *BETWEEN)
@@ -157,10 +157,17 @@ class StudyLevel:
             starts = [row[:width] for row in pooled.rows]
             exactness = f"approximate: each site's own answer, combined by {in_words(self.method, self.interval)}"
         rows = tuple(
-            (*start, *own[:cut], *read[label], *own[cut:])
-            for start, own, label in zip(starts, each, labels, strict=True)
+            (*start, *_hidden_as((*own[:cut], *read[label], *own[cut:]), row, label in found))
+            for row, start, own, label in zip(pooled.rows, starts, each, labels, strict=True)
         )
         return Estimate(pooled.index, columns, rows, facts, exactness, warnings)
+
+
+def _hidden_as(cells: tuple[Cell, ...], pooled: Sequence[Cell], there: bool) -> tuple[Cell, ...]:
+    """What no site has because it is hidden is suppressed, and not merely not available."""
+    if there or not any(isinstance(cell, Suppressed) for cell in pooled):
+        return cells
+    return (Suppressed(),) * len(cells)
 
 
 def _recorded(coordinator: Coordinator) -> Generator[Ask, Gathered, tuple[Estimate, Told]]:

@@ -13,7 +13,7 @@ from sojourn.analysis.statistic import Cell, Coordinator, Estimate, Suppressed
 from sojourn.analysis.table import labels
 from sojourn.analysis.variable import Variables
 from sojourn.errors import PlanError
-from sojourn.statistics.by_group import SPREAD, SUPPRESSED, ByGroup, described, spread_known, whole
+from sojourn.statistics.by_group import SUPPRESSED, ByGroup, described, spread_known, spread_note, whole
 from sojourn.statistics.moments import Group
 
 COLUMNS = ("estimate", "std_error", "statistic", "df", "p_value", "ci_low", "ci_high")
@@ -52,13 +52,13 @@ class TTest(ByGroup):
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
-        found = yield from self.gather(variables)
+        found, hiding = yield from self.gather(variables)
         rows: list[tuple[Cell, ...]] = []
         warnings: list[str] = []
         for column, groups in found.items():
             if pair := whole(groups):
                 rows.append((column, *compared(pair[0], pair[1], equal=self.variance == "equal")))
-                warnings += [] if spread_known(pair) else [SPREAD.format(column)]
+                warnings += [] if spread_known(pair) else [spread_note(column, hiding[column])]
             else:
                 rows.append((column, *(Suppressed(),) * len(COLUMNS)))
                 warnings.append(SUPPRESSED.format(column))

@@ -12,6 +12,7 @@ from sojourn.analysis.suggestion import did_you_mean
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.cohort.where import check as check_where
 from sojourn.errors import PlanError
+from sojourn.statistics import catalogue
 from sojourn.study.plan import Plan
 
 
@@ -94,7 +95,7 @@ def check(plan: Plan, roster: Sequence[str] = ()) -> Plan:
         try:
             statistic.check(variables)
         except PlanError as error:
-            raise _placed(error, name) from error
+            raise _placed(error, name, statistic.name) from error
     return plan
 
 
@@ -130,10 +131,12 @@ def _check_linkage(plan: Plan, chosen: Sequence[Dataset]) -> None:
         )
 
 
-def _placed(error: PlanError, analysis: str) -> PlanError:
-    """The same error, naming the whole place in the plan."""
+def _placed(error: PlanError, analysis: str, kind: str) -> PlanError:
+    """The same error, naming the whole place in the plan. kind: the statistic, which may use another one's check."""
     message = str(error.args[0]).removeprefix(f"{error.field}: ")
-    return type(error)(message, remedy=error.remedy, field=f"analyses.{analysis}.{error.field}".rstrip("."))
+    head, _, rest = (error.field or "").partition(".")
+    place = f"{kind}.{rest}" if rest and head in catalogue.NAMES else error.field
+    return type(error)(message, remedy=error.remedy, field=f"analyses.{analysis}.{place}".rstrip("."))
 
 
 def _tables(plan: Plan, datasets: Sequence[Dataset]) -> list[Dataset]:

@@ -264,26 +264,28 @@ def _statistic(document: Any, field: str) -> Statistic:
     return catalogue.make(kind, {} if arguments is None else arguments, field)
 
 
-def _variables(variables: Mapping[str, Variable]) -> dict[str, Variable]:
+def _variables(variables: Mapping[str, object]) -> dict[str, Variable]:
+    """Declarations by column; a mapping of words is read as in a file."""
     if not isinstance(variables, Mapping) or len(variables) > MOST_VARIABLES:
         raise PlanError(f"A plan has at most {MOST_VARIABLES} variables.", remedy="Name fewer.", field="variables")
-    for name, variable in variables.items():
+    declared: dict[str, Variable] = {}
+    for name, said in variables.items():
         place = f"variables.{str(name)[:40]}"
+        variable = variable_from_dict(said, place) if isinstance(said, Mapping) else said
         if not name or documents.clean(name, "variables", LONGEST_NAME) != name:
             raise PlanError("This is no name of a column.", remedy="Write it as the sites publish it.", field=place)
         if name == SITE:
             raise PlanError("`site` is reserved and always there.", remedy="Leave it out.", field=place)
         if not isinstance(variable, Variable):
-            raise PlanError("This is no variable.", remedy="Use a `Variable`.", field=place)
+            remedy = 'Write e.g. `sojourn.Variable(kind="number", low=50, high=300)`.'
+            raise PlanError("This is no variable.", remedy=remedy, field=place)
         for label in (*variable.levels, *(level for level, _ in variable.merge), variable.unit):
             if documents.clean(label, place, LONGEST_NAME) != label:
                 raise PlanError(
                     "A label is not in Unicode's NFC form.", remedy="Ask the custodian to mend it.", field=place
                 )
-    return {
-        name: variable_from_dict(variable_to_dict(variable), f"variables.{name}")
-        for name, variable in variables.items()
-    }
+        declared[name] = variable_from_dict(variable_to_dict(variable), place)
+    return declared
 
 
 def _changes(documents: object) -> tuple[Change, ...]:
