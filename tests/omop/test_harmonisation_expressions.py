@@ -24,6 +24,8 @@ COLUMNS = ("a", "b", "Code X")
         ("a + 1", 'TRY_CAST(r."a" AS DOUBLE) + TRY_CAST(1 AS DOUBLE)'),
         ("CAST(a AS BIGINT)", 'TRY_CAST(r."a" AS BIGINT)'),
         ("a IS NOT NULL AND b IN ('x', 'y')", "NOT r.\"a\" IS NULL AND r.\"b\" IN ('x', 'y')"),
+        ("a = 1", 'TRY_CAST(r."a" AS DOUBLE) = TRY_CAST(1 AS DOUBLE)'),
+        ("coalesce(a, 1)", 'COALESCE(TRY_CAST(r."a" AS TEXT), TRY_CAST(1 AS TEXT))'),
         ("CASE WHEN a LIKE '<%' THEN 1 END", "CASE WHEN r.\"a\" LIKE '<%' THEN 1 END"),
     ],
 )
@@ -60,6 +62,10 @@ def expressions() -> st.SearchStrategy[str]:
         lambda inner: st.one_of(
             st.tuples(inner, st.sampled_from(["+", "-", "*", "/"]), inner).map(lambda p: f"({p[0]} {p[1]} {p[2]})"),
             st.tuples(inner, inner).map(lambda p: f"coalesce({p[0]}, {p[1]})"),
+            st.tuples(inner, inner).map(lambda p: f"nullif({p[0]}, {p[1]})"),
+            st.tuples(inner, st.sampled_from(["=", "<", ">="]), inner).map(lambda p: f"CASE WHEN {p[0]} {p[1]} {p[2]} THEN {p[0]} ELSE {p[2]} END"),  # noqa: E501
+            st.tuples(inner, inner, inner).map(lambda p: f"CASE {p[0]} WHEN {p[1]} THEN {p[2]} END"),
+            st.tuples(inner, inner, inner).map(lambda p: f"CASE WHEN {p[0]} IN ({p[1]}, {p[2]}) OR {p[0]} BETWEEN {p[1]} AND {p[2]} THEN 'x' END"),  # noqa: E501
             st.tuples(inner, inner).map(lambda p: f"(CAST({p[0]} AS VARCHAR) || CAST({p[1]} AS VARCHAR))"),
             st.tuples(inner, inner, inner).map(lambda p: f"CASE WHEN CAST({p[0]} AS VARCHAR) = 'x' THEN CAST({p[1]} AS VARCHAR) ELSE CAST({p[2]} AS VARCHAR) END"),  # noqa: E501
             inner.map(lambda p: f"CAST({p} AS BIGINT)"),
@@ -78,7 +84,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @pytest.mark.oracle
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(text=expressions(), row=st.tuples(TEXTS, TEXTS, TEXTS))
 def test_no_value_ends_a_run(connection: duckdb.DuckDBPyConnection, text: str, row: tuple[str | None, ...]) -> None:
     sql = f"CAST({compiled(text, 'r', COLUMNS)} AS VARCHAR)"

@@ -7,7 +7,7 @@ DOUBLE or VARCHAR. A cast or sum that cannot be made is empty and never ends a r
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import sqlglot
 from sqlglot import exp
@@ -21,6 +21,7 @@ _ALLOWED = (
     *(exp.Coalesce, exp.Nullif, exp.Concat, exp.DPipe, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.Left),
     *(exp.Right, exp.Length, exp.Replace, exp.Round, exp.Abs, exp.Cast, exp.TryCast, exp.DataType, *_ARITHMETIC),
 )
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Between, exp.Nullif)
 _TYPES = {exp.DataType.Type.BIGINT, exp.DataType.Type.DOUBLE, exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT}
 LONGEST = 2_000
 MOST_NODES = 300
@@ -49,10 +50,49 @@ def compiled(text: str, prefix: str, known: Collection[str] | None = None) -> st
         elif isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
             node.replace(exp.TryCast(this=node.this, to=node.to))
         elif isinstance(node, (*_ARITHMETIC, exp.Neg, exp.Abs, exp.Round)):
-            for word in ("this", "expression"):
-                if (part := node.args.get(word)) is not None:
-                    node.set(word, exp.TryCast(this=part, to=exp.DataType.build("DOUBLE")))
+            _cast(
+                node, [part for word in ("this", "expression") if (part := node.args.get(word)) is not None], "DOUBLE"
+            )
+        elif isinstance(node, (*_COMPARISONS, exp.Coalesce, exp.Case)):
+            _of_one_kind(node)
     return str(root.this.sql(dialect="duckdb"))
+
+
+def _of_one_kind(node: exp.Expr) -> None:
+    """Compared with a number is what can be read as one; of numbers and texts in one column all are texts."""
+    if isinstance(node, _COMPARISONS):
+        sides = [side for word in ("this", "expression", "low", "high") if (side := node.args.get(word)) is not None]
+        sides += node.args.get("expressions") or []
+        if any(map(_is_number, sides)) and not all(map(_is_number, sides)):
+            _cast(node, sides, "DOUBLE")
+        return
+    arms = [node.this, *node.expressions]
+    if isinstance(node, exp.Case):
+        arms = [one.args["true"] for one in node.args["ifs"]] + [node.args.get("default")]
+        asked = [node.this, *(one.this for one in node.args["ifs"])] if node.this is not None else []
+        if any(map(_is_number, asked)) and not all(map(_is_number, asked)):
+            _cast(node, asked, "DOUBLE")
+    arms = [arm for arm in arms if arm is not None and not isinstance(arm, exp.Null)]
+    if any(map(_is_number, arms)) and not all(map(_is_number, arms)):
+        _cast(node, arms, "VARCHAR")
+
+
+def _is_number(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Paren):
+        return _is_number(node.this)
+    if isinstance(node, exp.Literal):
+        return not node.is_string
+    if isinstance(node, exp.Cast):
+        return node.to.this in (exp.DataType.Type.BIGINT, exp.DataType.Type.DOUBLE)
+    if isinstance(node, (exp.Coalesce, exp.Case)):
+        arms = [one.args["true"] for one in node.args["ifs"]] if isinstance(node, exp.Case) else [node.this]
+        return all(map(_is_number, arms))
+    return isinstance(node, (exp.Neg, exp.Round, exp.Abs, exp.Length, *_ARITHMETIC))
+
+
+def _cast(node: exp.Expr, parts: Sequence[exp.Expr], kind: str) -> None:
+    for part in parts:
+        part.replace(exp.TryCast(this=part.copy(), to=exp.DataType.build(kind)))
 
 
 def _parsed(text: str) -> exp.Expr:
