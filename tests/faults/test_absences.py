@@ -24,7 +24,7 @@ from sojourn.client.studies import Run
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_c07_a_hub_away_for_an_hour_in_the_middle_of_a_study(mortals: Mortals) -> None:
     """Nodes finish what they have in hand, keep it sealed, hand it over when the hub is back; nobody is too late."""
     since = {site: mortals.traced(site) for site in SITES}

@@ -411,7 +411,7 @@ def test_c06_a_hub_killed_around_what_a_site_publishes(mortals: Mortals) -> None
     assert [names for names in logged if "published" in names] == [["patients", "published"]]
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_c06_a_node_killed_around_its_recovery_from_a_backup(mortals: Mortals) -> None:
     mortals.stop("Cam")
     shutil.copytree(mortals.home / "Cam", mortals.home / "backup")

@@ -76,7 +76,7 @@ def test_a_node_whose_clock_is_wrong_is_told_and_goes_on_when_it_is_right(wards:
         wards.kill("Cam")
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_hub_whose_clock_is_wrong_is_seen_by_everyone(wards: Processes) -> None:
     wards.kill("hub")
     clock = start_at(wards, "hub", "+5m")
