@@ -259,7 +259,7 @@ def test_a_large_file_is_read_in_passes_and_says_the_same(tmp_path: Path, monkey
     assert notes["ward"] == "undecided: the table is too large for levels to be counted by persons"
 
 
-@pytest.mark.parametrize("many", [500_000, pytest.param(10_000_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("many", [500_000, pytest.param(10_000_000, marks=pytest.mark.nightly)])
 def test_millions_of_distinct_codes_stay_in_bounded_memory(tmp_path: Path, many: int) -> None:
     """Every value is another: as a list they would not fit into what the database may have."""
     path = tmp_path / "codes.parquet"
