@@ -15,6 +15,9 @@ import numpy as np
 import scipy  # its parts load when they are first used, which a program that only coordinates never does
 from numpy.typing import NDArray
 
+from sojourn.analysis.variable import Variable
+from sojourn.errors import PlanError
+
 Vector = NDArray[np.float64]
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
 
@@ -312,3 +315,14 @@ _MAKERS = MappingProxyType(
 def family(name: str, link: str) -> Family:
     """A family with one of its `LINKS`."""
     return _MAKERS[name](link)
+
+
+def check_share(name: str, variable: Variable) -> None:
+    """PlanError where a number that is a binomial outcome is declared beyond 0 and 1."""
+    if (variable.low is not None and variable.low < 0) or (variable.high is not None and variable.high > 1):
+        raise PlanError(
+            f"`{name}` is a number, and the outcome of the binomial family is yes or no.",
+            remedy="Use `glm` with `family: gaussian` for a number, or a yes/no outcome. If it holds 0, 1 or shares "
+            "only, ask the custodians to declare it from 0 to 1.",
+            field="glm.formula",
+        )

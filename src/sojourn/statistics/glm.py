@@ -20,12 +20,12 @@ from sojourn.analysis.sets import constant, persons_of
 from sojourn.analysis.statistic import MOST_ROUNDS, Ask, Coordinator, Step
 from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.analysis.terms import Formula, Survival
-from sojourn.analysis.variable import SITE, Kind, Variable, Variables
+from sojourn.analysis.variable import SITE, Kind, Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME
 from sojourn.statistics.coefficients import centre_of, real, whole
 from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions, working
-from sojourn.statistics.families import LINKS, START_SHAPE, Family, family
+from sojourn.statistics.families import LINKS, START_SHAPE, Family, check_share, family
 from sojourn.statistics.fitted import Fitted
 from sojourn.statistics.leverage import largest_beside
 from sojourn.statistics.outcome_squares import outcome_squares, squares_left
@@ -136,7 +136,7 @@ class GLM:
         variable = variables[name]
         low, high = variable.low, variable.high
         if self.distribution == "binomial" and variable.kind is Kind.NUMBER:
-            _check_share(name, variable)
+            check_share(name, variable)
         if (low is not None and low < model.low) or (high is not None and high > model.high):
             remedy = "Use another family, or an outcome that is 0 or 1 (binomial) or not negative (the others)."
             message = f"The outcome's declared range does not fit the {self.distribution} family."
@@ -338,17 +338,6 @@ class GLM:
             k = weight / deviance if valid else 1.0
             log_likelihood = saturated + weight * (k * np.log(k) - scipy.special.gammaln(k) - k - 0.5)
         return Point(valid, float(log_likelihood), score * unit, information * unit, curvature * unit, more)
-
-
-def _check_share(name: str, variable: Variable) -> None:
-    """PlanError where a number that is a binomial outcome is declared beyond 0 and 1."""
-    if (variable.low is not None and variable.low < 0) or (variable.high is not None and variable.high > 1):
-        raise PlanError(
-            f"`{name}` is a number, and the outcome of the binomial family is yes or no.",
-            remedy="Use `glm` with `family: gaussian` for a number, or a yes/no outcome. If it holds 0, 1 or shares "
-            "only, ask the custodians to declare it from 0 to 1.",
-            field="glm.formula",
-        )
 
 
 def _with_shape(system: System, model: Family) -> System:
