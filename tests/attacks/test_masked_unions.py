@@ -58,7 +58,7 @@ def told(federation: Federation) -> float:
     return float((wards["n"] * wards["mean"]).sum() - both["n"] * both["mean"])
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a21_two_wards_of_a_table_and_both_but_one_person(
     federation: Federation, monkeypatch: pytest.MonkeyPatch, figures: Figures
 ) -> None:

@@ -227,8 +227,9 @@ def bounded(dictionary: Any) -> Any:
     return replace(dictionary, columns=own)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("how", ["clear", "masked"])
+@pytest.mark.parametrize(
+    "how", [pytest.param("clear", marks=pytest.mark.long), pytest.param("masked", marks=pytest.mark.nightly)]
+)
 def test_a15_through_hub_and_nodes(how: str) -> None:
     data = {
         site: {table: _frame(seed, out) for table, out in (("few", OUT), ("usual", None))}

@@ -8,7 +8,7 @@ import pytest
 from soak import Soak
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 def test_c25_twenty_studies_four_nodes_two_kills_of_the_hub(tmp_path: Path) -> None:
     federation = Soak(tmp_path, nodes=4)

@@ -89,7 +89,7 @@ def test_a_small_run_killed_at_three_points(tmp_path: Path) -> None:
     survives(clinic, 3, 5)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_the_synthetic_hospital_killed_at_ten_random_points(tmp_path: Path) -> None:
     clinic = synthea(tmp_path)
     conditions = (clinic.export / "conditions.csv.gz").read_bytes()

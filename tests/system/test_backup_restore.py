@@ -131,7 +131,7 @@ def test_an_older_hub_is_noticed_and_told_what_to_do(wards: LocalFederation, tmp
     assert checks.check_witnesses(Database(node / "node.db"), remedy).verdict == "ok"
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_twenty_of_twenty_backups_during_writes_are_good(wards: LocalFederation, tmp_path: Path) -> None:
     stop = threading.Event()
     written: list[int] = []

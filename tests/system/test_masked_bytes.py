@@ -27,6 +27,7 @@ from sojourn.hub.tables import metadata, tasks
 from sojourn.messages import received
 from sojourn.secrecy import ring as rings
 from sojourn.secrecy.shamir import PRIME, unpack
+from sojourn.study import squaring
 from sojourn.study.circle import Circle
 from sojourn.study.joint_rounds import OPEN, TERMS
 from sojourn.testbed import Federation
@@ -117,7 +118,7 @@ def test_the_test_finds_numbers_that_nobody_masked(sent: list[dict[str, Any]]) -
 
 
 def test_what_is_opened_is_shares_of_uniform_numbers(federation: Federation, sent: list[dict[str, Any]]) -> None:
-    opened = [one for one in sent if one["step"] == OPEN]
+    opened = [one for one in sent if one["step"] in (OPEN, squaring.OPEN)]
     chosen = evaluating(federation)
     assert {one["site"] for one in opened} == set(chosen)
     values = np.concatenate([unpack(data, len(data) // 4) for data in map(_opening, opened)])
@@ -138,7 +139,7 @@ def test_messages_of_one_role_are_of_one_length_whatever_a_site_has(
         sizes[one["analysis"], one["ask"], one["site"] in chosen].add(blobs)
     assert all(len(lengths) == 1 for lengths in sizes.values())
     openly = {one["step"]: set(one["release"].told) for one in sent if one["release"].told}
-    assert openly == {TERMS: {"demands", "told"}, OPEN: {"opening"}}
+    assert openly == {TERMS: {"demands", "told"}, OPEN: {"opening"}, squaring.OPEN: {"opening"}}
     assert len({json.dumps(one["release"].told) for one in sent if one["step"] == TERMS}) == 1
 
 
