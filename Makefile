@@ -50,7 +50,7 @@ bench: .venv/.develop system  ## speed, as ratios and medians of one run: benchm
 		$(BIN)/python benchmarks/$$topic.py || exit 1; done
 
 attack: .venv/.develop system  ## every attack of the list, and the table of what stops it: docs/explanation/attacks.md
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope tests/attacks --attack-page --ignore tests/attacks/test_listed.py
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not faults" tests/attacks --attack-page --ignore tests/attacks/test_listed.py
 	$(BIN)/python -m pytest -q tests/attacks/test_listed.py
 
 faults: .venv/.develop system  ## the long tests of real faults: a kill at every single step
