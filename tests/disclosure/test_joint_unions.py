@@ -26,8 +26,10 @@ from sojourn.disclosure.joint_forms import caps, spread
 from sojourn.disclosure.joint_unions import Between, beside_earlier
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
-from sojourn.statistics.catalogue_counts import count, crosstab
+from sojourn.statistics.catalogue_comparisons import prevalence
+from sojourn.statistics.catalogue_counts import count, crosstab, describe, histogram
 from sojourn.statistics.catalogue_models import glm
+from sojourn.study.question import Question
 
 T = 5
 DEMANDS = Demands(T, 5, 0.33)
@@ -344,6 +346,16 @@ def test_a_cell_of_few_in_the_same_plan_is_shown_to_nobody(persons):
     planned = {site: type(one)("first", one.labels, one.persons) for site, one in told.items()}
     assert asked(count("day"), everybody, [planned])[1].all()
     assert not asked(count("day"), everybody, [told])[1].all()  # of another study it would have been shown
+
+
+def test_only_tables_of_everybody_by_the_same_levels_are_sums_of_the_same_cells():
+    """Two histograms of one column have bins of other edges: those between the edges may be few."""
+    bins = [histogram("age", [0, *edges, 120]) for edges in ((20, 40, 50, 70), (20, 30, 49, 70))]
+    other = [*bins, describe("age", by="ward"), prevalence("team", by="ward"), glm("age ~ C(ward)")]
+    for first, second in itertools.permutations([count("ward"), *other], 2):
+        assert not Question("s", "b", second, VARIABLES, None, (("a", first),)).tables_before()
+    parted = Question("s", "b", crosstab("ward", "team"), VARIABLES, None, (("a", count("ward")), ("h", bins[0])))
+    assert parted.tables_before() == (("a", (("ward",),)),)
 
 
 def test_levels_of_a_model_add_up_too():

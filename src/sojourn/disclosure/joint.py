@@ -254,7 +254,8 @@ class Layout(Questions):
     def _completed(self, number: int, failed: Iterable[int], passed: Mapping[str, bool]) -> Mask:
         """Those and what is hidden for their sake, with the cells that are nearly known; which may be the same."""
         failed, places = set(failed), self.tables[number].places()
-        near = {place for place in places if not passed.get(f"{NEAR} cell {number} {place}", True)}
+        asked = self.told and self.model is None  # else there are no such bits
+        near = {place for place in places if asked and not passed[f"{NEAR} cell {number} {place}"]}
         hidden = self._beside(number, failed, passed)
         return hidden if all(hidden.ravel()[list(near)]) else self._beside(number, failed | near, passed)
 

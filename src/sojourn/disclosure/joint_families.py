@@ -75,8 +75,6 @@ def variables_of(label: str, tables: Sequence[Sequence[str]]) -> set[str] | None
         case "margin":
             number, *places = rest.split(" ")
             return {name for name, place in zip(tables[int(number)], places, strict=True) if place != "-1"}
-        case "level":
-            return set(_factors(rest))
     return None
 
 

@@ -63,8 +63,8 @@ class Questions:
     than persons need residual degrees of freedom. told: name and labels of earlier masked releases over the same sites
     and dataset. summed: the columns whose values are summed. threshold: T of what is told. precise: whether sets are
     compared with earlier ones, and unions with unions, one by one; else only how deep they cut (`joint_atoms`), which
-    costs the same however much was told. planned: by which variables the tables of each analysis before this one in
-    its plan are.
+    costs the same however much was told. planned: of each analysis before this one in its plan by which variables
+    its tables part everybody, where this one's do so too.
     """
 
     tables: tuple[Table, ...]

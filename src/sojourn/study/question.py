@@ -22,6 +22,7 @@ from sojourn.study.plan import Plan, clear_only
 
 MOST_TESTING = 24  # rounds of a joint test
 Planned = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]  # of analyses by name the variables of each table
+PARTED = ("at_least", "count", "crosstab")  # of whose tables each part everybody by the levels of its variables
 MOST_COMPARING = 100_000  # factors of a comparison, whose shares travel beside those of the joint test
 
 
@@ -76,9 +77,14 @@ class Question:
         raise AssertionError
 
     def tables_before(self) -> Planned:
-        """By which variables the tables of the analyses before this one are."""
+        """By which variables the tables of the analyses before this one are, as far as all are `PARTED`; else none.
+
+        Sets of other statistics may be other persons by the same variables: bins of other edges, those with an event.
+        """
+        if self.statistic.name not in PARTED:
+            return ()
         nobody_there = nobody(self.variables[SITE].levels[0], self.variables)
-        supports = ((name, one.support(nobody_there)) for name, one in self.before if not isinstance(one, Matched))
+        supports = ((name, one.support(nobody_there)) for name, one in self.before if one.name in PARTED)
         return tuple((name, tuple(cells.dimensions for cells in support.cells)) for name, support in supports)
 
     def demand_comparable(self, threshold: int) -> None:
