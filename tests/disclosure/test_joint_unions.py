@@ -266,7 +266,7 @@ def test_a_cell_of_few_keeps_no_other_table_of_the_plan_back(second):
 def test_what_fails_has_one_or_is_too_few_by_itself(drawn):
     """Beside what is asked anyhow of sets and pairs of sets, unions refuse nothing without a reason.
 
-    That is so where each is compared with each; of a single set beside five cells and more it is asked more than needs be.
+    That is so where each is compared with each; of one set beside five cells it is more than needs be.
     """
     told, later, statistic = drawn.both()
     layout, bits = asked(statistic, later, [told])
