@@ -42,3 +42,11 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_other_names_are_not() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         sojourn.nothing  # noqa: B018
+
+
+def test_a_hub_and_an_idle_node_load_no_part_of_scipy() -> None:
+    """Fifteen megabytes of each, which a program that only coordinates never needs."""
+    load = f"import sys; sys.path.insert(0, {SOURCE!r}); import sojourn.hub.program, sojourn.node.program"
+    command = [sys.executable, "-c", f"{load}; print(*sys.modules)"]
+    loaded = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    assert not {"scipy.special", "scipy.stats", "scipy.optimize", "scipy.sparse", "scipy.linalg"} & set(loaded)

@@ -15,7 +15,8 @@ from sojourn.hub import doctor
 from sojourn.hub.config import HubHome
 from sojourn.hub.program import HubProgram, create, migrate, open_hub
 from sojourn.storage.backup import Database, copy_database, load_database
-from sojourn.storage.migrate import migrate_as_owner, revision_of
+from sojourn.storage.migrate import migrate_as_owner
+from sojourn.storage.revisions import revision_of
 from sojourn.storage.sealing import Key, Seal
 
 

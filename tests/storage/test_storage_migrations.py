@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from sojourn.errors import ConfigurationError
 from sojourn.storage import migrate, postgresql
 from sojourn.storage.engine import open_engine
+from sojourn.storage.revisions import heads
 
 PACKAGE = "toy_migrations"
 TABLES = {"alembic_version", "log_checkpoint", "log_entry", "log_hash", "thing"}
@@ -24,11 +26,30 @@ def engine(databases, toy):
     engine.dispose()
 
 
+@pytest.mark.parametrize("package", ["sojourn.hub.migrations", "sojourn.node.migrations"])
+def test_files_are_called_by_what_alembic_reads_in_them(package):
+    scripts = ScriptDirectory.from_config(migrate._config(package))
+    assert heads(package) == ({script.revision for script in scripts.walk_revisions()}, scripts.get_current_head())
+
+
+def test_a_start_with_nothing_to_do_loads_no_alembic(tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from sojourn.storage.migrate import open_migrated\n"
+        f"open_migrated(Path({str(tmp_path / 'x.db')!r}), None, 'sojourn.hub.migrations').dispose()\n"
+        "print('alembic' in sys.modules)"
+    )
+    loaded = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+        for _ in range(2)
+    ]
+    assert loaded == ["True", "False"]
+
+
 def copied(folder: Path, name: str, *extra: str) -> str:
     """The toy migrations under another name, with more revisions; each of them is one statement."""
     shutil.copytree(Path(__file__).parent / PACKAGE, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for number, statement in enumerate(extra, start=3):
-        (folder / name / f"{number:04}_more.py").write_text(
+        (folder / name / f"more_{number:04}.py").write_text(
             f"from alembic import op\nrevision = '{number:04}'\ndown_revision = '{number - 1:04}'\n"
             f"def upgrade():\n    op.execute({statement!r})\n"
         )
@@ -144,7 +165,7 @@ def test_a_migration_that_is_killed_half_way_leaves_nothing_and_runs_again(datab
         store.write(toy.entry("a"), toy.adding("a"))
     monkeypatch.syspath_prepend(tmp_path)
     copied(tmp_path, "toy_half")
-    (tmp_path / "toy_half" / "0003_more.py").write_text(HALF_WAY)
+    (tmp_path / "toy_half" / "more_0003.py").write_text(HALF_WAY)
     environment = os.environ | {"WAIT_HALF_WAY": "1", "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
     command = [sys.executable, "-c", UPGRADE, database]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}

@@ -79,20 +79,20 @@ class Receipt:
 def decode(data: bytes) -> dict[str, Any]:
     """An entry's fields from its raw bytes; AuditError unless they are a JSON object with a whole number `sequence`."""
     try:
-        entry = _parsed(data)
+        entry = from_json(data)
+    except ValueError:
+        entry = _slowly(data)
+    if type(entry) is dict and type(entry.get("sequence")) is int:
+        return entry
+    raise _refusal("has an entry without a place in the log")
+
+
+def _slowly(data: bytes) -> Any:
+    """What the fast reader, which takes a third of the time, refuses has a second reading."""
+    try:
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise _refusal("has an entry that cannot be read") from error
-    if not isinstance(entry, dict) or type(entry.get("sequence")) is not int:
-        raise _refusal("has an entry without a place in the log")
-    return entry
-
-
-def _parsed(data: bytes) -> Any:
-    """As `json.loads`, in a third of the time; what the fast reader refuses has a second reading."""
-    try:
-        return from_json(data)
-    except ValueError:
-        return json.loads(data)
 
 
 def _refusal(what: str) -> AuditError:

@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy
+import scipy  # its parts load when they are first used
 from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
@@ -24,7 +24,7 @@ from sojourn.analysis.mixing import Mixing
 Vector = NDArray[np.float64]
 LOWER, NULL, UPPER = -1, 0, 1
 SIDES = (LOWER, NULL, UPPER)
-FALLEN = float(scipy.special.chdtri(1, 0.05))  # chi-squared with one degree of freedom, 95 %
+FALLEN = 3.8414588206941285  # chi-squared, one degree of freedom, 95 %: computed here, it would load scipy
 _SMALL = 3e-9  # length of a step, in standard errors, after which a line is where it shall be
 _DOUBT, _SURE = 0.3, 1e-9  # as of the search for the maximum (`firth`)
 _LONGEST, _CLOSE = 2.0, 0.5

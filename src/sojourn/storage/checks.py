@@ -25,7 +25,7 @@ from sojourn.storage.backup import Database, look_at
 from sojourn.storage.finding import Finding, failure, warning, well
 from sojourn.storage.journal import Journal
 from sojourn.storage.log import log_tables
-from sojourn.storage.migrate import heads, revision_of
+from sojourn.storage.revisions import heads, revision_of
 from sojourn.storage.witness_tables import witness_tables
 
 LEAST_FREE, LITTLE_FREE = 200 << 20, 2 << 30  # bytes

@@ -1,21 +1,17 @@
 """Schema migrations: Alembic, run from code over revision files that a package ships; no alembic.ini.
 
-A migrations package holds nothing but revision files (`0001_first.py`, …) and an empty `__init__.py`.
+A migrations package holds nothing but revision files (`first_0001.py`, …) and an empty `__init__.py`. Alembic is loaded
+where something is to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -23,7 +19,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sojourn.errors import ConfigurationError
 from sojourn.storage.engine import open_engine
 from sojourn.storage.guard import READ_ONLY, Mode, used_for
+from sojourn.storage.revisions import heads, revision_of
 from sojourn.storage.roles import share
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 
 def upgrade(engine: Engine, package: str) -> None:
@@ -33,6 +33,8 @@ def upgrade(engine: Engine, package: str) -> None:
     """
     with _owning(engine) as connection:
         if revision_of(connection) != heads(package)[1]:  # a start with nothing to do runs no migration's code
+            from alembic import command
+
             command.upgrade(_checked(connection, package), "head")
 
 
@@ -72,6 +74,9 @@ def migrate_as_owner(owner: str, password_file: Path | None, package: str, datab
 
 def downgrade(engine: Engine, package: str, revision: str) -> None:
     """Take the database back to an older revision (`base`: an empty one), in one transaction."""
+    from alembic import command
+    from alembic.util import CommandError
+
     with _owning(engine) as connection:
         config = _checked(connection, package)
         try:
@@ -114,21 +119,9 @@ def _role_and_database(url: str) -> tuple[str | None, str | None]:
     return parts.username, parts.database
 
 
-def revision_of(connection: Connection) -> str | None:
-    """The same, of the state that a connection sees."""
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-@cache
-def heads(package: str) -> tuple[frozenset[str], str]:
-    """All revisions of a package, and the newest."""
-    scripts = ScriptDirectory.from_config(_config(package))
-    newest = scripts.get_current_head()
-    assert newest is not None
-    return frozenset(script.revision for script in scripts.walk_revisions()), newest
-
-
 def _config(package: str) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", _escaped(Path(__file__).parent / "environment"))
     config.set_main_option("path_separator", "newline")

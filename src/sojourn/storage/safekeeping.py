@@ -29,7 +29,7 @@ from sojourn.storage.archive import DATABASE, Manifest, Record
 from sojourn.storage.backup import Database, copy_database, copy_file, load_database, look_at
 from sojourn.storage.engine import open_engine
 from sojourn.storage.journal import Journal
-from sojourn.storage.migrate import revision_of
+from sojourn.storage.revisions import revision_of
 from sojourn.storage.sealing import Key, Seal
 from sojourn.storage.store import Store
 
