@@ -61,6 +61,7 @@ class Store:
         inline: bool = False,
     ) -> None:
         self._engine = engine
+        self._reading = engine.execution_options(**{READ_ONLY: True})
         self._clock = clock
         self._patience = patience
         self._journal = Journal(metadata, log_key, origin)
@@ -115,9 +116,8 @@ class Store:
 
         Unreadable where the database does not answer.
         """
-        options = {READ_ONLY: True}
         try:
-            with self._engine.connect() as connection, used_for(connection.execution_options(**options), Mode.READING):
+            with self._reading.connect() as connection, used_for(connection, Mode.READING):
                 return query(connection)
         except DBAPIError as error:
             told = unread(error)
