@@ -19,12 +19,12 @@ help:  ## this list
 demo: .venv/.run system  ## four hospitals' nodes, a hub and a study on this machine
 	$(BIN)/sojourn demo
 
-test: .venv/.develop system lint docs  ## everything that CI runs: lint, types, import contracts, docs, tests
+test: .venv/.develop system lint docs  ## lint, types, import contracts, docs, tests; LONG=1, as CI has it: those of `make long` with them
 	@mkdir -p build
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(LONG),-m "not faults and not nightly") $(TESTS)
 
 long: .venv/.develop system  ## the tests that take long, which CI runs too
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m long $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "long and not nightly and not faults" $(TESTS)
 
 nightly: .venv/.develop system  ## the tests that take minutes, for which CI has no time
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m nightly $(TESTS)
@@ -89,4 +89,4 @@ clean:  ## remove the environment and everything that was built
 
 system:
 	@tools/system_packages $(if $(filter test long nightly,$(MAKECMDGOALS)),chromium postgresql faketime) \
-		$(if $(filter long,$(MAKECMDGOALS)),$(ORACLE))
+		$(if $(filter long,$(MAKECMDGOALS))$(LONG),$(ORACLE))

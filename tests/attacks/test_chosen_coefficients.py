@@ -30,6 +30,8 @@ from sojourn.messages import AskDocument, RoundDocument
 from sojourn.statistics.glm import GLM
 from sojourn.study.plan import Plan
 
+pytestmark = pytest.mark.long
+
 WIDE = "disease ~ age + C(sex) + C(cp) + exang + oldpeak + thalch"
 NARROW = "disease ~ age + exang + oldpeak"
 TWO = ("Cleveland", "Long-Beach")  # they release the model with heart rate by the product's own rules

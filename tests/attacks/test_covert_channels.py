@@ -36,6 +36,8 @@ from sojourn.node.sandbox import PlainProcess
 from sojourn.study.plan import Plan
 from sojourn.wire.seal import padded_length
 
+pytestmark = pytest.mark.long
+
 SITE = "Cleveland"
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "channels.md"
 PLAN = Plan(

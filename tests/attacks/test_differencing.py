@@ -29,6 +29,8 @@ from sojourn.node.ledgers import Ledgers
 from sojourn.study.plan import Plan
 from sojourn.testbed import Federation, derive
 
+pytestmark = pytest.mark.long
+
 SITE = "Cleveland"
 PERSONS = 400
 RANDOM = np.random.default_rng(11)

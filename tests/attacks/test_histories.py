@@ -31,6 +31,8 @@ from sojourn.storage.log import log_tables
 from sojourn.study.plan import Plan
 from sojourn.testbed import PROJECT, Federation
 
+pytestmark = pytest.mark.long
+
 SITE = "Cleveland"
 PERSONS = 120
 SEEDS = (1, 2, 3)

@@ -26,6 +26,8 @@ from sojourn.study.plan import Plan
 from sojourn.testbed import Federation
 from sojourn.wire.transport import call
 
+pytestmark = pytest.mark.long
+
 PERSONS = 200
 TARGET = 77
 SITE = "Cleveland"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hostile import HostileHub, Reply
 from recorded import Figures
 from sqlalchemy import select
@@ -22,6 +23,8 @@ from sojourn.disclosure.rules import UnsafeReleaseAll
 from sojourn.node.tables import ledger
 from sojourn.study.plan import Plan
 from sojourn.testbed import derive
+
+pytestmark = pytest.mark.long
 
 PERSONS = 200
 SITE = "Cleveland"

@@ -28,6 +28,8 @@ from sojourn.node.tables import ledger, masked_sets
 from sojourn.secrecy.exchange import ExchangeKey, state
 from sojourn.testbed import Federation, derive
 
+pytestmark = pytest.mark.long
+
 SITES = ("Avon", "Brent", "Cam", "Dee")
 COUNT = sj.Plan(table="patients", analyses={"n": sj.count(by=["ward"])}, aggregation="masked")
 REACHED = sj.Plan(table="patients", analyses={"n": sj.at_least(50, by=["ward"])}, aggregation="masked")
@@ -452,7 +454,6 @@ def test_a_node_that_states_no_exchange_key_is_named_at_submit(online: Federatio
         online.hub.publish("Dee", publication)
 
 
-@pytest.mark.long
 def test_a_masked_plan_is_rehearsed_on_stand_ins_and_charges_nothing(online: Federation) -> None:
     results = online.project().rehearse(COUNT.replace(purpose="NRES")).wait(60)
     assert results.watermark and results["n"].sites["Cam"] == "took part"
@@ -480,7 +481,6 @@ def test_what_was_summed_under_masks_is_not_shown_by_site_afterwards(online: Fed
     assert {outcomes["n"] for outcomes in clear.sites.values()} == {"not released: differencing"}
 
 
-@pytest.mark.long
 def test_one_person_who_decides_the_fit_is_vetoed() -> None:
     """A planted outlier: its site alone knows it, and no other learns whose it was."""
     rows = patients(9)

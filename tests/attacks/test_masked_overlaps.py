@@ -26,6 +26,8 @@ from sojourn.node.masked_store import MaskedStore
 from sojourn.study.remembered import Remembered
 from sojourn.testbed import Federation
 
+pytestmark = pytest.mark.long
+
 SITES = ("Avon", "Brent", "Cam", "Dee")
 TABLES = (
     "same",
@@ -138,7 +140,6 @@ def test_a_study_that_was_given_up_stands_in_no_ones_way(federation: Federation)
     assert shown(last.go()) == [60, 60]
 
 
-@pytest.mark.long
 def test_a_site_whose_numbers_were_held_back_does_not_give_them_later(federation: Federation) -> None:
     """Dee alone does not know yet that the first study has a sum, so that the second one's test does not ask for it."""
     first, second = HandHub(federation, count("late")), HandHub(federation, count("late", "one != 'x'"))
@@ -162,7 +163,6 @@ def test_two_rosters_that_are_tested_at_the_same_time_give_one_sum(federation: F
     assert shown(HandHub(federation, count("rosters")).go()) == [60, 60]  # which ends nothing for the whole roster
 
 
-@pytest.mark.long
 def test_studies_one_after_the_other_have_their_sums(federation: Federation) -> None:
     assert shown(HandHub(federation, count("apart")).go()) == [60, 60]
     assert shown(HandHub(federation, count("apart")).go()) == [60, 60]
@@ -192,7 +192,6 @@ def test_a_site_that_takes_part_with_nothing_after_a_sum_does_not_show_by_its_ab
     )
 
 
-@pytest.mark.long
 def test_a_site_that_had_nothing_before_has_nothing_to_hide(federation: Federation) -> None:
     with withheld(federation, "never"):
         assert shown(HandHub(federation, count("never")).go()) == [45, 45]

@@ -29,6 +29,8 @@ from sojourn.node.store import NodeStore
 from sojourn.study.plan import Plan
 from sojourn.testbed import PROJECT, Federation
 
+pytestmark = pytest.mark.long
+
 RELEASE = 0.1
 SCALE = 1 / RELEASE  # of the noise of a count
 TRUE = 400  # what the site's computation says of each cell, where it is asked without the hub

@@ -21,6 +21,8 @@ from sojourn.identity.keys import PrivateKey
 from sojourn.messages import Task
 from sojourn.testbed import PROJECT
 
+pytestmark = pytest.mark.long
+
 NOW = 1_800_000_000
 
 

@@ -14,6 +14,8 @@ from sojourn.analysis.statistic import Suppressed
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.policy import StandardPolicy
 
+pytestmark = pytest.mark.long
+
 N = 60
 
 

@@ -34,6 +34,8 @@ from sojourn.operations.logs import FIELDS, FIXED
 from sojourn.wire.administration import listens
 from sojourn.wire.authorities import pinned_context
 
+pytestmark = pytest.mark.long
+
 TITLE = "Xylophagous"
 MAJOR, MINOR = (int(part) for part in __version__.split(".")[:2])
 NEWER, TOO_NEW = (f"{MAJOR}.{MINOR + step}.0" for step in (1, 2))
@@ -208,7 +210,6 @@ def answered(wards: Processes) -> None:
     settled(wards, wards.project().submit(counting))
 
 
-@pytest.mark.long
 def test_a_node_one_minor_version_newer_works_and_both_say_so(changing: Processes) -> None:
     since = {name: written(changing, name) for name in ("hub", "Cam")}
     start_as(changing, "Cam", NEWER, more=True)
@@ -230,7 +231,6 @@ def test_a_node_one_minor_version_newer_works_and_both_say_so(changing: Processe
     assert node_program.not_ready(changing.home / "Cam") == ["the hub is not reached"]
 
 
-@pytest.mark.long
 def test_a_hub_one_minor_version_newer_works_with_older_nodes_and_researchers(changing: Processes) -> None:
     since = written(changing, "Brent")
     start_as(changing, "hub", NEWER, more=True)

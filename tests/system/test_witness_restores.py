@@ -26,6 +26,8 @@ from sojourn.storage.log import entries, log_tables
 from sojourn.storage.witnessing import Peer
 from sojourn.testbed import NAME
 
+pytestmark = pytest.mark.long
+
 LOG = log_tables(hub_tables)
 THREE = {"n": sj.count(by="sex"), "fit": sj.glm("ill ~ age + smoker", family="binomial"), "d": sj.describe("age")}
 
