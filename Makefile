@@ -9,24 +9,27 @@ WORKERS ?= 3
 # R and the packages that some long tests compare the statistics with; they are skipped where it is not there.
 ORACLE := r-base-core r-cran-lme4 r-cran-metafor r-cran-glmnet r-cran-mass r-cran-brglm2 r-cran-sandwich
 
+# Programs and sandboxes start in two thirds of the time from compiled code, which the sandboxes cannot write themselves.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test long nightly lint format docs bench attack faults soak soak-federation clean system
+.PHONY: help compiled demo test long nightly lint format docs bench attack faults soak soak-federation clean system
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
 		|| sed -n 's/^\([a-z-]*\):.*##/  make \1:/p' $(MAKEFILE_LIST)
 
-demo: .venv/.run system  ## four hospitals' nodes, a hub and a study on this machine
+demo: .venv/.run system compiled  ## four hospitals' nodes, a hub and a study on this machine
 	$(BIN)/sojourn demo
 
-test: .venv/.develop system lint docs  ## lint, types, import contracts, docs, tests; LONG=1, as CI has it: those of `make long` with them
+test: .venv/.develop system compiled lint docs  ## lint, types, import contracts, docs, tests; LONG=1, as CI has it: those of `make long` with them
 	@mkdir -p build
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(LONG),-m "not faults and not nightly") $(TESTS)
 
-long: .venv/.develop system  ## the tests that take long, which CI runs too
+long: .venv/.develop system compiled  ## the tests that take long, which CI runs too
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "long and not nightly and not faults" $(TESTS)
 
-nightly: .venv/.develop system  ## the tests that take minutes, for which CI has no time
+nightly: .venv/.develop system compiled  ## the tests that take minutes, for which CI has no time
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m nightly $(TESTS)
 
 lint: .venv/.develop  ## ruff, mypy and the import contracts
@@ -44,16 +47,16 @@ format: .venv/.develop  ## let ruff lay out the code
 docs: .venv/.develop  ## the manual, as pages under build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
 
-bench: .venv/.develop system  ## speed, as ratios and medians of one run: benchmarks/results
+bench: .venv/.develop system compiled  ## speed, as ratios and medians of one run: benchmarks/results
 	@tools/system_packages $(ORACLE)
 	@for topic in methods rounds logistic models tables sites audit memory suppression differencing joint gate masks utility harmonise; do \
 		$(BIN)/python benchmarks/$$topic.py || exit 1; done
 
-attack: .venv/.develop system  ## every attack of the list, and the table of what stops it: docs/explanation/attacks.md
+attack: .venv/.develop system compiled  ## every attack of the list, and the table of what stops it: docs/explanation/attacks.md
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not faults" tests/attacks --attack-page --ignore tests/attacks/test_listed.py
 	$(BIN)/python -m pytest -q tests/attacks/test_listed.py
 
-faults: .venv/.develop system  ## the long tests of real faults: a kill at every single step
+faults: .venv/.develop system compiled  ## the long tests of real faults: a kill at every single step
 	$(BIN)/python -m pytest -m faults -rP tests/faults
 
 soak-federation: .venv/.develop  ## 1,000 studies over 20 nodes, the hub killed five times: benchmarks/results/soak.json
@@ -86,6 +89,9 @@ clean:  ## remove the environment and everything that was built
 	@echo "Installing Sojourn and its tools into .venv ..."
 	@$(PIP) '.[postgresql,privacy,test,dev,docs]'
 	@touch .venv/.run $@
+
+compiled: | .venv/bin/python
+	@$(BIN)/python -m compileall -q src
 
 system:
 	@tools/system_packages $(if $(filter test long nightly,$(MAKECMDGOALS)),chromium postgresql faketime) \
