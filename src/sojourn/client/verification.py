@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -215,7 +216,10 @@ def agree(mine: Estimate, theirs: Estimate) -> bool:
 
 def _same(ours: object, other: object) -> bool:
     if isinstance(ours, float) and isinstance(other, int | float):
-        return bool(np.isclose(ours, other, rtol=RELATIVE, atol=0.0))
+        try:  # NumPy's `isclose`, which takes a quarter of a millisecond for two numbers
+            return ours == other or (math.isfinite(other) and abs(ours - other) <= RELATIVE * abs(other))
+        except OverflowError:  # a whole number beyond all floats
+            return False
     return ours == other
 
 
