@@ -1,6 +1,7 @@
 """Negative binomial regression and a lasso path over four sites of 250,000 x 20, against their oracles on pooled rows.
 
-Oracles: statsmodels' NegativeBinomial by Newton's method; scikit-learn's `lasso_path` over the same 30 penalties.
+Oracles: statsmodels' NegativeBinomial by Newton's method; scikit-learn's `lasso_path` over the same 30 penalties, from the
+same rows: it is told centred columns of one scale, which somebody has to make first.
 Studies and oracles take turns in one run: see `turns.py`.
 """
 
@@ -50,8 +51,11 @@ def main() -> None:
     def negative() -> None:
         last["nb"] = sm.NegativeBinomial(pooled["c"], design).fit(disp=0, method="newton")
 
+    raw, outcome = pooled[NAMES].to_numpy(), pooled["y"].to_numpy()
+
     def path() -> Any:
-        return lasso_path(centred / centred.std(axis=0), deviation, alphas=30)
+        columns = raw - raw.mean(axis=0)
+        return lasso_path(columns / columns.std(axis=0), outcome - outcome.mean(), alphas=30)
 
     with processes(tables) as running:
         counts, fitted = turns(running, asked("nb", sj.glm(f"c ~ {TERMS}", "negative_binomial")), negative, TIMES)
