@@ -6,8 +6,9 @@ fault. Vocabulary, pilot and signature stand before the clock starts; the run th
 numbers, digests and publishes everything, eras included.
 
 Beside it pyomop's CSV loader, in one run on the same smaller export (`harmonise_pyomop.py`): the same columns to the
-same tables, codes looked up. It reads no day first dates and ends at the first row at fault, so that this export has
-neither; it converts no units and keeps no lineage and no quarantine, and derives no eras. Ours does all of it.
+same tables, codes looked up. It takes the day of dd/mm/yyyy for the month where it can, and loads nothing where one
+date cannot be read, so that this export has neither. It converts no units, follows no `Maps to`, keeps no lineage and
+no quarantine, derives no eras and publishes no snapshot; ours does all of that here too.
 
 Run: .venv/bin/python benchmarks/harmonise.py [ROWS] [--peer PYTHON_WITH_PYOMOP]
 """
