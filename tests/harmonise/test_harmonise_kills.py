@@ -17,6 +17,7 @@ import pytest
 
 from harmonise.clinic import FILES, Clinic, vocabulary
 from harmonise.synthea import synthea
+from sojourn.node.harmonise.hashing import table_hashes
 from sojourn.node.harmonise.places import Places
 from sojourn.node.harmonise.publishing import history, manifest_of
 
@@ -39,10 +40,11 @@ def copied(clinic: Clinic, name: str) -> Path:
     return Path(shutil.copytree(clinic.home, clinic.folder / name))
 
 
-def tables_of(clinic: Clinic, home: Path) -> dict[str, tuple[int, str]]:
-    """Rows and digest of each table that readers of a home take."""
-    tables = manifest_of(replace_home(clinic, home))["tables"]
-    return {name: (table["rows"], table["digest"]) for name, table in tables.items()}
+def tables_of(clinic: Clinic, home: Path) -> dict[str, tuple[int, str, str]]:
+    """Rows, the run's digest and SHA-256 of each table that readers of a home take."""
+    places = replace_home(clinic, home)
+    tables, hashes = manifest_of(places)["tables"], table_hashes(places)
+    return {name: (table["rows"], table["digest"], hashes[name]) for name, table in tables.items()}
 
 
 def replace_home(clinic: Clinic, home: Path) -> Places:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pytest
 
 from harmonise.clinic import FILES, PLAN, Clinic, vocabulary
 from sojourn.errors import HarmonisationError
-from sojourn.node.harmonise import running
+from sojourn.node.harmonise import engine, running
 from sojourn.node.harmonise.explaining import explain, provenance, words
 from sojourn.node.harmonise.publishing import History, history, manifest_of, step_back, step_forward
 from sojourn.node.harmonise.reading import opened
-from sojourn.omop.identifiers import keyed, keyed_id
+from sojourn.omop import rows
+from sojourn.omop.identifiers import MACROS, keyed, keyed_id
 from sojourn.omop.tables import TABLES
 
 
@@ -300,3 +302,15 @@ def test_a_reader_keeps_its_snapshot_while_another_is_published(clinic: Clinic) 
         assert connection.execute("SELECT count(*) FROM person").fetchone() == (3,)
     with opened(clinic.places) as connection:
         assert connection.execute("SELECT count(*) FROM person").fetchone() == (4,)
+
+
+def test_two_rows_with_one_number_stop_a_run(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as planted:
+        planted.setattr(rows, "row_number_base", lambda *names: "-r._record * 128")  # whose place it takes away again
+        with pytest.raises(HarmonisationError, match="Two rows of `condition_occurrence` got one number"):
+            running.pilot(clinic.work, 1.0)
+    macros = (MACROS[0], "CREATE TEMP MACRO keyed_id(said) AS CAST(5 AS BIGINT)")
+    monkeypatch.setattr(engine, "MACROS", macros)
+    plan = replace(clinic, plan=clinic.plan.replace("source: ", "source: new", 1))
+    with pytest.raises(HarmonisationError, match="Two rows of `person` got one number"):
+        running.pilot(plan.work, 1.0)

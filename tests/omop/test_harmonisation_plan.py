@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sojourn.errors import HarmonisationError
+from sojourn.omop import rows
 from sojourn.omop.compilation import compile_plan
 from sojourn.omop.identifiers import demand_apart, row_number_base
 from sojourn.omop.plan import Plan
@@ -138,6 +139,25 @@ def test_numbers_of_rules_are_apart() -> None:
     assert first != second and first % 2**40 == 0 and first < 2**63
     with pytest.raises(HarmonisationError, match="alike by chance"):
         demand_apart([first, first])
+
+
+MEASURED = (
+    ("tables: [drug_exposure]", 'tables: [measurement]\n    result: {value: n, unit: u, decimal: "."}'),
+    ("otherwise: drug_exposure", "otherwise: measurement"),
+    (", end: {date: day, form: day}, type: 32817, drug_exposure.quantity: n", ", type: 32817"),
+)
+
+
+def test_rows_kept_aside_are_not_read_for_results_unless_a_check_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = PLAN
+    for change in MEASURED:
+        plan = plan.replace(*change)
+    part = next(part for part in compile_plan(Plan.from_yaml(plan)).parts if part.table == "measurement")
+    assert "units_drugs" in part.rows and "result_number" in part.rows
+    assert "units_drugs" not in part.aside and "result_number" not in part.aside
+    monkeypatch.setattr(rows, "NOT_BELOW_ZERO", ("value_as_number",))
+    part = next(part for part in compile_plan(Plan.from_yaml(plan)).parts if part.table == "measurement")
+    assert "units_drugs" in part.aside and '"value_as_number" < 0' in part.aside
 
 
 def test_names_that_would_mean_two_things() -> None:

@@ -11,7 +11,8 @@ from sojourn.omop.identifiers import literal
 from sojourn.omop.plan import Plan
 from sojourn.omop.tables import CDM_CONCEPT, TABLES, VERSION
 
-_NUMBER = "CAST(md5_number_lower(concat_ws('|', {words})) >> 1 AS BIGINT)"
+# The first 63 bits of the MD5, by the engine's function for all 128: that for 64 takes three times as long.
+_NUMBER = "CAST(md5_number(concat_ws('|', {words})) >> 65 AS BIGINT)"
 _MERGED = """\
 SELECT person_id, concept_id, min(start) AS start, max(stop) AS stop, sum(times) AS times, sum(covered) AS covered
 FROM (

@@ -16,6 +16,7 @@ from sojourn.errors import HarmonisationError
 ORDINALS, RECORDS = 7, 33  # bits
 INNER, OUTER = "inner_pad", "outer_pad"  # variables of the session, so that no SQL text holds the key
 _BLOCK = 64
+_BLOCK_BITS = 13  # of a place in its file, whose bits stand together where numbers are looked at
 # RFC 2104 over the engine's SHA-256; `keyed` in Python is the reference that tests compare with.
 MACROS = (
     f"CREATE TEMP MACRO keyed(said) AS sha256(getvariable('{OUTER}') || "
@@ -50,6 +51,23 @@ def row_number_base(source: str, rule: str, table: str) -> int:
     """The 23 bits of a rule's rows in a table, in their place."""
     digest = hashlib.sha256(f"{source}\x1f{rule}\x1f{table}".encode()).digest()
     return (int.from_bytes(digest[:8], "big") >> 41) << (ORDINALS + RECORDS)
+
+
+def twice_sql(table: str, key: str, by_place: bool) -> str:
+    """A query that gives a row if two rows of a table have one number.
+
+    by_place: whether all numbers are made of places in files. Such numbers lie close together, so that a bit for each
+    tells whether it is new: a kilobyte for 8,192 rows of a file, whatever the numbers turn out to be.
+    """
+    if not by_place:
+        return f"SELECT 1 FROM {quoted(table)} GROUP BY {quoted(key)} HAVING count(*) > 1 LIMIT 1"
+    number, most = quoted(key), (1 << _BLOCK_BITS) - 1
+    bits = f"bitstring_agg(({number} >> {ORDINALS}) & {most}, 0, {most})"
+    return (
+        f"SELECT 1 FROM (\n  SELECT count(*) AS rows, bit_count({bits}) AS numbers\n"
+        f"  FROM {quoted(table)} GROUP BY {number} >> {ORDINALS + _BLOCK_BITS}, {number} & {(1 << ORDINALS) - 1}\n"
+        ") WHERE rows IS DISTINCT FROM numbers LIMIT 1"
+    )
 
 
 def demand_apart(bases: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sojourn.errors import HarmonisationError
 from sojourn.omop import results
@@ -64,7 +65,7 @@ def part_of(plan: Plan, name: str, table: str, bearers: Mapping[str, str]) -> Pa
     rows = f"SELECT {columns}, _record FROM (\n{inner}\n) WHERE fault IS NULL"
     aside = (
         "SELECT _record AS record, split_part(fault, '|', 1) AS reason, split_part(fault, '|', 2) AS columns\n"
-        f"FROM (\n{inner}\n) WHERE fault IS NOT NULL"
+        f"FROM (\n{_inner(filler, rule, table, _unjudged(filler, measured))}\n) WHERE fault IS NOT NULL"
     )
     keys = ""
     if bearers.get(table) == name:
@@ -192,15 +193,25 @@ def _whole_row(filler: Filler, target: Table) -> None:
         filler.later(f"{quoted(first.name)} < _birth", "before birth", first.name)
 
 
-def _inner(filler: Filler, rule: Rule, table: str) -> str:
+def _unjudged(filler: Filler, measured: Mapping[str, str]) -> Mapping[str, str]:
+    """What is read of results, where no check asks for any of it: rows that are kept aside need not be read for it."""
+    asked = any(quoted(column) in condition for column in measured for condition, _, _ in filler.checks)
+    return {} if asked else measured
+
+
+def _inner(filler: Filler, rule: Rule, table: str, without: Mapping[str, str] = MappingProxyType({})) -> str:
+    """without: columns of results that are left out, with the join that they need."""
     conditions = ([f"m.target = {literal(table)}"] if rule.concept else []) + (
         [f"({compiled(rule.where, 'r')})"] if rule.where else []
     )
     where = f"\n    WHERE {' AND '.join(conditions)}" if conditions else ""
     made = ",\n      ".join(
-        f"{sql} AS {quoted(alias)}" for alias, sql in {"_record": "r._record", **filler.made}.items()
+        f"{sql} AS {quoted(alias)}"
+        for alias, sql in {"_record": "r._record", **filler.made}.items()
+        if without.get(alias) != sql
     )
-    joins = "".join(f"\n    {join}" for join in filler.joins)
+    units = results.join_sql(filler.name, rule) if without else ""
+    joins = "".join(f"\n    {join}" for join in filler.joins if join != units)
     cases = "\n    ".join(
         f"WHEN {condition} THEN {literal(f'{reason}|{place}')}" for condition, reason, place in filler.checks
     )
@@ -208,7 +219,7 @@ def _inner(filler: Filler, rule: Rule, table: str) -> str:
     moments = ",\n      ".join(f"{sql} AS {alias}" for sql, alias in filler.read.items())
     stage = f"stage_{rule.file}"
     read = f"(SELECT *, {moments} FROM {stage})" if moments else stage
-    if results.fields(rule, TABLES[table]):
+    if results.fields(rule, TABLES[table]) and not without:
         read = results.read_sql(rule, read)
     return f"  SELECT *, {fault} AS fault\n  FROM (\n    SELECT {made}\n    FROM {read} AS r{joins}{where}\n  )"
 

@@ -154,6 +154,22 @@ def list_snapshots(source: SourceName, home: Home = HERE, as_json: AsJson = Fals
         rows("Snapshots", ("snapshot", "current", "plan", "rows", "signed"), found)
 
 
+def hashes(
+    source: SourceName,
+    snapshot: Annotated[str, typer.Option(help="A snapshot's id; default: the current one.")] = "",
+    home: Home = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """SHA-256 of what each table of a snapshot holds: equal tables have equal hashes, whatever order their rows lie in.
+
+    Example: sojourn harmonise hashes synthea
+    """
+    from sojourn.node.harmonise.hashing import table_hashes
+
+    found = table_hashes(_places(home, source), snapshot)
+    answer(found, as_json, [f"{hashed}  {table}" for table, hashed in found.items()])
+
+
 def explain(
     source: SourceName,
     field: Annotated[str, typer.Argument(help="TABLE.FIELD, or `all` for the machine form of every field.")],

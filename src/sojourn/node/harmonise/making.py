@@ -16,7 +16,7 @@ from sojourn.node.harmonise.steps import Step, Steps
 from sojourn.node.warehouse import quote
 from sojourn.omop import eras
 from sojourn.omop.compilation import Compiled, compile_plan
-from sojourn.omop.identifiers import literal
+from sojourn.omop.identifiers import literal, twice_sql
 from sojourn.omop.plan import Plan
 from sojourn.omop.results import CONFLICT, UNIT_COLUMNS, UNITS_SQL, differ
 from sojourn.omop.rows import Part
@@ -246,12 +246,11 @@ class Maker:
             if not key or table == "metadata":
                 continue
 
-            def build(folder: Path, table: str = table, key: str = key) -> dict[str, Any]:
+            by_place = all(part.file and not self.plan.files[part.file].key for part in parts)
+
+            def build(folder: Path, table: str = table, key: str = key, by_place: bool = by_place) -> dict[str, Any]:
                 self.show_table(table)
-                found = self.engine.rows(
-                    f"SELECT 1 FROM {quote(table)} GROUP BY {quote(key)} HAVING count(*) > 1 LIMIT 1"
-                )
-                if found:
+                if self.engine.rows(twice_sql(table, key, by_place)):
                     raise HarmonisationError(
                         f"Two rows of `{table}` got one number.",
                         remedy="If two rules fill the table from the same keys, leave one out; else rename the source.",

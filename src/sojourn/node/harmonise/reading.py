@@ -19,20 +19,29 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(
-    places: Places, snapshot: str = "", *, memory: str = "1GB", threads: int = 1, also: tuple[Path, ...] = ()
+    places: Places,
+    snapshot: str = "",
+    *,
+    memory: str = "1GB",
+    threads: int = 1,
+    also: tuple[Path, ...] = (),
+    spill: Path | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with a view for each table of the model; of the current snapshot if none is named.
 
     What is published meanwhile changes nothing here: a snapshot's files never do. HarmonisationError without one.
-    also: folders that it may write to.
+    also: folders that it may write to. spill: one for what does not fit into memory.
     """
     import duckdb  # loads with the first use, not with an idle node
 
     named = snapshot or history(places).current
     manifest_of(places, named)
     folder = places.snapshots / named
+    aside = {"temp_directory": str(spill)} if spill else {}
     try:
-        with duckdb.connect(config={**NO_EXTENSIONS, "memory_limit": memory, "threads": str(threads)}) as connection:
+        with duckdb.connect(
+            config={**NO_EXTENSIONS, "memory_limit": memory, "threads": str(threads), **aside}
+        ) as connection:
             connection.execute("SET allowed_directories = $1", [[str(folder), *map(str, also)]])
             connection.execute("SET enable_external_access = false")
             for name, table in TABLES.items():
