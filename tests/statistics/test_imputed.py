@@ -181,8 +181,20 @@ def test_every_set_of_an_imputed_factor_is_charged(sites):
     gone = np.arange(sites[0].rows) % 3 == 0
     one = replace(sites[0], absent={"c": gone})
     levels = imputed(LINEAR, "c", m=2).support(one).design.levels
-    assert levels["c=k"] != levels["c=k (set 2)"]
-    assert {"missing(c)=True & c=k", "missing(c)=True & c=k (set 2)"} <= set(levels)
+    assert levels["c=k"] != levels["c (set 2)=k"]
+    assert {"missing(c)=True & c=k", "missing(c)=True & c (set 2)=k"} <= set(levels)
+
+
+def test_a_level_that_is_named_like_a_sets_own_hides_nothing(sites):
+    """A plan may name levels, also as what a pair of levels is called in another set."""
+    rows, named = sites[0].rows, category("u", "u & b (set 2)=True")
+    columns = {**sites[0].columns, "a": np.arange(rows, dtype=np.int32) % 2}
+    gone = np.arange(rows) % 3 == 0
+    one = replace(sites[0], absent={"b": gone}, columns=columns, variables={**sites[0].variables, "a": named})
+    asked = imputed(glm("y ~ C(a) + b"), "b", m=2)
+    second = asked.model.support(Chain(("b",), asked.variables()).completed(one, 2)[1]).design.levels
+    found = {who.serialize() for who in asked.support(one).design.levels.values()}
+    assert {second["a=u & b=True"].serialize(), second["a=u & b (set 2)=True"].serialize()} <= found
 
 
 # ---- indicators
@@ -209,6 +221,19 @@ def test_an_indicator_is_judged_as_any_dummy(sites):
     assert "missing(x)" not in support.measures
     whole = indicated(LINEAR, "x").support(replace(sites[0], absent={}))
     assert not whole.constant
+
+
+def test_a_place_holder_is_no_third_value(sites):
+    """x is 0 or 1 or a place-holder: of the three persons who have a 1 the sums tell all."""
+    one, gone = sites[0], sites[0].absent["x"]
+    x = np.zeros(one.rows)
+    x[np.flatnonzero(~gone)[:3]] = 1
+    for declared in (NUMBER, replace(NUMBER, low=0, high=1)):  # what stands for it is 1, or 0.5
+        coded = replace(one, columns={**one.columns, "x": x}, variables={**one.variables, "x": declared})
+        levels = indicated(LINEAR, "x").support(coded).design.levels
+        assert len(levels["x=upper"]) == 3
+        assert len(levels["missing(x)=True"]) == gone.sum()
+    assert "x=upper" not in indicated(LINEAR, "x").support(one).design.levels
 
 
 # ---- words
@@ -267,13 +292,15 @@ def test_a_plan_has_one_population():
     assert Plan.from_dict(plan.to_dict()).hash == plan.hash
 
 
-@pytest.mark.parametrize("asked", [imputed(LINEAR, "x"), indicated(LINEAR, "x")])
-def test_masked_plans_have_none(sites, asked):
-    with pytest.raises(PlanError, match="no joint test"):
-        Plan(table="t", analyses={"m": asked}, aggregation="masked").check_supported()
-    with pytest.raises(DisclosureRefused) as caught:
-        layout_of(asked, sites[0].variables)
-    assert caught.value.family == "by site"
+@pytest.mark.parametrize("wrapped", [imputed, indicated])
+def test_a_masked_plan_has_what_it_has_of_the_model(sites, wrapped):
+    bounds = {name: replace(NUMBER, low=-20, high=20) for name in "xyz"}
+    variables = sites[0].variables | bounds
+    assert layout_of(wrapped(LINEAR, "x"), variables).model is not None
+    Plan(table="t", analyses={"m": wrapped(LINEAR, "x")}, aggregation="masked").check_supported()
+    for unanswerable in (wrapped(glm("y ~ x + z + C(site)"), "x"), wrapped(glm("y ~ x", weights="z"), "x")):
+        with pytest.raises(DisclosureRefused):
+            layout_of(unanswerable, variables)
 
 
 def test_an_offer_leaves_the_column_out_with_its_term():

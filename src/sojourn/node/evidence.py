@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from sojourn.analysis.partial import decode, encode
-from sojourn.analysis.support import Cells, Contributions, Design, Pairs, Positions, Support, Thresholds, Working
+from sojourn.analysis.support import Cells, Contributions, Design, Drawn, Pairs, Positions, Support, Thresholds, Working
 
 _DESIGN_NUMBERS = ("persons", "rows", "parameters", "events", "leverage", "effective", "patterns", "clusters")
 
@@ -144,7 +145,8 @@ def contributions_from_dict(document: Mapping[str, Any]) -> Contributions:
 def _design_to_dict(design: Design) -> dict[str, Any]:
     levels = {label: _pack(persons) for label, persons in design.levels.items()}
     numbers = {word: getattr(design, word) for word in _DESIGN_NUMBERS}
-    return {"levels": levels, **numbers, "numbers": dict(design.numbers), "by_site": design.by_site}
+    drawn = None if design.drawn is None else dataclasses.asdict(design.drawn)
+    return {"levels": levels, **numbers, "numbers": dict(design.numbers), "by_site": design.by_site, "drawn": drawn}
 
 
 def _design(document: Mapping[str, Any]) -> Design:
@@ -160,7 +162,15 @@ def _design(document: Mapping[str, Any]) -> Design:
         numbers={str(name): _count(hit) for name, hit in document.get("numbers", {}).items()},
         by_site=document.get("by_site") is True,
         clusters=None if document.get("clusters") is None else _count(document["clusters"]),
+        drawn=None if document.get("drawn") is None else _drawn(document["drawn"]),
     )
+
+
+def _drawn(document: Mapping[str, Any]) -> Drawn:
+    effective, lacking = (
+        None if document[word] is None else float(document[word]) for word in ("effective", "lacking")
+    )
+    return Drawn(effective, lacking, _count(document["persons"]), _count(document["parameters"]))
 
 
 def _pairs_to_dict(pairs: Pairs) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from sojourn.analysis.imputation import Chain
 from sojourn.analysis.matrix import levels_of
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
-from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Step
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Squared, Step, clear_only
+from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.analysis.variable import Kind, Variables
 from sojourn.errors import PlanError
 from sojourn.statistics.imputed_evidence import support_of
@@ -40,7 +40,15 @@ class Imputed:
     columns: tuple[str, ...]
     m: int = SETS
 
-    clear_only: ClassVar[str] = "by site"
+    @property
+    def clear_only(self) -> str:
+        """The model's: why a masked plan has none of it; empty where it may have."""
+        return clear_only(self.model)
+
+    @property
+    def squared(self) -> str:
+        """See `Squared`: the model's; empty where it gives no squares."""
+        return self.model.squared if isinstance(self.model, Squared) else ""
 
     @property
     def name(self) -> str:
@@ -86,7 +94,7 @@ class Imputed:
                 step.name,
                 self._copies(step.broadcast) | ({ACTIVE: (self.m,)} if step.broadcast else {}),
                 self._copies(step.partial),
-                additive=False,
+                step.additive,
             )
             for step in self.model.steps(variables)
         )
@@ -117,6 +125,38 @@ class Imputed:
         if not found:
             return None
         return Working(min(one.effective for one in found), max(one.leverage for one in found))
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`: of all sets, one after the other."""
+        model = self.model
+        if not isinstance(model, Squared):
+            return ()
+        sets = enumerate(_latest.sets(self, population), start=1)
+        return tuple(
+            one
+            for k, completed in sets
+            for one in model.distances(completed, None if broadcast is None else _own(broadcast, k))
+        )
+
+    def joint_leverage(
+        self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
+    ) -> float | None:
+        """The largest leverage of a person here beside all sites' last sums, over the sets that ask."""
+        judge = getattr(self.model, "joint_leverage", None)
+        if judge is None:
+            return None
+        found = []
+        for k, completed in enumerate(_latest.sets(self, population), start=1):
+            if not _asks(broadcast, k):
+                continue
+            own, last = _own(broadcast, k), _own(sums.arrays, k)
+            if any(array.any() for array in last.values()):
+                found.append(judge(step, completed, own, Partial(last)))
+            elif (working := self.model.working(step, completed, own)) is not None:
+                found.append(working.leverage)  # of a set that waited there are no last sums: beside its own site's
+        return max((one for one in found if one is not None), default=None)
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`; the earliest step that any set asks for comes first."""
@@ -158,6 +198,16 @@ def _copy(name: str, k: int) -> str:
     return f"{name}_{k}"
 
 
+def _own(arrays: Mapping[str, Array], k: int) -> dict[str, Array]:
+    """A set's own arrays, by their names in the model."""
+    ending = f"_{k}"
+    return {name.removesuffix(ending): array for name, array in arrays.items() if name.endswith(ending)}
+
+
+def _asks(broadcast: Mapping[str, Array], k: int) -> bool:
+    return ACTIVE not in broadcast or bool(broadcast[ACTIVE][k - 1])
+
+
 def _of_set(gathered: Gathered, k: int, step: Step) -> Gathered:
     def own(part: Partial) -> Partial:
         arrays = {name: part.arrays[_copy(name, k)] for name in step.partial}
@@ -190,10 +240,9 @@ class _Latest(threading.local):
         if before is None or before[0] is not sets or before[1] != step or not _equal(before[2], broadcast):
             parts: Parts = {}
             for k, completed in enumerate(sets, start=1):
-                if ACTIVE in broadcast and not broadcast[ACTIVE][k - 1]:
+                if not _asks(broadcast, k):
                     continue
-                ending = f"_{k}"
-                own = {name.removesuffix(ending): sent for name, sent in broadcast.items() if name.endswith(ending)}
+                own = _own(broadcast, k)
                 working = asked.model.working(step, completed, own)
                 parts[k] = (asked.model.local(step, completed, own), working)
             before = self._asked = (sets, step, dict(broadcast), parts)

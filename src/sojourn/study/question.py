@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sojourn.analysis.population import nobody
-from sojourn.analysis.statistic import Compared, Matched, Squared, Statistic
+from sojourn.analysis.statistic import Compared, Matched, Squared, Statistic, clear_only
 from sojourn.analysis.support import Support
 from sojourn.analysis.variable import SITE, Variable, Variables
 from sojourn.disclosure.demands import Demands, evaluators, stride
@@ -18,7 +18,7 @@ from sojourn.disclosure.joint import Layout, Told
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import JointTest
 from sojourn.study.circle import Circle
-from sojourn.study.plan import Plan, clear_only
+from sojourn.study.plan import Plan
 
 MOST_TESTING = 24  # rounds of a joint test
 Planned = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]  # of analyses by name the variables of each table
