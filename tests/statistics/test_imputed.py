@@ -81,6 +81,41 @@ def test_the_answer_is_rubins_of_the_pooled_fits_of_the_sets(sites, model):
     assert found.exactness.startswith("approximate: 4 imputed sets a site")
 
 
+def test_auxiliary_columns_help_to_draw_and_stand_in_no_model(sites):
+    """y is no column of this model; it tells of x, so that less information is missing."""
+    model = glm("b ~ x + z", "binomial")
+    helped, plain = imputed(model, "x", m=4, using=["y", "c"]), imputed(model, "x", m=4)
+    found, _ = run(helped, sites)
+    sets = [Chain(("x",), ("b", "c", "x", "y", "z")).completed(one, 4) for one in sites]
+    estimates, errors = [], []
+    for k in range(4):
+        pooled = pd.concat([pd.DataFrame({name: of[k].column(name) for name in VARIABLES}) for of in sets])
+        fit = sm.GLM(pooled["b"], sm.add_constant(pooled[["x", "z"]]), family=sm.families.Binomial()).fit(tol=1e-14)
+        estimates.append(np.asarray(fit.params))
+        errors.append(np.asarray(fit.bse))
+    oracle = combine(np.array(estimates), np.array(errors), sum(SIZES.values()) - 3)
+    assert column(found, "estimate") == pytest.approx(oracle.estimate, rel=1e-6)
+    assert column(found, "std_error") == pytest.approx(oracle.std_error, rel=1e-6)
+    assert [row[0] for row in found.rows] == [row[0] for row in run(plain, sites)[0].rows]
+    assert found.facts["using"] == ["c", "y"]
+    assert helped.variables() == ("b", "c", "x", "y", "z") == helped.support(sites[0]).measures
+
+
+def test_the_seed_is_of_auxiliary_columns_too(sites):
+    one = sites[0]
+    draws = {using: Chain(("x",), tuple(sorted(("b", "x", "z", *using)))) for using in ((), ("y",), ("c", "y"))}
+    filled = {using: chain.completed(one, 1)[0].column("x") for using, chain in draws.items()}
+    assert len({values.tobytes() for values in filled.values()}) == 3
+    other = replace(one, columns={**one.columns, "y": one.columns["y"] + (np.arange(one.rows) == 5)})
+    assert (draws["y",].completed(other, 1)[0].column("x") != filled["y",]).any()
+
+
+def test_the_widest_model_that_draws_has_auxiliary_columns_too(sites):
+    model = glm("b ~ x + z", "binomial")
+    wide = imputed(model, "x", using=["c", "y"]).support(sites[0]).design
+    assert wide.drawn.parameters == imputed(model, "x").support(sites[0]).design.drawn.parameters + 2
+
+
 @pytest.mark.long
 def test_one_site_is_what_another_program_imputes():
     """The same question to statsmodels: other draws, so equal within what both leave to chance."""
@@ -246,7 +281,10 @@ def test_arguments_are_canonical_and_make_the_same_value():
     assert make("glm", document) == asked
     assert hash(make("glm", document)) == hash(asked)
     assert isinstance(asked, Imputed)
-    assert "m" not in imputed(LINEAR, "x").arguments()["missing"]
+    assert not {"m", "using"} & set(imputed(LINEAR, "x").arguments()["missing"])
+    helped = imputed(LOGISTIC, "x", using=["y", "c"])
+    assert make("glm", json.loads(json.dumps(helped.arguments()))) == helped
+    assert helped.arguments()["missing"]["using"] == ["c", "y"]
     both = indicated(LINEAR, "x")
     assert make("glm", json.loads(json.dumps(both.arguments()))) == both
 
@@ -263,6 +301,11 @@ def test_arguments_are_canonical_and_make_the_same_value():
         ({"method": "impute", "columns": ["x"], "m": 2.5}, "m"),
         ({"method": "impute", "columns": ["x"], "seed": 1}, ""),
         ({"method": "indicators", "columns": ["x"], "m": 5}, "m"),
+        ({"method": "indicators", "columns": ["x"], "using": ["v"]}, "using"),
+        ({"method": "impute", "columns": ["x"], "using": ["z"]}, "using"),
+        ({"method": "impute", "columns": ["x"], "using": ["w"]}, "using"),
+        ({"method": "impute", "columns": ["x"], "using": ["site"]}, "using"),
+        ({"method": "impute", "columns": ["x"], "using": "v"}, "using"),
         ({"method": "indicators", "columns": ["y"]}, "columns"),
         ({"method": "indicators", "columns": ["z"]}, "columns"),
     ],
@@ -277,6 +320,9 @@ def test_what_does_not_go_together_is_refused():
     with pytest.raises(PlanError, match="do not fill"):
         make("glm", {**imputed(LINEAR, "x").arguments(), "combine": "meta"})
     many = {**VARIABLES, "c": category(*map(str, range(21)))}
+    with pytest.raises(PlanError, match="no levels that can be drawn") as caught:
+        imputed(LOGISTIC, "x", using="c").check(many)
+    assert caught.value.field == "glm.missing.using"
     with pytest.raises(PlanError, match="no levels that can be drawn"):
         imputed(glm("y ~ C(c)"), "c").check(many)
     with pytest.raises(PlanError, match="is a column"):
@@ -309,3 +355,5 @@ def test_an_offer_leaves_the_column_out_with_its_term():
     assert shorter.analyses["m"] == imputed(glm("y ~ z + C(c)"), "z")
     assert not shorter.where
     assert mitigated(shorter, "m", LeaveOut(("z",))).analyses["m"] == glm("y ~ C(c)")
+    helped = plan.replace(analyses={"m": imputed(LINEAR, "x", using="b")})
+    assert mitigated(helped, "m", LeaveOut(("z",))).analyses["m"] == imputed(glm("y ~ x + C(c)"), "x", using="b")

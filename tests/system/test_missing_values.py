@@ -53,6 +53,16 @@ def test_the_products_own_rules_let_it_pass_and_the_same_study_is_the_same(hospi
     assert complete["m"].n == sum(int(one["x"].notna().sum()) for one in FRAMES.values())
 
 
+def test_auxiliary_columns_must_be_complete_in_every_row(hospitals):
+    """One population a plan: it has no row that lacks a value of one, and all that lack a value to be filled in."""
+    asked = {"i": imputed(glm("c ~ x", "binomial"), "x", m=2, using=["y", "z"])}
+    results = hospitals.run(Plan(table="t", analyses=asked))
+    assert results["i"].n == sum(SIZES.values())
+    other = imputed(glm("c ~ z", "binomial"), "z", m=2, using="x")
+    complete = hospitals.run(Plan(table="t", title="Other", analyses={"m": other}))
+    assert complete["m"].n == sum(int(one["x"].notna().sum()) for one in FRAMES.values())
+
+
 LOST = {"enough": 100, "few_for_so_many_sets": 30, "few_missing": 9, "few_observed": 251, "none_observed": 260}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sojourn.analysis.imputation import Chain
-from sojourn.analysis.matrix import levels_of
+from sojourn.analysis.matrix import declared, levels_of
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
 from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Squared, Step, clear_only
@@ -31,14 +31,15 @@ ACTIVE = "active"
 
 @dataclass(frozen=True)
 class Imputed:
-    """A model whose `columns` may lack values. m: how many sets.
+    """A model whose `columns` may lack values. m: how many sets. using: columns of which only the draws know.
 
-    The draws depend on the site's rows and on the model's columns alone, so that equal asks give equal bytes.
+    The draws depend on the site's rows and on these columns alone, so that equal asks give equal bytes.
     """
 
     model: Model
     columns: tuple[str, ...]
     m: int = SETS
+    using: tuple[str, ...] = ()
 
     @property
     def clear_only(self) -> str:
@@ -69,22 +70,24 @@ class Imputed:
         """See `Statistic`."""
         said: dict[str, Any] = {"method": "impute", "columns": list(self.columns)}
         said |= {"m": self.m} if self.m != SETS else {}
+        said |= {"using": list(self.using)} if self.using else {}
         return {**self.model.arguments(), "missing": said}
 
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""
-        return self.model.variables()
+        return tuple(sorted({*self.model.variables(), *self.using}))
 
     def check(self, variables: Variables) -> None:
-        """See `Statistic`; each column to fill in has a kind and levels that a model can draw."""
+        """See `Statistic`; each column to fill in, or that helps to, has a kind and levels that a model can use."""
         self.model.check(variables)
-        for name in self.columns:
-            variable = variables[name]
+        for name in (*self.columns, *self.using):
+            word = "columns" if name in self.columns else "using"
+            variable = declared(name, variables, f"{self.name}.missing.{word}")
             if variable.kind is Kind.CATEGORY and not 2 <= len(levels_of(variable)) <= MOST_LEVELS:
                 raise PlanError(
                     f"`{name}` has no levels that can be drawn.",
                     remedy=f"Use a category of 2 to {MOST_LEVELS} declared levels, or merge some.",
-                    field=f"{self.name}.missing.columns",
+                    field=f"{self.name}.missing.{word}",
                 )
 
     def steps(self, variables: Variables) -> tuple[Step, ...]:
@@ -112,7 +115,8 @@ class Imputed:
 
     def support(self, population: Population) -> Support:
         """See `Statistic`: what all sets show, and what they show by differing."""
-        return support_of(self.model, self.columns, population, _latest.sets(self, population), _copy)
+        sets = _latest.sets(self, population)
+        return support_of(self.model, self.columns, self.variables(), population, sets, _copy)
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
         """See `Statistic`; the strictest over the sets. A set whose sums nobody can judge has none, or all have not."""
@@ -175,7 +179,8 @@ class Imputed:
                     found[k] = end.value
                     del asks[k]
         fits: list[Estimate] = [found[k] for k in sorted(found)]
-        return answer(fits, {"imputed": list(self.columns), "m": self.m, "rounds_used": used})
+        said: dict[str, Any] = {"imputed": list(self.columns), "m": self.m, "rounds_used": used}
+        return answer(fits, said | ({"using": list(self.using)} if self.using else {}))
 
     def _copies(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         return {_copy(name, k): shape for k in range(1, self.m + 1) for name, shape in shapes.items()}

@@ -33,9 +33,17 @@ Copy = Callable[[str, int], str]
 
 
 def support_of(
-    model: Model, columns: Sequence[str], population: Population, sets: Sequence[Population], copy: Copy
+    model: Model,
+    columns: Sequence[str],
+    names: Sequence[str],
+    population: Population,
+    sets: Sequence[Population],
+    copy: Copy,
 ) -> Support:
-    """The strictest of all sets. population: as it came, with rows that lack values of `columns`."""
+    """The strictest of all sets. names: of all columns that draws are made from, on which every sum depends then.
+
+    population: as it came, with rows that lack values of `columns`.
+    """
     found = {k: model.support(completed) for k, completed in enumerate(sets, start=1)}
     first = found[1]
     if any(one.design is None for one in found.values()):
@@ -43,6 +51,7 @@ def support_of(
     return replace(
         first,
         population=BitMap.union(*(one.population for one in found.values())),
+        measures=tuple(names),
         cells=_cells(found, columns, copy),
         contributions=tuple(
             replace(sums, output=tuple(copy(name, k) for name in sums.output))
@@ -50,7 +59,7 @@ def support_of(
             for sums in one.contributions
         ),
         squares=tuple(squares for one in found.values() for squares in one.squares),
-        design=_design(model, columns, population, sets, [one.design for one in found.values() if one.design]),
+        design=_design(model, columns, names, population, sets, [one.design for one in found.values() if one.design]),
         constant=tuple(sorted({name for one in found.values() for name in one.constant})),
     )
 
@@ -67,12 +76,17 @@ def _cells(found: Mapping[int, Support], columns: Sequence[str], copy: Copy) -> 
 
 
 def _design(
-    model: Model, columns: Sequence[str], population: Population, sets: Sequence[Population], designs: Sequence[Design]
+    model: Model,
+    columns: Sequence[str],
+    names: Sequence[str],
+    population: Population,
+    sets: Sequence[Population],
+    designs: Sequence[Design],
 ) -> Design:
     first = designs[0]
     observed = {name: population.persons[~rows] for name, rows in population.absent.items() if name in columns}
     rows = min((len(persons) for persons in observed.values()), default=first.rows)
-    drawn = _drawn(model, population, sets, observed, first.persons)
+    drawn = _drawn(names, population, sets, observed, first.persons)
     weights = [one.effective for one in designs] + [drawn.effective, drawn.lacking]
     numbers = _by_set([one.numbers for one in designs], columns)
     return replace(
@@ -92,7 +106,7 @@ def _design(
 
 
 def _drawn(
-    model: Model,
+    names: Sequence[str],
     population: Population,
     sets: Sequence[Population],
     observed: Mapping[str, NDArray[np.uint32]],
@@ -104,7 +118,7 @@ def _drawn(
         effective=_least([_effective(name, sets) for name in observed]),
         lacking=_least(lacking),
         persons=min((len(persons_of(persons)) for persons in observed.values()), default=everybody),
-        parameters=width_of(model.variables(), population.variables),
+        parameters=width_of(names, population.variables),
     )
 
 
