@@ -117,6 +117,14 @@ class Design:
 
 
 @dataclass(frozen=True)
+class Effective:
+    """Of sums over weighted persons how many persons the weights leave, (sum w)^2 / sum w^2, of each cell."""
+
+    output: tuple[str, ...]
+    numbers: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Positions:
     """Persons behind order statistics: `output` arrays whose last axis is `fractions` (0 the minimum, 1 the maximum).
 
@@ -212,3 +220,4 @@ class Support:
     capacity: Capacity = field(default_factory=Capacity)
     constant: tuple[str, ...] = field(default=())  # variables that do not vary in this population
     squares: tuple[Contributions, ...] = field(default=())
+    effective: tuple[Effective, ...] = field(default=())

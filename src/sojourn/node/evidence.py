@@ -13,7 +13,18 @@ import numpy as np
 from pyroaring import BitMap
 
 from sojourn.analysis.partial import decode, encode
-from sojourn.analysis.support import Cells, Contributions, Design, Drawn, Pairs, Positions, Support, Thresholds, Working
+from sojourn.analysis.support import (
+    Cells,
+    Contributions,
+    Design,
+    Drawn,
+    Effective,
+    Pairs,
+    Positions,
+    Support,
+    Thresholds,
+    Working,
+)
 
 _DESIGN_NUMBERS = ("persons", "rows", "parameters", "events", "leverage", "effective", "patterns", "clusters")
 
@@ -52,6 +63,7 @@ def support_to_dict(support: Support) -> dict[str, Any]:
             for one in support.thresholds
         ],
         "pairs": None if support.pairs is None else _pairs_to_dict(support.pairs),
+        "effective": [{"output": list(one.output), "numbers": encode(one.numbers)} for one in support.effective],
     }
 
 
@@ -69,6 +81,7 @@ def support_from_dict(document: Mapping[str, Any]) -> Support:
             positions=tuple(_positions(one) for one in document.get("positions", ())),
             thresholds=tuple(_thresholds(one) for one in document.get("thresholds", ())),
             pairs=None if document.get("pairs") is None else _pairs(document["pairs"]),
+            effective=tuple(_effective(one) for one in document.get("effective", ())),
         )
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError("not a support") from error
@@ -106,6 +119,10 @@ def _cells(document: Mapping[str, Any]) -> Cells:
 def _positions(document: Mapping[str, Any]) -> Positions:
     fractions = tuple(float(fraction) for fraction in document["fractions"])
     return Positions(_names(document["output"]), fractions, decode(document["persons"]).astype(np.int64))
+
+
+def _effective(document: Mapping[str, Any]) -> Effective:
+    return Effective(_names(document["output"]), decode(document["numbers"]).astype(float))
 
 
 def _thresholds(document: Mapping[str, Any]) -> Thresholds:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from sojourn.analysis.statistic import Cell, Estimate, Suppressed
 from sojourn.report.record import AnalysisRecord
@@ -71,9 +73,20 @@ def balance_table(analysis: AnalysisRecord, table: Table, estimate: Estimate) ->
     if not isinstance(groups, list) or len(groups) != 2:
         return table
     named = {"first": f"{by}: {plain(groups[0])}", "second": f"{by}: {plain(groups[1])}", "smd": "SMD"}
+    named |= {f"weighted {head}": f"{word}, weighted" for head, word in named.items()}
     note = f"SMD: {plain(groups[1])} less {plain(groups[0])}, in standard deviations. A level's row holds its share."
+    notes = (note, *_of_weights(estimate.facts, groups), *table.notes)
     heads = tuple(named.get(head, head) for head in table.heads)
-    return replace(table, heads=heads, notes=(note, *table.notes))
+    return replace(table, heads=heads, notes=notes)
+
+
+def _of_weights(facts: Mapping[str, Any], groups: list[Any]) -> tuple[str, ...]:
+    """By what the means are weighted, and how many rows of each group the weights are worth."""
+    if "weights" not in facts:
+        return ()
+    sizes = [f"{plain(group)} {number(size)}" for group, size in zip(groups, facts["effective"], strict=True) if size]
+    worth = f" Effective rows: {', '.join(sizes)}." if sizes else ""
+    return (f"Weighted by {plain(facts['weights'])}, over the standard deviations without weights.{worth}",)
 
 
 def path_table(name: str, estimate: Estimate) -> Table:

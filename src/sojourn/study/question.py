@@ -121,8 +121,9 @@ def layout_of(
     planned: Planned = (),
 ) -> Layout:
     """The questions about one statistic; DisclosureRefused where a step of it gives what no sum may be made of."""
-    if any(not step.additive for step in statistic.steps(variables)):
-        raise DisclosureRefused(clear_only(statistic) or "by site")
+    why = clear_only(statistic)
+    if why or any(not step.additive for step in statistic.steps(variables)):
+        raise DisclosureRefused(why or "by site")
     frozen: Any = statistic  # each is a frozen value, which its protocol cannot say
     known = tuple((one.name, one.labels) for one in told)
     return _layout(frozen, tuple(sorted(variables.items())), known, threshold, precise, planned)
