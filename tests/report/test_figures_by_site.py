@@ -162,7 +162,7 @@ def test_a_love_plot_has_a_weighted_point_beside_each_other_one() -> None:
     assert drawn.count(">weighted: suppressed<") == 1
     assert drawn.count(">Unweighted<") == drawn.count(">Weighted<") == 1
     [table] = present("balance", record)
-    assert "SMD, weighted" in table.heads and "treated: yes, weighted" in table.heads
+    assert "SMD, weighted" in table.heads and "yes, weighted" in table.heads and table.group == "treated"
     assert any("Effective rows: no 80.5." in note for note in table.notes)
 
 

@@ -64,7 +64,7 @@ def _beyond(marks: alt.Chart) -> alt.Chart:
 def _told_apart(marks: alt.Chart) -> alt.Chart:
     """Of two: each has a shape and a colour of its own, which a legend names."""
     names = list(_COLUMNS)
-    legend = alt.Legend(title=None, orient="top")
+    legend = alt.Legend(title=None, orient="top", columnPadding=24, labelLimit=200)
     shape = alt.Shape("series:N", scale=alt.Scale(domain=names, range=["triangle-up", "circle"]), legend=legend)
     colour = alt.Color("series:N", scale=alt.Scale(domain=names, range=[OKABE_ITO[5], OKABE_ITO[0]]), legend=legend)
     return marks.encode(shape=shape, color=colour)
