@@ -96,6 +96,9 @@ def of_means(r: Answers) -> Iterator[Line]:
     words = ("SMD, variance ratio", HEART, "R")
     numbers, expected = first("smd", "variance_ratio"), r.of("balance", "age")
     yield compared(sj.balance("age", by="male"), patients, words, numbers, expected)
+    numbers, expected = first("weighted_first", "weighted_second", "weighted_smd"), r.of("weighted balance", "age")
+    words = ("weighted means, SMD", HEART, "R weighted.mean")
+    yield compared(sj.balance("age", by="male", weights="w"), oracle_data.weighted(patients), words, numbers, expected)
     yield far_from_zero()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from federated import BOOLEAN, NUMBER, category, federation, read_reference
@@ -30,6 +32,16 @@ def patients() -> list[Population]:
     kinds = {"age": AGE, "num": NUMBER, "oldpeak": NUMBER, "male": BOOLEAN, "disease": BOOLEAN}
     kinds |= {"grade": category(*"abcd"), "cp": category(*sorted(set(table["cp"])))}
     return of_sites(kinds, dict(iter(table.groupby("site", sort=False))))
+
+
+def weighted(populations: list[Population]) -> list[Population]:
+    """Patients with the weights that the script makes up."""
+    return [
+        replace(
+            one, columns={**one.columns, "w": 1 + one.columns["age"] % 4 / 2}, variables={**one.variables, "w": NUMBER}
+        )
+        for one in populations
+    ]
 
 
 def admissions(table: pd.DataFrame) -> list[Population]:

@@ -52,6 +52,9 @@ tell("describe", "age", c(mean = mean(heart$age), sd = sd(heart$age)))
 tell("histogram", "age", hist(heart$age, seq(25, 80, 5), plot = FALSE, right = FALSE, include.lowest = TRUE)$counts)
 men <- heart$age[heart$male == 1]; women <- heart$age[heart$male == 0]
 tell("balance", "age", c(smd = (mean(men) - mean(women)) / sqrt((var(men) + var(women)) / 2), ratio = var(men) / var(women)))
+w <- 1 + heart$age %% 4 / 2; male <- heart$male == 1
+means <- c(weighted.mean(heart$age[!male], w[!male]), weighted.mean(heart$age[male], w[male]))
+tell("weighted balance", "age", c(first = means[1], second = means[2], smd = diff(means) / sqrt((var(men) + var(women)) / 2)))
 
 # Events and person-time, made up by the caller; the standard population and reference rates are those of the test.
 falls <- read("falls")

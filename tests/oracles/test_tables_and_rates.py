@@ -105,6 +105,8 @@ def test_correlation_moments_and_balance(r, patients):
     assert [told["mean"], told["sd"]] == pytest.approx(r.of("describe", "age"), **CLOSE)
     row = run(balance("age", by="male"), patients)[0].rows[0]
     assert row[3:5] == pytest.approx(r.of("balance", "age"), **CLOSE)
+    row = run(balance("age", by="male", weights="w"), oracle_data.weighted(patients))[0].rows[0]
+    assert row[5:] == pytest.approx(r.of("weighted balance", "age"), **CLOSE)
 
 
 def test_quantiles_and_histogram(r, patients):

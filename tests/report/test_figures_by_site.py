@@ -16,6 +16,7 @@ from sojourn.report import figures, forests
 from sojourn.report.html import fragment, render
 from sojourn.report.multiples import multiples
 from sojourn.report.record import AnalysisRecord, StudyRecord, analysis_from_dict, analysis_to_dict
+from sojourn.report.tables import present
 from sojourn.statistics.meta import OwnFit
 from sojourn.statistics.side_by_side import answer
 
@@ -145,6 +146,24 @@ def test_a_love_plot_marks_what_is_beyond_balance_and_what_is_hidden() -> None:
     assert {name: row.get("smd") for name, row in rows.items()} == {"age": 0.25, NASTY: 0.04, "bmi": None}
     assert rows["age"]["beyond"]
     assert figures.svg(chart).count(">suppressed<") == 1
+
+
+def test_a_love_plot_has_a_weighted_point_beside_each_other_one() -> None:
+    columns = ("first", "second", "smd", "variance_ratio", "weighted_first", "weighted_second", "weighted_smd")
+    lines = (("age", 1.0, 2.0, 0.4, 1.0, 1.0, 1.1, -0.02), ("bmi", 1.0, 2.0, 0.2, 1.0, *(Suppressed(),) * 3))
+    facts = {"groups": ["no", "yes"], "weights": "w", "effective": [80.5, None]}
+    record = AnalysisRecord("balance", {"by": "treated"}, Estimate(("variable",), columns, lines, facts), 2)
+    chart = figures.figure(record, "balance")
+    assert chart is not None
+    rows = {(row["variable"], row["series"]): row.get("smd") for row in _rows(chart) if "variable" in row}
+    assert rows["age", "Unweighted"] == 0.4 and rows["age", "Weighted"] == 0.02
+    assert rows["bmi", "Unweighted"] == 0.2 and rows["bmi", "Weighted"] is None
+    drawn = figures.svg(chart)
+    assert drawn.count(">weighted: suppressed<") == 1
+    assert drawn.count(">Unweighted<") == drawn.count(">Weighted<") == 1
+    [table] = present("balance", record)
+    assert "SMD, weighted" in table.heads and "yes, weighted" in table.heads and table.group == "treated"
+    assert any("Effective rows: no 80.5." in note for note in table.notes)
 
 
 def test_correlations_are_a_heat_map_with_hidden_cells() -> None:

@@ -66,9 +66,10 @@ def test_describe_shares_decimals_within_a_variable(record: StudyRecord) -> None
 
 def test_groups_stand_side_by_side_as_in_a_papers_table_1(record: StudyRecord) -> None:
     table, _ = tables.present("baseline", record.analyses["baseline"])
-    assert table.heads == ("Variable", "all (n = 854)", "female (n = 187)", "male (n = 667)")
-    assert list(map(str, table.rows[0])) == ["age", "53.5 (9.4)", "52.5 (9.5)", "53.8 (9.4)"]
-    assert str(table.rows[2][3]) == "suppressed"
+    assert table.heads == ("Variable", "all (n = 854)", "female (n = 187)", "male (n = 667)", "SMD")
+    assert list(map(str, table.rows[0])) == ["age, mean (SD)", "53.5 (9.4)", "52.5 (9.5)", "53.8 (9.4)", "0.14"]
+    assert str(table.rows[2][3]) == str(table.rows[2][4]) == "suppressed"
+    assert "SMD: male less female, in standard deviations." in table.notes
 
 
 def numbers(n: int, mean: float, sd: float) -> tuple[int, int, float, float]:
@@ -79,7 +80,22 @@ def test_a_variable_of_zeros_and_ones_is_a_percentage() -> None:
     share = (0.2 * 0.8 * 50 / 49) ** 0.5
     rows = (("ill", None, *numbers(50, 0.2, share)), ("dose", None, *numbers(50, 0.2, 0.3)))
     one = table_one("t", Estimate(("variable", "sex"), ("n", "missing", "mean", "sd"), rows))
-    assert [list(map(str, row)) for row in one.rows] == [["ill, %", "20.0 %"], ["dose", "0.20 (0.30)"]]
+    assert [list(map(str, row)) for row in one.rows] == [
+        ["ill, n (%)", "10 (20.0 %)"],
+        ["dose, mean (SD)", "0.20 (0.30)"],
+    ]
+
+
+def test_table_1_tells_two_groups_apart_in_standard_deviations() -> None:
+    def share(n: int, p: float) -> tuple[int, int, float, float]:
+        return numbers(n, p, (p * (1 - p) * n / (n - 1)) ** 0.5)
+
+    rows = (
+        *(("ill", group, *share(n, p)) for group, n, p in ((None, 100, 0.3), ("F", 50, 0.2), ("M", 50, 0.4))),
+        *(("dose", group, *numbers(50, mean, 2.0)) for group, mean in ((None, 5.0), ("F", 4.0), ("M", 5.0))),
+    )
+    one = table_one("t", Estimate(("variable", "sex"), ("n", "missing", "mean", "sd"), rows))
+    assert [str(row[-1]) for row in one.rows] == [f"{0.2 / ((0.16 + 0.24) / 2) ** 0.5:.2f}", "0.50"]
 
 
 def test_a_path_is_a_column_a_penalty() -> None:

@@ -81,6 +81,41 @@ def test_the_answer_is_rubins_of_the_pooled_fits_of_the_sets(sites, model):
     assert found.exactness.startswith("approximate: 4 imputed sets a site")
 
 
+def test_auxiliary_columns_help_to_draw_and_stand_in_no_model(sites):
+    """y is no column of this model; it tells of x, so that less information is missing."""
+    model = glm("b ~ x + z", "binomial")
+    helped, plain = imputed(model, "x", m=4, using=["y", "c"]), imputed(model, "x", m=4)
+    found, _ = run(helped, sites)
+    sets = [Chain(("x",), ("b", "c", "x", "y", "z")).completed(one, 4) for one in sites]
+    estimates, errors = [], []
+    for k in range(4):
+        pooled = pd.concat([pd.DataFrame({name: of[k].column(name) for name in VARIABLES}) for of in sets])
+        fit = sm.GLM(pooled["b"], sm.add_constant(pooled[["x", "z"]]), family=sm.families.Binomial()).fit(tol=1e-14)
+        estimates.append(np.asarray(fit.params))
+        errors.append(np.asarray(fit.bse))
+    oracle = combine(np.array(estimates), np.array(errors), sum(SIZES.values()) - 3)
+    assert column(found, "estimate") == pytest.approx(oracle.estimate, rel=1e-6)
+    assert column(found, "std_error") == pytest.approx(oracle.std_error, rel=1e-6)
+    assert [row[0] for row in found.rows] == [row[0] for row in run(plain, sites)[0].rows]
+    assert found.facts["using"] == ["c", "y"]
+    assert helped.variables() == ("b", "c", "x", "y", "z") == helped.support(sites[0]).measures
+
+
+def test_the_seed_is_of_auxiliary_columns_too(sites):
+    one = sites[0]
+    draws = {using: Chain(("x",), tuple(sorted(("b", "x", "z", *using)))) for using in ((), ("y",), ("c", "y"))}
+    filled = {using: chain.completed(one, 1)[0].column("x") for using, chain in draws.items()}
+    assert len({values.tobytes() for values in filled.values()}) == 3
+    other = replace(one, columns={**one.columns, "y": one.columns["y"] + (np.arange(one.rows) == 5)})
+    assert (draws["y",].completed(other, 1)[0].column("x") != filled["y",]).any()
+
+
+def test_the_widest_model_that_draws_has_auxiliary_columns_too(sites):
+    model = glm("b ~ x + z", "binomial")
+    wide = imputed(model, "x", using=["c", "y"]).support(sites[0]).design
+    assert wide.drawn.parameters == imputed(model, "x").support(sites[0]).design.drawn.parameters + 2
+
+
 @pytest.mark.long
 def test_one_site_is_what_another_program_imputes():
     """The same question to statsmodels: other draws, so equal within what both leave to chance."""
@@ -181,8 +216,20 @@ def test_every_set_of_an_imputed_factor_is_charged(sites):
     gone = np.arange(sites[0].rows) % 3 == 0
     one = replace(sites[0], absent={"c": gone})
     levels = imputed(LINEAR, "c", m=2).support(one).design.levels
-    assert levels["c=k"] != levels["c=k (set 2)"]
-    assert {"missing(c)=True & c=k", "missing(c)=True & c=k (set 2)"} <= set(levels)
+    assert levels["c=k"] != levels["c (set 2)=k"]
+    assert {"missing(c)=True & c=k", "missing(c)=True & c (set 2)=k"} <= set(levels)
+
+
+def test_a_level_that_is_named_like_a_sets_own_hides_nothing(sites):
+    """A plan may name levels, also as what a pair of levels is called in another set."""
+    rows, named = sites[0].rows, category("u", "u & b (set 2)=True")
+    columns = {**sites[0].columns, "a": np.arange(rows, dtype=np.int32) % 2}
+    gone = np.arange(rows) % 3 == 0
+    one = replace(sites[0], absent={"b": gone}, columns=columns, variables={**sites[0].variables, "a": named})
+    asked = imputed(glm("y ~ C(a) + b"), "b", m=2)
+    second = asked.model.support(Chain(("b",), asked.variables()).completed(one, 2)[1]).design.levels
+    found = {who.serialize() for who in asked.support(one).design.levels.values()}
+    assert {second["a=u & b=True"].serialize(), second["a=u & b (set 2)=True"].serialize()} <= found
 
 
 # ---- indicators
@@ -211,6 +258,19 @@ def test_an_indicator_is_judged_as_any_dummy(sites):
     assert not whole.constant
 
 
+def test_a_place_holder_is_no_third_value(sites):
+    """x is 0 or 1 or a place-holder: of the three persons who have a 1 the sums tell all."""
+    one, gone = sites[0], sites[0].absent["x"]
+    x = np.zeros(one.rows)
+    x[np.flatnonzero(~gone)[:3]] = 1
+    for declared in (NUMBER, replace(NUMBER, low=0, high=1)):  # what stands for it is 1, or 0.5
+        coded = replace(one, columns={**one.columns, "x": x}, variables={**one.variables, "x": declared})
+        levels = indicated(LINEAR, "x").support(coded).design.levels
+        assert len(levels["x=upper"]) == 3
+        assert len(levels["missing(x)=True"]) == gone.sum()
+    assert "x=upper" not in indicated(LINEAR, "x").support(one).design.levels
+
+
 # ---- words
 
 
@@ -221,7 +281,10 @@ def test_arguments_are_canonical_and_make_the_same_value():
     assert make("glm", document) == asked
     assert hash(make("glm", document)) == hash(asked)
     assert isinstance(asked, Imputed)
-    assert "m" not in imputed(LINEAR, "x").arguments()["missing"]
+    assert not {"m", "using"} & set(imputed(LINEAR, "x").arguments()["missing"])
+    helped = imputed(LOGISTIC, "x", using=["y", "c"])
+    assert make("glm", json.loads(json.dumps(helped.arguments()))) == helped
+    assert helped.arguments()["missing"]["using"] == ["c", "y"]
     both = indicated(LINEAR, "x")
     assert make("glm", json.loads(json.dumps(both.arguments()))) == both
 
@@ -238,6 +301,11 @@ def test_arguments_are_canonical_and_make_the_same_value():
         ({"method": "impute", "columns": ["x"], "m": 2.5}, "m"),
         ({"method": "impute", "columns": ["x"], "seed": 1}, ""),
         ({"method": "indicators", "columns": ["x"], "m": 5}, "m"),
+        ({"method": "indicators", "columns": ["x"], "using": ["v"]}, "using"),
+        ({"method": "impute", "columns": ["x"], "using": ["z"]}, "using"),
+        ({"method": "impute", "columns": ["x"], "using": ["w"]}, "using"),
+        ({"method": "impute", "columns": ["x"], "using": ["site"]}, "using"),
+        ({"method": "impute", "columns": ["x"], "using": "v"}, "using"),
         ({"method": "indicators", "columns": ["y"]}, "columns"),
         ({"method": "indicators", "columns": ["z"]}, "columns"),
     ],
@@ -252,6 +320,9 @@ def test_what_does_not_go_together_is_refused():
     with pytest.raises(PlanError, match="do not fill"):
         make("glm", {**imputed(LINEAR, "x").arguments(), "combine": "meta"})
     many = {**VARIABLES, "c": category(*map(str, range(21)))}
+    with pytest.raises(PlanError, match="no levels that can be drawn") as caught:
+        imputed(LOGISTIC, "x", using="c").check(many)
+    assert caught.value.field == "glm.missing.using"
     with pytest.raises(PlanError, match="no levels that can be drawn"):
         imputed(glm("y ~ C(c)"), "c").check(many)
     with pytest.raises(PlanError, match="is a column"):
@@ -267,13 +338,15 @@ def test_a_plan_has_one_population():
     assert Plan.from_dict(plan.to_dict()).hash == plan.hash
 
 
-@pytest.mark.parametrize("asked", [imputed(LINEAR, "x"), indicated(LINEAR, "x")])
-def test_masked_plans_have_none(sites, asked):
-    with pytest.raises(PlanError, match="no joint test"):
-        Plan(table="t", analyses={"m": asked}, aggregation="masked").check_supported()
-    with pytest.raises(DisclosureRefused) as caught:
-        layout_of(asked, sites[0].variables)
-    assert caught.value.family == "by site"
+@pytest.mark.parametrize("wrapped", [imputed, indicated])
+def test_a_masked_plan_has_what_it_has_of_the_model(sites, wrapped):
+    bounds = {name: replace(NUMBER, low=-20, high=20) for name in "xyz"}
+    variables = sites[0].variables | bounds
+    assert layout_of(wrapped(LINEAR, "x"), variables).model is not None
+    Plan(table="t", analyses={"m": wrapped(LINEAR, "x")}, aggregation="masked").check_supported()
+    for unanswerable in (wrapped(glm("y ~ x + z + C(site)"), "x"), wrapped(glm("y ~ x", weights="z"), "x")):
+        with pytest.raises(DisclosureRefused):
+            layout_of(unanswerable, variables)
 
 
 def test_an_offer_leaves_the_column_out_with_its_term():
@@ -282,3 +355,5 @@ def test_an_offer_leaves_the_column_out_with_its_term():
     assert shorter.analyses["m"] == imputed(glm("y ~ z + C(c)"), "z")
     assert not shorter.where
     assert mitigated(shorter, "m", LeaveOut(("z",))).analyses["m"] == glm("y ~ C(c)")
+    helped = plan.replace(analyses={"m": imputed(LINEAR, "x", using="b")})
+    assert mitigated(helped, "m", LeaveOut(("z",))).analyses["m"] == imputed(glm("y ~ x + C(c)"), "x", using="b")

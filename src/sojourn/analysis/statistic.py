@@ -177,6 +177,11 @@ class Squared(Statistic, Protocol):
         """What persons give to the squares about these means; about the population's own where none are given."""
 
 
+def clear_only(statistic: Statistic) -> str:
+    """Why a masked plan has no such analysis, a word of `errors.REASONS`; empty where it may have."""
+    return "by site" if getattr(statistic, "by_site", False) else str(getattr(statistic, "clear_only", ""))
+
+
 def most_numbers(statistic: Statistic, variables: Variables, symmetric: bool = False) -> int:
     """The most numbers that a site can give for an analysis: the largest step's, in every round that it may take.
 

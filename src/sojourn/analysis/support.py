@@ -71,6 +71,21 @@ class Working:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What the sums of several sets tell by differing, where a site drew the values that its rows lack.
+
+    effective: the smallest effective number of persons whose values differ between two sets, None where none do.
+    lacking: the fewest persons without a value of a column, over the independent differences of the sets; None where
+    nobody lacks one. persons: the fewest with a value. parameters: of the widest model that a column is drawn from.
+    """
+
+    effective: float | None
+    lacking: float | None
+    persons: int
+    parameters: int
+
+
+@dataclass(frozen=True)
 class Design:
     """What a regression shows of its design.
 
@@ -83,6 +98,7 @@ class Design:
     numbers: of outcome and columns without declared levels the bins that their values hit (`analysis.values`); where
     such a number has two values here, `levels` holds its levels too, which no other site need have.
     by_site: whether there are columns by site. clusters: how many a named column tells apart, None where none is named.
+    drawn: of a model of imputed sets, whose demands the other numbers contain.
     """
 
     persons: int
@@ -97,6 +113,15 @@ class Design:
     numbers: Mapping[str, int] = field(default_factory=dict)
     by_site: bool = False
     clusters: int | None = None
+    drawn: Drawn | None = None
+
+
+@dataclass(frozen=True)
+class Effective:
+    """Of sums over weighted persons how many persons the weights leave, (sum w)^2 / sum w^2, of each cell."""
+
+    output: tuple[str, ...]
+    numbers: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -195,3 +220,4 @@ class Support:
     capacity: Capacity = field(default_factory=Capacity)
     constant: tuple[str, ...] = field(default=())  # variables that do not vary in this population
     squares: tuple[Contributions, ...] = field(default=())
+    effective: tuple[Effective, ...] = field(default=())

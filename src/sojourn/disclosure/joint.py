@@ -29,6 +29,7 @@ from sojourn.disclosure.demands import evaluators as evaluators
 from sojourn.disclosure.demands import strictest as strictest
 from sojourn.disclosure.joint_beside import beside_unions
 from sojourn.disclosure.joint_beside import still_hidden as still_hidden
+from sojourn.disclosure.joint_drawn import demand_apart
 from sojourn.disclosure.joint_earlier import of_earlier, padded
 from sojourn.disclosure.joint_families import parts_of
 from sojourn.disclosure.joint_forms import (
@@ -74,6 +75,7 @@ class Layout(Questions):
             raise DisclosureRefused("rounding")  # a sum over sites can be neither rounded nor perturbed by one of them
         if small_area(self.areas, parameters):
             raise DisclosureRefused("geography")
+        demand_apart(support, parameters, self.threshold)
         sets = self.sets(support)
         found = {label: len(sets[label]) for label in self._sets()}
         counted = [(persons, BitMap()) for persons in clear]

@@ -89,7 +89,8 @@ class Sum:
 class Model:
     """A model's design as all sites know it: see `Design`.
 
-    events, clusters: whether persons with an event, and a column's clusters, are counted.
+    events, clusters: whether persons with an event, and a column's clusters, are counted. drawn: whether it is one of
+    imputed sets.
     """
 
     levels: tuple[str, ...]
@@ -97,6 +98,7 @@ class Model:
     numbers: tuple[str, ...]
     events: bool
     clusters: bool
+    drawn: bool = False
 
     @classmethod
     def of(cls, design: Design, classes: bool) -> Model:
@@ -105,7 +107,14 @@ class Model:
             raise DisclosureRefused("design support")
         counted = design.events is not None and not classes
         numbers = tuple(sorted(design.numbers))
-        return cls(tuple(design.levels), design.parameters, numbers, counted, design.clusters is not None)
+        clusters, drawn = design.clusters is not None, design.drawn is not None
+        return cls(tuple(design.levels), design.parameters, numbers, counted, clusters, drawn)
+
+    def varying(self) -> Iterator[str]:
+        """The levels that not everybody may have. That nobody lacks a value which sets would draw is no fault."""
+        for label in self.levels:
+            if " & " not in label and not (self.drawn and label.startswith("missing(") and label.endswith(")=False")):
+                yield label
 
     def knows(self, label: str) -> bool:
         """Whether a level is asked about, or is one of a number, of which it is asked whether it has many values."""

@@ -347,8 +347,8 @@ class Questions:
             forms += at_least(threshold, place["clusters"], sites)
         for label in model.levels:
             forms += _none_or(threshold, f"level {label}", place, sites)
-            if " & " not in label:
-                forms += varies(threshold, everyone, place[f"level {label}"], sites)
+        for label in model.varying():
+            forms += varies(threshold, everyone, place[f"level {label}"], sites)
         return tuple(forms)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,18 @@ import numpy as np
 from pyroaring import BitMap
 
 from sojourn.analysis.partial import decode, encode
-from sojourn.analysis.support import Cells, Contributions, Design, Pairs, Positions, Support, Thresholds, Working
+from sojourn.analysis.support import (
+    Cells,
+    Contributions,
+    Design,
+    Drawn,
+    Effective,
+    Pairs,
+    Positions,
+    Support,
+    Thresholds,
+    Working,
+)
 
 _DESIGN_NUMBERS = ("persons", "rows", "parameters", "events", "leverage", "effective", "patterns", "clusters")
 
@@ -51,6 +63,7 @@ def support_to_dict(support: Support) -> dict[str, Any]:
             for one in support.thresholds
         ],
         "pairs": None if support.pairs is None else _pairs_to_dict(support.pairs),
+        "effective": [{"output": list(one.output), "numbers": encode(one.numbers)} for one in support.effective],
     }
 
 
@@ -68,6 +81,7 @@ def support_from_dict(document: Mapping[str, Any]) -> Support:
             positions=tuple(_positions(one) for one in document.get("positions", ())),
             thresholds=tuple(_thresholds(one) for one in document.get("thresholds", ())),
             pairs=None if document.get("pairs") is None else _pairs(document["pairs"]),
+            effective=tuple(_effective(one) for one in document.get("effective", ())),
         )
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError("not a support") from error
@@ -107,6 +121,10 @@ def _positions(document: Mapping[str, Any]) -> Positions:
     return Positions(_names(document["output"]), fractions, decode(document["persons"]).astype(np.int64))
 
 
+def _effective(document: Mapping[str, Any]) -> Effective:
+    return Effective(_names(document["output"]), decode(document["numbers"]).astype(float))
+
+
 def _thresholds(document: Mapping[str, Any]) -> Thresholds:
     shape, persons = tuple(map(_count, document["shape"])), tuple(map(_unpack, document["persons"]))
     if len(shape) < 1 or math.prod(shape) != len(persons):
@@ -144,7 +162,8 @@ def contributions_from_dict(document: Mapping[str, Any]) -> Contributions:
 def _design_to_dict(design: Design) -> dict[str, Any]:
     levels = {label: _pack(persons) for label, persons in design.levels.items()}
     numbers = {word: getattr(design, word) for word in _DESIGN_NUMBERS}
-    return {"levels": levels, **numbers, "numbers": dict(design.numbers), "by_site": design.by_site}
+    drawn = None if design.drawn is None else dataclasses.asdict(design.drawn)
+    return {"levels": levels, **numbers, "numbers": dict(design.numbers), "by_site": design.by_site, "drawn": drawn}
 
 
 def _design(document: Mapping[str, Any]) -> Design:
@@ -160,7 +179,15 @@ def _design(document: Mapping[str, Any]) -> Design:
         numbers={str(name): _count(hit) for name, hit in document.get("numbers", {}).items()},
         by_site=document.get("by_site") is True,
         clusters=None if document.get("clusters") is None else _count(document["clusters"]),
+        drawn=None if document.get("drawn") is None else _drawn(document["drawn"]),
     )
+
+
+def _drawn(document: Mapping[str, Any]) -> Drawn:
+    effective, lacking = (
+        None if document[word] is None else float(document[word]) for word in ("effective", "lacking")
+    )
+    return Drawn(effective, lacking, _count(document["persons"]), _count(document["parameters"]))
 
 
 def _pairs_to_dict(pairs: Pairs) -> dict[str, Any]:

@@ -26,6 +26,9 @@ def caption(analysis: AnalysisRecord) -> str:
         return f"Dashed: the penalty chosen by {', '.join(lines)}." if lines else ""
     if "smd" in columns:
         words = f"Diamonds lie beyond {BALANCED:g} (dashed), below which groups are taken for alike."
+        if "weighted_smd" in columns:
+            marks = "Triangles: without weights; circles: under weights."
+            words = f"{marks} Below {BALANCED:g} (dashed) groups are taken for alike."
         return f"{_groups(analysis, estimate)}{words}"
     if {"estimate", "ci_low", "ci_high"} <= columns and estimate.index == ("term",):
         return "Squares: estimates; lines: 95 % confidence intervals; dashed: no association. Without the intercept."

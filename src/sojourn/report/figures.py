@@ -171,14 +171,16 @@ def bars(estimate: Estimate) -> Figure:
 
 def _bars(rows: Rows, places: Mapping[str, Any], count: int, colour: alt.Color | None = None) -> Figure:
     """Solid bars for what is known; for a suppressed cell a hatched bar to its upper bound, with the word."""
-    most = max([row["top"] for row in rows if row["top"] is not None], default=1) or 1
+    told_of = [row["top"] for row in rows if row["top"] is not None]
+    most = max(told_of, default=1) or 1
     rows = [row | {"top": most * 1.25} if row["top"] is None else row for row in rows]
     rows = [row | {"foot": row["top"] if row["top"] < 0.6 * most else 0} for row in rows]  # where the word starts
     base = alt.Chart(data(rows)).encode(**places)
     y = alt.Y(
         "top:Q",
         title="Persons",
-        axis=alt.Axis(tickCount=5, tickMinStep=1, format=",.0f"),
+        # Where no number is shown and no bound follows, a height means nothing.
+        axis=alt.Axis(tickCount=5, tickMinStep=1, format=",.0f") if told_of else alt.Axis(values=[]),
         scale=alt.Scale(domain=[0, most * 1.25]),
     )
     paint = {"color": colour} if colour is not None else {"color": alt.value(OKABE_ITO[0])}

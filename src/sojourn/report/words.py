@@ -130,7 +130,9 @@ def _filled(missing: Mapping[str, Any] | None) -> str:
     if missing is None:
         return ""
     columns = ", ".join(map(str, missing["columns"]))
-    return f", {columns} imputed" if missing["method"] == "impute" else f", with indicators of missing {columns}"
+    using = f" with the help of {', '.join(map(str, missing['using']))}" if missing.get("using") else ""
+    imputed = missing["method"] == "impute"
+    return f", {columns} imputed{using}" if imputed else f", with indicators of missing {columns}"
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

@@ -17,22 +17,33 @@ from sojourn.analysis.support import Contributions, Support
 from sojourn.analysis.table import labels
 from sojourn.analysis.variable import Kind, Variable, Variables
 from sojourn.errors import PlanError
-from sojourn.statistics.argument import check_dimensions
+from sojourn.statistics.argument import NAME, check_dimensions
 from sojourn.statistics.by_group import SUPPRESSED, ByGroup, Groups, Sites, spread_known, spread_note, whole
 from sojourn.statistics.moments import Group, Moments
+from sojourn.statistics.weighting import Weighting, effective_rows
 
 _COLUMNS = ("first", "second", "smd", "variance_ratio")
+_WEIGHTED = ("weighted_first", "weighted_second", "weighted_smd")
 MOST_LEVELS = 500
+FEW_WEIGHTS = (
+    "A site may not show weighted sums of some rows: the weights `{}` leave too few persons, or one or two of them are "
+    "most of a sum, or all of a group have the same weight. Truncate the weights, or merge groups."
+)
 
 
 @dataclass(frozen=True)
 class Balance(ByGroup):
-    """Means of the two groups and their difference in standard deviations; a category is one row a level."""
+    """Means of the two groups and their difference in standard deviations; a category is one row a level.
+
+    weights: a column of weights, whose means stand beside the others, over the same standard deviations.
+    """
+
+    weights: str | None = None
 
     name: ClassVar[str] = "balance"
     schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
-        "properties": ByGroup.properties,
+        "properties": {**ByGroup.properties, "weights": {"anyOf": [NAME, {"type": "null"}]}},
         "required": ["columns", "by"],
         "additionalProperties": False,
     }
@@ -40,11 +51,21 @@ class Balance(ByGroup):
     @classmethod
     def read(cls, arguments: Mapping[str, Any], field: str) -> Balance:
         """From arguments that fit the schema."""
-        return cls(tuple(arguments["columns"]), arguments["by"])
+        return cls(tuple(arguments["columns"]), arguments["by"], arguments.get("weights"))
 
     def arguments(self) -> dict[str, Any]:
         """See `Statistic`."""
-        return {"columns": list(self.columns), "by": self.by}
+        weights = {} if self.weights is None else {"weights": self.weights}
+        return {"columns": list(self.columns), "by": self.by, **weights}
+
+    @property
+    def clear_only(self) -> str:
+        """Why a masked plan has no weighted one."""
+        return "" if self.weights is None else "weights"
+
+    def variables(self) -> tuple[str, ...]:
+        """See `Statistic`."""
+        return tuple(sorted({*super().variables(), *([self.weights] if self.weights else [])}))
 
     def check(self, variables: Variables) -> None:
         """See `Statistic`; PlanError unless there are two groups, and of too many levels."""
@@ -58,18 +79,43 @@ class Balance(ByGroup):
         if len(self._rows(variables)) > MOST_LEVELS:
             remedy = "Ask for fewer columns at once, or merge levels."
             raise PlanError(f"There are more than {MOST_LEVELS} rows.", remedy=remedy, field="balance.columns")
+        if self.weights is not None:
+            self._check_weights(self.weights, variables)
+
+    def _check_weights(self, weights: str, variables: Variables) -> None:
+        variable = declared(weights, variables, "balance.weights")
+        if variable.kind is not Kind.NUMBER or (variable.low is not None and variable.low < 0):
+            remedy = "Use a column of numbers that are declared from 0."
+            raise PlanError("Weights are numbers that are not negative.", remedy=remedy, field="balance.weights")
+        if weights in self.columns:
+            remedy = "Leave it out of the columns."
+            raise PlanError(f"`{weights}` is the weight.", remedy=remedy, field="balance.columns")
 
     def steps(self, variables: Variables) -> tuple[Step, ...]:
         """See `Statistic`."""
-        return super().steps(self._declared(variables))
+        seen = self._declared(variables)
+        sums, squares = super().steps(seen)
+        if self.weights is None:
+            return sums, squares
+        more = Weighting(self.weights, self.moments(seen)).shapes()
+        return sums, replace(squares, partial={**squares.partial, **more})
 
     def local(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Partial:
         """See `Statistic`."""
-        return super().local(step, self._indicated(population), broadcast)
+        indicated = self._indicated(population)
+        found = super().local(step, indicated, broadcast)
+        if self.weights is None or step != self.squared:
+            return found
+        more = Weighting(self.weights, self.moments(indicated.variables)).sums(indicated, broadcast)
+        return Partial({**found.arrays, **more})
 
     def support(self, population: Population) -> Support:
         """See `Statistic`; of each level the persons who have it and those who have not."""
-        return super().support(self._indicated(population))
+        indicated = self._indicated(population)
+        support = super().support(indicated)
+        if self.weights is None:
+            return support
+        return Weighting(self.weights, self.moments(indicated.variables)).evidence(support, indicated)
 
     def distances(
         self, population: Population, broadcast: Mapping[str, Array] | None = None
@@ -78,18 +124,24 @@ class Balance(ByGroup):
         return super().distances(self._indicated(population), broadcast)
 
     def moments(self, variables: Variables) -> Moments:
-        """Of the columns, categories as one indicator a level."""
-        return replace(super().moments(variables), columns=tuple(self._rows(variables)))
+        """Of the columns, categories as one indicator a level, and of the weights."""
+        weights = (self.weights,) if self.weights is not None else ()
+        return replace(super().moments(variables), columns=(*self._rows(variables), *weights))
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
         seen = self._declared(variables)
-        found, hiding = yield from self.gather(seen)
+        sums, squares = yield from self.trips(seen)
+        found, hiding = self.told(seen, sums, squares)
+        weighting = None if self.weights is None else Weighting(self.weights, self.moments(seen))
         rows: list[tuple[Cell, ...]] = []
         hidden: dict[str, None] = {}
         spread: dict[str, Sites] = {}
-        for (label, column), groups in zip(self._rows(variables).items(), found.values(), strict=True):
-            rows.append((label, *_differing(groups, two_valued=seen[label].kind is Kind.BOOLEAN)))
+        for label, column in self._rows(variables).items():
+            groups, two_valued = found[label], seen[label].kind is Kind.BOOLEAN
+            rows.append((label, *_differing(groups, two_valued=two_valued)))
+            if weighting is not None:
+                rows[-1] += _weighed(groups, weighting.means(sums, squares, label), two_valued=two_valued)
             hidden |= {} if whole(groups) else {column: None}
             if not spread_known(whole(groups)):
                 spread[column] = tuple(sorted({*spread.get(column, ()), *hiding[label]}))
@@ -99,7 +151,13 @@ class Balance(ByGroup):
             facts["rows"] = [group.n for group in shown]
         warnings = tuple(SUPPRESSED.format(column) for column in hidden)
         warnings += tuple(spread_note(column, sites) for column, sites in spread.items())
-        return Estimate(("variable",), _COLUMNS, tuple(rows), facts, warnings=warnings)
+        columns: tuple[str, ...] = _COLUMNS
+        if self.weights is not None:
+            columns += _WEIGHTED
+            facts |= {"weights": self.weights, "effective": list(map(effective_rows, found[self.weights]))}
+            if any(isinstance(row[-1], Suppressed) and not isinstance(row[1], Suppressed) for row in rows):
+                warnings += (FEW_WEIGHTS.format(self.weights),)
+        return Estimate(("variable",), columns, tuple(rows), facts, warnings=warnings)
 
     def _rows(self, variables: Variables) -> dict[str, str]:
         """Each row's label and the column that it is of."""
@@ -144,10 +202,28 @@ def _differing(groups: Groups, *, two_valued: bool) -> tuple[Cell, ...]:
     spreads = [_variance(group, two_valued) for group in (first, second)]
     if spreads[0] is None or spreads[1] is None:
         return (first.mean, second.mean, None, None)
-    pooled = math.sqrt((spreads[0] + spreads[1]) / 2)
     apart = second.above(first.centre) - first.shift
     ratio = spreads[1] / spreads[0] if spreads[0] > 0 and not two_valued else None
-    return first.mean, second.mean, apart / pooled if pooled > 0 else None, ratio
+    return first.mean, second.mean, _standardised(apart, spreads), ratio
+
+
+def _weighed(groups: Groups, means: list[float | None], *, two_valued: bool) -> tuple[Cell, ...]:
+    """The values of `_WEIGHTED`, from how far the weighted means are above the centres of the groups."""
+    if not whole(groups) or means[0] is None or means[1] is None:
+        return (Suppressed(),) * len(_WEIGHTED)
+    first, second = whole(groups)
+    both = first.centre + means[0], second.centre + means[1]
+    if not (two_valued or spread_known([first, second])):
+        return (*both, Suppressed())
+    apart = (second.centre - first.centre) + (means[1] - means[0])
+    return (*both, _standardised(apart, [_variance(group, two_valued) for group in (first, second)]))
+
+
+def _standardised(apart: float, spreads: list[float | None]) -> float | None:
+    """Over the root of the mean variance; None where nothing varies, or of a single row."""
+    if spreads[0] is None or spreads[1] is None or not spreads[0] + spreads[1] > 0:
+        return None
+    return apart / math.sqrt((spreads[0] + spreads[1]) / 2)
 
 
 def _variance(group: Group, two_valued: bool) -> float | None:

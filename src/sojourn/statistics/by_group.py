@@ -99,9 +99,20 @@ class ByGroup:
         """Both trips of the hub: of each column its groups, in the order of their levels, None where one is hidden; and
         of each column the sites that hide how far it spreads.
         """
-        moments = self.moments(variables)
+        sums, squares = yield from self.trips(variables)
+        return self.told(variables, sums, squares)
+
+    def trips(self, variables: Variables) -> Generator[Ask, Gathered, tuple[Gathered, Gathered]]:
+        """What both bring: sums, and squares about the means that follow from these."""
         sums = yield Ask("sums")
-        squares = yield Ask("squares", moments.centres(sums))
+        squares = yield Ask("squares", self.moments(variables).centres(sums))
+        return sums, squares
+
+    def told(
+        self, variables: Variables, sums: Gathered, squares: Gathered
+    ) -> tuple[dict[str, Groups], dict[str, Sites]]:
+        """As of `gather`."""
+        moments = self.moments(variables)
         found = {column: moments.groups(sums, squares, "group", column) for column in moments.columns}
         return found, {column: moments.hiding(squares, "group", column) for column in moments.columns}
 

@@ -79,7 +79,7 @@ def mantel_haenszel(outcome: str, exposure: str, strata: str | Iterable[str]) ->
     return make("mantel_haenszel", {"outcome": outcome, "exposure": exposure, "strata": listed(strata)})
 
 
-def balance(*columns: str, by: str) -> Statistic:
+def balance(*columns: str, by: str, weights: str | None = None) -> Statistic:
     """How far two groups are apart in each column: standardised mean differences, for a love plot.
 
     columns: numbers, booleans, categories. by: a category or boolean with two levels. Result: a row a column, of a
@@ -87,10 +87,14 @@ def balance(*columns: str, by: str) -> Statistic:
     `smd` (second less first, over the root of the mean of the two variances; of a share p (1 - p)) and `variance_ratio`
     (numbers only). Where a site may not show a group, or who has a level in it, the row is suppressed; where it may not
     show how far a group spreads, all but the means.
-    Leaves a site: n, sums, and sums of squares about the pooled mean, for each group and row. Rounds: 2.
-    Source: P. C. Austin, Statistics in Medicine 28, 2009.
+    weights: a column, e.g. of inverse probabilities, in plans that are not masked. Then also `weighted_first`,
+    `weighted_second` and `weighted_smd`: the weighted means and their difference over the same root, that of the rows
+    without weights. Facts: `effective`, Kish's effective number of rows of each group.
+    Leaves a site: n, sums, and sums of squares about the pooled mean, for each group and row; with weights their sums
+    and squares, and a weighted sum for each group and row. Rounds: 2.
+    Source: P. C. Austin, Statistics in Medicine 28, 2009; P. C. Austin, E. A. Stuart, Statistics in Medicine 34, 2015.
     """
-    return make("balance", {"columns": list(columns), "by": by})
+    return make("balance", {"columns": list(columns), "by": by, **given(weights=weights)})
 
 
 def prevalence(*columns: str, by: str | Iterable[str] | None = None, interval: str = "wilson") -> Statistic:

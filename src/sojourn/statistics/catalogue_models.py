@@ -9,7 +9,7 @@ from sojourn.errors import PlanError
 from sojourn.statistics.catalogue import make
 from sojourn.statistics.meta import BOTH, META, POOLED
 from sojourn.statistics.profile_likelihood import POINTS
-from sojourn.statistics.written import given, number, numbers, several
+from sojourn.statistics.written import given, listed, number, numbers, several
 
 
 def glm(
@@ -187,24 +187,25 @@ def meta(
     return make(model.name, {**model.arguments(), "combine": combine, "meta": said})
 
 
-def imputed(model: Statistic, *columns: str, m: int | None = None) -> Statistic:
+def imputed(model: Statistic, *columns: str, m: int | None = None, using: Iterable[str] = ()) -> Statistic:
     """A model of columns that lack values, by multiple imputation inside the sites and Rubin's rules at the hub.
 
     model: e.g. `glm("died ~ age + bmi", "binomial")`. columns: those of the formula, the outcome's among them, in which
     a row need not be complete; every analysis of the plan that names them must fill them in. m: imputed sets, 2 to 50;
-    None for 5. Each site fills its own rows in, from a model of each column given all others of the model, in ten turns
-    of chained equations: numbers by predictive mean matching, booleans and categories by multinomial logistic draws.
+    None for 5. using: auxiliary columns that are not in the model and help to draw, complete in every row. Each site
+    fills its own rows in, from a model of each column given all others of these, in ten turns of chained equations:
+    numbers by predictive mean matching, booleans and categories by multinomial logistic draws.
     The seed is made of the site's own rows: equal asks give equal sets, and nobody else knows the draws.
     Result: a row a term as of the model (t, with the degrees of freedom of Barnard and Rubin), and `df` and
-    `missing_information`, the fraction of it. Facts: `n`, `df_residual`, `imputed`, `m`, `rounds_used`; `mean_…`
-    of what the fits tell. Approximate: the answer depends on the draws.
-    Leaves a site, in plans that are not masked: m times what the model's rounds give. `missing(x)` is judged as a
-    factor of the design, persons whose values differ between two sets as a weight, and there must be T persons without
-    a value for each set but one. Rounds: as of the model.
+    `missing_information`, the fraction of it. Facts: `n`, `df_residual`, `imputed`, `m`, `using`, `rounds_used`;
+    `mean_…` of what the fits tell. Approximate: the answer depends on the draws.
+    Leaves a site: m times what the model's rounds give. `missing(x)` is judged as a factor of the design, persons whose
+    values differ between two sets as a weight, and there must be T persons without a value for each set but one; under
+    masks a site that has fewer takes part with nothing. Rounds: as of the model.
     Source: D. B. Rubin, Multiple Imputation for Nonresponse in Surveys, 1987; S. van Buuren, K. Groothuis-Oudshoorn,
     J. of Statistical Software 45(3), 2011; J. Barnard, D. B. Rubin, Biometrika 86, 1999.
     """
-    said = {"method": "impute", "columns": list(columns), **given(m=number(m))}
+    said = {"method": "impute", "columns": list(columns), **given(m=number(m), using=listed(using) or None)}
     return make(model.name, {**model.arguments(), "missing": said})
 
 
@@ -215,7 +216,7 @@ def indicated(model: Statistic, *columns: str) -> Statistic:
     analysis of the plan that names them must fill them in. The constant changes no other coefficient.
     Result: as of the model, and a row `missing(x)[T.True]` for each column. Facts: `indicators`. Warned of: other
     coefficients are biased in general; meant for predictions, and for values of trials from before the treatment.
-    Leaves a site, in plans that are not masked: as of the model with so many terms more. Rounds: as of the model.
+    Leaves a site: as of the model with so many terms more. Rounds: as of the model.
     Source: R. H. H. Groenwold et al., Canadian Medical Association J. 184, 2012; M. J. Knol et al., J. of Clinical
     Epidemiology 63, 2010.
     """

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sojourn.analysis.statistic import Statistic
+from sojourn.analysis.variable import SITE
 from sojourn.errors import PlanError
 from sojourn.statistics.argument import names
 from sojourn.statistics.imputed import SETS, Imputed
@@ -22,6 +23,7 @@ WORDS: dict[str, Any] = {
             "method": {"enum": [IMPUTE, INDICATORS]},
             "columns": names(1, MOST_COLUMNS),
             "m": {"type": "number"},
+            "using": names(1, MOST_COLUMNS),
         },
         "required": ["method", "columns"],
         "additionalProperties": False,
@@ -38,11 +40,17 @@ def read(model: Model, arguments: Mapping[str, Any], place: str) -> Statistic:
     columns = tuple(sorted(said["columns"]))
     _check_columns(model, columns, f"{place}.columns")
     if said["method"] == INDICATORS:
-        if "m" in said:
-            remedy = "Leave it out, or use `method: impute`."
-            raise PlanError("Indicators have no sets.", remedy=remedy, field=f"{place}.m")
+        for word in ("m", "using"):
+            if word in said:
+                remedy = "Leave it out, or use `method: impute`."
+                raise PlanError("Indicators have no sets, and draw nothing.", remedy=remedy, field=f"{place}.{word}")
         return Indicated.of(model, columns, f"{place}.columns")
-    return Imputed(model, columns, _sets(said.get("m", SETS), f"{place}.m"))
+    using = tuple(sorted(said.get("using", ())))
+    for name in using:
+        if name == SITE or name in model.variables():
+            remedy = "Name columns that the model does not have; those that it has help to draw anyway."
+            raise PlanError(f"`{name}` is no auxiliary column.", remedy=remedy, field=f"{place}.using")
+    return Imputed(model, columns, _sets(said.get("m", SETS), f"{place}.m"), using)
 
 
 def _check_columns(model: Model, columns: tuple[str, ...], place: str) -> None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from sojourn.analysis.imputation import Chain
-from sojourn.analysis.matrix import levels_of
+from sojourn.analysis.matrix import declared, levels_of
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
-from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Step
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.statistic import Ask, Coordinator, Estimate, Gathered, Squared, Step, clear_only
+from sojourn.analysis.support import Contributions, Support, Working
 from sojourn.analysis.variable import Kind, Variables
 from sojourn.errors import PlanError
 from sojourn.statistics.imputed_evidence import support_of
@@ -31,16 +31,25 @@ ACTIVE = "active"
 
 @dataclass(frozen=True)
 class Imputed:
-    """A model whose `columns` may lack values. m: how many sets.
+    """A model whose `columns` may lack values. m: how many sets. using: columns of which only the draws know.
 
-    The draws depend on the site's rows and on the model's columns alone, so that equal asks give equal bytes.
+    The draws depend on the site's rows and on these columns alone, so that equal asks give equal bytes.
     """
 
     model: Model
     columns: tuple[str, ...]
     m: int = SETS
+    using: tuple[str, ...] = ()
 
-    clear_only: ClassVar[str] = "by site"
+    @property
+    def clear_only(self) -> str:
+        """The model's: why a masked plan has none of it; empty where it may have."""
+        return clear_only(self.model)
+
+    @property
+    def squared(self) -> str:
+        """See `Squared`: the model's; empty where it gives no squares."""
+        return self.model.squared if isinstance(self.model, Squared) else ""
 
     @property
     def name(self) -> str:
@@ -61,22 +70,24 @@ class Imputed:
         """See `Statistic`."""
         said: dict[str, Any] = {"method": "impute", "columns": list(self.columns)}
         said |= {"m": self.m} if self.m != SETS else {}
+        said |= {"using": list(self.using)} if self.using else {}
         return {**self.model.arguments(), "missing": said}
 
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""
-        return self.model.variables()
+        return tuple(sorted({*self.model.variables(), *self.using}))
 
     def check(self, variables: Variables) -> None:
-        """See `Statistic`; each column to fill in has a kind and levels that a model can draw."""
+        """See `Statistic`; each column to fill in, or that helps to, has a kind and levels that a model can use."""
         self.model.check(variables)
-        for name in self.columns:
-            variable = variables[name]
+        for name in (*self.columns, *self.using):
+            word = "columns" if name in self.columns else "using"
+            variable = declared(name, variables, f"{self.name}.missing.{word}")
             if variable.kind is Kind.CATEGORY and not 2 <= len(levels_of(variable)) <= MOST_LEVELS:
                 raise PlanError(
                     f"`{name}` has no levels that can be drawn.",
                     remedy=f"Use a category of 2 to {MOST_LEVELS} declared levels, or merge some.",
-                    field=f"{self.name}.missing.columns",
+                    field=f"{self.name}.missing.{word}",
                 )
 
     def steps(self, variables: Variables) -> tuple[Step, ...]:
@@ -86,7 +97,7 @@ class Imputed:
                 step.name,
                 self._copies(step.broadcast) | ({ACTIVE: (self.m,)} if step.broadcast else {}),
                 self._copies(step.partial),
-                additive=False,
+                step.additive,
             )
             for step in self.model.steps(variables)
         )
@@ -104,7 +115,8 @@ class Imputed:
 
     def support(self, population: Population) -> Support:
         """See `Statistic`: what all sets show, and what they show by differing."""
-        return support_of(self.model, self.columns, population, _latest.sets(self, population), _copy)
+        sets = _latest.sets(self, population)
+        return support_of(self.model, self.columns, self.variables(), population, sets, _copy)
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
         """See `Statistic`; the strictest over the sets. A set whose sums nobody can judge has none, or all have not."""
@@ -117,6 +129,38 @@ class Imputed:
         if not found:
             return None
         return Working(min(one.effective for one in found), max(one.leverage for one in found))
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`: of all sets, one after the other."""
+        model = self.model
+        if not isinstance(model, Squared):
+            return ()
+        sets = enumerate(_latest.sets(self, population), start=1)
+        return tuple(
+            one
+            for k, completed in sets
+            for one in model.distances(completed, None if broadcast is None else _own(broadcast, k))
+        )
+
+    def joint_leverage(
+        self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
+    ) -> float | None:
+        """The largest leverage of a person here beside all sites' last sums, over the sets that ask."""
+        judge = getattr(self.model, "joint_leverage", None)
+        if judge is None:
+            return None
+        found = []
+        for k, completed in enumerate(_latest.sets(self, population), start=1):
+            if not _asks(broadcast, k):
+                continue
+            own, last = _own(broadcast, k), _own(sums.arrays, k)
+            if any(array.any() for array in last.values()):
+                found.append(judge(step, completed, own, Partial(last)))
+            elif (working := self.model.working(step, completed, own)) is not None:
+                found.append(working.leverage)  # of a set that waited there are no last sums: beside its own site's
+        return max((one for one in found if one is not None), default=None)
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`; the earliest step that any set asks for comes first."""
@@ -135,7 +179,8 @@ class Imputed:
                     found[k] = end.value
                     del asks[k]
         fits: list[Estimate] = [found[k] for k in sorted(found)]
-        return answer(fits, {"imputed": list(self.columns), "m": self.m, "rounds_used": used})
+        said: dict[str, Any] = {"imputed": list(self.columns), "m": self.m, "rounds_used": used}
+        return answer(fits, said | ({"using": list(self.using)} if self.using else {}))
 
     def _copies(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         return {_copy(name, k): shape for k in range(1, self.m + 1) for name, shape in shapes.items()}
@@ -156,6 +201,16 @@ class Imputed:
 def _copy(name: str, k: int) -> str:
     """The name of a set's own array."""
     return f"{name}_{k}"
+
+
+def _own(arrays: Mapping[str, Array], k: int) -> dict[str, Array]:
+    """A set's own arrays, by their names in the model."""
+    ending = f"_{k}"
+    return {name.removesuffix(ending): array for name, array in arrays.items() if name.endswith(ending)}
+
+
+def _asks(broadcast: Mapping[str, Array], k: int) -> bool:
+    return ACTIVE not in broadcast or bool(broadcast[ACTIVE][k - 1])
 
 
 def _of_set(gathered: Gathered, k: int, step: Step) -> Gathered:
@@ -190,10 +245,9 @@ class _Latest(threading.local):
         if before is None or before[0] is not sets or before[1] != step or not _equal(before[2], broadcast):
             parts: Parts = {}
             for k, completed in enumerate(sets, start=1):
-                if ACTIVE in broadcast and not broadcast[ACTIVE][k - 1]:
+                if not _asks(broadcast, k):
                     continue
-                ending = f"_{k}"
-                own = {name.removesuffix(ending): sent for name, sent in broadcast.items() if name.endswith(ending)}
+                own = _own(broadcast, k)
                 working = asked.model.working(step, completed, own)
                 parts[k] = (asked.model.local(step, completed, own), working)
             before = self._asked = (sets, step, dict(broadcast), parts)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
-from sojourn.analysis.statistic import Coordinator, Step
-from sojourn.analysis.support import Support, Working
+from sojourn.analysis.statistic import Coordinator, Squared, Step, clear_only
+from sojourn.analysis.support import Contributions, Design, Support, Working
 from sojourn.analysis.terms import Column, Survival, Term
 from sojourn.analysis.variable import Kind, Variable, Variables
 from sojourn.errors import PlanError
@@ -32,8 +33,6 @@ class Indicated:
     columns: tuple[str, ...]
     inner: Model
 
-    clear_only: ClassVar[str] = "by site"
-
     @classmethod
     def of(cls, model: Model, columns: tuple[str, ...], place: str) -> Indicated:
         """PlanError where a column is the outcome, or stands in a product: what fills it in would matter there."""
@@ -47,6 +46,16 @@ class Indicated:
                 raise PlanError(f"`{name}` is an outcome or in an interaction.", remedy=remedy, field=place)
         more = tuple(Term((Column(_indicator(name)),)) for name in columns)
         return cls(model, columns, replace(given, formula=replace(formula, terms=(*formula.terms, *more))))
+
+    @property
+    def clear_only(self) -> str:
+        """The model's: why a masked plan has none of it; empty where it may have."""
+        return clear_only(self.model)
+
+    @property
+    def squared(self) -> str:
+        """See `Squared`: the model's; empty where it gives no squares."""
+        return self.inner.squared if isinstance(self.inner, Squared) else ""
 
     @property
     def name(self) -> str:
@@ -81,7 +90,7 @@ class Indicated:
 
     def steps(self, variables: Variables) -> tuple[Step, ...]:
         """See `Statistic`."""
-        return tuple(replace(step, additive=False) for step in self.inner.steps(self._declared(variables)))
+        return self.inner.steps(self._declared(variables))
 
     def rounds(self) -> int:
         """See `Statistic`."""
@@ -92,15 +101,43 @@ class Indicated:
         return self.inner.local(step, _latest.filled(self, population), broadcast)
 
     def support(self, population: Population) -> Support:
-        """See `Statistic`; that nobody here lacks a value, or everybody, is what its empty level shows."""
+        """See `Statistic`; a place-holder is no value, so that a column's are those that were observed.
+
+        That nobody here lacks a value, or everybody, is what an indicator's empty level shows.
+        """
         support = self.inner.support(_latest.filled(self, population))
         own = {_indicator(name) for name in self.columns}
         constant = tuple(name for name in support.constant if name not in own)
-        return replace(support, measures=self.variables(), constant=constant)
+        design = support.design
+        for name in self.columns if design is not None else ():
+            if design is not None and name in population.absent:
+                design = _observed(design, self.inner.support(self._without(population, name)).design, name)
+        return replace(support, measures=self.variables(), constant=constant, design=design)
+
+    def _without(self, population: Population, name: str) -> Population:
+        """The rows that have a value of a column."""
+        filled, rows = _latest.filled(self, population), ~population.absent[name]
+        columns = {other: values[rows] for other, values in filled.columns.items()}
+        absent = {other: lacking[rows] for other, lacking in filled.absent.items()}
+        return replace(filled, columns=columns, persons=filled.persons[rows], absent=absent)
 
     def working(self, step: str, population: Population, broadcast: Mapping[str, Array]) -> Working | None:
         """See `Statistic`."""
         return self.inner.working(step, _latest.filled(self, population), broadcast)
+
+    def distances(
+        self, population: Population, broadcast: Mapping[str, Array] | None = None
+    ) -> tuple[Contributions, ...]:
+        """See `Squared`."""
+        filled = _latest.filled(self, population)
+        return self.inner.distances(filled, broadcast) if isinstance(self.inner, Squared) else ()
+
+    def joint_leverage(
+        self, step: str, population: Population, broadcast: Mapping[str, Array], sums: Partial
+    ) -> float | None:
+        """The largest leverage of a person here beside all sites' last sums."""
+        judge = getattr(self.inner, "joint_leverage", None)
+        return None if judge is None else judge(step, _latest.filled(self, population), broadcast, sums)
 
     def coordinator(self, variables: Variables) -> Coordinator:
         """See `Statistic`."""
@@ -122,6 +159,25 @@ class Indicated:
                 columns[name][rows] = _holder(population.variables[name])
         absent = {name: rows for name, rows in population.absent.items() if name not in self.columns}
         return replace(population, variables=self._declared(population.variables), columns=columns, absent=absent)
+
+
+def _observed(design: Design, observed: Design | None, name: str) -> Design:
+    """With the levels, and the bins of numbers, that a column shows where it has values."""
+    if observed is None:
+        return design
+    numbers = {word: hit for word, hit in observed.numbers.items() if _names(word, name)}
+    levels = {label: who for label, who in observed.levels.items() if _of_column(label, name)}
+    return replace(design, levels={**design.levels, **levels}, numbers={**design.numbers, **numbers})
+
+
+def _of_column(label: str, name: str) -> bool:
+    """Whether a level, or one of a pair, is of this column rather than of its indicator."""
+    factors = [part.partition("=")[0] for part in label.split(" & ")]
+    return _indicator(name) not in factors and any(_names(factor, name) for factor in factors)
+
+
+def _names(text: str, name: str) -> bool:
+    return name in re.findall(r"\w+", text)
 
 
 def _indicator(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import rfc8785
 
 from sojourn.analysis.declaration import variable_from_dict, variable_to_dict
-from sojourn.analysis.statistic import Statistic
+from sojourn.analysis.statistic import Statistic, clear_only
 from sojourn.analysis.suggestion import did_you_mean
 from sojourn.analysis.variable import SITE, Variable
 from sojourn.cohort.where import Where
@@ -233,11 +233,6 @@ def _analyses(analyses: Mapping[str, Statistic]) -> dict[str, Statistic]:
             )
     _one_population(analyses)
     return dict(analyses)
-
-
-def clear_only(statistic: Statistic) -> str:
-    """Why a masked plan has no such analysis, a word of `errors.REASONS`; empty where it may have."""
-    return "by site" if getattr(statistic, "by_site", False) else str(getattr(statistic, "clear_only", ""))
 
 
 def incomplete_of(analyses: Mapping[str, Statistic]) -> tuple[str, ...]:

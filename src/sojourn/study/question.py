@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sojourn.analysis.population import nobody
-from sojourn.analysis.statistic import Compared, Matched, Squared, Statistic
+from sojourn.analysis.statistic import Compared, Matched, Squared, Statistic, clear_only
 from sojourn.analysis.support import Support
 from sojourn.analysis.variable import SITE, Variable, Variables
 from sojourn.disclosure.demands import Demands, evaluators, stride
@@ -18,7 +18,7 @@ from sojourn.disclosure.joint import Layout, Told
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import JointTest
 from sojourn.study.circle import Circle
-from sojourn.study.plan import Plan, clear_only
+from sojourn.study.plan import Plan
 
 MOST_TESTING = 24  # rounds of a joint test
 Planned = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]  # of analyses by name the variables of each table
@@ -121,8 +121,9 @@ def layout_of(
     planned: Planned = (),
 ) -> Layout:
     """The questions about one statistic; DisclosureRefused where a step of it gives what no sum may be made of."""
-    if any(not step.additive for step in statistic.steps(variables)):
-        raise DisclosureRefused(clear_only(statistic) or "by site")
+    why = clear_only(statistic)
+    if why or any(not step.additive for step in statistic.steps(variables)):
+        raise DisclosureRefused(why or "by site")
     frozen: Any = statistic  # each is a frozen value, which its protocol cannot say
     known = tuple((one.name, one.labels) for one in told)
     return _layout(frozen, tuple(sorted(variables.items())), known, threshold, precise, planned)

@@ -8,6 +8,9 @@ as T - 1, so that nobody learns from a refusal how many there were. Then each ce
 than T persons is not shown in any of its numbers, neither its count nor its mean. Whether an empty cell may be
 seen to be empty is a setting of its own; by default it may not. Further cells go with a hidden one: see
 complementary suppression.
+
+Of weighted sums the persons that the weights leave must be T: (sum w)² / sum w², over persons. Three of a hundred
+who weigh nearly all are three.
 """
 
 from __future__ import annotations

@@ -1,15 +1,19 @@
 """Minimum frequency: a number rests on at least T persons.
 
     unsafe: 0 < n < T, and n = 0 unless zeros are shown
+            sums of weighted values with (sum w)^2 / sum w^2 < T
 
-n counts distinct persons, not rows. Source: the threshold rule of Hundepool et al., Statistical Disclosure Control
-(2012), chapter 4, and of the SDC Handbook (Griffiths et al. 2019); T = 10 is the default of SACRO and of the ABS.
+n counts distinct persons, not rows; w are the weights of persons (L. Kish, Survey Sampling, 1965). Source: the
+threshold rule of Hundepool et al., Statistical Disclosure Control (2012), chapter 4, and of the SDC Handbook (Griffiths
+et al. 2019); T = 10 is the default of SACRO and of the ABS.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
 
 from sojourn.analysis.variable import SITE
 from sojourn.disclosure.complement import complement
@@ -45,7 +49,12 @@ class MinimumFrequency:
 
 def small_cells(output: Output, threshold: int, zero_shown: bool) -> dict[str, Mask]:
     """The small cells of every table and their complement, as masks of this round's arrays."""
-    return union(
+    few = [
         over(output, cells.output, complement(cells, small(cells, threshold, zero_shown), threshold, zero_shown))
         for cells in output.support.cells
-    )
+    ]
+    for one in output.support.effective:
+        if not np.isfinite(one.numbers).all():
+            raise ValueError("the evidence of the weights is not a number")
+        few.append(over(output, one.output, one.numbers < threshold))
+    return union(few)
