@@ -190,6 +190,10 @@ def tell(report: dict[str, Any]) -> None:
         rows("Values that a list of the plan does not name (the report names them)", words, report["unlisted"])
     columns = ("rule", "codes", "unmapped_codes", "rows", "unmapped_rows")
     rows("Codes", columns, [{"rule": name, **each} for name, each in report["unmapped"].items()])
+    if report["medicines"]:
+        found = [{"rule": name, **each} for name, each in report["medicines"].items()]
+        kinds = ("drug", "ingredient", "decision", "unknown")
+        rows("Names of medicines, by what they became", ("rule", "names", *(f"{each}_names" for each in kinds)), found)
     if report["units"]:
         found = [{"rule": name, **each} for name, each in report["units"].items()]
         rows("Units", ("rule", "spellings", "unread_rows", "two_units_rows"), found)
@@ -199,9 +203,11 @@ def _public(report: dict[str, Any]) -> dict[str, Any]:
     """A report without what names values of the data."""
     unmapped = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["unmapped"].items()}
     units = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["units"].items()}
+    named = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["medicines"].items()}
     unlisted = [{k: n for k, n in each.items() if k != "listed"} for each in report["unlisted"]]
     tables = {name: table["rows"] for name, table in report["tables"].items()}
-    return {**report, "unmapped": unmapped, "units": units, "tables": tables, "unlisted": unlisted}
+    counted = {"unmapped": unmapped, "units": units, "medicines": named, "tables": tables, "unlisted": unlisted}
+    return {**report, **counted}
 
 
 def _work(plan: Path, export: Path, home: Path, warehouse: Path, memory: str) -> Any:

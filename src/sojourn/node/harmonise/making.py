@@ -12,6 +12,7 @@ from sojourn import __version__
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise import staging
 from sojourn.node.harmonise.engine import Engine
+from sojourn.node.harmonise.medicines import write_codes
 from sojourn.node.harmonise.steps import Step, Steps
 from sojourn.node.warehouse import quote
 from sojourn.omop import eras
@@ -81,6 +82,8 @@ class Maker:
             self._query(f"twins_{name}", sql, (f"stage_{name}",), TWINS)
         for name, (file, sql) in compiled.codes.items():
             self.made.codes[name] = self._query(name, sql, (f"stage_{file}",), CODES, self.engine.vocabulary.digest)
+        for rule, (file, wanted, sql) in compiled.medicines.items():
+            self._medicines(rule, f"stage_{file}", wanted, sql)
         for name, (file, sql) in compiled.units.items():
             self._units(name, sql, f"stage_{file}")
         for part in compiled.parts:
@@ -117,6 +120,17 @@ class Maker:
         step = self.steps.make("query", follows, build)
         self._name(name, step, file)
         return step
+
+    def _medicines(self, rule: str, stage: str, wanted: str, sql: str) -> None:
+        """What each distinct name of a medicine becomes: a table of codes like any other from then on."""
+
+        def build(folder: Path) -> dict[str, Any]:
+            rows = write_codes(self.engine, rule, wanted, sql, folder, folder / CODES)
+            return {"rows": rows, "content": self._content(folder / CODES)}
+
+        follows = [wanted, sql, self._names[stage], self.engine.vocabulary.digest, __version__]
+        step = self.made.codes[f"codes_{rule}"] = self.steps.make("medicines", follows, build)
+        self._name(f"codes_{rule}", step, CODES)
 
     def _units(self, name: str, sql: str, stage: str) -> None:
         """What each distinct unit means and how it converts, found once for all rows."""

@@ -38,6 +38,12 @@ td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
 {% for name, codes in r.unmapped.items() %}<h3>{{ name }}: {{ codes.unmapped_codes }} of {{ codes.codes }} codes, {{ codes.unmapped_rows }} of {{ codes.rows }} rows</h3>
 {% if codes.listed %}<table><tr><th>vocabulary</th><th>code</th><th>rows</th><th>reason</th></tr>
 {% for each in codes.listed %}<tr><td>{{ each.vocabulary or "" }}</td><td>{{ each.code or "" }}</td><td class="n">{{ each.rows }}</td><td>{{ unmapped[each.reason] }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}
+{% for name, each in r.medicines.items() %}<h3>Medicines of {{ name }}: {{ each.names }} names</h3>
+<table><tr><th>became</th><th>names</th><th>rows</th></tr>
+{% for word in ("drug", "ingredient", "decision", "unknown") %}<tr><td>{{ word }}</td><td class="n">{{ each[word ~ "_names"] }}</td><td class="n">{{ each[word ~ "_rows"] }}</td></tr>{% endfor %}</table>
+{% if each.listed %}<table><tr><th>name</th><th>rows</th><th>became</th></tr>
+{% for one in each.listed %}<tr><td>{{ one.name or "" }}</td><td class="n">{{ one.rows }}</td><td>{{ unmapped.get(one.became, one.became) }}</td></tr>{% endfor %}</table>{% endif %}
+{% if each.rare_names %}<p>{{ each.rare_names }} names of few rows are not shown; `unmapped` and `drug_exposure` of a run hold them.</p>{% endif %}{% endfor %}
 {% for name, units in r.units.items() %}<h3>Units of {{ name }}: {{ units.spellings }} spellings</h3>
 {% if units.listed %}<table><tr><th>unit</th><th>in the value</th><th>code</th><th>to</th><th>rows</th><th>reason</th></tr>
 {% for each in units.listed %}<tr><td>{{ each.unit }}</td><td>{{ each.own }}</td><td>{{ each.loinc }}</td><td>{{ each.target }}</td><td class="n">{{ each.rows }}</td><td>{{ each.reason }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}

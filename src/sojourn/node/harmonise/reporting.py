@@ -9,6 +9,7 @@ from typing import Any
 
 from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.making import ASIDE, CODES, UNITS, Made
+from sojourn.node.harmonise.reporting_medicines import LEAST_ROWS, medicine_doubts, medicines
 from sojourn.node.harmonise.staging import ASIDE as UNREADABLE
 from sojourn.omop.expression import compiled
 from sojourn.omop.filling import QUARANTINE
@@ -21,7 +22,7 @@ MOST_CODES = 500  # of each rule, the most frequent first; totals are of all
 
 def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
     """The whole as one document; the same files, plan and vocabulary give the same."""
-    units = _units(made, engine)
+    units, named = _units(made, engine), medicines(made, engine)
     return {
         "source": made.plan.source,
         "plan": made.plan.digest(),
@@ -44,8 +45,9 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         "left_out": _left_out(made, engine),
         "unlisted": _unlisted(made, engine),
         "unmapped": _unmapped(made, engine),
+        "medicines": named,
         "units": units,
-        "doubts": [*_unit_doubts(units), *_date_doubts(made, engine)],
+        "doubts": [*_unit_doubts(units), *medicine_doubts(named), *_date_doubts(made, engine)],
     }
 
 
@@ -127,8 +129,9 @@ def _unmapped(made: Made, engine: Engine) -> dict[str, Any]:
             "count(*) FILTER (unmapped IS NOT NULL), coalesce(sum(rows) FILTER (unmapped IS NOT NULL), 0) "
             f"FROM {place}"
         )[0]
+        least = LEAST_ROWS if name.removeprefix("codes_") in made.compiled.medicines else 1  # a name may be free text
         listed = engine.rows(
-            f"SELECT vocabulary, code, unmapped, rows FROM {place} WHERE unmapped IS NOT NULL "
+            f"SELECT vocabulary, code, unmapped, rows FROM {place} WHERE unmapped IS NOT NULL AND rows >= {least} "
             f"ORDER BY rows DESC, vocabulary, code LIMIT {MOST_CODES}"
         )
         found[name.removeprefix("codes_")] = {
