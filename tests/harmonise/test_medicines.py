@@ -154,6 +154,19 @@ def test_too_many_names_are_refused(ward: Clinic, monkeypatch: pytest.MonkeyPatc
         running.pilot(ward.work, 1.0)
 
 
+def test_names_met_a_few_at_a_time_become_the_same(
+    ward: Clinic, tmp_path: Path, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(medicines, "_AT_ONCE", 3)
+    few = Clinic(tmp_path, warehouse, planned())
+    few.write()
+    few.write({"drugs": exported([*EXPECTED])})
+    few.made()
+    columns = "DISTINCT drug_source_value, drug_concept_id"
+    assert few.rows("drug_exposure", columns) == ward.rows("drug_exposure", columns)
+    assert few.rows("unmapped", "code, reason") == ward.rows("unmapped", "code, reason")
+
+
 def test_a_vocabulary_without_medicines_says_so(tmp_path: Path) -> None:
     from harmonise.clinic import vocabulary
 

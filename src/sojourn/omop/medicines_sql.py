@@ -23,21 +23,19 @@ SELECT {name} AS name, {strength} AS strength, {form} AS form, {text} AS code, c
 FROM stage_{file} AS r{where} GROUP BY ALL"""
 
 _CODES = """\
-WITH asked AS (
-  SELECT * FROM names_{rule}
-), standard AS (
+WITH standard AS NOT MATERIALIZED (
   SELECT concept_id, concept_name, domain_id, concept_class_id, vocabulary_id FROM vocabulary.concept
   WHERE standard_concept = 'S' AND coalesce(invalid_reason, '') = ''
 ), decided AS (
-  SELECT a._record, d.concept_id FROM asked AS a
+  SELECT a._record, d.concept_id FROM names_{rule} AS a
   JOIN ({decided}) AS d(code, vocabulary, concept_id) ON d.code = a.code AND d.vocabulary = {medicine}
 ), named AS (
-  SELECT a._record, any_value(s.concept_id) AS concept_id FROM asked AS a
+  SELECT a._record, any_value(s.concept_id) AS concept_id FROM names_{rule} AS a
   JOIN standard AS s ON lower(s.concept_name) = lower(a.code) AND s.domain_id = 'Drug' AND s.vocabulary_id IN {rxnorm}
   WHERE a._record NOT IN (SELECT _record FROM decided)
   GROUP BY a._record HAVING count(*) = 1
 ), part AS (
-  SELECT _record, form, code, len(parts) AS parts, unnest(parts, recursive := true) FROM asked
+  SELECT _record, len(parts) AS parts, unnest(parts, recursive := true) FROM names_{rule}
   WHERE reason IS NULL AND _record NOT IN (SELECT _record FROM decided UNION ALL SELECT _record FROM named)
 ), strength AS (
   SELECT d.drug_concept_id AS drug, d.ingredient_concept_id AS ingredient,
@@ -54,7 +52,7 @@ WITH asked AS (
 ), size AS (
   SELECT drug, count(*) AS parts FROM strength GROUP BY drug
 ), fits AS (
-  SELECT p._record, any_value(p.form) AS form, any_value(p.code) AS code, s.drug
+  SELECT p._record, s.drug
   FROM part AS p
   JOIN strength AS s ON s.ingredient = p.ingredient AND s.unit = p.unit AND s.per = p.per
     AND abs(s.amount - p.amount) <= 1e-6 * p.amount
@@ -63,12 +61,12 @@ WITH asked AS (
   GROUP BY p._record, s.drug, p.parts HAVING count(DISTINCT s.ingredient) = p.parts
 ), formed AS (
   SELECT f._record, f.drug,
-    CASE WHEN contains(' ' || lower(f.code) || ' ', ' ' || d.name || ' ') THEN length(d.name) ELSE 0 END AS literally
-  FROM fits AS f
+    CASE WHEN contains(' ' || lower(a.code) || ' ', ' ' || d.name || ' ') THEN length(d.name) ELSE 0 END AS literally
+  FROM fits AS f JOIN names_{rule} AS a ON a._record = f._record
   JOIN vocabulary.concept_relationship AS link ON link.concept_id_1 = f.drug
     AND link.relationship_id = 'RxNorm has dose form' AND coalesce(link.invalid_reason, '') = ''
   JOIN medicine_forms AS d ON CAST(d.concept_id AS BIGINT) = link.concept_id_2
-  WHERE literally > 0 OR d.form = f.form
+  WHERE literally > 0 OR d.form = a.form
   QUALIFY rank() OVER (PARTITION BY f._record ORDER BY literally DESC) = 1
 ), drug AS (
   SELECT _record, any_value(drug) AS concept_id FROM formed GROUP BY _record HAVING count(DISTINCT drug) = 1
@@ -93,7 +91,7 @@ SELECT a.name, a.strength, a.form_text AS form, a.code, {medicine} AS vocabulary
     WHEN a._record IN (SELECT _record FROM decided) THEN 'bad decision'
     ELSE a.reason
   END AS unmapped
-FROM asked AS a LEFT JOIN found AS f ON f._record = a._record"""
+FROM names_{rule} AS a LEFT JOIN found AS f ON f._record = a._record"""
 
 
 def wanted(rule: Rule) -> str:

@@ -158,6 +158,7 @@ def explain(
     source: SourceName,
     field: Annotated[str, typer.Argument(help="TABLE.FIELD, or `all` for the machine form of every field.")],
     concept: Annotated[int | None, typer.Option("--concept", help="One concept's id in that field.")] = None,
+    row: Annotated[int | None, typer.Option("--row", help="A row's number; that it was asked for is logged.")] = None,
     snapshot: Annotated[str, typer.Option(help="A snapshot's id; default: the current one.")] = "",
     home: Home = HERE,
     warehouse: Warehouse = STORE,
@@ -173,7 +174,9 @@ def explain(
     if field == "all":
         answer(explaining.provenance(places, snapshot), True)
         return
-    document = explaining.explain(places, warehouse, field, concept, snapshot)
+    document = explaining.explain(places, warehouse, field, concept, snapshot, row)
+    if row is not None:  # it points at one person's line: the log has the question, not the row
+        _audit(home)("row.explained", {"source": source, "snapshot": document["snapshot"], "field": field})
     answer(document, as_json, explaining.words(document))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.vocabulary_drugs import names
+from sojourn.node.warehouse import quote
 from sojourn.omop.drugs import form_named
 from sojourn.omop.identifiers import literal
 from sojourn.omop.medicines import STRUCT, Reader, base
@@ -15,6 +16,7 @@ from sojourn.omop.medicines_sql import FORM_COLUMNS, UNIT_COLUMNS
 
 NAMES = "names.parquet"
 MOST_NAMES = 2_000_000  # distinct in one rule; each is read once, in Python
+_AT_ONCE = 200_000  # that meet the vocabulary together, so that memory stays bounded
 _WANTED = "wanted.parquet"
 _FUNCTION = "medicine_read"
 _UNITS = (
@@ -34,12 +36,24 @@ def write_codes(engine: Engine, rule: str, wanted: str, codes: str, folder: Path
             remedy="Such a column is free text or numbers: take another one, or take its rows apart with `where`.",
         )
     _read(engine, folder / _WANTED, folder / NAMES)
-    engine.show(f"names_{rule}", (folder / NAMES,), numbered=True)
     units = [(str(row[0]), *known) for row in engine.rows(_UNITS) if (known := base(str(row[1])))]
     engine.keep("medicine_units", UNIT_COLUMNS, units)
     forms = [(str(row[0]), str(row[1]).lower(), form_named(str(row[1]))) for row in engine.rows(_FORMS)]
     engine.keep("medicine_forms", FORM_COLUMNS, forms)
-    return engine.write(codes, to)
+    engine.show("names_all", (folder / NAMES,), numbered=True)
+    made = []
+    for start in range(0, max(count, 1), _AT_ONCE):
+        within = f"_record >= {start} AND _record < {start + _AT_ONCE}"
+        engine.connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW {quote(f'names_{rule}')} AS SELECT * FROM names_all WHERE {within}"
+        )
+        made.append(folder / f"{start}.parquet")
+        engine.write(codes, made[-1])
+    listed = ", ".join(literal(str(path)) for path in made)
+    rows = engine.write(f"SELECT * FROM read_parquet([{listed}])", to)
+    for path in (*made, folder / _WANTED):
+        path.unlink()
+    return rows
 
 
 def _read(engine: Engine, wanted: Path, to: Path) -> None:
