@@ -16,6 +16,8 @@ _DERIVED = {
     "observation_period": "one period a person, from the first to the last day of {periods}",
     "condition_era": "conditions of one concept, joined while no more than {condition_gap} days lie between them",
     "drug_era": "exposures to one ingredient, joined while no more than {drug_gap} days lie between them",
+    "dose_era": "exposures to one ingredient at one daily amount (quantity times the vocabulary's amount in a "
+    "piece, by the days of supply), joined while no more than {drug_gap} days lie between them; none without an amount",
     "cdm_source": "the plan's words about the source, and the vocabulary's version",
     "metadata": "plan, software and vocabulary of the run",
 }

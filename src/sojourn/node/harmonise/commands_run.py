@@ -197,6 +197,11 @@ def tell(report: dict[str, Any]) -> None:
         found = [{"rule": name, **each} for name, each in report["medicines"].items()]
         kinds = ("drug", "ingredient", "decision", "unknown")
         rows("Names of medicines, by what they became", ("rule", "names", *(f"{each}_names" for each in kinds)), found)
+    if report["doses"]["exposures"]:
+        told = report["doses"]
+        print(
+            f"{told['with_dose']} of {told['exposures']} drug exposures tell a daily amount; others have no dose era."
+        )
     if report["units"]:
         found = [{"rule": name, **each} for name, each in report["units"].items()]
         rows("Units", ("rule", "spellings", "unread_rows", "two_units_rows"), found)

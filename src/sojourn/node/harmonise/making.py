@@ -221,6 +221,7 @@ class Maker:
         derived: Mapping[str, Callable[[], str]] = {
             "condition_era": lambda: eras.condition_eras(plan),
             "drug_era": lambda: eras.drug_eras(plan),
+            "dose_era": lambda: eras.dose_eras(plan),
             "cdm_source": lambda: eras.cdm_source(*facts),
             "metadata": lambda: eras.metadata(*facts),
             **({"observation_period": lambda: eras.observation_periods(plan)} if plan.observation_period else {}),
@@ -229,6 +230,7 @@ class Maker:
         reads = {
             "condition_era": ("condition_occurrence",),
             "drug_era": ("drug_exposure",),
+            "dose_era": ("drug_exposure",),
             "observation_period": periods,
         }
         for table in {name for names in reads.values() for name in names}:
@@ -236,7 +238,7 @@ class Maker:
         for table, sql_of in derived.items():
             sql = sql_of()
             parts = [part.step.key for name in reads.get(table, ()) for part in self.made.parts.get(name, [])]
-            needed = [parts, self.engine.vocabulary.digest if table == "drug_era" else ""]
+            needed = [parts, self.engine.vocabulary.digest if table in ("drug_era", "dose_era") else ""]
 
             def build(folder: Path, table: str = table, sql: str = sql) -> dict[str, Any]:
                 rows = self.engine.write(f"SELECT {_listed(table)} FROM ({sql})", folder / ROWS)

@@ -28,6 +28,7 @@ td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
 {% for name, table in r.tables.items() %}<tr><td>{{ name }}</td><td class="n">{{ table.rows }}</td>
 <td>{% for part in table.parts %}{{ part.rule }}: {{ part.rows }}<br>{% endfor %}</td>
 <td>{% for column, rows in table.without_concept.items() if rows %}{{ column }}: {{ rows }}<br>{% endfor %}</td></tr>{% endfor %}</table>
+{% if r.doses.exposures %}<p>{{ r.doses.with_dose }} of {{ r.doses.exposures }} drug exposures tell a daily amount; the others are in no dose era.</p>{% endif %}
 <h2>Kept aside</h2>{% if r.aside %}<table><tr><th>file</th><th>rule</th><th>table</th><th>reason</th><th>columns</th><th>rows</th></tr>
 {% for each in r.aside %}<tr><td>{{ each.file }}</td><td>{{ each.rule }}</td><td>{{ each.table }}</td><td>{{ quarantine[each.reason] }}</td><td>{{ each.columns }}</td><td class="n">{{ each.rows }}</td></tr>{% endfor %}</table>{% else %}<p>No row.</p>{% endif %}
 {% if r.left_out %}<h2>Left out by `where`</h2><table><tr><th>rule</th><th>rows</th></tr>{% for name, rows in r.left_out.items() %}<tr><td>{{ name }}</td><td class="n">{{ rows }}</td></tr>{% endfor %}</table>{% endif %}

@@ -11,6 +11,7 @@ from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.making import ASIDE, CODES, UNITS, Made
 from sojourn.node.harmonise.reporting_medicines import LEAST_ROWS, medicine_doubts, medicines
 from sojourn.node.harmonise.staging import ASIDE as UNREADABLE
+from sojourn.omop.eras import doses_told
 from sojourn.omop.expression import compiled
 from sojourn.omop.filling import QUARANTINE
 from sojourn.omop.identifiers import key_text, literal, quoted
@@ -42,6 +43,7 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         },
         "aside": _aside(made, engine),
         "aside_at_most": made.plan.quarantine_at_most,
+        "doses": _doses(made, engine),
         "left_out": _left_out(made, engine),
         "unlisted": _unlisted(made, engine),
         "unmapped": _unmapped(made, engine),
@@ -79,6 +81,14 @@ def _counted(engine: Engine, path: Any) -> list[tuple[Any, ...]]:
     return engine.rows(
         f"SELECT reason, columns, count(*) FROM read_parquet({literal(str(path))}) GROUP BY ALL ORDER BY ALL"
     )
+
+
+def _doses(made: Made, engine: Engine) -> dict[str, int]:
+    """Exposures to drugs, and those that tell a daily amount: others are in no dose era."""
+    if "drug_exposure" not in made.parts:
+        return {"exposures": 0, "with_dose": 0}
+    exposures, told = engine.rows(doses_told())[0]
+    return {"exposures": int(exposures), "with_dose": int(told)}
 
 
 def _left_out(made: Made, engine: Engine) -> dict[str, int]:
