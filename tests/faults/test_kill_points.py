@@ -55,7 +55,7 @@ REFUSING_HUB, REFUSING_NODE = around("round.refused"), around("run.refused", "re
 GIVEN_UP, LATE, CANCELLED = around("round.dropped", "study.failed"), around("round.late"), around("study.cancelled")
 HUB_PEOPLE = ("project.added", "project.member", "site.invited", "site.joined", "site.removed")
 NODE_PEOPLE = ("dataset.added", "rehearsal.supplied", "researcher.approved", "researcher.revoked", "artifact.scanned")
-NODE_PEOPLE += ("site.pinned", "pilot.signed", "tables.published", "tables.undone", "tables.redone")
+NODE_PEOPLE += ("site.pinned", "pilot.signed", "tables.published", "tables.undone", "tables.redone", "row.explained")
 ALARMED = around("researcher.suspected", "researcher.cleared")
 PUBLISHED, RECOVERED = around("site.published"), around("run.restored", "node.recovered")
 # Swept by `test_review_kill_points`.
@@ -340,7 +340,7 @@ def test_c06_killed_around_every_decision_of_a_custodian(mortals: Mortals) -> No
         "researcher.revoked": ask("revoke", project="wards", key=key),
         "artifact.scanned": ask("scanned", facts={"sha256": "0" * 64, "bytes": 1, "clean": True}),
         "site.pinned": ask("pin", site="Elsewhere", key=key),
-        **{word: ask("harmonised", word=word, facts={"source": "clinic"}) for word in NODE_PEOPLE[-4:]},
+        **{word: ask("harmonised", word=word, facts={"source": "clinic"}) for word in NODE_PEOPLE[-5:]},
     }
     assert tuple(asks) == NODE_PEOPLE
     for kind, act in asks.items():

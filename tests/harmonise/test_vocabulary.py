@@ -22,7 +22,7 @@ from sojourn.node.harmonise.vocabulary_deltas import impact
 from sojourn.node.harmonise.vocabulary_drugs import names
 from sojourn.node.harmonise.vocabulary_loading import connected, load, use, versions
 from sojourn.node.harmonise.vocabulary_tables import TABLES, columns_of
-from sojourn.omop.drugs import parse
+from sojourn.omop.drugs import SEVERAL, parse
 
 ROOT = Path(__file__).parents[2]
 SMALL = ROOT / "tests" / "data" / "synthea_etl" / "vocabulary"
@@ -331,6 +331,8 @@ def test_names_of_medicines_come_from_the_vocabulary(tmp_path: Path, warehouse: 
     load(athena.write_zip(tmp_path / "drugs.zip", rows), warehouse)
     with connected(warehouse, (), "100MB") as to:
         own = names(to)
-    assert own["hausmarke"] == ("acetaminophen", "brand") and own["paracetamol"] == ("acetaminophen", "generic")
-    assert "mischung" not in own
-    assert parse("Hausmarke 500 mg", own).ingredients[0].name == "acetaminophen"
+    known = own.known
+    assert known["hausmarke"] == ("acetaminophen", "brand") and known["paracetamol"] == ("acetaminophen", "generic")
+    assert own.ids == {"acetaminophen": 11, "codeine": 12}
+    assert known["mischung"][0] == SEVERAL and parse("Mischung 5 mg", known).ingredients[0].several
+    assert parse("Hausmarke 500 mg", known).ingredients[0].name == "acetaminophen"

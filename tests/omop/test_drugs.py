@@ -79,6 +79,12 @@ def test_the_site_s_own_names_come_first_and_what_is_unknown_stays() -> None:
     assert (unknown.name, unknown.known, unknown.by) == ("Hausmischung", False, None)
 
 
+def test_what_is_left_without_its_salt_is_no_salt() -> None:
+    own: dict[str, tuple[str, Kind]] = {"sodium": ("sodium", "generic"), "codeine": ("codeine", "generic")}
+    assert substance("sodium phosphate", own) is None and substance("codeine phosphate", own) == own["codeine"]
+    assert parse("sodium phosphate 1 g", own).ingredients[0].rest == "phosphate"
+
+
 def test_every_name_of_the_table_is_found_again() -> None:
     assert len(known_names()) > 450
     assert all(parse(name).ingredients[0].known for name in known_names())

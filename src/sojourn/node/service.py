@@ -202,8 +202,8 @@ class Node:
         return facts
 
     def harmonised(self, word: str, facts: dict[str, Any]) -> dict[str, Any]:
-        """Keep that tables of the common data model were signed for, published, undone or redone (see `harmonise`)."""
-        kinds = ("pilot.signed", "tables.published", "tables.undone", "tables.redone")
+        """Keep that tables were signed for, published, undone, redone, or a row of them asked for (see `harmonise`)."""
+        kinds = ("pilot.signed", "tables.published", "tables.undone", "tables.redone", "row.explained")
         entry = Entry(kinds[kinds.index(word)], "custodian", facts=facts)
         self.store.write(entry, lambda connection: None)
         return facts

@@ -85,7 +85,7 @@ def codes_sql(plan: Plan, rule: Rule, code: Code, routed: bool) -> str:
         column=quoted(code.code),
         file=rule.file,
         where=where,
-        decided=_decided(plan.decisions),
+        decided=decided_sql(plan.decisions),
         system=system_sql(code),
         steps=MOST_STEPS,
         target=_target(rule) if routed else "''",
@@ -109,7 +109,8 @@ def system_sql(code: Code) -> str:
     return f"CASE r.{quoted(code.vocabulary.of)} {cases} END"
 
 
-def _decided(decisions: Sequence[Decision]) -> str:
+def decided_sql(decisions: Sequence[Decision]) -> str:
+    """The plan's decisions as rows: code, vocabulary, concept."""
     rows = [
         f"({literal(each.code)}, {literal(each.vocabulary)}, {concept})"
         for each in decisions

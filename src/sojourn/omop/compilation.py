@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sojourn.errors import HarmonisationError
+from sojourn.omop import medicines_sql
 from sojourn.omop.codes import codes_sql
 from sojourn.omop.expression import columns_of
 from sojourn.omop.identifiers import demand_apart, key_text, row_number_base
@@ -27,13 +28,15 @@ class Compiled:
     """What a plan asks for, in order of need.
 
     columns: of each file, what must be read. twins: of each file with a key, the keys that stand twice. codes: the
-    tables of codes, by name. units: what is asked of the units of rules with a result, by name. parts: by rule and
-    table, persons first. bearers: the rule whose rows `keys_TABLE` names.
+    tables of codes, by name. medicines: of rules with a medicine the distinct names, and what becomes of
+    them. units: what is asked of the units of rules with a result, by name. parts: by rule and table, persons first.
+    bearers: the rule whose rows `keys_TABLE` names.
     """
 
     columns: Mapping[str, tuple[str, ...]]
     twins: Mapping[str, str]
     codes: Mapping[str, tuple[str, str]]  # name: file, SQL
+    medicines: Mapping[str, tuple[str, str, str]]  # rule: file, SQL of the distinct names, SQL of their table
     units: Mapping[str, tuple[str, str]]  # name: file, SQL of the distinct units
     parts: tuple[Part, ...]
     bearers: Mapping[str, str]
@@ -42,6 +45,9 @@ class Compiled:
         """The whole as one document of SQL, for people."""
         said = [f"-- keys of `{file}` that stand twice: twins_{file}\n{sql};" for file, sql in self.twins.items()]
         said += [f"-- what each code becomes: {name}\n{sql};" for name, (_, sql) in self.codes.items()]
+        for rule, (_, wanted, sql) in self.medicines.items():
+            said.append(f"-- names of medicines, each once, which are then read: names_{rule}\n{wanted};")
+            said.append(f"-- what each name becomes: codes_{rule}\n{sql};")
         said += [f"-- units to be read, each once: {name}\n{sql};" for name, (_, sql) in self.units.items()]
         for part in self.parts:
             said.append(f"-- rule `{part.rule}`: rows of {part.table or 'no table'}\n{part.rows};")
@@ -60,7 +66,12 @@ def compile_plan(plan: Plan) -> Compiled:
         name: _TWINS.format(key=key_text(file.key, "r"), file=name) for name, file in plan.files.items() if file.key
     }
     units = {f"units_{name}": (rule.file, wanted_sql(rule)) for name, rule in plan.rules.items() if rule.result}
-    return Compiled(_columns(plan), twins, _codes(plan), units, parts, bearers)
+    medicines = {
+        name: (rule.file, medicines_sql.wanted(rule), medicines_sql.codes(plan, name))
+        for name, rule in plan.rules.items()
+        if rule.medicine
+    }
+    return Compiled(_columns(plan), twins, _codes(plan), medicines, units, parts, bearers)
 
 
 def _parts(plan: Plan, name: str, bearers: Mapping[str, str]) -> list[Part]:
@@ -97,10 +108,10 @@ def _bearers(plan: Plan) -> dict[str, str]:
     found: dict[str, str] = {}
     for table in sorted(named):
         rules = [name for name, rule in plan.rules.items() if rule.to == table]
-        if len(rules) != 1 or plan.rules[rules[0]].concept or not plan.files[plan.rules[rules[0]].file].key:
+        if len(rules) != 1 or plan.rules[rules[0]].coded or not plan.files[plan.rules[rules[0]].file].key:
             raise HarmonisationError(
                 f"Rows are to name rows of `{table}`, which needs exactly one rule with `to: {table}`, without "
-                "`concept`, from a file with a `key`.",
+                "`concept` or `medicine`, from a file with a `key`.",
                 remedy=f"Add that rule and the file's key, or leave out what names `{table}`.",
             )
         found[table] = rules[0]
@@ -155,6 +166,7 @@ def _columns(plan: Plan) -> dict[str, tuple[str, ...]]:
         read = found[rule.file]
         read += columns_of(rule.where) if rule.where else ()
         read += rule.concept.columns if rule.concept else ()
+        read += rule.medicine.columns if rule.medicine else ()
         read += [name for name in (rule.result.value, rule.result.unit) if name] if rule.result else ()
         for filling in rule.fields.values():
             read += [*filling.of, *filling.moment]

@@ -21,6 +21,7 @@ from sojourn.omop.units_spelling import ucum
 
 Kind = Literal["generic", "brand"]
 LONGEST = 400
+SEVERAL = ""  # in place of a substance: the name means more than one
 _SALTS = frozenset(
     {
         "hydrochloride",
@@ -82,12 +83,17 @@ class Strength:
 
 @dataclass(frozen=True)
 class Ingredient:
-    """name: as RxNorm names it where it is known, else as it was written. known: whether it is. by: what it was."""
+    """name: as RxNorm names it where it is known, else as it was written. known: whether it is. by: what it was.
+
+    rest: words after a known name that nobody read. several: the name is known, and means several substances.
+    """
 
     name: str
     known: bool
     by: Kind | None
     strength: Strength | None
+    rest: str = ""
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class Drug:
 def parse(original: str, names: Mapping[str, tuple[str, Kind]] | None = None) -> Drug:
     """Read one description; nothing is guessed from likeness.
 
-    names: more names than ours, by `key`, with their substances; these come first.
+    names: more names than ours, by `key`, with their substances (`SEVERAL` where one means more); these come first.
     """
     text = re.sub(r"\s+", " ", original).strip()[:LONGEST]
     found = _BRAND.search(text)
@@ -135,8 +141,9 @@ def substance(name: str, names: Mapping[str, tuple[str, Kind]] | None = None) ->
 
 def key(name: str) -> str:
     """A name as it is compared: small letters, single blanks, without accents and marks."""
-    plain = unicodedata.normalize("NFKD", name.casefold())
-    plain = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    plain = name.casefold()
+    if not plain.isascii():
+        plain = "".join(sign for sign in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(sign))
     return " ".join(re.sub(r"[®™©*\"'()]", " ", plain).split())
 
 
@@ -155,19 +162,13 @@ def known_names() -> Mapping[str, tuple[str, Kind]]:
 
 def _ingredient(part: str, strength: Strength | None, names: Mapping[str, tuple[str, Kind]]) -> Ingredient:
     written = " ".join(re.sub(r"[,;:]|(?<!\w)[-./](?!\w)", " ", part.replace("\0", " ")).split())
-    known = substance(written, names) or _first_words(written, names)
-    if known is None:
-        return Ingredient(written, False, None, strength)
-    return Ingredient(known[0], True, known[1], strength)
-
-
-def _first_words(written: str, names: Mapping[str, tuple[str, Kind]]) -> tuple[str, Kind] | None:
-    """The longest beginning that is a name: what follows it is a route, a pack, a remark."""
     words = written.split()
-    for length in range(len(words) - 1, 0, -1):
-        if found := substance(" ".join(words[:length]), names):
-            return found
-    return None
+    for length in range(len(words), 0, -1):  # the longest beginning that is a name
+        if known := substance(" ".join(words[:length]), names):
+            if known[0] == SEVERAL:
+                return Ingredient(written, False, None, strength, several=True)
+            return Ingredient(known[0], True, known[1], strength, " ".join(words[length:]))
+    return Ingredient(written, False, None, strength)
 
 
 def _strength(found: re.Match[str]) -> Strength:
@@ -203,21 +204,36 @@ def _unit(written: str) -> str:
 def _form(text: str) -> tuple[str, str]:
     """The form, and the text without it: the longest spelling that stands in it as words."""
     lowered = text.casefold()
-    for spelled, form in _spelled_forms():
-        place = re.search(rf"(?<![\w-]){re.escape(spelled)}(?![\w-])", lowered)
-        if place and len(lowered) == len(text):
-            return form, f"{text[: place.start()]} {text[place.end() :]}"
-    return "", text
+    found = list(_spelled_forms().finditer(lowered)) if len(lowered) == len(text) else []
+    if not found:
+        return "", text
+    longest = max(found, key=lambda place: place.end() - place.start())
+    return form_named(longest[0]), f"{text[: longest.start()]} {text[longest.end() :]}"
+
+
+def tells_strength(text: str) -> bool:
+    """Whether an amount with its unit stands in it."""
+    return _SEVERAL.search(text) is not None or _STRENGTH.search(text) is not None
+
+
+def form_named(spelled: str) -> str:
+    """The form that these words mean as a whole; empty where they are no spelling of one."""
+    return _forms().get(spelled.casefold(), "")
 
 
 @cache
-def _spelled_forms() -> tuple[tuple[str, str], ...]:
-    found = [(spelled, form) for form, words in _FORMS.items() for spelled in words]
-    return tuple(sorted(found, key=lambda pair: -len(pair[0])))
+def _forms() -> Mapping[str, str]:
+    return MappingProxyType({spelled: form for form, words in _FORMS.items() for spelled in words})
+
+
+@cache
+def _spelled_forms() -> re.Pattern[str]:
+    longest_first = sorted(_forms(), key=len, reverse=True)
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w-])")
 
 
 def _without_salts(name: str) -> str:
     words = name.split()
     while len(words) > 1 and words[-1] in _SALTS:
         words.pop()
-    return " ".join(words)
+    return name if words[-1:] and words[-1] in _SALTS else " ".join(words)  # `sodium phosphate` is no sodium

@@ -113,6 +113,19 @@ class Code(Strict):
         return (self.code, self.vocabulary.of) if isinstance(self.vocabulary, Systems) else (self.code,)
 
 
+class Medicine(Strict):
+    """Columns that tell a medicine by its name, where there is no code; strength and form where the name lacks them."""
+
+    name: str
+    strength: str = ""
+    form: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return tuple(each for each in (self.name, self.strength, self.form) if each)
+
+
 class Filling(Strict):
     """How one field is filled: exactly one of the kinds.
 
@@ -208,8 +221,9 @@ class Rule(Strict):
 
     to: a table, or `by domain`: the vocabulary's domain of each code's concept picks the table. otherwise: the table
     of codes without a concept. tables: what the domain may pick; default: all. where: an expression; other rows are
-    left out, and counted. concept: the code that says what happened. result: a measured value. fields: by column, or
-    by the words that all events share: start, end, type, visit, provider, …; `TABLE.COLUMN` for one table alone.
+    left out, and counted. concept: the code that says what happened; or medicine: the name that does. result: a
+    measured value. fields: by column, or by the words that all events share: start, end, type, visit, provider, …;
+    `TABLE.COLUMN` for one table alone.
     """
 
     file: str
@@ -219,6 +233,7 @@ class Rule(Strict):
     tables: tuple[str, ...] = ()
     where: str = ""
     concept: Code | None = None
+    medicine: Medicine | None = None
     result: Result | None = None
     fields: dict[str, Annotated[Filling, BeforeValidator(_short)]] = Field(default_factory=dict)
 
@@ -229,6 +244,8 @@ class Rule(Strict):
         if (self.to == DOMAIN) != bool(self.otherwise) or (self.to == DOMAIN and self.concept is None):
             raise ValueError(f"`to: {DOMAIN}` needs `concept`, and `otherwise`: the table of codes without a concept")
         routes = (*self.tables, *((self.otherwise,) if self.otherwise else ()))
+        if self.medicine and (self.concept or self.to != "drug_exposure"):
+            raise ValueError("`medicine` belongs to rules with `to: drug_exposure` and without `concept`")
         if self.result and not any(TABLES[table].has("value_as_number") for table in self.targets):
             raise ValueError("`result` belongs to rules that fill measurement or observation")
         if self.result and self.result.units and (self.concept is None or self.concept.vocabulary != "LOINC"):
@@ -236,6 +253,11 @@ class Rule(Strict):
         if wrong := [table for table in routes if table not in BY_DOMAIN.values()]:
             raise ValueError(f"no domain picks `{wrong[0]}`; choose of {', '.join(BY_DOMAIN.values())}")
         return self
+
+    @property
+    def coded(self) -> bool:
+        """Whether a table of codes or names says what each row is: one of them may be several rows."""
+        return self.concept is not None or self.medicine is not None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -292,7 +314,11 @@ class Plan(Strict):
 
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical document: the plan's version."""
-        return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
+        document = self.model_dump(mode="json")
+        for rule in document["rules"].values():
+            if rule["medicine"] is None:  # so that plans from before this word keep their version
+                del rule["medicine"]
+        return hashlib.sha256(rfc8785.dumps(document)).hexdigest()
 
     @classmethod
     def from_yaml(cls, text: str) -> Plan:

@@ -16,10 +16,18 @@ _DERIVED = {
     "observation_period": "one period a person, from the first to the last day of {periods}",
     "condition_era": "conditions of one concept, joined while no more than {condition_gap} days lie between them",
     "drug_era": "exposures to one ingredient, joined while no more than {drug_gap} days lie between them",
+    "dose_era": "exposures to one ingredient at one daily amount (quantity times the vocabulary's amount in a "
+    "piece, by the days of supply), joined while no more than {drug_gap} days lie between them; none without an amount",
     "cdm_source": "the plan's words about the source, and the vocabulary's version",
     "metadata": "plan, software and vocabulary of the run",
 }
 
+_OF_MEDICINE = {
+    "concept": "the drug that a decision names for this text, else the vocabulary's drug of that very name, else the "
+    "one Clinical Drug with these ingredients, strengths and form, else each ingredient; 0 where the name is not known",
+    "source_concept": "always 0: a name is no code",
+    "source_value": "the texts as they stand there, joined by a blank",
+}
 _MEASURED = {
     "value_as_number": "the number in the value; empty where it is a text or a range",
     "operator_concept_id": "the sign before the number, e.g. < in <0.5",
@@ -115,6 +123,8 @@ def _origin(plan: Plan, part: Part, table: str, field: str) -> Origin:
         way = _MEASURED[field]
         if rule.result.units and field in ("value_as_number", "unit_concept_id"):
             way += "; converted to " + ", ".join(f"{unit} for {code}" for code, unit in rule.result.units.items())
+    elif rule.medicine and role in _OF_MEDICINE:
+        columns, way = rule.medicine.columns, _OF_MEDICINE[role]
     elif rule.concept and role in ("concept", "source_concept", "source_value", "value_concept"):
         columns, way = rule.concept.columns, _of_concept(rule, role)
     else:

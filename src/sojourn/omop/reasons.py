@@ -37,6 +37,10 @@ UNMAPPED: Mapping[str, str] = MappingProxyType(
         "no map": "The code has no `Maps to` to a standard concept.",
         "not standard": "`Maps to` ends at a concept that is not standard.",
         "circular map": "`Maps to` leads in a circle.",
+        "no name": "The row names no medicine.",
+        "unknown medicine": "A name in it is neither in the vocabulary nor in the short dictionary.",
+        "ambiguous medicine": "The name means several substances.",
+        "unread words": "Beside a known name it has words of which nobody knows whether they change the medicine.",
         "bad decision": "The plan's decision names a concept that is not there or not standard.",
     }
 )

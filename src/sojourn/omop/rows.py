@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sojourn.errors import HarmonisationError
-from sojourn.omop import results
+from sojourn.omop import medicines_sql, results
 from sojourn.omop.codes import join_sql
 from sojourn.omop.expression import compiled
 from sojourn.omop.filling import Filler
@@ -51,8 +51,9 @@ def part_of(plan: Plan, name: str, table: str, bearers: Mapping[str, str]) -> Pa
     _own_key(filler, plan, rule)
     if target.has("person_id") and table != "person":
         _person(filler, plan, rule, target)
-    if rule.concept:
-        filler.join(f"JOIN codes_{name} AS m ON {join_sql(rule.concept, 'm')}", f"codes_{name}")
+    if rule.coded:
+        same = join_sql(rule.concept, "m") if rule.concept else medicines_sql.join(rule, "m")
+        filler.join(f"JOIN codes_{name} AS m ON {same}", f"codes_{name}")
     filled = _fields(filler, rule, target)
     measured = results.fields(rule, target)
     if measured:
@@ -146,11 +147,12 @@ def _known(table: str, word: str) -> bool:
 def _rest(filler: Filler, plan: Plan, name: str, rule: Rule, target: Table) -> None:
     """The row's number, what the concept fills, and what nothing does."""
     roles = EVENTS[target.name].roles if target.name in EVENTS else {}
-    if rule.concept:
+    if rule.coded:
+        written = f"r.{quoted(rule.concept.code)}" if rule.concept else medicines_sql.text(rule)
         for role, sql in (
             ("concept", "m.concept_id"),
             ("source_concept", "m.source_concept_id"),
-            ("source_value", f"r.{quoted(rule.concept.code)}"),
+            ("source_value", written),
             ("value_concept", "m.value_concept_id"),
         ):
             if role in roles:
@@ -158,11 +160,11 @@ def _rest(filler: Filler, plan: Plan, name: str, rule: Rule, target: Table) -> N
     file = plan.files[rule.file]
     if target.key:
         if file.key:
-            several = " || '|' || m.concept_id" if rule.concept else ""
+            several = " || '|' || m.concept_id" if rule.coded else ""
             said = f"{literal(f'{plan.source}|{target.name}|')} || {key_text(file.key, 'r')}{several}"
             filler.made[target.key] = f"keyed_id({said})"
         else:
-            ordinal = " + m.ordinal" if rule.concept else ""
+            ordinal = " + m.ordinal" if rule.coded else ""
             filler.made[target.key] = f"{row_number_base(plan.source, name, target.name)} + r._record * 128{ordinal}"
     for column in target.columns:
         if column.name in filler.made:
@@ -201,7 +203,7 @@ def _unjudged(filler: Filler, measured: Mapping[str, str]) -> Mapping[str, str]:
 
 def _inner(filler: Filler, rule: Rule, table: str, without: Mapping[str, str] = MappingProxyType({})) -> str:
     """without: columns of results that are left out, with the join that they need."""
-    conditions = ([f"m.target = {literal(table)}"] if rule.concept else []) + (
+    conditions = ([f"m.target = {literal(table)}"] if rule.coded else []) + (
         [f"({compiled(rule.where, 'r')})"] if rule.where else []
     )
     where = f"\n    WHERE {' AND '.join(conditions)}" if conditions else ""

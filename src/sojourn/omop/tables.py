@@ -156,6 +156,7 @@ class Table:
 MADE = (
     "condition_era",
     "drug_era",
+    "dose_era",
     "cdm_source",
     "metadata",
 )  # always derived; observation_period unless a rule fills it

@@ -174,6 +174,7 @@ def explain(
     source: SourceName,
     field: Annotated[str, typer.Argument(help="TABLE.FIELD, or `all` for the machine form of every field.")],
     concept: Annotated[int | None, typer.Option("--concept", help="One concept's id in that field.")] = None,
+    row: Annotated[int | None, typer.Option("--row", help="A row's number; that it was asked for is logged.")] = None,
     snapshot: Annotated[str, typer.Option(help="A snapshot's id; default: the current one.")] = "",
     home: Home = HERE,
     warehouse: Warehouse = STORE,
@@ -189,7 +190,9 @@ def explain(
     if field == "all":
         answer(explaining.provenance(places, snapshot), True)
         return
-    document = explaining.explain(places, warehouse, field, concept, snapshot)
+    document = explaining.explain(places, warehouse, field, concept, snapshot, row)
+    if row is not None:  # it points at one person's line: the log has the question, not the row
+        _audit(home)("row.explained", {"source": source, "snapshot": document["snapshot"], "field": field})
     answer(document, as_json, explaining.words(document))
 
 
@@ -206,6 +209,15 @@ def tell(report: dict[str, Any]) -> None:
         rows("Values that a list of the plan does not name (the report names them)", words, report["unlisted"])
     columns = ("rule", "codes", "unmapped_codes", "rows", "unmapped_rows")
     rows("Codes", columns, [{"rule": name, **each} for name, each in report["unmapped"].items()])
+    if report["medicines"]:
+        found = [{"rule": name, **each} for name, each in report["medicines"].items()]
+        kinds = ("drug", "ingredient", "decision", "unknown")
+        rows("Names of medicines, by what they became", ("rule", "names", *(f"{each}_names" for each in kinds)), found)
+    if report["doses"]["exposures"]:
+        told = report["doses"]
+        print(
+            f"{told['with_dose']} of {told['exposures']} drug exposures tell a daily amount; others have no dose era."
+        )
     if report["units"]:
         found = [{"rule": name, **each} for name, each in report["units"].items()]
         rows("Units", ("rule", "spellings", "unread_rows", "two_units_rows"), found)
@@ -215,9 +227,11 @@ def _public(report: dict[str, Any]) -> dict[str, Any]:
     """A report without what names values of the data."""
     unmapped = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["unmapped"].items()}
     units = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["units"].items()}
+    named = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["medicines"].items()}
     unlisted = [{k: n for k, n in each.items() if k != "listed"} for each in report["unlisted"]]
     tables = {name: table["rows"] for name, table in report["tables"].items()}
-    return {**report, "unmapped": unmapped, "units": units, "tables": tables, "unlisted": unlisted}
+    counted = {"unmapped": unmapped, "units": units, "medicines": named, "tables": tables, "unlisted": unlisted}
+    return {**report, **counted}
 
 
 def _work(plan: Path, export: Path, home: Path, warehouse: Path, memory: str) -> Any:

@@ -108,8 +108,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, warehouse: Path, key: bytes)
     for macro in MACROS:
         connection.execute(macro)
     connection.execute("CREATE SCHEMA vocabulary")
-    tables = ("concept", "concept_relationship", "concept_ancestor", "vocabulary")
-    for table in tables:
+    names = ("concept", "concept_relationship", "concept_ancestor", "concept_synonym", "drug_strength", "vocabulary")
+    for table in names:
         connection.execute(f"CREATE VIEW vocabulary.{table} AS SELECT * FROM site_warehouse.vocabulary.{table}")
 
 

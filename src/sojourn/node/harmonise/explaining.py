@@ -8,6 +8,7 @@ from typing import Any
 from sojourn.analysis.suggestion import did_you_mean
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise.engine import Engine, open_engine
+from sojourn.node.harmonise.explaining_rows import row_places, row_words
 from sojourn.node.harmonise.places import Places, custodian_key
 from sojourn.node.harmonise.publishing import PLAN, manifest_of
 from sojourn.omop.compilation import compile_plan
@@ -17,8 +18,15 @@ from sojourn.omop.provenance import all_origins, origins
 from sojourn.omop.tables import TABLES
 
 
-def explain(places: Places, warehouse: Path, place: str, concept: int | None, snapshot: str = "") -> dict[str, Any]:
-    """Where TABLE.FIELD of a snapshot comes from, and, of one concept, by which codes. Counts stay inside the site."""
+def explain(
+    places: Places, warehouse: Path, place: str, concept: int | None, snapshot: str = "", row: int | None = None
+) -> dict[str, Any]:
+    """Where TABLE.FIELD of a snapshot comes from, and, of one concept, by which codes; of one row, where to look.
+
+    Counts stay inside the site, and so does what is said of a row.
+    """
+    if concept is not None and row is not None:
+        raise HarmonisationError("A row has one concept or none.", remedy="Give --concept or --row, not both.")
     _demand_source(places)
     manifest = manifest_of(places, snapshot)
     plan = Plan.from_yaml((places.snapshots / manifest["snapshot"] / PLAN).read_text(encoding="utf-8"))
@@ -40,6 +48,11 @@ def explain(places: Places, warehouse: Path, place: str, concept: int | None, sn
         "rows": manifest["tables"].get(table, {"rows": 0})["rows"],
         "origins": found,
     }
+    if row is not None:
+        document["row"] = row
+        document["places"] = row_places(places, manifest, plan, compiled, place, row)
+        rules = {each["rule"] for each in document["places"]}
+        document["origins"] = [each for each in found if each["rule"] in rules]
     if concept is not None:
         column = TABLES[table].column(field)
         if column is None or not column.is_concept:
@@ -83,6 +96,8 @@ def provenance(places: Places, snapshot: str = "") -> dict[str, Any]:
 def words(document: dict[str, Any]) -> list[str]:
     """An explanation for people."""
     said = [f"{document['field']}, {document['rows']:,} rows in snapshot {document['snapshot']}."]
+    for each in document.get("places", ()):
+        said += row_words(each["table"], document["row"], each)
     for origin in document["origins"]:
         counts = f" {origin['rows']:,} rows"
         counts += f", of which {origin['empty']:,} are empty" if origin.get("empty") else ""

@@ -12,6 +12,7 @@ from sojourn import __version__
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise import staging
 from sojourn.node.harmonise.engine import Engine
+from sojourn.node.harmonise.medicines import write_codes
 from sojourn.node.harmonise.steps import Step, Steps
 from sojourn.node.warehouse import quote
 from sojourn.omop import eras
@@ -81,6 +82,8 @@ class Maker:
             self._query(f"twins_{name}", sql, (f"stage_{name}",), TWINS)
         for name, (file, sql) in compiled.codes.items():
             self.made.codes[name] = self._query(name, sql, (f"stage_{file}",), CODES, self.engine.vocabulary.digest)
+        for rule, (file, wanted, sql) in compiled.medicines.items():
+            self._medicines(rule, f"stage_{file}", wanted, sql)
         for name, (file, sql) in compiled.units.items():
             self._units(name, sql, f"stage_{file}")
         for part in compiled.parts:
@@ -117,6 +120,17 @@ class Maker:
         step = self.steps.make("query", follows, build)
         self._name(name, step, file)
         return step
+
+    def _medicines(self, rule: str, stage: str, wanted: str, sql: str) -> None:
+        """What each distinct name of a medicine becomes: a table of codes like any other from then on."""
+
+        def build(folder: Path) -> dict[str, Any]:
+            rows = write_codes(self.engine, rule, wanted, sql, folder, folder / CODES)
+            return {"rows": rows, "content": self._content(folder / CODES)}
+
+        follows = [wanted, sql, self._names[stage], self.engine.vocabulary.digest, __version__]
+        step = self.made.codes[f"codes_{rule}"] = self.steps.make("medicines", follows, build)
+        self._name(f"codes_{rule}", step, CODES)
 
     def _units(self, name: str, sql: str, stage: str) -> None:
         """What each distinct unit means and how it converts, found once for all rows."""
@@ -207,6 +221,7 @@ class Maker:
         derived: Mapping[str, Callable[[], str]] = {
             "condition_era": lambda: eras.condition_eras(plan),
             "drug_era": lambda: eras.drug_eras(plan),
+            "dose_era": lambda: eras.dose_eras(plan),
             "cdm_source": lambda: eras.cdm_source(*facts),
             "metadata": lambda: eras.metadata(*facts),
             **({"observation_period": lambda: eras.observation_periods(plan)} if plan.observation_period else {}),
@@ -215,6 +230,7 @@ class Maker:
         reads = {
             "condition_era": ("condition_occurrence",),
             "drug_era": ("drug_exposure",),
+            "dose_era": ("drug_exposure",),
             "observation_period": periods,
         }
         for table in {name for names in reads.values() for name in names}:
@@ -222,7 +238,7 @@ class Maker:
         for table, sql_of in derived.items():
             sql = sql_of()
             parts = [part.step.key for name in reads.get(table, ()) for part in self.made.parts.get(name, [])]
-            needed = [parts, self.engine.vocabulary.digest if table == "drug_era" else ""]
+            needed = [parts, self.engine.vocabulary.digest if table in ("drug_era", "dose_era") else ""]
 
             def build(folder: Path, table: str = table, sql: str = sql) -> dict[str, Any]:
                 rows = self.engine.write(f"SELECT {_listed(table)} FROM ({sql})", folder / ROWS)

@@ -28,6 +28,7 @@ td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
 {% for name, table in r.tables.items() %}<tr><td>{{ name }}</td><td class="n">{{ table.rows }}</td>
 <td>{% for part in table.parts %}{{ part.rule }}: {{ part.rows }}<br>{% endfor %}</td>
 <td>{% for column, rows in table.without_concept.items() if rows %}{{ column }}: {{ rows }}<br>{% endfor %}</td></tr>{% endfor %}</table>
+{% if r.doses.exposures %}<p>{{ r.doses.with_dose }} of {{ r.doses.exposures }} drug exposures tell a daily amount; the others are in no dose era.</p>{% endif %}
 <h2>Kept aside</h2>{% if r.aside %}<table><tr><th>file</th><th>rule</th><th>table</th><th>reason</th><th>columns</th><th>rows</th></tr>
 {% for each in r.aside %}<tr><td>{{ each.file }}</td><td>{{ each.rule }}</td><td>{{ each.table }}</td><td>{{ quarantine[each.reason] }}</td><td>{{ each.columns }}</td><td class="n">{{ each.rows }}</td></tr>{% endfor %}</table>{% else %}<p>No row.</p>{% endif %}
 {% if r.left_out %}<h2>Left out by `where`</h2><table><tr><th>rule</th><th>rows</th></tr>{% for name, rows in r.left_out.items() %}<tr><td>{{ name }}</td><td class="n">{{ rows }}</td></tr>{% endfor %}</table>{% endif %}
@@ -38,6 +39,12 @@ td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
 {% for name, codes in r.unmapped.items() %}<h3>{{ name }}: {{ codes.unmapped_codes }} of {{ codes.codes }} codes, {{ codes.unmapped_rows }} of {{ codes.rows }} rows</h3>
 {% if codes.listed %}<table><tr><th>vocabulary</th><th>code</th><th>rows</th><th>reason</th></tr>
 {% for each in codes.listed %}<tr><td>{{ each.vocabulary or "" }}</td><td>{{ each.code or "" }}</td><td class="n">{{ each.rows }}</td><td>{{ unmapped[each.reason] }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}
+{% for name, each in r.medicines.items() %}<h3>Medicines of {{ name }}: {{ each.names }} names</h3>
+<table><tr><th>became</th><th>names</th><th>rows</th></tr>
+{% for word in ("drug", "ingredient", "decision", "unknown") %}<tr><td>{{ word }}</td><td class="n">{{ each[word ~ "_names"] }}</td><td class="n">{{ each[word ~ "_rows"] }}</td></tr>{% endfor %}</table>
+{% if each.listed %}<table><tr><th>name</th><th>rows</th><th>became</th></tr>
+{% for one in each.listed %}<tr><td>{{ one.name or "" }}</td><td class="n">{{ one.rows }}</td><td>{{ unmapped.get(one.became, one.became) }}</td></tr>{% endfor %}</table>{% endif %}
+{% if each.rare_names %}<p>{{ each.rare_names }} names of few rows are not shown; `unmapped` and `drug_exposure` of a run hold them.</p>{% endif %}{% endfor %}
 {% for name, units in r.units.items() %}<h3>Units of {{ name }}: {{ units.spellings }} spellings</h3>
 {% if units.listed %}<table><tr><th>unit</th><th>in the value</th><th>code</th><th>to</th><th>rows</th><th>reason</th></tr>
 {% for each in units.listed %}<tr><td>{{ each.unit }}</td><td>{{ each.own }}</td><td>{{ each.loinc }}</td><td>{{ each.target }}</td><td class="n">{{ each.rows }}</td><td>{{ each.reason }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}

@@ -9,7 +9,9 @@ from typing import Any
 
 from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.making import ASIDE, CODES, UNITS, Made
+from sojourn.node.harmonise.reporting_medicines import LEAST_ROWS, medicine_doubts, medicines
 from sojourn.node.harmonise.staging import ASIDE as UNREADABLE
+from sojourn.omop.eras import doses_told
 from sojourn.omop.expression import compiled
 from sojourn.omop.filling import QUARANTINE
 from sojourn.omop.identifiers import key_text, literal, quoted
@@ -21,7 +23,7 @@ MOST_CODES = 500  # of each rule, the most frequent first; totals are of all
 
 def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
     """The whole as one document; the same files, plan and vocabulary give the same."""
-    units = _units(made, engine)
+    units, named = _units(made, engine), medicines(made, engine)
     return {
         "source": made.plan.source,
         "plan": made.plan.digest(),
@@ -41,11 +43,13 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         },
         "aside": _aside(made, engine),
         "aside_at_most": made.plan.quarantine_at_most,
+        "doses": _doses(made, engine),
         "left_out": _left_out(made, engine),
         "unlisted": _unlisted(made, engine),
         "unmapped": _unmapped(made, engine),
+        "medicines": named,
         "units": units,
-        "doubts": [*_unit_doubts(units), *_date_doubts(made, engine)],
+        "doubts": [*_unit_doubts(units), *medicine_doubts(named), *_date_doubts(made, engine)],
     }
 
 
@@ -77,6 +81,14 @@ def _counted(engine: Engine, path: Any) -> list[tuple[Any, ...]]:
     return engine.rows(
         f"SELECT reason, columns, count(*) FROM read_parquet({literal(str(path))}) GROUP BY ALL ORDER BY ALL"
     )
+
+
+def _doses(made: Made, engine: Engine) -> dict[str, int]:
+    """Exposures to drugs, and those that tell a daily amount: others are in no dose era."""
+    if "drug_exposure" not in made.parts:
+        return {"exposures": 0, "with_dose": 0}
+    exposures, told = engine.rows(doses_told())[0]
+    return {"exposures": int(exposures), "with_dose": int(told)}
 
 
 def _left_out(made: Made, engine: Engine) -> dict[str, int]:
@@ -127,8 +139,9 @@ def _unmapped(made: Made, engine: Engine) -> dict[str, Any]:
             "count(*) FILTER (unmapped IS NOT NULL), coalesce(sum(rows) FILTER (unmapped IS NOT NULL), 0) "
             f"FROM {place}"
         )[0]
+        least = LEAST_ROWS if name.removeprefix("codes_") in made.compiled.medicines else 1  # a name may be free text
         listed = engine.rows(
-            f"SELECT vocabulary, code, unmapped, rows FROM {place} WHERE unmapped IS NOT NULL "
+            f"SELECT vocabulary, code, unmapped, rows FROM {place} WHERE unmapped IS NOT NULL AND rows >= {least} "
             f"ORDER BY rows DESC, vocabulary, code LIMIT {MOST_CODES}"
         )
         found[name.removeprefix("codes_")] = {
