@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sojourn.errors import HarmonisationError
 from sojourn.node.warehouse import NO_EXTENSIONS, quote
+from sojourn.omop import clocks
 from sojourn.omop.identifiers import MACROS, pads
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, warehouse: Path, key: bytes)
     connection.execute(f"ATTACH '{str(warehouse).replace(chr(39), chr(39) * 2)}' AS site_warehouse (READ_ONLY)")
     for name, pad in pads(key).items():
         connection.execute(f"SET VARIABLE {name} = '{''.join(f'{chr(92)}x{byte:02X}' for byte in pad)}'::BLOB")
-    for macro in MACROS:
+    for macro in (*MACROS, *clocks.MACROS):
         connection.execute(macro)
     connection.execute("CREATE SCHEMA vocabulary")
     tables = ("concept", "concept_relationship", "concept_ancestor", "vocabulary")

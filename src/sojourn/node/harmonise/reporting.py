@@ -10,6 +10,7 @@ from typing import Any
 from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.making import ASIDE, CODES, UNITS, Made
 from sojourn.node.harmonise.staging import ASIDE as UNREADABLE
+from sojourn.omop.clocks import on_clock
 from sojourn.omop.expression import compiled
 from sojourn.omop.filling import QUARANTINE
 from sojourn.omop.identifiers import key_text, literal, quoted
@@ -45,7 +46,7 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         "unlisted": _unlisted(made, engine),
         "unmapped": _unmapped(made, engine),
         "units": units,
-        "doubts": [*_unit_doubts(units), *_date_doubts(made, engine)],
+        "doubts": [*_unit_doubts(units), *_date_doubts(made, engine), *_clock_doubts(made, engine)],
     }
 
 
@@ -200,4 +201,29 @@ def _date_doubts(made: Made, engine: Engine) -> list[str]:
                     found.append(
                         f"Every date in {place} could be read with day and month swapped: the owner alone knows."
                     )
+    return found
+
+
+def _clock_doubts(made: Made, engine: Engine) -> list[str]:
+    """Where times stand in an hour that the zone's clock skipped: it may be another clock than the plan says."""
+    found = []
+    asked = {
+        (rule.file, column, filling.form)
+        for rule in made.plan.rules.values()
+        for filling in rule.fields.values()
+        if filling.form and made.plan.dates[filling.form].timed and not made.plan.dates[filling.form].offset
+        for column in filling.moment
+    }
+    for file, column, name in sorted(asked):
+        form = made.plan.dates[name]
+        read = f"try_strptime({quoted(column)}, {literal(form.form)})"
+        skipped = engine.rows(
+            f"SELECT count(*) FROM (SELECT {read} AS told FROM stage_{file}) "
+            f"WHERE told IS NOT NULL AND ({on_clock(form.zone, 'told')}) IS NULL"
+        )[0][0]
+        if skipped:
+            found.append(
+                f"{skipped} time{'s' * (skipped > 1)} in `{column}` of `{file}` stand in an hour that clocks of "
+                f"{form.zone} skip in spring: does this system change its clock?"
+            )
     return found
