@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 
 import rfc8785
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
 from sojourn.errors import HarmonisationError
 from sojourn.omop.open_places import demand_closed
@@ -84,14 +84,43 @@ class Span(Strict):
 
 
 class File(Strict):
-    """One file of the export. key: columns that name a row. person: the column that names the person of a row."""
+    """One source of the export. path: a file, or several that are one table: a pattern with `*` and `?`, or a list.
 
-    path: Text
+    key: columns that name a row. person: the column that names the person of a row.
+    """
+
+    path: Annotated[Names, Field(min_length=1)]
     key: Names = ()
     person: str = ""
     delimiter: Literal[",", ";", "\t", "|"] = ","
     encoding: Literal["utf-8", "cp1252", "latin-1", "utf-16"] = "utf-8"
     missing: tuple[str, ...] = ("",)
+
+    @property
+    def several(self) -> bool:
+        """Whether it may be more than one file; by the plan alone, however many there are today."""
+        return len(self.path) > 1 or any(is_pattern(each) for each in self.path)
+
+    @property
+    def said(self) -> str:
+        """Where its rows come from, for readers."""
+        return ", ".join(self.path)
+
+    @field_serializer("path")
+    def _as_written(self, path: tuple[str, ...]) -> str | tuple[str, ...]:
+        """One path as a text: plans that name one file keep their digest, and so their signatures."""
+        return path[0] if len(path) == 1 else path
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if wrong := [each for each in self.path if not 0 < len(each) <= 400 or "**" in each]:
+            raise ValueError(f"`path` is a short text, in which `*` is any part of one name; not `{wrong[0][:40]}`")
+        return self
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path stands for all files that look so."""
+    return "*" in path or "?" in path
 
 
 class Systems(Strict):

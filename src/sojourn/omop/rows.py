@@ -13,7 +13,7 @@ from sojourn.omop import clocks, results
 from sojourn.omop.codes import join_sql
 from sojourn.omop.expression import compiled
 from sojourn.omop.filling import Filler
-from sojourn.omop.identifiers import key_text, literal, quoted, row_number_base
+from sojourn.omop.identifiers import key_text, literal, quoted, record_place, row_number_base
 from sojourn.omop.plan import Filling, Plan, Rule
 from sojourn.omop.tables import EVENTS, TABLES, Column, Table
 
@@ -161,6 +161,10 @@ def _rest(filler: Filler, plan: Plan, name: str, rule: Rule, target: Table) -> N
             several = " || '|' || m.concept_id" if rule.concept else ""
             said = f"{literal(f'{plan.source}|{target.name}|')} || {key_text(file.key, 'r')}{several}"
             filler.made[target.key] = f"keyed_id({said})"
+        elif file.several:
+            ordinal = " || '|' || m.ordinal" if rule.concept else ""
+            said = f"{literal(f'{plan.source}|{target.name}|{name}|')} || r._file || chr(31) || "
+            filler.made[target.key] = f"keyed_id({said}{record_place('r._record')}{ordinal})"
         else:
             ordinal = " + m.ordinal" if rule.concept else ""
             filler.made[target.key] = f"{row_number_base(plan.source, name, target.name)} + r._record * 128{ordinal}"

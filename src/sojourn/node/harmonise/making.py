@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from sojourn import __version__
 from sojourn.errors import HarmonisationError
-from sojourn.node.harmonise import staging
+from sojourn.node.harmonise import pieces, staging
 from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.steps import Step, Steps
 from sojourn.node.warehouse import quote
@@ -43,7 +44,7 @@ class Made:
     plan: Plan
     compiled: Compiled
     vocabulary: tuple[str, str]
-    files: dict[str, Step] = field(default_factory=dict)
+    files: dict[str, tuple[pieces.Piece, ...]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     codes: dict[str, Step] = field(default_factory=dict)
     units: dict[str, Step] = field(default_factory=dict)
@@ -91,21 +92,14 @@ class Maker:
         return self.made
 
     def _stage(self, name: str, columns: tuple[str, ...]) -> None:
-        file = self.plan.files[name]
-        path = staging.find(self.export, name, file)
-        before = staging.state(path)
-        digest = self.made.digests[name] = staging.digest(path)
-        follows = [digest, file.model_dump(mode="json"), columns, self.share if file.person else 1.0, path.suffix]
-
-        def build(folder: Path) -> dict[str, Any]:
-            if staging.state(path) != before:
-                raise HarmonisationError(
-                    f"File `{name}` changed while it was read.", remedy="Wait until the export is complete."
-                )
-            return staging.stage(self.engine, path, name, file, columns, self.share, folder)
-
-        step = self.made.files[name] = self.steps.make("stage", follows, build)
-        self._name(f"stage_{name}", step, staging.ROWS, numbered=True)
+        file, stage = self.plan.files[name], f"stage_{name}"
+        found = pieces.of_files(self.engine, self.steps, self.export, name, file, columns, self.share)
+        self.made.files[name], self.made.digests[name] = found, pieces.digest(file, found)
+        if file.several:
+            self.engine.show_several(stage, [(each.said, each.step.folder / staging.ROWS) for each in found])
+            self._names[stage] = json.dumps([[each.said, each.step.key] for each in found])
+        else:
+            self._name(stage, found[0].step, staging.ROWS, numbered=True)
 
     def _query(self, name: str, sql: str, inputs: tuple[str, ...], file: str, also: str = "") -> Step:
         """A step of one query, known by `name` from then on."""

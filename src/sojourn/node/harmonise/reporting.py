@@ -5,6 +5,7 @@ Its JSON and page name codes, which are values of the data; what a command print
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sojourn.node.harmonise.engine import Engine
@@ -28,10 +29,7 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         "plan": made.plan.digest(),
         "vocabulary": {"version": made.vocabulary[0], "digest": made.vocabulary[1]},
         "share": share,
-        "files": {
-            name: {"path": made.plan.files[name].path, "sha256": made.digests[name], **step.facts}
-            for name, step in made.files.items()
-        },
+        "files": {name: _file(made, name) for name in made.files},
         "tables": {
             table: {
                 "rows": sum(part.step.facts["rows"] for part in parts),
@@ -56,6 +54,20 @@ def aside_share(report: dict[str, Any]) -> float:
     return sum(each["rows"] for each in report["aside"]) / read if read else 0.0
 
 
+def _file(made: Made, name: str) -> dict[str, Any]:
+    """Where a source is, the digest of what was read, and how many rows; of several files each as well, in order."""
+    file, pieces = made.plan.files[name], made.files[name]
+    words = ("records", "unreadable")
+    found = {"path": file.said, "sha256": made.digests[name]}
+    counts = {word: sum(each.step.facts[word] for each in pieces) for word in words}
+    if not file.several:
+        return {**found, **counts}
+    parts = [
+        {"path": each.said, "sha256": each.digest, **{word: each.step.facts[word] for word in words}} for each in pieces
+    ]
+    return {**found, **counts, "parts": parts}
+
+
 def _without_concept(table: str, parts: list[Any]) -> dict[str, int]:
     """How many rows have concept 0, of the concept columns that the model requires."""
     required = [column.name for column in TABLES[table].columns if column.is_concept and column.required]
@@ -64,8 +76,8 @@ def _without_concept(table: str, parts: list[Any]) -> dict[str, int]:
 
 def _aside(made: Made, engine: Engine) -> list[dict[str, Any]]:
     found = []
-    for name, step in made.files.items():
-        for reason, _, rows in _counted(engine, step.folder / UNREADABLE):
+    for name, pieces in made.files.items():
+        for reason, _, rows in _counted(engine, *(each.step.folder / UNREADABLE for each in pieces)):
             found.append({"file": name, "rule": "", "table": "", "reason": reason, "columns": "", "rows": rows})
     for part, step in made.aside:
         for reason, columns, rows in _counted(engine, step.folder / ASIDE):
@@ -74,10 +86,9 @@ def _aside(made: Made, engine: Engine) -> list[dict[str, Any]]:
     return found
 
 
-def _counted(engine: Engine, path: Any) -> list[tuple[Any, ...]]:
-    return engine.rows(
-        f"SELECT reason, columns, count(*) FROM read_parquet({literal(str(path))}) GROUP BY ALL ORDER BY ALL"
-    )
+def _counted(engine: Engine, *paths: Path) -> list[tuple[Any, ...]]:
+    listed = ", ".join(literal(str(path)) for path in paths)
+    return engine.rows(f"SELECT reason, columns, count(*) FROM read_parquet([{listed}]) GROUP BY ALL ORDER BY ALL")
 
 
 def _left_out(made: Made, engine: Engine) -> dict[str, int]:
