@@ -10,7 +10,16 @@ from zoneinfo import available_timezones
 
 import rfc8785
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from sojourn.errors import HarmonisationError
 from sojourn.omop.open_places import demand_closed
@@ -86,10 +95,13 @@ class Span(Strict):
 class File(Strict):
     """One source of the export. path: a file, or several that are one table: a pattern with `*` and `?`, or a list.
 
-    key: columns that name a row. person: the column that names the person of a row.
+    database, table: in place of a path, a table or view (`TABLE`, `SCHEMA.TABLE`) of a database that the site's
+    settings name. key: columns that name a row. person: the column that names the person of a row.
     """
 
-    path: Annotated[Names, Field(min_length=1)]
+    path: Names = ()
+    database: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,40})?$")] = ""
+    table: Annotated[str, Field(pattern=r"^([^.\x00]+(\.[^.\x00]+)?)?$", max_length=200)] = ""
     key: Names = ()
     person: str = ""
     delimiter: Literal[",", ";", "\t", "|"] = ","
@@ -104,15 +116,23 @@ class File(Strict):
     @property
     def said(self) -> str:
         """Where its rows come from, for readers."""
-        return ", ".join(self.path)
+        return f"{self.database}: {self.table}" if self.database else ", ".join(self.path)
 
-    @field_serializer("path")
-    def _as_written(self, path: tuple[str, ...]) -> str | tuple[str, ...]:
-        """One path as a text: plans that name one file keep their digest, and so their signatures."""
-        return path[0] if len(path) == 1 else path
+    @model_serializer(mode="wrap")
+    def _as_written(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only the words of its kind, one path as a text: plans that name one file keep digest and signatures."""
+        words: dict[str, Any] = serialized(self)
+        if self.database:
+            return {word: value for word, value in words.items() if word != "path"}
+        path = self.path[0] if len(self.path) == 1 else self.path
+        return {word: value for word, value in words.items() if word not in ("database", "table")} | {"path": path}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if bool(self.database) != bool(self.table) or bool(self.database) == bool(self.path):
+            raise ValueError("give `path`, or `database` and `table`")
+        if self.database and (self.delimiter, self.encoding) != (",", "utf-8"):
+            raise ValueError("`delimiter` and `encoding` belong to files, not to a database's tables")
         if wrong := [each for each in self.path if not 0 < len(each) <= 400 or "**" in each]:
             raise ValueError(f"`path` is a short text, in which `*` is any part of one name; not `{wrong[0][:40]}`")
         return self

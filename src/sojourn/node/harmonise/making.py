@@ -7,11 +7,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sojourn import __version__
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise import pieces, staging
+from sojourn.node.harmonise.databases import Database, tables_read
 from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.steps import Step, Steps
 from sojourn.node.warehouse import quote
@@ -57,12 +59,25 @@ class Made:
 
 
 class Maker:
-    """Runs the steps of one plan over one export. share: the part of persons that a pilot takes; 1 is all."""
+    """Runs the steps of one plan over one export. share: the part of persons that a pilot takes; 1 is all.
+
+    databases: whose tables the plan may name; what is read of them passes through `work`.
+    """
 
     def __init__(
-        self, engine: Engine, steps: Steps, plan: Plan, export: Path, key_mark: str, share: float = 1.0, day: str = ""
+        self,
+        engine: Engine,
+        steps: Steps,
+        plan: Plan,
+        export: Path,
+        work: Path,
+        key_mark: str,
+        share: float = 1.0,
+        day: str = "",
+        databases: Mapping[str, Database] = MappingProxyType({}),
     ) -> None:
         self.engine, self.steps, self.plan, self.export, self.share = engine, steps, plan, export, share
+        self.work, self.databases = work, databases
         self._key_mark, self._day = key_mark, day or plan.about.released.isoformat()
         self._names: dict[str, str] = {}  # of inputs, with the key of the step that they are of
         vocabulary = engine.vocabulary
@@ -76,8 +91,10 @@ class Maker:
     def make(self) -> Made:
         """Every step, in order of need."""
         compiled = self.made.compiled
-        for name, columns in compiled.columns.items():
-            self._stage(name, columns)
+        with tables_read(self.plan.files, compiled.columns, self.databases, self.work) as tables:
+            stager = pieces.Stager(self.engine, self.steps, self.export, self.share, tables)
+            for name, columns in compiled.columns.items():
+                self._stage(stager, name, columns)
         for name, sql in compiled.twins.items():
             self._query(f"twins_{name}", sql, (f"stage_{name}",), TWINS)
         for name, (file, sql) in compiled.codes.items():
@@ -91,9 +108,9 @@ class Maker:
         self._demand_single_numbers()
         return self.made
 
-    def _stage(self, name: str, columns: tuple[str, ...]) -> None:
+    def _stage(self, stager: pieces.Stager, name: str, columns: tuple[str, ...]) -> None:
         file, stage = self.plan.files[name], f"stage_{name}"
-        found = pieces.of_files(self.engine, self.steps, self.export, name, file, columns, self.share)
+        found = stager.pieces(name, file, columns)
         self.made.files[name], self.made.digests[name] = found, pieces.digest(file, found)
         if file.several:
             self.engine.show_several(stage, [(each.said, each.step.folder / staging.ROWS) for each in found])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from typing import Any
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise import export_files, staging
 from sojourn.node.harmonise.engine import Engine
+from sojourn.node.harmonise.passing import Read
 from sojourn.node.harmonise.steps import Step, Steps
 from sojourn.omop.plan import File
 
-_ELSEWHERE = {"path"}  # what of a source's description says where it is, not how it is read
+_ELSEWHERE = ("path", "database", "table")  # what of a source's description says where it is, not how it is read
 
 
 @dataclass(frozen=True)
@@ -27,39 +28,41 @@ class Piece:
     step: Step
 
 
-def of_files(
-    engine: Engine, steps: Steps, export: Path, name: str, file: File, columns: tuple[str, ...], share: float
-) -> tuple[Piece, ...]:
-    """Every file of a source, staged. share: the part of persons that is kept."""
-    found = export_files.find(export, name, file)
-    if len(found) > 1:
-        export_files.demand_alike(engine, found, name, file)
-    return tuple(_of_file(engine, steps, each, name, file, columns, share) for each in found)
+@dataclass(frozen=True)
+class Stager:
+    """Makes pieces. share: the part of persons that is kept. tables: what was read of databases, by source."""
 
+    engine: Engine
+    steps: Steps
+    export: Path
+    share: float
+    tables: Mapping[str, Read]
 
-def _of_file(
-    engine: Engine,
-    steps: Steps,
-    found: export_files.Found,
-    name: str,
-    file: File,
-    columns: tuple[str, ...],
-    share: float,
-) -> Piece:
-    path = found.path
-    before = staging.state(path)
-    digest = staging.digest(path)
-    read = file.model_dump(mode="json", exclude=_ELSEWHERE)
-    follows = [digest, read, columns, share if file.person else 1.0, path.suffix]
+    def pieces(self, name: str, file: File, columns: tuple[str, ...]) -> tuple[Piece, ...]:
+        """Every file of a source, or its table, staged."""
+        if file.database:
+            read = self.tables[name]
+            return (self._piece(file.said, read.path, read.digest, name, file, columns),)
+        found = export_files.find(self.export, name, file)
+        if len(found) > 1:
+            export_files.demand_alike(self.engine, found, name, file)
+        return tuple(self._piece(each.said, each.path, "", name, file, columns) for each in found)
 
-    def build(folder: Path) -> dict[str, Any]:
-        if staging.state(path) != before:
-            raise HarmonisationError(
-                f"File `{name}` changed while it was read.", remedy="Wait until the export is complete."
-            )
-        return staging.stage(engine, path, name, file, columns, share, folder)
+    def _piece(self, said: str, path: Path, digest: str, name: str, file: File, columns: tuple[str, ...]) -> Piece:
+        before = staging.state(path)
+        digest = digest or staging.digest(path)
+        words = {word: value for word, value in file.model_dump(mode="json").items() if word not in _ELSEWHERE}
+        kind = "table" if file.database else path.suffix
+        follows = [digest, words, columns, self.share if file.person else 1.0, kind]
 
-    return Piece(found.said, digest, steps.make("stage", follows, build))
+        def build(folder: Path) -> dict[str, Any]:
+            if staging.state(path) != before:
+                raise HarmonisationError(
+                    f"File `{name}` changed while it was read.", remedy="Wait until the export is complete."
+                )
+            return staging.stage(self.engine, path, name, file, columns, self.share, folder)
+
+        return Piece(said, digest, self.steps.make("stage", follows, build))
 
 
 def digest(file: File, pieces: Sequence[Piece]) -> str:

@@ -71,8 +71,12 @@ def stage(
         connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
     with _as_utf8(path, name, file, to, parquet) as (source, encoding):
         sql = _rows(source, file, encoding, there, columns, share, parquet)
+        if file.database:  # its own order is any, and changes
+            sql += " ORDER BY ALL"
         rows = _written(engine, sql, to / ROWS, name, file)
     rejected = _no_rejects() if parquet else _REJECTED
+    if file.database:  # no line of a file that anybody has
+        rejected = f"SELECT record, NULL::UBIGINT AS line, reason, columns FROM ({rejected})"
     aside = engine.write(rejected, to / ASIDE)
     if state(path) != before:
         raise HarmonisationError(
