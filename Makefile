@@ -49,7 +49,8 @@ docs: .venv/.develop  ## the manual, as pages under build/site
 
 bench: .venv/.develop system compiled  ## speed, as ratios and medians of one run: benchmarks/results
 	@tools/system_packages $(ORACLE)
-	@for topic in methods rounds logistic models tables sites audit memory suppression differencing joint gate masks utility harmonise; do \
+	@for topic in methods rounds logistic models tables sites audit memory suppression differencing joint gate masks utility harmonise \
+		profile vocabulary; do \
 		$(BIN)/python benchmarks/$$topic.py || exit 1; done
 
 attack: .venv/.develop system compiled  ## every attack of the list, and the table of what stops it: docs/explanation/attacks.md

@@ -28,6 +28,7 @@ PAGES = (
     "how-to/keep-a-study-record.md",
     "how-to/profile-an-export.md",
     "how-to/load-vocabularies.md",
+    "how-to/harmonise-tables.md",
 )
 SYNTHEA = str(Path(__file__).parents[1] / "data" / "synthea_etl")
 BLOCK = re.compile(r"^```(?P<kind>\{ \.sh \.background \}|sh|python)\n(?P<text>.*?)^```$", re.M | re.S)

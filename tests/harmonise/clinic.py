@@ -12,6 +12,7 @@ import duckdb
 
 from harmonise import athena
 from sojourn.node.harmonise import running, vocabulary_loading
+from sojourn.node.harmonise.databases import Database
 from sojourn.node.harmonise.places import Places
 from sojourn.node.harmonise.publishing import history
 from sojourn.node.harmonise.signing import sign
@@ -111,6 +112,7 @@ class Clinic:
     warehouse: Path
     plan: str = PLAN
     log: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    databases: Mapping[str, Database] = field(default_factory=dict)
 
     def write(self, files: Mapping[str, str | bytes] = FILES) -> None:
         """Write files of the export."""
@@ -132,7 +134,7 @@ class Clinic:
 
     @property
     def work(self) -> running.Work:
-        return running.Work(self.home, self.warehouse, self.plan, self.export)
+        return running.Work(self.home, self.warehouse, self.plan, self.export, databases=self.databases)
 
     def audit(self, kind: str, facts: dict[str, Any]) -> None:
         self.log.append((kind, facts))

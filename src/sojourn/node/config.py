@@ -117,6 +117,15 @@ class NodeHome:
         default="",
     )
 
+    sources: Annotated[
+        Mapping[str, Mapping[str, str]], Field(description="a mapping of names to mappings of texts")
+    ] = setting(
+        "Databases inside the institution whose tables `sojourn harmonise` may read, by the names that plans use: each "
+        "with `file` (SQLite or DuckDB), or `url` (PostgreSQL) and, where ~/.pgpass has no password, `password_file`.",
+        example={"laboratory": {"url": "postgresql://reader@db.example.org/lab", "password_file": "lab.password"}},
+        default=dict,
+    )
+
     metrics_file: str = setting(
         "A file for node_exporter's textfile collector, written anew every 15 s; for the custodian's monitoring alone.",
         example="/var/lib/node_exporter/sojourn.prom",

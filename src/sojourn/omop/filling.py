@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sojourn.errors import HarmonisationError
+from sojourn.omop.clocks import Moment, on_clock
 from sojourn.omop.codes import join_sql
 from sojourn.omop.expression import compiled
 from sojourn.omop.identifiers import key_text, literal, quoted
@@ -21,7 +22,9 @@ class Filler:
         self.joins: list[str] = []
         self.inputs: list[str] = [f"stage_{rule.file}"]
         self.checks: list[tuple[str, str, str]] = []
-        self.read: dict[str, str] = {}  # moments read from the file's texts, each once
+        self.read: dict[str, str] = {}  # dates and times read from the file's texts, each once
+        self.told: dict[str, str] = {}  # times by the clock of the plan, of those read
+        self.moments: dict[str, Moment] = {}  # of columns that a time of day fills
         self._flags: dict[str, str] = {}
 
     def join(self, sql: str, source: str) -> None:
@@ -132,29 +135,39 @@ class Filler:
 
     def _by_moment(self, field: str, filling: Filling, column: Column) -> str:
         text, moment = self._moment(filling)
-        day, span, place = f"CAST({moment} AS DATE)", self.plan.span, ", ".join(filling.moment)
-        self.check(f"{text} IS NOT NULL AND {moment} IS NULL", "unreadable date", place)
+        day, span, place = f"CAST({moment.value} AS DATE)", self.plan.span, ", ".join(filling.moment)
+        self.check(f"{text} IS NOT NULL AND {moment.value} IS NULL", "unreadable date", place)
         self.check(f"{day} NOT BETWEEN DATE '{span.earliest}' AND DATE '{span.latest}'", "implausible date", place)
         kind = filling.kind
         if kind == "date" and column.type in ("DATE", "TIMESTAMP"):
-            return day if column.type == "DATE" else moment
+            if self.plan.dates[filling.form].timed:
+                self.moments[column.name] = moment
+            return day if column.type == "DATE" else moment.value
         if kind != "date" and column.type == "BIGINT":
-            return f"{kind}({moment})"
+            return f"{kind}({moment.value})"
         raise HarmonisationError(
             f"Rule `{self.name}`: `{field}` cannot hold a {kind}.", remedy="Use it for a column of that kind."
         )
 
-    def _moment(self, filling: Filling) -> tuple[str, str]:
+    def _moment(self, filling: Filling) -> tuple[str, Moment]:
         """The text of a moment, and what it is by the clock of the plan; empty where it cannot be read."""
-        form = self.plan.dates[filling.form]
+        form, plan = self.plan.dates[filling.form], self.plan
         columns = [quoted(name) for name in filling.moment]
         text = columns[0] if len(columns) == 1 else f"coalesce({', '.join(columns)})"
-        sql = f"try_strptime({text}, {literal(form.form)})"
-        if form.offset:
-            sql = f"timezone({literal(self.plan.time_zone)}, {sql})"
-        elif form.timed and form.zone != self.plan.time_zone:
-            sql = f"timezone({literal(self.plan.time_zone)}, timezone({literal(form.zone)}, {sql}))"
-        number = list(self.read).index(sql) if sql in self.read else len(self.read)
-        alias = self.read.setdefault(sql, f"_moment_{number + 1}")
+        read = _once(self.read, f"try_strptime({text}, {literal(form.form)})", "_read")
+        zone = "" if form.offset or not form.timed else form.zone
+        value = f"r.{read}"
+        if form.timed:
+            told = on_clock(zone, read) if zone else read
+            if form.offset:
+                told = f"timezone({literal(plan.time_zone)}, {told})"
+            elif zone != plan.time_zone:
+                told = f"timezone({literal(plan.time_zone)}, timezone({literal(zone)}, {told}))"
+            value = f"r.{_once(self.told, told, '_moment')}"
         named = [f"r.{column}" for column in columns]
-        return (named[0] if len(named) == 1 else f"coalesce({', '.join(named)})"), f"r.{alias}"
+        return (named[0] if len(named) == 1 else f"coalesce({', '.join(named)})"), Moment(value, f"r.{read}", zone)
+
+
+def _once(found: dict[str, str], sql: str, word: str) -> str:
+    """The name of what this SQL gives, the same each time."""
+    return found.setdefault(sql, f"{word}_{len(found) + 1}")

@@ -2,7 +2,9 @@
 
 A row whose file has a key gets 63 bits of a keyed hash of source, table and key: who knows a patient's identifier, and
 not the custodian's key, finds no number by trying. A row without one gets its rule's 23 bits, its place in the file (33
-bits) and its concept's place among those of the code (7 bits), which cannot collide within a rule.
+bits) and its concept's place among those of the code (7 bits), which cannot collide within a rule. Of several files
+that are one table the place is the file's number (above these 33 bits) and the row's in it; as files come and go, row
+numbers follow from the file's name by the keyed hash.
 """
 
 from __future__ import annotations
@@ -68,6 +70,16 @@ def twice_sql(table: str, key: str, by_place: bool) -> str:
         f"  FROM {quoted(table)} GROUP BY {number} >> {ORDINALS + _BLOCK_BITS}, {number} & {(1 << ORDINALS) - 1}\n"
         ") WHERE rows IS DISTINCT FROM numbers LIMIT 1"
     )
+
+
+def record_place(record: str) -> str:
+    """SQL of a row's place in its own file, from 0."""
+    return f"({record} & {(1 << RECORDS) - 1})"
+
+
+def file_place(record: str) -> str:
+    """SQL of the place of a row's file among those of its table, from 0."""
+    return f"({record} >> {RECORDS})"
 
 
 def demand_apart(bases: Sequence[int]) -> None:

@@ -10,26 +10,23 @@ from zoneinfo import available_timezones
 
 import rfc8785
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from sojourn.errors import HarmonisationError
 from sojourn.omop.open_places import demand_closed
+from sojourn.omop.plan_files import DateForm, File, Names, Span, Strict, Text, Word
 from sojourn.omop.tables import BY_DOMAIN, MADE, TABLES
 from sojourn.omop.units_spelling import ucum
 
 DOMAIN = "by domain"
-Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
-Text = Annotated[str, Field(min_length=1, max_length=400)]
-Names = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
 Constant = int | float | str
 _KINDS = ("column", "constant", "expression", "values", "concept", "date", "year", "month", "day", "id", "pseudonym")
 _PARTS = ("date", "year", "month", "day")
-
-
-class Strict(BaseModel):
-    """No word that is not known, no value of another kind, and nothing changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
 class About(Strict):
@@ -41,57 +38,6 @@ class About(Strict):
     released: date
     description: str = ""
     documentation: str = ""
-
-
-class DateForm(Strict):
-    """How dates of a file are written. form: in the words of strptime. zone: whose clock it is, where it tells a time.
-
-    answered: who of the data's owner said so, and when; a form is never guessed.
-    """
-
-    form: Annotated[str, Field(pattern=r"%")]
-    zone: str = ""
-    answered: Text
-
-    @property
-    def timed(self) -> bool:
-        """Whether it tells a time of day."""
-        return any(f"%{letter}" in self.form for letter in "HIMSfpzgn")
-
-    @property
-    def offset(self) -> bool:
-        """Whether each value tells its own offset from UTC."""
-        return "%z" in self.form
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if "%y" in self.form:
-            raise ValueError("a year of two digits names no century; ask the owner, and have them written with four")
-        if not all(f"%{letter}" in self.form for letter in "Yd") or not any(f"%{m}" in self.form for m in "mbB"):
-            raise ValueError("a form needs year (%Y), month (%m, %b or %B) and day (%d)")
-        if self.timed and not self.offset and self.zone not in available_timezones():
-            raise ValueError(
-                "it tells a time of day: ask the owner whose clock it is, and name a zone, e.g. Europe/Rome"
-            )
-        return self
-
-
-class Span(Strict):
-    """The days between which a date is plausible."""
-
-    earliest: date
-    latest: date
-
-
-class File(Strict):
-    """One file of the export. key: columns that name a row. person: the column that names the person of a row."""
-
-    path: Text
-    key: Names = ()
-    person: str = ""
-    delimiter: Literal[",", ";", "\t", "|"] = ","
-    encoding: Literal["utf-8", "cp1252", "latin-1", "utf-16"] = "utf-8"
-    missing: tuple[str, ...] = ("",)
 
 
 class Systems(Strict):

@@ -114,6 +114,8 @@ def _origin(plan: Plan, part: Part, table: str, field: str) -> Origin:
         way = (
             "a number of 63 bits from the custodian's key, the table's name and this key"
             if file.key
+            else "a number of 63 bits from the custodian's key, the rule's and the file's name and the row's place"
+            if file.several
             else "a number from the rule's name and the row's place in the file"
         )
     elif field == "person_id":
@@ -148,7 +150,7 @@ def _made(
     if read is None:
         return Origin(table, field, name, "", "", (), way, by, day, why)
     plan, rule, columns = read
-    return Origin(table, field, name, rule.file, plan.files[rule.file].path, columns, way, by, day, why)
+    return Origin(table, field, name, rule.file, plan.files[rule.file].said, columns, way, by, day, why)
 
 
 def _columns(filling: Filling) -> tuple[str, ...]:

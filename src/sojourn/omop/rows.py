@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sojourn.errors import HarmonisationError
-from sojourn.omop import medicines_sql, results
+from sojourn.omop import clocks, medicines_sql, results
 from sojourn.omop.codes import join_sql
 from sojourn.omop.expression import compiled
 from sojourn.omop.filling import Filler
-from sojourn.omop.identifiers import key_text, literal, quoted, row_number_base
+from sojourn.omop.identifiers import key_text, literal, quoted, record_place, row_number_base
 from sojourn.omop.plan import Filling, Plan, Rule
 from sojourn.omop.tables import EVENTS, TABLES, Column, Table
 
@@ -60,6 +60,7 @@ def part_of(plan: Plan, name: str, table: str, bearers: Mapping[str, str]) -> Pa
         filler.join(results.join_sql(name, rule), f"units_{name}")
         filler.made = {**measured, **filler.made}
     _rest(filler, plan, name, rule, target)
+    _clock(filler, plan, target)
     _whole_row(filler, target)
     inner = _inner(filler, rule, table)
     columns = ", ".join(quoted(column.name) for column in target.columns)
@@ -163,6 +164,10 @@ def _rest(filler: Filler, plan: Plan, name: str, rule: Rule, target: Table) -> N
             several = " || '|' || m.concept_id" if rule.coded else ""
             said = f"{literal(f'{plan.source}|{target.name}|')} || {key_text(file.key, 'r')}{several}"
             filler.made[target.key] = f"keyed_id({said})"
+        elif file.several:
+            ordinal = " || '|' || m.ordinal" if rule.coded else ""
+            said = f"{literal(f'{plan.source}|{target.name}|{name}|')} || r._file || chr(31) || "
+            filler.made[target.key] = f"keyed_id({said}{record_place('r._record')}{ordinal})"
         else:
             ordinal = " + m.ordinal" if rule.coded else ""
             filler.made[target.key] = f"{row_number_base(plan.source, name, target.name)} + r._record * 128{ordinal}"
@@ -177,6 +182,27 @@ def _rest(filler: Filler, plan: Plan, name: str, rule: Rule, target: Table) -> N
         filler.made[column.name] = "0" if column.required else f"CAST(NULL AS {column.type})"
 
 
+def _clock(filler: Filler, plan: Plan, target: Table) -> None:
+    """Of a start and an end with a time of day: the reading of hours told twice that keeps them in order."""
+    first, last = _ends(target, "TIMESTAMP", "_datetime")
+    if first is None or last is None or not {first, last} <= filler.moments.keys():
+        return
+    start, end = filler.moments[first], filler.moments[last]
+    filler.made["_in_order"] = clocks.in_order(start, end)
+    moved = clocks.start_before(start, end, plan.time_zone)
+    filler.made[first] = moved
+    day, _ = _ends(target, "DATE", "_date")
+    if day is not None and filler.moments.get(day) == start:
+        filler.made[day] = f"CAST({moved} AS DATE)"
+
+
+def _ends(target: Table, kind: str, word: str) -> tuple[str | None, str | None]:
+    """The columns of a table's start and end, of that type; None where it has no end."""
+    dated = [column.name for column in target.columns if column.type == kind]
+    end = next((name for name in dated if name.endswith(f"end{word}")), None)
+    return (dated[0], end) if end is not None and end != dated[0] else (None, None)
+
+
 def _whole_row(filler: Filler, target: Table) -> None:
     """What can be judged only when the fields are made."""
     for column in target.columns:
@@ -185,11 +211,11 @@ def _whole_row(filler: Filler, target: Table) -> None:
         if column.name in NOT_BELOW_ZERO and column.type != "VARCHAR":
             filler.later(f"{quoted(column.name)} < 0", "negative number", column.name)
     for kind, word in (("DATE", "_date"), ("TIMESTAMP", "_datetime")):
-        dated = [column for column in target.columns if column.type == kind]
-        end = next((column for column in dated if column.name.endswith(f"end{word}")), None)
-        if end is not None and end != dated[0]:
-            start, stop = quoted(dated[0].name), quoted(end.name)
-            filler.later(f"{stop} < {start}", "end before start", f"{dated[0].name}, {end.name}")
+        start, stop = _ends(target, kind, word)
+        if start is not None and stop is not None:
+            told = kind == "TIMESTAMP" and "_in_order" in filler.made
+            wrong = "NOT _in_order" if told else f"{quoted(stop)} < {quoted(start)}"
+            filler.later(wrong, "end before start", f"{start}, {stop}")
     first = next((column for column in target.columns if column.type == "DATE"), None)
     if first is not None and "_birth" in filler.made:
         filler.later(f"{quoted(first.name)} < _birth", "before birth", first.name)
@@ -218,9 +244,11 @@ def _inner(filler: Filler, rule: Rule, table: str, without: Mapping[str, str] = 
         f"WHEN {condition} THEN {literal(f'{reason}|{place}')}" for condition, reason, place in filler.checks
     )
     fault = f"CASE\n    {cases}\n  END" if cases else "NULL::VARCHAR"
-    moments = ",\n      ".join(f"{sql} AS {alias}" for sql, alias in filler.read.items())
-    stage = f"stage_{rule.file}"
-    read = f"(SELECT *, {moments} FROM {stage})" if moments else stage
+    read = f"stage_{rule.file}"
+    for found in (filler.read, filler.told):
+        if found:
+            moments = ",\n      ".join(f"{sql} AS {alias}" for sql, alias in found.items())
+            read = f"(SELECT *, {moments} FROM {read})"
     if results.fields(rule, TABLES[table]) and not without:
         read = results.read_sql(rule, read)
     return f"  SELECT *, {fault} AS fault\n  FROM (\n    SELECT {made}\n    FROM {read} AS r{joins}{where}\n  )"

@@ -27,7 +27,7 @@ _SETTINGS = {
     "standard_conforming_strings": "on",
 }
 # What a URL may say beside role, host, port and database: how to reach the server, never how it works.
-_WORDS = frozenset(
+URL_WORDS = frozenset(
     {"host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile", "application_name"}
     | {"channel_binding", "target_session_attrs", "requirepeer", "connect_timeout"}
 )
@@ -72,11 +72,11 @@ def _require_plain(url: URL) -> None:
             "The database's URL holds a password.",
             remedy="Take it out, and write it into the file that `database_password_file` names, or into ~/.pgpass.",
         )
-    unknown = sorted(set(url.query) - _WORDS)
+    unknown = sorted(set(url.query) - URL_WORDS)
     if unknown:
         raise ConfigurationError(
             f"The database's URL has words that are not for it: {', '.join(unknown)[:100]}.",
-            remedy=f"It may have: {', '.join(sorted(_WORDS))}.",
+            remedy=f"It may have: {', '.join(sorted(URL_WORDS))}.",
         )
     if not url.database:
         raise ConfigurationError(
@@ -85,7 +85,12 @@ def _require_plain(url: URL) -> None:
 
 
 def _arguments(url: URL) -> dict[str, Any]:
-    """What libpq is told where the URL is silent."""
+    settings = {"options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())}
+    return arguments(url) | ({} if "options" in url.query else settings)
+
+
+def arguments(url: URL) -> dict[str, Any]:
+    """What libpq is told where the URL is silent: an end to every wait, and TLS to another machine."""
     told: dict[str, Any] = {
         "application_name": "sojourn",
         "connect_timeout": 10,
@@ -96,7 +101,6 @@ def _arguments(url: URL) -> dict[str, Any]:
         "tcp_user_timeout": 20_000,
         "sslmode": "prefer" if is_here(url) else "require",
         "client_encoding": "utf8",
-        "options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items()),
     }
     return {word: value for word, value in told.items() if word not in url.query}
 

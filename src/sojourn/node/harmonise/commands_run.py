@@ -16,11 +16,11 @@ from sojourn.report.printing import answer, rows
 Home = Annotated[Path, typer.Option("--home", help="The node's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 PlanFile = Annotated[Path, typer.Argument(help="The plan of the source, a YAML file.")]
-Export = Annotated[Path, typer.Argument(help="The folder that holds the files of the export.")]
+Export = Annotated[Path, typer.Argument(help="The folder that holds the files of the export; default: this one.")]
 SourceName = Annotated[str, typer.Argument(help="The source's name, as its plan says.")]
 Warehouse = Annotated[Path, typer.Option("--warehouse", help="The DuckDB file that holds the vocabularies.")]
 Memory = Annotated[str, typer.Option(help="What the database may take, beside some 100 MB for the program.")]
-HERE, STORE, ENOUGH = Path("node"), Path("warehouse.duckdb"), "320MB"
+HERE, STORE, ENOUGH, FILES = Path("node"), Path("warehouse.duckdb"), "320MB", Path()
 
 
 def show_sql(plan: PlanFile) -> None:
@@ -36,7 +36,7 @@ def show_sql(plan: PlanFile) -> None:
 
 def pilot(
     plan: PlanFile,
-    export: Export,
+    export: Export = FILES,
     share: Annotated[float, typer.Option(help="The part of persons that the sample takes.")] = 0.1,
     home: Home = HERE,
     warehouse: Warehouse = STORE,
@@ -89,7 +89,7 @@ def sign(
 
 def run(
     plan: PlanFile,
-    export: Export,
+    export: Export = FILES,
     home: Home = HERE,
     warehouse: Warehouse = STORE,
     memory: Memory = ENOUGH,
@@ -235,10 +235,12 @@ def _public(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _work(plan: Path, export: Path, home: Path, warehouse: Path, memory: str) -> Any:
+    from sojourn.node.harmonise.databases import databases_of
     from sojourn.node.harmonise.running import Work
 
-    folder = NodeHome.load(home).folder
-    return Work(folder, warehouse.resolve(), _text(plan), export.resolve(), memory)
+    node = NodeHome.load(home)
+    words = (node.folder, warehouse.resolve(), _text(plan), export.resolve(), memory)
+    return Work(*words, databases=databases_of(node))
 
 
 def _places(home: Path, source: str) -> Any:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sojourn.errors import HarmonisationError
 from sojourn.node.warehouse import NO_EXTENSIONS, quote
-from sojourn.omop.identifiers import MACROS, pads
+from sojourn.omop import clocks
+from sojourn.omop.identifiers import MACROS, RECORDS, literal, pads
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,6 +49,15 @@ class Engine:
             f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS SELECT {rows} "
             f"FROM read_parquet([{listed}], file_row_number={str(numbered).lower()})"
         )
+
+    def show_several(self, name: str, files: Sequence[tuple[str, Path]]) -> None:
+        """Give Parquet files, each with what it is called, one name: `_file`, and `_record` by file and place in it."""
+        parts = [
+            f"SELECT * EXCLUDE (file_row_number), file_row_number + {place << RECORDS} AS _record, "
+            f"{literal(said)} AS _file FROM read_parquet({literal(str(path))}, file_row_number=true)"
+            for place, (said, path) in enumerate(files)
+        ]
+        self.connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {' UNION ALL '.join(parts)}")
 
     def write(self, sql: str, path: Path, ordered: bool = False) -> int:
         """Write a query's rows as Parquet; how many. ordered: as they come, which takes more memory."""
@@ -105,7 +115,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, warehouse: Path, key: bytes)
     connection.execute(f"ATTACH '{str(warehouse).replace(chr(39), chr(39) * 2)}' AS site_warehouse (READ_ONLY)")
     for name, pad in pads(key).items():
         connection.execute(f"SET VARIABLE {name} = '{''.join(f'{chr(92)}x{byte:02X}' for byte in pad)}'::BLOB")
-    for macro in MACROS:
+    for macro in (*MACROS, *clocks.MACROS):
         connection.execute(macro)
     connection.execute("CREATE SCHEMA vocabulary")
     names = ("concept", "concept_relationship", "concept_ancestor", "concept_synonym", "drug_strength", "vocabulary")

@@ -15,7 +15,7 @@ from sojourn.node.harmonise.quarantine import UNMAPPED_TABLE
 from sojourn.node.harmonise.reading import opened
 from sojourn.node.warehouse import quote
 from sojourn.omop.compilation import Compiled
-from sojourn.omop.identifiers import literal
+from sojourn.omop.identifiers import file_place, literal, record_place
 from sojourn.omop.medicines import MEDICINE
 from sojourn.omop.plan import Plan, Rule, Systems
 from sojourn.omop.reasons import UNMAPPED
@@ -88,14 +88,14 @@ def _in_part(
     table, column = field
     derived = rule == "derived"
     written = "NULL" if derived else _source_value(plan.rules[rule], table)
+    place, file = ("-1", "0") if derived else (record_place("_record"), file_place("_record"))
     rows = connection.execute(
-        f"SELECT {'-1' if derived else '_record'}, {quote(column)}, {written} "
-        f"FROM read_parquet({literal(str(path))}) WHERE {where}"
+        f"SELECT {place}, {file}, {quote(column)}, {written} FROM read_parquet({literal(str(path))}) WHERE {where}"
     ).fetchall()
     return [
         {"table": table, "field": column, "rule": rule, "record": int(record) + 1, "is": _is(table, column, value),
-         "_code": code}
-        for record, value, code in rows
+         "_file": int(file), "_code": code}
+        for record, file, value, code in rows
     ]  # fmt: skip
 
 
@@ -122,9 +122,10 @@ def _explain(
     found: dict[str, Any],
 ) -> None:
     """Add where to look, and of the rule's own concept who decided or why there is none."""
-    code = found.pop("_code")
+    code, place = found.pop("_code"), found.pop("_file")
     rule = plan.rules.get(found["rule"])
     file = manifest["files"].get(rule.file, {}) if rule else {}
+    file = file["parts"][place] if "parts" in file else file
     words = {"file": rule.file if rule else "", "path": file.get("path", ""), "sha256": file.get("sha256", "")}
     key = list(plan.files[rule.file].key) if rule else []
     found |= {**words, "key": key, "unreadable": file.get("unreadable", 0), "decisions": [], "reason": ""}

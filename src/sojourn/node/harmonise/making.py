@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sojourn import __version__
 from sojourn.errors import HarmonisationError
-from sojourn.node.harmonise import staging
+from sojourn.node.harmonise import pieces, staging
+from sojourn.node.harmonise.databases import Database, tables_read
 from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.medicines import write_codes
 from sojourn.node.harmonise.steps import Step, Steps
@@ -44,7 +47,7 @@ class Made:
     plan: Plan
     compiled: Compiled
     vocabulary: tuple[str, str]
-    files: dict[str, Step] = field(default_factory=dict)
+    files: dict[str, tuple[pieces.Piece, ...]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     codes: dict[str, Step] = field(default_factory=dict)
     units: dict[str, Step] = field(default_factory=dict)
@@ -57,12 +60,25 @@ class Made:
 
 
 class Maker:
-    """Runs the steps of one plan over one export. share: the part of persons that a pilot takes; 1 is all."""
+    """Runs the steps of one plan over one export. share: the part of persons that a pilot takes; 1 is all.
+
+    databases: whose tables the plan may name; what is read of them passes through `work`.
+    """
 
     def __init__(
-        self, engine: Engine, steps: Steps, plan: Plan, export: Path, key_mark: str, share: float = 1.0, day: str = ""
+        self,
+        engine: Engine,
+        steps: Steps,
+        plan: Plan,
+        export: Path,
+        work: Path,
+        key_mark: str,
+        share: float = 1.0,
+        day: str = "",
+        databases: Mapping[str, Database] = MappingProxyType({}),
     ) -> None:
         self.engine, self.steps, self.plan, self.export, self.share = engine, steps, plan, export, share
+        self.work, self.databases = work, databases
         self._key_mark, self._day = key_mark, day or plan.about.released.isoformat()
         self._names: dict[str, str] = {}  # of inputs, with the key of the step that they are of
         vocabulary = engine.vocabulary
@@ -76,8 +92,10 @@ class Maker:
     def make(self) -> Made:
         """Every step, in order of need."""
         compiled = self.made.compiled
-        for name, columns in compiled.columns.items():
-            self._stage(name, columns)
+        with tables_read(self.plan.files, compiled.columns, self.databases, self.work) as tables:
+            stager = pieces.Stager(self.engine, self.steps, self.export, self.share, tables)
+            for name, columns in compiled.columns.items():
+                self._stage(stager, name, columns)
         for name, sql in compiled.twins.items():
             self._query(f"twins_{name}", sql, (f"stage_{name}",), TWINS)
         for name, (file, sql) in compiled.codes.items():
@@ -93,22 +111,15 @@ class Maker:
         self._demand_single_numbers()
         return self.made
 
-    def _stage(self, name: str, columns: tuple[str, ...]) -> None:
-        file = self.plan.files[name]
-        path = staging.find(self.export, name, file)
-        before = staging.state(path)
-        digest = self.made.digests[name] = staging.digest(path)
-        follows = [digest, file.model_dump(mode="json"), columns, self.share if file.person else 1.0, path.suffix]
-
-        def build(folder: Path) -> dict[str, Any]:
-            if staging.state(path) != before:
-                raise HarmonisationError(
-                    f"File `{name}` changed while it was read.", remedy="Wait until the export is complete."
-                )
-            return staging.stage(self.engine, path, name, file, columns, self.share, folder)
-
-        step = self.made.files[name] = self.steps.make("stage", follows, build)
-        self._name(f"stage_{name}", step, staging.ROWS, numbered=True)
+    def _stage(self, stager: pieces.Stager, name: str, columns: tuple[str, ...]) -> None:
+        file, stage = self.plan.files[name], f"stage_{name}"
+        found = stager.pieces(name, file, columns)
+        self.made.files[name], self.made.digests[name] = found, pieces.digest(file, found)
+        if file.several:
+            self.engine.show_several(stage, [(each.said, each.step.folder / staging.ROWS) for each in found])
+            self._names[stage] = json.dumps([[each.said, each.step.key] for each in found])
+        else:
+            self._name(stage, found[0].step, staging.ROWS, numbered=True)
 
     def _query(self, name: str, sql: str, inputs: tuple[str, ...], file: str, also: str = "") -> Step:
         """A step of one query, known by `name` from then on."""
@@ -262,7 +273,7 @@ class Maker:
             if not key or table == "metadata":
                 continue
 
-            by_place = all(part.file and not self.plan.files[part.file].key for part in parts)
+            by_place = all(part.file and self.plan.files[part.file].by_place for part in parts)
 
             def build(folder: Path, table: str = table, key: str = key, by_place: bool = by_place) -> dict[str, Any]:
                 self.show_table(table)

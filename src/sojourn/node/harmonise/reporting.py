@@ -5,12 +5,14 @@ Its JSON and page name codes, which are values of the data; what a command print
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.making import ASIDE, CODES, UNITS, Made
 from sojourn.node.harmonise.reporting_medicines import LEAST_ROWS, medicine_doubts, medicines
 from sojourn.node.harmonise.staging import ASIDE as UNREADABLE
+from sojourn.omop.clocks import on_clock
 from sojourn.omop.eras import doses_told
 from sojourn.omop.expression import compiled
 from sojourn.omop.filling import QUARANTINE
@@ -29,10 +31,7 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         "plan": made.plan.digest(),
         "vocabulary": {"version": made.vocabulary[0], "digest": made.vocabulary[1]},
         "share": share,
-        "files": {
-            name: {"path": made.plan.files[name].path, "sha256": made.digests[name], **step.facts}
-            for name, step in made.files.items()
-        },
+        "files": {name: _file(made, name) for name in made.files},
         "tables": {
             table: {
                 "rows": sum(part.step.facts["rows"] for part in parts),
@@ -49,7 +48,12 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         "unmapped": _unmapped(made, engine),
         "medicines": named,
         "units": units,
-        "doubts": [*_unit_doubts(units), *medicine_doubts(named), *_date_doubts(made, engine)],
+        "doubts": [
+            *_unit_doubts(units),
+            *medicine_doubts(named),
+            *_date_doubts(made, engine),
+            *_clock_doubts(made, engine),
+        ],
     }
 
 
@@ -57,6 +61,20 @@ def aside_share(report: dict[str, Any]) -> float:
     """The part of all rows read that were kept aside."""
     read = sum(file["records"] + file["unreadable"] for file in report["files"].values())
     return sum(each["rows"] for each in report["aside"]) / read if read else 0.0
+
+
+def _file(made: Made, name: str) -> dict[str, Any]:
+    """Where a source is, the digest of what was read, and how many rows; of several files each as well, in order."""
+    file, pieces = made.plan.files[name], made.files[name]
+    words = ("records", "unreadable")
+    found = {"path": file.said, "sha256": made.digests[name]}
+    counts = {word: sum(each.step.facts[word] for each in pieces) for word in words}
+    if not file.several:
+        return {**found, **counts}
+    parts = [
+        {"path": each.said, "sha256": each.digest, **{word: each.step.facts[word] for word in words}} for each in pieces
+    ]
+    return {**found, **counts, "parts": parts}
 
 
 def _without_concept(table: str, parts: list[Any]) -> dict[str, int]:
@@ -67,8 +85,8 @@ def _without_concept(table: str, parts: list[Any]) -> dict[str, int]:
 
 def _aside(made: Made, engine: Engine) -> list[dict[str, Any]]:
     found = []
-    for name, step in made.files.items():
-        for reason, _, rows in _counted(engine, step.folder / UNREADABLE):
+    for name, pieces in made.files.items():
+        for reason, _, rows in _counted(engine, *(each.step.folder / UNREADABLE for each in pieces)):
             found.append({"file": name, "rule": "", "table": "", "reason": reason, "columns": "", "rows": rows})
     for part, step in made.aside:
         for reason, columns, rows in _counted(engine, step.folder / ASIDE):
@@ -77,10 +95,9 @@ def _aside(made: Made, engine: Engine) -> list[dict[str, Any]]:
     return found
 
 
-def _counted(engine: Engine, path: Any) -> list[tuple[Any, ...]]:
-    return engine.rows(
-        f"SELECT reason, columns, count(*) FROM read_parquet({literal(str(path))}) GROUP BY ALL ORDER BY ALL"
-    )
+def _counted(engine: Engine, *paths: Path) -> list[tuple[Any, ...]]:
+    listed = ", ".join(literal(str(path)) for path in paths)
+    return engine.rows(f"SELECT reason, columns, count(*) FROM read_parquet([{listed}]) GROUP BY ALL ORDER BY ALL")
 
 
 def _doses(made: Made, engine: Engine) -> dict[str, int]:
@@ -213,4 +230,29 @@ def _date_doubts(made: Made, engine: Engine) -> list[str]:
                     found.append(
                         f"Every date in {place} could be read with day and month swapped: the owner alone knows."
                     )
+    return found
+
+
+def _clock_doubts(made: Made, engine: Engine) -> list[str]:
+    """Where times stand in an hour that the zone's clock skipped: it may be another clock than the plan says."""
+    found = []
+    asked = {
+        (rule.file, column, filling.form)
+        for rule in made.plan.rules.values()
+        for filling in rule.fields.values()
+        if filling.form and made.plan.dates[filling.form].timed and not made.plan.dates[filling.form].offset
+        for column in filling.moment
+    }
+    for file, column, name in sorted(asked):
+        form = made.plan.dates[name]
+        read = f"try_strptime({quoted(column)}, {literal(form.form)})"
+        skipped = engine.rows(
+            f"SELECT count(*) FROM (SELECT {read} AS told FROM stage_{file}) "
+            f"WHERE told IS NOT NULL AND ({on_clock(form.zone, 'told')}) IS NULL"
+        )[0][0]
+        if skipped:
+            found.append(
+                f"{skipped} time{'s' * (skipped > 1)} in `{column}` of `{file}` stand in an hour that clocks of "
+                f"{form.zone} skip in spring: does this system change its clock?"
+            )
     return found

@@ -7,9 +7,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sojourn import __version__
 from sojourn.errors import HarmonisationError
 from sojourn.node.dataset import snapshot_key
 from sojourn.node.harmonise import publishing
+from sojourn.node.harmonise.databases import Database
 from sojourn.node.harmonise.engine import MEMORY, THREADS, Engine, open_engine
 from sojourn.node.harmonise.making import ROWS, Made, Maker
 from sojourn.node.harmonise.page import page
@@ -32,7 +33,10 @@ from sojourn.omop.plan import Plan
 
 @dataclass(frozen=True)
 class Work:
-    """What a pilot or run is given. export: the folder of the plan's files. warehouse: the file of the vocabularies."""
+    """What a pilot or run is given. export: the folder of the plan's files. warehouse: the file of the vocabularies.
+
+    databases: of the site, whose tables the plan may name.
+    """
 
     home: Path
     warehouse: Path
@@ -40,6 +44,7 @@ class Work:
     export: Path
     memory: str = MEMORY
     threads: int = THREADS
+    databases: Mapping[str, Database] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def pilot(work: Work, share: float) -> dict[str, Any]:
         raise HarmonisationError("The sample is a part between 0 and 1.", remedy="Give e.g. `--share 0.05`.")
     plan, places = _opened(work)
     with _alone(places), _engine(work, places) as (engine, steps, key):
-        maker = Maker(engine, steps, plan, work.export, _mark(key), share)
+        maker = _maker(work, places, plan, (engine, steps, key), share)
         doubts = concept_doubts(plan, maker.made.compiled, engine)
         report = report_of(maker.make(), engine, share)
         report["doubts"] = [*report["doubts"], *doubts]
@@ -76,7 +81,7 @@ def run(work: Work, audit: publishing.Audit) -> Run:
     plan, places = _opened(work)
     with _alone(places), _engine(work, places) as (engine, steps, key):
         signature = demand_signature(places.pilot(plan.digest()), plan, engine.vocabulary.digest)
-        made = Maker(engine, steps, plan, work.export, _mark(key), day=signature.day).make()
+        made = _maker(work, places, plan, (engine, steps, key), day=signature.day).make()
         report = report_of(made, engine, 1.0)
         _demand_few_aside(plan, report)
         aside, unmapped = kept_aside(made, engine, steps), without_concept(made, engine, steps)
@@ -97,6 +102,13 @@ def run(work: Work, audit: publishing.Audit) -> Run:
     return Run(
         snapshot, published, sum(each.made for each in steps.used), sum(not each.made for each in steps.used), report
     )
+
+
+def _maker(
+    work: Work, places: Places, plan: Plan, opened: tuple[Engine, Steps, bytes], share: float = 1.0, day: str = ""
+) -> Maker:
+    engine, steps, key = opened
+    return Maker(engine, steps, plan, work.export, places.work, _mark(key), share, day, work.databases)
 
 
 def _opened(work: Work) -> tuple[Plan, Places]:

@@ -19,7 +19,7 @@ from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.transcoding import SINGLE_BYTE, transcode
 from sojourn.node.source import digest_of
 from sojourn.node.warehouse import quote
-from sojourn.omop.plan import File
+from sojourn.omop.plan_files import File
 
 ROWS, ASIDE = "rows.parquet", "aside.parquet"
 _PASSING = "utf-8.csv"  # a file of another encoding, while it is read
@@ -35,23 +35,20 @@ SELECT CAST(NULL AS BIGINT) AS record, line, CASE error_type
 FROM reject_errors QUALIFY row_number() OVER (PARTITION BY line ORDER BY byte_position) = 1"""
 
 
-def find(folder: Path, name: str, file: File) -> Path:
-    """The file in the export's folder, or its .gz; HarmonisationError where there is none, or it lies elsewhere."""
-    for path in (folder / file.path, folder / f"{file.path}.gz"):
-        if path.is_file():
-            if not path.resolve().is_relative_to(folder.resolve()):
-                raise HarmonisationError(f"File `{name}` lies outside the export.", remedy="Put it into the folder.")
-            return path
-    raise HarmonisationError(
-        f"The export has no file `{file.path}` for `{name}`.",
-        remedy=f"Check `files.{name}.path` in the plan, and the folder.",
-    )
-
-
 def state(path: Path) -> tuple[int, int]:
     """What changes when a file grows or is replaced."""
     found = path.stat()
     return found.st_size, found.st_mtime_ns
+
+
+def columns_there(engine: Engine, path: Path, name: str, file: File) -> tuple[str, ...]:
+    """The columns of a file, as it names them. HarmonisationError where it names none, or two alike."""
+    return _parquet_columns(engine, path, name, file) if is_parquet(path) else _header(path, name, file)
+
+
+def is_parquet(path: Path) -> bool:
+    """By its name."""
+    return path.suffix.lower() in (".parquet", ".pq")
 
 
 def stage(
@@ -62,8 +59,7 @@ def stage(
     share: the part of persons that is kept, by a hash of their identifier; rows of files without persons all are.
     """
     before = state(path)
-    parquet = path.suffix.lower() in (".parquet", ".pq")
-    there = _parquet_columns(engine, path, name, file) if parquet else _header(path, name, file)
+    parquet, there = is_parquet(path), columns_there(engine, path, name, file)
     if missing := [column for column in columns if column not in there]:
         raise HarmonisationError(
             f"The plan reads columns of `{name}` that the file does not have: "
@@ -75,8 +71,12 @@ def stage(
         connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
     with _as_utf8(path, name, file, to, parquet) as (source, encoding):
         sql = _rows(source, file, encoding, there, columns, share, parquet)
+        if file.database:  # its own order is any, and changes
+            sql += " ORDER BY ALL"
         rows = _written(engine, sql, to / ROWS, name, file)
     rejected = _no_rejects() if parquet else _REJECTED
+    if file.database:  # no line of a file that anybody has
+        rejected = f"SELECT record, NULL::UBIGINT AS line, reason, columns FROM ({rejected})"
     aside = engine.write(rejected, to / ASIDE)
     if state(path) != before:
         raise HarmonisationError(
@@ -117,14 +117,14 @@ def _written(engine: Engine, sql: str, to: Path, name: str, file: File) -> int:
 
 def _unreadable(name: str, file: File) -> HarmonisationError:
     return HarmonisationError(
-        f"File `{name}` ({file.path}) cannot be read: damaged, or of another kind than the plan says.",
+        f"File `{name}` ({file.said}) cannot be read: damaged, or of another kind than the plan says.",
         remedy="Copy or export it again.",
     )
 
 
 def _not_in(name: str, file: File) -> HarmonisationError:
     return HarmonisationError(
-        f"File `{name}` ({file.path}) is not in {file.encoding}, or its gzip is damaged.",
+        f"File `{name}` ({file.said}) is not in {file.encoding}, or its gzip is damaged.",
         remedy=f"Ask for its encoding, and write it as `files.{name}.encoding`; cp1252 is the most usual of Windows.",
     )
 
