@@ -57,7 +57,7 @@ class StudyLevel:
     def read(cls, inner: Statistic, arguments: Mapping[str, Any], place: str) -> Statistic:
         """The statistic itself where `combine` is pooled; PlanError where the words do not go together."""
         said = words(arguments, place)
-        if said is not None and getattr(inner, "weights", None) is not None:
+        if said is not None and "weights" in inner.arguments():
             remedy = "Leave `weights` out, or ask for the pooled answer."
             raise PlanError("Sites' own answers are combined without weights.", remedy=remedy, field=f"{place}.weights")
         return inner if said is None else cls(inner, *said)
