@@ -23,7 +23,7 @@ MOST_CODES = 500  # of each rule, the most frequent first; totals are of all
 
 def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
     """The whole as one document; the same files, plan and vocabulary give the same."""
-    units = _units(made, engine)
+    units, aside = _units(made, engine), _aside(made, engine)
     return {
         "source": made.plan.source,
         "plan": made.plan.digest(),
@@ -38,13 +38,13 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
             }
             for table, parts in sorted(made.parts.items())
         },
-        "aside": _aside(made, engine),
+        "aside": aside,
         "aside_at_most": made.plan.quarantine_at_most,
         "left_out": _left_out(made, engine),
         "unlisted": _unlisted(made, engine),
         "unmapped": _unmapped(made, engine),
         "units": units,
-        "doubts": [*_unit_doubts(units), *_date_doubts(made, engine), *_clock_doubts(made, engine)],
+        "doubts": [*_unit_doubts(units), *_date_doubts(made, engine), *_clock_doubts(made, engine, aside)],
     }
 
 
@@ -215,15 +215,17 @@ def _date_doubts(made: Made, engine: Engine) -> list[str]:
     return found
 
 
-def _clock_doubts(made: Made, engine: Engine) -> list[str]:
+def _clock_doubts(made: Made, engine: Engine, aside: list[dict[str, Any]]) -> list[str]:
     """Where times stand in an hour that the zone's clock skipped: it may be another clock than the plan says."""
     found = []
+    unread = {(each["file"], each["columns"]) for each in aside if each["reason"] == "unreadable date"}
     asked = {
         (rule.file, column, filling.form)
         for rule in made.plan.rules.values()
         for filling in rule.fields.values()
         if filling.form and made.plan.dates[filling.form].timed and not made.plan.dates[filling.form].offset
         for column in filling.moment
+        if (rule.file, ", ".join(filling.moment)) in unread
     }
     for file, column, name in sorted(asked):
         form = made.plan.dates[name]
