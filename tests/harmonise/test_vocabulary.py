@@ -308,6 +308,17 @@ def test_without_a_warehouse_the_commands_say_what_to_do(tmp_path: Path, capsys:
     assert not (tmp_path / "none.duckdb").exists()
 
 
+def test_memory_is_an_amount_and_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    download, store = str(athena.write_zip(tmp_path / "download.zip")), tmp_path / "warehouse.duckdb"
+    with pytest.raises(SystemExit) as left:
+        main(["harmonise", "vocabulary", "load", download, "--warehouse", str(store), "--memory", "lots"])
+    assert left.value.code == 1 and "no amount of memory" in capsys.readouterr().err and not store.exists()
+    with pytest.raises(SystemExit) as left:
+        main(["harmonise", "vocabulary", "load", download, "--warehouse", str(store), "--memory", "100MB"])
+    assert left.value.code == 0
+    assert "Version 1 is loaded" in capsys.readouterr().out
+
+
 def test_no_vocabulary_is_shipped() -> None:
     """Licences forbid it: neither the package nor the tests hold a file of a download."""
     names = {f"{table}.csv" for table in TABLES} - {"vocabulary.csv", "domain.csv", "relationship.csv"}

@@ -103,13 +103,15 @@ def _profiled(folder: Path, threshold: int, memory: str, warehouse: Path | None)
 def load_vocabulary(
     download: Annotated[Path, typer.Argument(help="The zip from Athena, or the folder it was unpacked into.")],
     warehouse: Warehouse = HERE,
+    memory: Annotated[str, typer.Option(help="What the database may use; it spills beyond it.")] = MEMORY,
     as_json: AsJson = False,
 ) -> None:
     """Load a vocabulary download beside the versions that are there, and use it from now on: all of it, or nothing.
 
     Example: sojourn harmonise vocabulary load vocabulary_download_v5.zip
     """
-    done = load(download, warehouse)
+    demand_memory(memory)
+    done = load(download, warehouse, memory=memory)
     lines = [f"Version {done.number} is loaded and in use: {done.version}, {done.counts['concept']:,} concepts."]
     lines += _notes(done)
     if done.number > 1:

@@ -25,7 +25,7 @@ MOST_CODES = 500  # of each rule, the most frequent first; totals are of all
 
 def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
     """The whole as one document; the same files, plan and vocabulary give the same."""
-    units, named = _units(made, engine), medicines(made, engine)
+    units, named, aside = _units(made, engine), medicines(made, engine), _aside(made, engine)
     return {
         "source": made.plan.source,
         "plan": made.plan.digest(),
@@ -40,7 +40,7 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
             }
             for table, parts in sorted(made.parts.items())
         },
-        "aside": _aside(made, engine),
+        "aside": aside,
         "aside_at_most": made.plan.quarantine_at_most,
         "doses": _doses(made, engine),
         "left_out": _left_out(made, engine),
@@ -52,7 +52,7 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
             *_unit_doubts(units),
             *medicine_doubts(named),
             *_date_doubts(made, engine),
-            *_clock_doubts(made, engine),
+            *_clock_doubts(made, engine, aside),
         ],
     }
 
@@ -233,15 +233,17 @@ def _date_doubts(made: Made, engine: Engine) -> list[str]:
     return found
 
 
-def _clock_doubts(made: Made, engine: Engine) -> list[str]:
+def _clock_doubts(made: Made, engine: Engine, aside: list[dict[str, Any]]) -> list[str]:
     """Where times stand in an hour that the zone's clock skipped: it may be another clock than the plan says."""
     found = []
+    unread = {(each["file"], each["columns"]) for each in aside if each["reason"] == "unreadable date"}
     asked = {
         (rule.file, column, filling.form)
         for rule in made.plan.rules.values()
         for filling in rule.fields.values()
         if filling.form and made.plan.dates[filling.form].timed and not made.plan.dates[filling.form].offset
         for column in filling.moment
+        if (rule.file, ", ".join(filling.moment)) in unread
     }
     for file, column, name in sorted(asked):
         form = made.plan.dates[name]
