@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sojourn.node.draft import looks_identifying, outward
+from sojourn.node.harmonise.profiling_private import named_as_text, of_people, telling
 from sojourn.omop.code_systems import Guess, recognise, units
 from sojourn.omop.date_forms import Dates
 from sojourn.omop.units_spelling import readings, ucum
@@ -72,7 +73,7 @@ def describe(
     personal = identifying(name, counts, sample) or _numbered(name, table, counts, sample)
     coded = [] if personal or days else recognise(sample, name, table)
     unit = None if personal or days else units(sample, name)
-    kind = _kind(counts, () if personal else sample, days, coded, unit)
+    kind = _kind(name, counts, () if personal else sample, days, coded, unit)
     found: dict[str, Any] = {
         "name": name,
         "type": kind,
@@ -114,6 +115,8 @@ def identifying(name: str, counts: Counts, sample: Sequence[str]) -> str:
         return "by its name"
     if _NAMED_PERSONAL.search(name) and not _constant(counts):
         return "by its name"
+    if counts.numbers < counts.filled and not _constant(counts) and (why := of_people(name, sample)):
+        return why
     if counts.filled >= _ENOUGH and counts.distinct >= _NEAR_UNIQUE * counts.filled and counts.whole == counts.filled:
         return "a whole number that hardly repeats"
     return ""
@@ -165,7 +168,9 @@ def questions(name: str, column: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _kind(counts: Counts, sample: Sequence[str], days: Days | None, coded: Sequence[Guess], unit: Guess | None) -> str:
+def _kind(
+    name: str, counts: Counts, sample: Sequence[str], days: Days | None, coded: Sequence[Guess], unit: Guess | None
+) -> str:
     if not counts.filled:
         return "empty"
     if days:
@@ -180,7 +185,8 @@ def _kind(counts: Counts, sample: Sequence[str], days: Days | None, coded: Seque
         return "whole number" if counts.whole == counts.filled else "number"
     if (counts.numbers > 0.5 * counts.filled and sample) or _like_results(sample):
         return "results"
-    return "free text" if counts.mean_length > _FREE_TEXT else "text"
+    written = counts.mean_length > _FREE_TEXT or (named_as_text(name) and not _constant(counts))
+    return "free text" if written else "text"
 
 
 def _like_results(sample: Sequence[str]) -> bool:
@@ -214,7 +220,7 @@ def _dates(days: Days) -> dict[str, Any]:
 
 def _levels(levels: Mapping[str, int], threshold: int) -> dict[str, Any]:
     """The frequent values, and only the number of the others."""
-    often = {value: count for value, count in levels.items() if count >= threshold}
+    often = {value: count for value, count in levels.items() if count >= threshold and not telling(value)}
     shown = dict(sorted(often.items(), key=lambda pair: (-pair[1], pair[0]))[:_SHOWN])
     return {"frequent": shown, "others": len(levels) - len(shown)}
 
