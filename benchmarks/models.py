@@ -1,7 +1,7 @@
 """Negative binomial regression and a lasso path over four sites of 250,000 x 20, against their oracles on pooled rows.
 
-Oracles: statsmodels' NegativeBinomial by Newton's method; scikit-learn's `lasso_path` over the same 30 penalties, from the
-same rows: it is told centred columns of one scale, which somebody has to make first.
+Oracles: statsmodels' NegativeBinomial by Newton's method; scikit-learn's `lasso_path` over the same 30 penalties, from
+the same rows: it wants centred columns of one scale, which somebody has to make first.
 Studies and oracles take turns in one run: see `turns.py`.
 """
 
