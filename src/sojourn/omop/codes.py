@@ -20,11 +20,19 @@ WITH RECURSIVE seen AS (
   SELECT r.{column} AS code, {system} AS vocabulary, count(*) AS rows FROM stage_{file} AS r{where} GROUP BY ALL
 ), decided(code, vocabulary, concept_id) AS (
   {decided}
-), named AS (
+), known AS MATERIALIZED (
+  SELECT concept_id, concept_code, vocabulary_id, standard_concept, invalid_reason FROM vocabulary.concept
+  WHERE (concept_code, vocabulary_id) IN (SELECT (code, vocabulary) FROM seen)
+), named AS MATERIALIZED (
   SELECT seen.code, seen.vocabulary, c.concept_id, c.standard_concept
-  FROM seen JOIN vocabulary.concept AS c ON c.concept_code = seen.code AND c.vocabulary_id = seen.vocabulary
+  FROM seen JOIN known AS c ON c.concept_code = seen.code AND c.vocabulary_id = seen.vocabulary
   QUALIFY row_number() OVER (
     PARTITION BY seen.code, seen.vocabulary ORDER BY coalesce(c.invalid_reason, ''), c.concept_id) = 1
+), {links}, link AS MATERIALIZED (
+  {all_links}
+), near AS MATERIALIZED (
+  SELECT concept_id, domain_id, standard_concept FROM vocabulary.concept WHERE concept_id IN (
+    SELECT concept_id_2 FROM link UNION SELECT concept_id FROM named UNION SELECT concept_id FROM decided)
 ), walk AS (
   SELECT code, vocabulary, concept_id AS place, [concept_id] AS path, FALSE AS circular,
     coalesce(standard_concept, '') = 'S' AS ends
@@ -32,26 +40,25 @@ WITH RECURSIVE seen AS (
   UNION ALL
   SELECT walk.code, walk.vocabulary, c.concept_id, list_append(walk.path, c.concept_id),
     list_contains(walk.path, c.concept_id), coalesce(c.standard_concept, '') = 'S'
-  FROM walk
-  JOIN vocabulary.concept_relationship AS link
-    ON link.concept_id_1 = walk.place AND link.relationship_id = 'Maps to' AND coalesce(link.invalid_reason, '') = ''
-  JOIN vocabulary.concept AS c ON c.concept_id = link.concept_id_2
+  FROM walk JOIN link ON link.concept_id_1 = walk.place JOIN near AS c ON c.concept_id = link.concept_id_2
   WHERE NOT walk.ends AND NOT walk.circular AND len(walk.path) < {steps}
 ), targets AS (
   SELECT d.code, d.vocabulary, c.concept_id, c.domain_id
-  FROM decided AS d JOIN vocabulary.concept AS c ON c.concept_id = d.concept_id AND c.standard_concept = 'S'
+  FROM decided AS d JOIN near AS c ON c.concept_id = d.concept_id AND c.standard_concept = 'S'
   UNION
   SELECT walk.code, walk.vocabulary, c.concept_id, c.domain_id
-  FROM walk JOIN vocabulary.concept AS c ON c.concept_id = walk.place
+  FROM walk JOIN near AS c ON c.concept_id = walk.place
   WHERE walk.ends AND (walk.code, walk.vocabulary) NOT IN (SELECT (code, vocabulary) FROM decided)
 ), found AS (
   SELECT *, row_number() OVER (PARTITION BY code, vocabulary ORDER BY concept_id) - 1 AS ordinal FROM targets
   QUALIFY ordinal < {most}
 ), valued AS (
   SELECT named.code, named.vocabulary, min(link.concept_id_2) AS concept_id
-  FROM named JOIN vocabulary.concept_relationship AS link
-    ON link.concept_id_1 = named.concept_id AND link.relationship_id = 'Maps to value'
-    AND coalesce(link.invalid_reason, '') = ''
+  FROM named JOIN (
+    SELECT concept_id_1, concept_id_2 FROM vocabulary.concept_relationship
+    WHERE relationship_id = 'Maps to value' AND coalesce(invalid_reason, '') = ''
+      AND concept_id_1 IN (SELECT concept_id FROM named)
+  ) AS link ON link.concept_id_1 = named.concept_id
   GROUP BY ALL
 ), ends AS (
   SELECT code, vocabulary, bool_or(circular) AS circular, max(len(path)) AS steps FROM walk GROUP BY ALL
@@ -78,6 +85,15 @@ LEFT JOIN valued ON valued.code = seen.code AND valued.vocabulary = seen.vocabul
 LEFT JOIN ends ON ends.code = seen.code AND ends.vocabulary = seen.vocabulary"""
 
 
+# The links of one step. A whole vocabulary is far larger than a file's codes: a condition `IN` a small set keeps it out of
+# memory, where a join in a recursion would hold it. A step without codes reads nothing.
+_LINKS = """\
+{name} AS MATERIALIZED (
+  SELECT concept_id_1, concept_id_2 FROM vocabulary.concept_relationship
+  WHERE relationship_id = 'Maps to' AND coalesce(invalid_reason, '') = '' AND concept_id_1 IN ({places})
+)"""
+
+
 def codes_sql(plan: Plan, rule: Rule, code: Code, routed: bool) -> str:
     """SQL of the table of a column's codes. routed: whether it is the rule's own, which picks the table of rows."""
     where = f" WHERE {compiled(rule.where, 'r')}" if rule.where else ""
@@ -88,9 +104,20 @@ def codes_sql(plan: Plan, rule: Rule, code: Code, routed: bool) -> str:
         decided=decided_sql(plan.decisions),
         system=system_sql(code),
         steps=MOST_STEPS,
+        links=_links(),
+        all_links=" UNION ".join(f"FROM link_{step}" for step in range(1, MOST_STEPS)),
         target=_target(rule) if routed else "''",
         most=1 << ORDINALS,
     )
+
+
+def _links() -> str:
+    places = "SELECT concept_id FROM named"
+    found = []
+    for step in range(1, MOST_STEPS):
+        found.append(_LINKS.format(name=f"link_{step}", places=places))
+        places = f"SELECT concept_id_2 FROM link_{step} WHERE concept_id_1 <> concept_id_2"
+    return ", ".join(found)
 
 
 def join_sql(code: Code, alias: str) -> str:
