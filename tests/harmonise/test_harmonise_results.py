@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from harmonise.clinic import CONCEPTS, MAPS, PLAN, Clinic, vocabulary
+from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise import running
 from sojourn.node.harmonise.explaining import explain, words
+from sojourn.omop.compilation import compile_plan
+from sojourn.omop.plan import Plan
 
 RULE = """
   labs:
@@ -16,10 +19,10 @@ RULE = """
     to: measurement
     decided: {by: Ada Example, day: 2026-02-01}
     concept: {code: test, vocabulary: LOINC}
-    result: {value: result, unit: unit, decimal: ".", units: {2345-7: mmol/L}}
+    result: {value: result_text, unit: unit, decimal: ".", units: {2345-7: mmol/L}}
     fields: {start: {date: day, form: day}, type: 32856}
 observation_period"""
-LABS = """test,result,unit,day
+LABS = """test,result_text,unit,day
 2345-7,90,mg/dL,01/02/2019
 2345-7,5.1,mmol/L,01/02/2019
 2345-7,<18,mg/dl,01/02/2019
@@ -79,14 +82,11 @@ def test_units_that_cannot_be_read_are_told(laboratory: Clinic) -> None:
 
 def test_a_value_is_explained(laboratory: Clinic) -> None:
     said = words(explain(laboratory.places, laboratory.warehouse, "measurement.value_as_number", None))
-    assert "from `result`, `unit` of labs.csv: the number in the value" in said[1]
+    assert "from `result_text`, `unit` of labs.csv: the number in the value" in said[1]
     assert "converted to mmol/L for 2345-7" in said[1]
 
 
 def test_a_plan_of_results_is_strict(tmp_path: Path) -> None:
-    from sojourn.errors import HarmonisationError
-    from sojourn.omop.plan import Plan
-
     plan = PLAN.replace("rules:\n", "  labs: {path: labs.csv, person: mrn}\nrules:\n", 1)
     plan = plan.replace("\nobservation_period", RULE, 1)
     for change, said in (
@@ -96,3 +96,11 @@ def test_a_plan_of_results_is_strict(tmp_path: Path) -> None:
     ):
         with pytest.raises(HarmonisationError, match=said):
             Plan.from_yaml(plan.replace(*change))
+
+
+@pytest.mark.parametrize("column", ["_record", "_file", "_RESULT_text"])
+def test_a_column_called_as_a_run_calls_its_own_is_refused(column: str) -> None:
+    plan = PLAN.replace("rules:\n", "  labs: {path: labs.csv, person: mrn}\nrules:\n", 1)
+    asked = Plan.from_yaml(plan.replace("\nobservation_period", RULE.replace("result_text", column), 1))
+    with pytest.raises(HarmonisationError, match="exported under another name"):
+        compile_plan(asked)

@@ -6,6 +6,7 @@ no path and no key, and the same plan gives the same text. Whoever runs them pro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ from sojourn.omop.rows import Part, part_of
 _TWINS = """\
 SELECT {key} AS key, min(r._record) AS first FROM stage_{file} AS r WHERE {key} IS NOT NULL
 GROUP BY ALL HAVING count(*) > 1"""
+
+# Columns that stand beside a file's own while its rows are read.
+_OWN = re.compile(r"_(record|file|read|moment|result)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -173,4 +177,10 @@ def _columns(plan: Plan) -> dict[str, tuple[str, ...]]:
             read += [name for name in (filling.column, filling.pseudonym) if name]
             read += filling.concept.columns if filling.concept else ()
             read += columns_of(filling.expression) if filling.expression else ()
+    for name, columns in found.items():
+        if taken := next((column for column in columns if _OWN.match(column)), None):
+            raise HarmonisationError(
+                f"The file `{name}` has a column `{taken}`, a name that a run itself gives to what it reads.",
+                remedy="Have the column exported under another name, without the `_` before it.",
+            )
     return {name: tuple(dict.fromkeys(columns)) for name, columns in found.items()}

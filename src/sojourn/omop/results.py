@@ -13,7 +13,7 @@ from sojourn.omop.units_spelling import ucum
 
 CONFLICT = "two units"  # the value names one, the column beside it another
 UNIT_COLUMNS = ("own", "unit", "loinc", "target", "ucum", "factor", "shift", "rule", "reason", "rows")
-_VALUE = "result_"  # before what is read of a value
+_VALUE = "_result_"  # before what is read of a value
 # The unit that a rule's rows end with: the one converted to, else their own, where it can be read.
 UNITS_SQL = """\
 SELECT u.*, c.concept_id AS unit_concept_id FROM {table} AS u LEFT JOIN vocabulary.concept AS c
