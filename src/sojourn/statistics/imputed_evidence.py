@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TypeVar
 
 import numpy as np
@@ -115,15 +115,14 @@ def _drawn(
     # m sets tell of m - 1 independent differences: each has to rest on as many persons as a weight.
     absent = {name: population.absent[name] for name in observed}
     lacking = [len(persons_of(population.persons[rows])) / (len(sets) - 1) for rows in absent.values()]
-    weights = {name: tuple(apart(name, sets)) for name in observed}
     others = Others.of(model, columns, sets) if observed else None
     return Drawn(
-        effective=_least([effective(sets[0].persons, of) for of in weights.values()]),
+        effective=_least([effective(sets[0].persons, apart(name, sets)) for name in observed]),
         lacking=_least(lacking),
         persons=min((len(persons_of(persons)) for persons in observed.values()), default=everybody),
         parameters=width_of(names, population.variables),
-        share=max((others.share((absent[name], *of)) for name, of in weights.items()), default=0.0) if others else 0.0,
-        levels=_least([others.fewest(of) for of in weights.values()]) if others else None,
+        share=max(others.share(chain([absent[name]], apart(name, sets))) for name in observed) if others else 0.0,
+        levels=_least([others.fewest(apart(name, sets)) for name in observed]) if others else None,
     )
 
 
