@@ -12,6 +12,7 @@ import sojourn.disclosure.joint as joint
 from sojourn.analysis.imputation import Chain
 from sojourn.analysis.population import Population, nobody
 from sojourn.analysis.variable import Kind, Variable, with_site
+from sojourn.disclosure.families.design_support import DesignSupport
 from sojourn.disclosure.joint import Demands, Layout
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
@@ -30,6 +31,7 @@ VARIABLES = with_site(
 )
 MODEL = glm("y ~ x + z + b")
 TWO = imputed(MODEL, "x", m=2)
+CLEAR = DesignSupport(RULES.threshold)
 
 
 def people(site: str, lacking: int, rows: int = 120, column: str = "x", seed: int = 0) -> Population:
@@ -185,3 +187,37 @@ def test_a_place_holder_is_no_third_value():
     assert not passes(asked, populations)
     assert passes(asked, [people(site, 40) for site in SITES])
     assert not passes(asked, [people(SITES[0], 40), *(people(site, 0) for site in SITES[1:])])  # one site's alone
+
+
+def test_what_two_sets_differ_by_is_not_one_or_two_persons():
+    """z is 0 for all who lack x but one: with x:z the difference would be this one's z and outcome."""
+    asked = imputed(glm("y ~ x + z + b + x:z"), "x", m=2)
+    layout, one = layout_of(asked), people("Avon", 60, 300)
+    assert layout.numbers(asked.support(one), RULES).any()
+    sparse = replace(one, columns={**one.columns, "z": np.where((np.arange(300) < 60), 0.0, one.columns["z"])})
+    sparse.columns["z"][7] = 0.5
+    judged = asked.support(sparse)
+    assert judged.design.drawn.share == 1.0
+    with pytest.raises(DisclosureRefused) as caught:
+        layout.numbers(judged, RULES)
+    assert caught.value.family == "design support"
+    planted = replace(judged.design, drawn=replace(judged.design.drawn, share=0.0))
+    assert [bool(CLEAR._fault(design)) for design in (judged.design, planted)] == [True, False]
+    assert layout.numbers(replace(judged, design=planted), RULES).any()  # nothing else sees it
+
+
+def test_in_a_level_with_a_product_of_its_own_the_draws_of_many_differ():
+    """Of those who lack x 20 have b, and most of these the same draw."""
+    asked = imputed(glm("y ~ x + z + b + x:b"), "x", m=2)
+    layout, one = layout_of(asked), people("Avon", 80, 400)
+    assert layout.numbers(asked.support(one), RULES).any()
+    b = (np.arange(400) % 4 == 0).astype(np.int8)
+    x = np.where((b == 1) & (np.arange(400) % 40 != 0), 9.0, one.columns["x"])
+    judged = asked.support(replace(one, columns={**one.columns, "b": b, "x": x}))
+    assert 0 < judged.design.drawn.levels < RULES.threshold
+    with pytest.raises(DisclosureRefused):
+        layout.numbers(judged, RULES)
+    planted = replace(judged.design, drawn=replace(judged.design.drawn, levels=None))
+    assert "in a level" in CLEAR._fault(judged.design)
+    assert layout.numbers(replace(judged, design=planted), RULES).any()
+    assert imputed(MODEL, "x", m=2).support(one).design.drawn.levels is None  # no product, no level of its own

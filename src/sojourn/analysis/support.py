@@ -77,12 +77,16 @@ class Drawn:
     effective: the smallest effective number of persons whose values differ between two sets, None where none do.
     lacking: the fewest persons without a value of a column, over the independent differences of the sets; None where
     nobody lacks one. persons: the fewest with a value. parameters: of the widest model that a column is drawn from.
+    share: the largest that two persons have of what two sets' sums, or one's and the complete rows', differ by. levels:
+    the fewest persons of a level with a product of its own whose values differ between two sets; None where none do.
     """
 
     effective: float | None
     lacking: float | None
     persons: int
     parameters: int
+    share: float = 0.0
+    levels: int | None = None
 
 
 @dataclass(frozen=True)

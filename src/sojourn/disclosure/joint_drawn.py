@@ -26,13 +26,14 @@ def demand_apart(support: Support, parameters: Parameters, threshold: int) -> No
     if drawn is None or drawn.lacking is None:
         return
     least = max(parameters.threshold, threshold)
-    if not (_enough(drawn, least) and _fitted(drawn, parameters)) or _shown(support, least):
+    told = _enough(drawn, least) and _fitted(drawn, parameters) and _shared(drawn, parameters)
+    if not told or _shown(support, least):
         raise DisclosureRefused("design support")
 
 
 def _enough(drawn: Drawn, least: int) -> bool:
     """Whether each difference of two sets rests on T persons, and each of the independent ones has its own."""
-    sizes = [size for size in (drawn.lacking, drawn.effective) if size is not None]
+    sizes = [size for size in (drawn.lacking, drawn.effective, drawn.levels) if size is not None]
     return all(size >= least for size in sizes)  # not so of what is no number
 
 
@@ -40,6 +41,11 @@ def _fitted(drawn: Drawn, parameters: Parameters) -> bool:
     """Whether the widest model that values are drawn from follows from enough persons."""
     free = drawn.persons - drawn.parameters >= parameters.residual
     return free and drawn.parameters <= parameters.observations * drawn.persons
+
+
+def _shared(drawn: Drawn, parameters: Parameters) -> bool:
+    """Whether nothing by which sums differ is one or two persons': as of a sum by dominance and p percent."""
+    return 100 * drawn.share <= min(parameters.dominance_k, 100 - parameters.p_percent)  # not so of what is no number
 
 
 def _shown(support: Support, least: int) -> bool:

@@ -45,7 +45,7 @@ RULES: Mapping[str, Callable[[Parameters], Rule]] = MappingProxyType(
     {
         "minimum frequency": lambda p: MinimumFrequency(p.threshold, p.zero_shown, p.dimensions),
         "events": lambda p: Events(p.threshold),
-        "design support": lambda p: DesignSupport(p.threshold, p.leverage),
+        "design support": lambda p: DesignSupport(p.threshold, p.leverage, min(p.dominance_k, 100 - p.p_percent) / 100),
         "class disclosure": lambda p: ClassDisclosure(p.threshold, p.sensitive_percent, p.zero_shown),
         "histogram": lambda p: Histogram(p.threshold, p.zero_shown),
         "dominance": lambda p: Dominance(p.dominance_n, p.dominance_k, p.threshold, p.zero_shown),

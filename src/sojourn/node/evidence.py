@@ -187,7 +187,9 @@ def _drawn(document: Mapping[str, Any]) -> Drawn:
     effective, lacking = (
         None if document[word] is None else float(document[word]) for word in ("effective", "lacking")
     )
-    return Drawn(effective, lacking, _count(document["persons"]), _count(document["parameters"]))
+    levels = None if document.get("levels") is None else _count(document["levels"])
+    share = float(document.get("share", 1.0))  # what older programs held says nothing of it, which is too much
+    return Drawn(effective, lacking, _count(document["persons"]), _count(document["parameters"]), share, levels)
 
 
 def _pairs_to_dict(pairs: Pairs) -> dict[str, Any]:

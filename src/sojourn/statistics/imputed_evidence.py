@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TypeVar
 
 import numpy as np
@@ -21,12 +21,10 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from sojourn.analysis.imputation import width_of
-from sojourn.analysis.matrix import levels_of
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import persons_by_place, persons_of
 from sojourn.analysis.support import Cells, Design, Drawn, Support
-from sojourn.analysis.variable import SITE, Kind
-from sojourn.statistics.design import two_valued
+from sojourn.statistics.imputed_apart import Others, apart, effective, singles
 from sojourn.statistics.meta import Model
 
 Copy = Callable[[str, int], str]
@@ -86,7 +84,7 @@ def _design(
     first = designs[0]
     observed = {name: population.persons[~rows] for name, rows in population.absent.items() if name in columns}
     rows = min((len(persons) for persons in observed.values()), default=first.rows)
-    drawn = _drawn(names, population, sets, observed, first.persons)
+    drawn = _drawn(model, names, columns, population, sets, observed, first.persons)
     weights = [one.effective for one in designs] + [drawn.effective, drawn.lacking]
     numbers = _by_set([one.numbers for one in designs], columns)
     return replace(
@@ -106,19 +104,25 @@ def _design(
 
 
 def _drawn(
+    model: Model,
     names: Sequence[str],
+    columns: Sequence[str],
     population: Population,
     sets: Sequence[Population],
     observed: Mapping[str, NDArray[np.uint32]],
     everybody: int,
 ) -> Drawn:
     # m sets tell of m - 1 independent differences: each has to rest on as many persons as a weight.
-    lacking = [len(persons_of(population.persons[population.absent[name]])) / (len(sets) - 1) for name in observed]
+    absent = {name: population.absent[name] for name in observed}
+    lacking = [len(persons_of(population.persons[rows])) / (len(sets) - 1) for rows in absent.values()]
+    others = Others.of(model, columns, sets) if observed else None
     return Drawn(
-        effective=_least([_effective(name, sets) for name in observed]),
+        effective=_least([effective(sets[0].persons, apart(name, sets)) for name in observed]),
         lacking=_least(lacking),
         persons=min((len(persons_of(persons)) for persons in observed.values()), default=everybody),
         parameters=width_of(names, population.variables),
+        share=max(others.share(chain([absent[name]], apart(name, sets))) for name in observed) if others else 0.0,
+        levels=_least([others.fewest(apart(name, sets)) for name in observed]) if others else None,
     )
 
 
@@ -175,45 +179,10 @@ def _missing(
         rows = population.absent.get(name, nobody)
         halves = persons_by_place(population.persons, rows.astype(np.int8), 2)
         parts |= {f"missing({name})=False": halves[0], f"missing({name})=True": halves[1]}
-    levels = _by_set([_singles(model, completed) for completed in sets], columns)
+    levels = _by_set([singles(model, completed) for completed in sets], columns)
     formula = getattr(model, "formula", None)
     if formula is None or any(len(term.factors) > 1 for term in formula.terms):
         levels |= _by_set([one.levels for one in designs], columns)
     pairs = {f"{one} & {other}": parts[one] & parts[other] for one, other in combinations(parts, 2)}
     crossed = {f"{one} & {other}": parts[one] & persons for one in parts for other, persons in levels.items()}
     return parts | pairs | crossed
-
-
-def _singles(model: Model, completed: Population) -> dict[str, BitMap]:
-    """The persons of each level of each column, and of each value of a number that has two."""
-    found: dict[str, BitMap] = {}
-    for name in model.variables():
-        variable = completed.variables[name]
-        if name == SITE:
-            continue
-        if variable.kind is not Kind.NUMBER:
-            labels = levels_of(variable)
-            sets = persons_by_place(completed.persons, completed.column(name), len(labels))
-            found |= {f"{name}={label}": part for label, part in zip(labels, sets, strict=True)}
-        elif (pair := two_valued(completed.numeric(name))) is not None:
-            for word, value in zip(("lower", "upper"), pair, strict=True):
-                found[f"{name}={word}"] = persons_of(completed.persons[completed.numeric(name) == value])
-    return found
-
-
-def _effective(name: str, sets: Sequence[Population]) -> float | None:
-    """The smallest effective number of persons behind the difference of two sets; None where no two differ."""
-    variable, codes = sets[0].variables[name], np.unique(sets[0].persons, return_inverse=True)[1]
-    levels = range(len(levels_of(variable))) if variable.kind is Kind.CATEGORY else (None,)
-    least = np.inf
-    for one, other in combinations([completed.column(name) for completed in sets], 2):
-        for level in levels:
-            apart = _numbers(one, level) - _numbers(other, level)
-            sizes = np.bincount(codes, weights=np.abs(apart))
-            if sizes.any():
-                least = min(least, float(sizes.sum() ** 2 / (sizes @ sizes)))
-    return float(least) if np.isfinite(least) else None
-
-
-def _numbers(column: NDArray[np.generic], level: int | None) -> NDArray[np.float64]:
-    return (column if level is None else column == level).astype(np.float64)

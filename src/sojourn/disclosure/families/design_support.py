@@ -8,6 +8,8 @@
             working weights or of the terms of the score < T
             fewer than T clusters, where a column of them is named
             a saturated model whose rarest covariate pattern has n < T persons
+            of imputed sets: two persons give > 90 % of a sum by which the sets differ, or a level that has a product
+            with a drawn column has 0 < n < T persons whose draws differ
     medium: leverage of a person > 1/T
 
 A dummy that is 1 for one person gives that person's outcome as constant + coefficient (regressions in the SDC Handbook,
@@ -33,6 +35,7 @@ class DesignSupport:
 
     threshold: int
     leverage: float = 1 / 3
+    share: float = 0.9
     name: ClassVar[str] = "design support"
     family: ClassVar[str] = "design support"
     scope: ClassVar[str] = "site"
@@ -77,6 +80,10 @@ class DesignSupport:
             raise ValueError("the evidence of the round is not a number")
         if working is not None and (working.leverage > self.leverage or working.effective < self.threshold):
             return "at the coefficients that were sent a few persons make up the sums"
+        if design.drawn is not None and not design.drawn.share <= self.share:
+            return "two of those who lack a value make up what the sets differ by"
+        if design.drawn is not None and design.drawn.levels is not None and design.drawn.levels < self.threshold:
+            return "in a level the sets differ for too few persons"
         if design.patterns is not None and design.patterns < self.threshold:
             return "the model is saturated and has a rare pattern"
         return ""
