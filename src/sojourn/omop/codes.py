@@ -85,7 +85,7 @@ LEFT JOIN valued ON valued.code = seen.code AND valued.vocabulary = seen.vocabul
 LEFT JOIN ends ON ends.code = seen.code AND ends.vocabulary = seen.vocabulary"""
 
 
-# The links of one step. `IN` a small set keeps a whole vocabulary out of memory, where a recursion's join would hold it.
+# The links of a step. `IN` a small set keeps a whole vocabulary out of memory, where a recursion's join would hold it.
 _LINKS = """\
 {name} AS MATERIALIZED (
   SELECT concept_id_1, concept_id_2 FROM vocabulary.concept_relationship
