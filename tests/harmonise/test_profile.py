@@ -232,15 +232,21 @@ def test_a_first_column_after_a_byte_order_mark_has_its_name(tmp_path: Path) -> 
     assert list(columns(profile(tmp_path).document)) == ["a", "b"]
 
 
-def test_databases_parquet_and_gzip_give_the_same_columns(tmp_path: Path) -> None:
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text().encode()))
-    with duckdb.connect(str(tmp_path / "b.duckdb")) as to:
-        to.execute(f"CREATE TABLE visits AS FROM read_csv('{tmp_path}/a.csv.gz', all_varchar=true, header=true)")
-        to.execute(f"COPY visits TO '{tmp_path}/c.parquet' (FORMAT parquet)")
-    with sqlite3.connect(tmp_path / "d.sqlite") as lite:
+def each_kind(folder: Path) -> None:
+    """The same rows in a file of each kind."""
+    folder.mkdir(exist_ok=True)
+    (folder / "a.csv.gz").write_bytes(gzip.compress(text().encode()))
+    with duckdb.connect(str(folder / "b.duckdb")) as to:
+        to.execute(f"CREATE TABLE visits AS FROM read_csv('{folder}/a.csv.gz', all_varchar=true, header=true)")
+        to.execute(f"COPY visits TO '{folder}/c.parquet' (FORMAT parquet)")
+    with sqlite3.connect(folder / "d.sqlite") as lite:
         lite.execute(f"CREATE TABLE visits ({', '.join(HEADER)})")
         lite.executemany(f"INSERT INTO visits VALUES ({', '.join('?' * len(HEADER))})", rows())
     lite.close()
+
+
+def test_databases_parquet_and_gzip_give_the_same_columns(tmp_path: Path) -> None:
+    each_kind(tmp_path)
     found = profile(tmp_path).document
     assert [table["kind"] for table in found["tables"]] == ["CSV", "DuckDB", "Parquet", "SQLite"]
     seen = [{**column, "declared": ""} for column in columns(found).values()]
@@ -326,6 +332,23 @@ def test_the_command_writes_page_document_and_drafts(tmp_path: Path, capsys: pyt
     with pytest.raises(SystemExit):
         main(["harmonise", "profile", str(export), "--out", str(out)])
     assert draft.read_text() == "edited"
+
+
+def test_the_command_over_each_kind_of_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Page and document: a database and a Parquet file have no encoding, which a text file has."""
+    each_kind(tmp_path / "export")
+    for name in ("a.csv.gz", "b.duckdb", "c.parquet", "d.sqlite", "."):
+        for words in ((), ("--json",)):
+            out = tmp_path / f"out-{name}-{len(words)}"
+            with pytest.raises(SystemExit) as left:
+                main(["harmonise", "profile", str(tmp_path / "export" / name), "--out", str(out), *words])
+            assert left.value.code == 0
+            said = capsys.readouterr().out
+            tables = yaml.safe_load((out / "profile.yaml").read_text())["tables"]
+            assert len(tables) == (4 if name == "." else 1)
+            page = (out / "profile.html").read_text()
+            assert all(f"{table['source']}, {table['kind']}" in page for table in tables)
+            assert not words or json.loads(said)["tables"] == tables
 
 
 def test_codes_are_looked_up_where_a_vocabulary_is_loaded(tmp_path: Path) -> None:
