@@ -14,6 +14,9 @@ import duckdb
 import pytest
 import yaml
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from harmonise import athena
 from sojourn.cli import main
 from sojourn.errors import DatasetError
@@ -23,6 +26,7 @@ from sojourn.node.harmonise.profiling import profile
 from sojourn.node.harmonise.vocabulary_loading import load
 from sojourn.node.warehouse import open_profile
 from sojourn.omop.code_systems import recognise
+from sojourn.omop.date_forms import FORMS, met, twin
 
 CANARY = "Zebedee"
 N = 60
@@ -133,6 +137,37 @@ def test_mixed_day_and_month_is_a_question(tmp_path: Path) -> None:
     assert found["questions"] == [
         "born: Are day and month mixed in this column? 10 of 15 values are dates as %d/%m/%Y, 10 as %m/%d/%Y."
     ]
+
+
+def test_every_form_met_is_asked_with_what_is_no_date(tmp_path: Path) -> None:
+    """A form that the other order of day and month explains, or that few values have, is not named."""
+    days = [f"{1 + n % 28:02}/{1 + n % 12:02}/1970" for n in range(179)]
+    later = [f"1980-{1 + n % 12:02}-{1 + n % 28:02}" for n in range(120)]
+    found = one_column(tmp_path, "born", [*days, "00/00/0000", *later, "07 Jan 1970"])
+    assert found["dates"]["read by form"] == {"%d/%m/%Y": 179, "%Y-%m-%d": 120}
+    assert found["questions"] == [
+        "born: Are there several forms of dates in this column? 179 of 301 values are dates as %d/%m/%Y, "
+        "120 as %Y-%m-%d. What are the 2 values that are no dates as any of these?"
+    ]
+    assert found["dates"]["years"] == [1970, 1980] and found["type"] == "date"
+
+
+def test_forms_of_which_none_has_half_of_the_values_are_dates(tmp_path: Path) -> None:
+    found = one_column(tmp_path, "d", [*["13.04.2020"] * 14, *["2020-04-13"] * 13, *["04/13/2020"] * 12])
+    assert found["dates"]["read by form"] == {"%d.%m.%Y": 14, "%Y-%m-%d": 13, "%m/%d/%Y": 12}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(FORMS)), st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=5))
+def test_forms_met_read_all_that_frequent_forms_read(counts: dict[str, tuple[int, int]]) -> None:
+    """Of two twins one goes only where the other reads all that it reads."""
+    reads = {form: alone + both for form, (alone, both) in counts.items()}
+    alone = {form: own if twin(form, counts) else reads[form] for form, (own, _) in counts.items()}
+    found = met(reads, alone, 10)
+    assert list(found.values()) == sorted(found.values(), reverse=True) and bool(found) == any(reads.values())
+    for form, count in reads.items():
+        if count >= 10 and form not in found:
+            assert not alone[form] and alone[twin(form, counts)]
 
 
 def test_impossible_days_and_years_are_seen(tmp_path: Path) -> None:
