@@ -183,6 +183,38 @@ def test_without_persons_there_is_no_draft(tmp_path: Path) -> None:
         suggesting.draft(tmp_path)
 
 
+def clinic(folder: Path, **files: str) -> Draft:
+    """The draft of an export of these CSV files beside three hundred patients, one of whom is there twice."""
+    folder.mkdir()
+    patients = [f"P{n:05},{'MF'[n % 2]},19{40 + n % 50}-0{1 + n % 9}-1{n % 9}" for n in (*range(300), 3)]
+    for name, rows in {"patients": "\n".join(["pid,sex,born", *patients]) + "\n", **files}.items():
+        (folder / f"{name}.csv").write_text(rows, encoding="utf-8")
+    return draft(folder)
+
+
+def test_one_patient_who_is_there_twice_is_asked_and_all_is_drafted(tmp_path: Path) -> None:
+    codes = "".join(f"P{n:05},2021-03-1{n % 9},{('I10', 'E11.9', 'J18.9')[n % 3]}\n" for n in range(300))
+    made = clinic(tmp_path / "clinic", diagnoses="pid,day,icd\n" + codes)
+    document = yaml.safe_load(made.text)
+    asked = "patients: pid is nearly a key: 1 of 301 rows repeat a value of another row. Which of them holds?"
+    assert asked in document["questions"] and "P00003" not in made.text
+    assert document["files"]["patients"] == {"path": "patients.csv", "key": "pid", "person": "pid"}
+    assert set(document["rules"]) == {"person", "diagnoses"}
+
+
+def test_a_few_small_numbers_refer_to_nothing(tmp_path: Path) -> None:
+    stays = "".join(f"{n + 1},P{n % 300:05},2021-01-1{n % 9},2021-01-2{n % 9}\n" for n in range(400))
+    labs = "".join(f"P{n % 300:05},2021-01-1{n % 9},2345-7,{n / 10},mmol/L,{10 + n % 3 * 10}\n" for n in range(600))
+    made = clinic(
+        tmp_path / "clinic",
+        stays="stay_id,pid,adm,dis\n" + stays,
+        labs="pid,day,loinc,result,unit,pieces\n" + labs.replace(",4.2,", ",<0.5,"),
+    )
+    (of_labs,) = (each.columns for each in made.likely if each.name == "labs")
+    assert of_labs["pieces"].role == "" and of_labs["pid"].role == "person"
+    assert "results" in made.text and "resultss" not in made.text
+
+
 words = st.text(min_size=1, max_size=12)
 documents = st.recursive(
     st.none() | st.integers() | words.filter(lambda each: each != OPEN),

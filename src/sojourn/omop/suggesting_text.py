@@ -143,4 +143,7 @@ def _questions(used: Sequence[Likely]) -> list[str]:
     for each in used:
         found += [f"{each.name}: {asked}" for asked in each.profile["questions"] if asked.endswith(_PROBLEM)]
         found += [f"{each.name}: {problem}" for problem in each.profile["problems"]]
+        row = each.column("row")
+        if row and (nearly := each.of(row).get("nearly a key")):
+            found.append(f"{each.name}: {row} is nearly a key: {nearly}. Which of them holds?")
     return found

@@ -19,6 +19,8 @@ from sojourn.omop.suggestion import Link
 LOOKED_AT = 500  # distinct values of a column that may refer to a key
 _REFERRING = ("text", "whole number", "code")
 _LEAST = 0.5  # of these, to be a link at all
+_FEW = 20  # numbers
+_KEYS = {"key", "nearly a key"}
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,15 @@ def links(folder: Path, document: Mapping[str, Any], memory: str = MEMORY) -> li
                 samples[table.name, column["name"]] = _sample(table, column["name"])
     found = []
     for table in _opened(folder, memory):
-        for key in (column for column in described.get(table.name, {}).get("columns", []) if "key" in column):
+        for key in (column for column in described.get(table.name, {}).get("columns", []) if _KEYS & column.keys()):
             for (file, name), values in samples.items():
                 other = next(column for column in described[file]["columns"] if column["name"] == name)
-                if file == table.name or not values or not _fits(other["length"], key["length"]):
+                numbers, same = other["type"] == "whole number", name.casefold() == key["name"].casefold()
+                few = numbers and not same and len(values) < _FEW  # a few small numbers are among any numbers
+                if file == table.name or not values or few or not _fits(other["length"], key["length"]):
                     continue
                 share = _among(table, key["name"], values) / len(values)
                 if share >= _LEAST:
-                    numbers = other["type"] == "whole number"
                     found.append(Link(file, name, table.name, key["name"], round(share, 4), len(values), numbers))
     return found
 
