@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -14,11 +18,13 @@ from hypothesis import strategies as st
 from harmonise import ward_export
 from harmonise.clinic import Clinic, vocabulary
 from harmonise.synthea import DATA, synthea
+from sojourn.cli import main
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise import running, suggesting
 from sojourn.node.harmonise.suggesting import Draft, draft, write
 from sojourn.omop.open_places import OPEN, demand_closed
 from sojourn.omop.plan import Plan
+from sojourn.omop.plan_files import File
 from sojourn.omop.suggesting import suggest
 from sojourn.omop.suggesting_text import text
 
@@ -200,6 +206,37 @@ def test_one_patient_who_is_there_twice_is_asked_and_all_is_drafted(tmp_path: Pa
     assert asked in document["questions"] and "P00003" not in made.text
     assert document["files"]["patients"] == {"path": "patients.csv", "key": "pid", "person": "pid"}
     assert set(document["rules"]) == {"person", "diagnoses"}
+
+
+def test_tables_of_databases_are_drafted_as_a_plan_names_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what is said to be drafted is what the draft has rules for."""
+    export, home = tmp_path / "export", tmp_path / "plan.yaml"
+    clinic(export)
+    stays = [(n + 1, f"P{n % 300:05}", f"2021-01-1{n % 9}", f"2021-01-2{n % 9}") for n in range(400)]
+    with closing(sqlite3.connect(export / "his.sqlite")) as lite:
+        lite.execute("CREATE TABLE stays (stay_id INTEGER PRIMARY KEY, pid TEXT, adm DATE, dis DATE)")
+        lite.executemany("INSERT INTO stays VALUES (?, ?, ?, ?)", stays)
+        lite.execute('CREATE TABLE "labs.old" AS SELECT pid, adm AS day, 1.5 AS result FROM stays')
+        lite.commit()
+    with duckdb.connect(str(export / "lab.duckdb")) as to:
+        to.execute("CREATE SCHEMA ward; CREATE TABLE ward.diagnoses (pid TEXT, day DATE, icd TEXT)")
+        to.executemany("INSERT INTO ward.diagnoses VALUES (?, ?, ?)", [(row[1], row[2], "I10") for row in stays])
+    with pytest.raises(SystemExit):
+        main(["harmonise", "suggest", str(export), "--out", str(home), "--json"])
+    document = yaml.safe_load(home.read_text())
+    assert document["files"] == {
+        "stays": {"database": "his", "table": "stays", "key": "stay_id", "person": "pid"},
+        "diagnoses": {"database": "lab", "table": "ward.diagnoses", "person": "pid"},
+        "patients": {"path": "patients.csv", "key": "pid", "person": "pid"},
+    }
+    assert "# name it in the node's settings: sources: {his: {file: his.sqlite}}" in home.read_text()
+    said = {each["file"]: (each["drafted"], each["why not"]) for each in json.loads(capsys.readouterr().out)["files"]}
+    of_rules = {rule["file"] for rule in document["rules"].values()}
+    assert {name for name, (drafted, why) in said.items() if drafted and not why} == of_rules
+    assert said["labs.old"][1] and said["labs.old"][1] in home.read_text()
+    assert all(File(**words).person == "pid" for words in document["files"].values())
 
 
 def test_a_few_small_numbers_refer_to_nothing(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ _FREE_TEXT = 40.0  # letters, on average
 _SHOWN = 12
 _GIVEN = re.compile(r"(?P<before>[A-Za-z]{1,6}[-_/ ]?)(?P<number>\d{3,})")
 _ENOUGH_NUMBERS, _SERIES = 20, 4  # distinct values; pairs of letters and length
+_BIRTH_YEAR = re.compile(r"year.*birth|birth.*year", re.IGNORECASE)
 _PERSONAL = {
     "e-mail address": r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}",
     "telephone number": r"\+?\(?\d[\d ()/.-]{7,18}\d",
@@ -115,7 +116,7 @@ def identifying(name: str, counts: Counts, sample: Sequence[str]) -> str:
                 continue
             return f"the values have the form of: {what}"
     if looks_identifying(name):
-        return "by its name"
+        return "a year of birth, which others may know" if _BIRTH_YEAR.search(name) else "by its name"
     if _NAMED_PERSONAL.search(name) and not _constant(counts):
         return "by its name"
     if counts.numbers < counts.filled and not _constant(counts) and (why := of_people(name, sample)):

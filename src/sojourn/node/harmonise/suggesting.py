@@ -13,7 +13,7 @@ from sojourn.node.harmonise.profiling_sources import MEMORY, Table, find, tables
 from sojourn.node.warehouse import quote
 from sojourn.omop.open_places import OPEN
 from sojourn.omop.suggesting import Likely, suggest
-from sojourn.omop.suggesting_text import text
+from sojourn.omop.suggesting_text import text, used_of, why_not
 from sojourn.omop.suggestion import Link
 
 LOOKED_AT = 500  # distinct values of a column that may refer to a key
@@ -25,10 +25,11 @@ _KEYS = {"key", "nearly a key"}
 
 @dataclass(frozen=True)
 class Draft:
-    """text: the YAML. likely: what it is made of. open: how many places wait for an answer."""
+    """text: the YAML. likely: what it is made of. left: why no rule is drafted, of each; empty where one is. open: how many places wait."""
 
     text: str
     likely: list[Likely]
+    left: list[str]
     open: int
 
 
@@ -42,7 +43,9 @@ def draft(folder: Path, *, threshold: int = THRESHOLD, memory: str = MEMORY) -> 
             remedy="Look at `sojourn harmonise profile`, and write the plan by hand.",
         )
     made = text(folder.resolve().name, likely)
-    return Draft(made, likely, made.split("\nsource:", 1)[1].count(OPEN))
+    used = used_of(likely)
+    left = ["" if each in used else why_not(each) for each in likely]
+    return Draft(made, likely, left, made.split("\nsource:", 1)[1].count(OPEN))
 
 
 def write(made: Draft, out: Path) -> None:
