@@ -13,7 +13,6 @@ from typing import Any
 import duckdb
 import pytest
 import yaml
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -344,6 +343,14 @@ def test_a_dictionary_is_drafted_without_rare_levels(tmp_path: Path) -> None:
     assert found.columns["smoker"].kind.value == "boolean"
     assert {"mail", "admitted", "left", "result"} <= set(found.excluded)
     assert CANARY not in json.dumps(found.to_dict())
+
+
+def test_a_year_of_birth_is_called_one(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("pid,year_of_birth,birth_place\n" + "".join(f"{n},{1940 + n},x{n % 3}\n" for n in range(60)))
+    notes = profile(path).dictionaries["people"].notes
+    assert notes["year_of_birth"] == "likely an identifier, a year of birth, which others may know"
+    assert notes["birth_place"] == "likely an identifier, by its name"
 
 
 def test_the_command_writes_page_document_and_drafts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -239,6 +239,42 @@ def test_tables_of_databases_are_drafted_as_a_plan_names_them(
     assert all(File(**words).person == "pid" for words in document["files"].values())
 
 
+LABS = "".join(f"{n},P{n % 300:05},2021-01-1{n % 9},2345-7,{n / 10},mmol/L\n" for n in range(600))
+HEAD = "no,pid,day,loinc,result,unit\n"
+
+
+def test_files_that_differ_in_a_number_are_one_source_of_several(tmp_path: Path) -> None:
+    """Its key may be there again in each file, so the draft has none."""
+    made = clinic(tmp_path / "a", lab_2023=HEAD + LABS, lab_2024=HEAD + LABS)
+    document = yaml.safe_load(made.text)
+    assert document["files"]["lab"] == {"path": "lab_*.csv", "person": "pid"}
+    assert set(document["rules"]) == {"person", "lab"} and document["rules"]["lab"]["concept"]["code"] == "loinc"
+    assert "2 files of equal columns" in document["rules"]["lab"]["suggestion"]["table"]["reason"]
+    named = clinic(tmp_path / "b", lab_2023=HEAD + LABS, lab_2024=HEAD + LABS, lab_old="a,b\n1,2\n")
+    assert yaml.safe_load(named.text)["files"]["lab"]["path"] == ["lab_2023.csv", "lab_2024.csv"]
+
+
+@pytest.mark.parametrize(
+    "other", [HEAD.replace("no,", "nr,") + LABS, HEAD.replace(",", ";") + LABS.replace(",", ";"),
+              HEAD + LABS.replace("2021-01-1", "11.01.202")]
+)  # fmt: skip
+def test_files_that_are_written_otherwise_stay_alone(tmp_path: Path, other: str) -> None:
+    document = yaml.safe_load(clinic(tmp_path / "a", lab_2023=HEAD + LABS, lab_2024=other).text)
+    assert [words["path"] for words in document["files"].values()] == ["lab_2023.csv", "lab_2024.csv", "patients.csv"]
+
+
+def test_names_of_medicines_without_codes_are_drafted_as_such(tmp_path: Path) -> None:
+    names = ("Paracetamol 500 mg tab", "Aspirin 100 mg", "Metformin 850 mg")
+    rows = "".join(f"P{n % 300:05},2021-01-1{n % 9},{names[n % 3]}\n" for n in range(400))
+    rule = yaml.safe_load(clinic(tmp_path / "a", orders="pid,day,drug\n" + rows).text)["rules"]
+    assert "orders" not in rule  # nothing tells that these are medicines given
+    rule = yaml.safe_load(clinic(tmp_path / "b", drugs="pid,day,drug\n" + rows).text)["rules"]["drugs"]
+    assert (rule["to"], rule["medicine"]) == ("drug_exposure", {"name": "drug"}) and "concept" not in rule
+    coded = "".join(f"{row},B01AC0{n % 9}\n" for n, row in enumerate(rows.splitlines()))
+    rule = yaml.safe_load(clinic(tmp_path / "c", drugs="pid,day,drug,atc\n" + coded).text)["rules"]["drugs"]
+    assert "medicine" not in rule and rule["concept"]["code"] == "atc"
+
+
 def test_a_few_small_numbers_refer_to_nothing(tmp_path: Path) -> None:
     stays = "".join(f"{n + 1},P{n % 300:05},2021-01-1{n % 9},2021-01-2{n % 9}\n" for n in range(400))
     labs = "".join(f"P{n % 300:05},2021-01-1{n % 9},2345-7,{n / 10},mmol/L,{10 + n % 3 * 10}\n" for n in range(600))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from sojourn.omop.open_places import OPEN, QUESTIONS, SUGGESTION
-from sojourn.omop.suggesting import Likely
 from sojourn.omop.suggesting_dates import Forms
+from sojourn.omop.suggesting_likely import Likely
 from sojourn.omop.suggesting_names import slug
 from sojourn.omop.suggesting_rules import Rule, rules_of
+from sojourn.omop.suggesting_several import plain
 from sojourn.omop.suggestion import Suggestion
 
 _HEAD = """\
@@ -114,11 +114,11 @@ def _apart(rules: Sequence[Rule]) -> list[str]:
     return names
 
 
-def _where(each: Likely) -> dict[str, str]:
+def _where(each: Likely) -> dict[str, Any]:
     """A file by its path; a table by the name under which the node's settings are to have its database."""
-    source = str(each.profile["source"])
+    source = each.profile["source"]
     if each.profile["kind"] not in _DATABASES:
-        return {"path": re.sub(r"\.gz$", "", source)}
+        return {"path": source if isinstance(source, list) else plain(source)}
     schema = each.profile.get("schema", "")
     return {"database": slug(source.split(".")[0]), "table": f"{schema}.{each.name}" if schema else each.name}
 

@@ -168,9 +168,7 @@ def _sample(table: Table, rows: int) -> dict[str, list[str]]:
     }
 
 
-def _days(
-    table: Table, name: str, declared: str, counts: Counts, sample: Sequence[str], threshold: int
-) -> Days | None:
+def _days(table: Table, name: str, declared: str, counts: Counts, sample: Sequence[str], threshold: int) -> Days | None:
     """Ask of all rows which of the forms that the sample has they are written in."""
     if declared.startswith(("DATE", "TIMESTAMP")):
         form = "%Y-%m-%d" if declared == "DATE" else "%Y-%m-%d %H:%M:%S"

@@ -12,7 +12,8 @@ from sojourn.node.harmonise.profiling import THRESHOLD, profile
 from sojourn.node.harmonise.profiling_sources import MEMORY, Table, find, tables
 from sojourn.node.warehouse import quote
 from sojourn.omop.open_places import OPEN
-from sojourn.omop.suggesting import Likely, suggest
+from sojourn.omop.suggesting import suggest
+from sojourn.omop.suggesting_likely import Likely
 from sojourn.omop.suggesting_text import text, used_of, why_not
 from sojourn.omop.suggestion import Link
 
@@ -25,7 +26,10 @@ _KEYS = {"key", "nearly a key"}
 
 @dataclass(frozen=True)
 class Draft:
-    """text: the YAML. likely: what it is made of. left: why no rule is drafted, of each; empty where one is. open: how many places wait."""
+    """text: the YAML. likely: what it is made of. left: of each, why no rule is drafted; empty where one is.
+
+    open: how many places wait for an answer.
+    """
 
     text: str
     likely: list[Likely]
