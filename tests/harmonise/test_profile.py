@@ -13,6 +13,8 @@ from typing import Any
 import duckdb
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harmonise import athena
 from sojourn.cli import main
@@ -23,6 +25,7 @@ from sojourn.node.harmonise.profiling import profile
 from sojourn.node.harmonise.vocabulary_loading import load
 from sojourn.node.warehouse import open_profile
 from sojourn.omop.code_systems import recognise
+from sojourn.omop.date_forms import FORMS, met, twin
 
 CANARY = "Zebedee"
 N = 60
@@ -135,6 +138,37 @@ def test_mixed_day_and_month_is_a_question(tmp_path: Path) -> None:
     ]
 
 
+def test_every_form_met_is_asked_with_what_is_no_date(tmp_path: Path) -> None:
+    """A form that the other order of day and month explains, or that few values have, is not named."""
+    days = [f"{1 + n % 28:02}/{1 + n % 12:02}/1970" for n in range(179)]
+    later = [f"1980-{1 + n % 12:02}-{1 + n % 28:02}" for n in range(120)]
+    found = one_column(tmp_path, "born", [*days, "00/00/0000", *later, "07 Jan 1970"])
+    assert found["dates"]["read by form"] == {"%d/%m/%Y": 179, "%Y-%m-%d": 120}
+    assert found["questions"] == [
+        "born: Are there several forms of dates in this column? 179 of 301 values are dates as %d/%m/%Y, "
+        "120 as %Y-%m-%d. What are the 2 values that are no dates as any of these?"
+    ]
+    assert found["dates"]["years"] == [1970, 1980] and found["type"] == "date"
+
+
+def test_forms_of_which_none_has_half_of_the_values_are_dates(tmp_path: Path) -> None:
+    found = one_column(tmp_path, "d", [*["13.04.2020"] * 14, *["2020-04-13"] * 13, *["04/13/2020"] * 12])
+    assert found["dates"]["read by form"] == {"%d.%m.%Y": 14, "%Y-%m-%d": 13, "%m/%d/%Y": 12}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(FORMS)), st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=5))
+def test_forms_met_read_all_that_frequent_forms_read(counts: dict[str, tuple[int, int]]) -> None:
+    """Of two twins one goes only where the other reads all that it reads."""
+    reads = {form: alone + both for form, (alone, both) in counts.items()}
+    alone = {form: own if twin(form, counts) else reads[form] for form, (own, _) in counts.items()}
+    found = met(reads, alone, 10)
+    assert list(found.values()) == sorted(found.values(), reverse=True) and bool(found) == any(reads.values())
+    for form, count in reads.items():
+        if count >= 10 and form not in found:
+            assert not alone[form] and alone[twin(form, counts)]
+
+
 def test_impossible_days_and_years_are_seen(tmp_path: Path) -> None:
     found = one_column(tmp_path, "day", ["2020-02-29", "2021-02-29", "1800-01-01", "2999-12-31", *["2020-05-05"] * 8])
     assert found["dates"]["implausible"] == 2
@@ -232,15 +266,21 @@ def test_a_first_column_after_a_byte_order_mark_has_its_name(tmp_path: Path) -> 
     assert list(columns(profile(tmp_path).document)) == ["a", "b"]
 
 
-def test_databases_parquet_and_gzip_give_the_same_columns(tmp_path: Path) -> None:
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text().encode()))
-    with duckdb.connect(str(tmp_path / "b.duckdb")) as to:
-        to.execute(f"CREATE TABLE visits AS FROM read_csv('{tmp_path}/a.csv.gz', all_varchar=true, header=true)")
-        to.execute(f"COPY visits TO '{tmp_path}/c.parquet' (FORMAT parquet)")
-    with sqlite3.connect(tmp_path / "d.sqlite") as lite:
+def each_kind(folder: Path) -> None:
+    """The same rows in a file of each kind."""
+    folder.mkdir(exist_ok=True)
+    (folder / "a.csv.gz").write_bytes(gzip.compress(text().encode()))
+    with duckdb.connect(str(folder / "b.duckdb")) as to:
+        to.execute(f"CREATE TABLE visits AS FROM read_csv('{folder}/a.csv.gz', all_varchar=true, header=true)")
+        to.execute(f"COPY visits TO '{folder}/c.parquet' (FORMAT parquet)")
+    with sqlite3.connect(folder / "d.sqlite") as lite:
         lite.execute(f"CREATE TABLE visits ({', '.join(HEADER)})")
         lite.executemany(f"INSERT INTO visits VALUES ({', '.join('?' * len(HEADER))})", rows())
     lite.close()
+
+
+def test_databases_parquet_and_gzip_give_the_same_columns(tmp_path: Path) -> None:
+    each_kind(tmp_path)
     found = profile(tmp_path).document
     assert [table["kind"] for table in found["tables"]] == ["CSV", "DuckDB", "Parquet", "SQLite"]
     seen = [{**column, "declared": ""} for column in columns(found).values()]
@@ -305,6 +345,14 @@ def test_a_dictionary_is_drafted_without_rare_levels(tmp_path: Path) -> None:
     assert CANARY not in json.dumps(found.to_dict())
 
 
+def test_a_year_of_birth_is_called_one(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("pid,year_of_birth,birth_place\n" + "".join(f"{n},{1940 + n},x{n % 3}\n" for n in range(60)))
+    notes = profile(path).dictionaries["people"].notes
+    assert notes["year_of_birth"] == "likely an identifier, a year of birth, which others may know"
+    assert notes["birth_place"] == "likely an identifier, by its name"
+
+
 def test_the_command_writes_page_document_and_drafts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     export, out = tmp_path / "export", tmp_path / "out"
     export.mkdir()
@@ -326,6 +374,23 @@ def test_the_command_writes_page_document_and_drafts(tmp_path: Path, capsys: pyt
     with pytest.raises(SystemExit):
         main(["harmonise", "profile", str(export), "--out", str(out)])
     assert draft.read_text() == "edited"
+
+
+def test_the_command_over_each_kind_of_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Page and document: a database and a Parquet file have no encoding, which a text file has."""
+    each_kind(tmp_path / "export")
+    for name in ("a.csv.gz", "b.duckdb", "c.parquet", "d.sqlite", "."):
+        for words in ((), ("--json",)):
+            out = tmp_path / f"out-{name}-{len(words)}"
+            with pytest.raises(SystemExit) as left:
+                main(["harmonise", "profile", str(tmp_path / "export" / name), "--out", str(out), *words])
+            assert left.value.code == 0
+            said = capsys.readouterr().out
+            tables = yaml.safe_load((out / "profile.yaml").read_text())["tables"]
+            assert len(tables) == (4 if name == "." else 1)
+            page = (out / "profile.html").read_text()
+            assert all(f"{table['source']}, {table['kind']}" in page for table in tables)
+            assert not words or json.loads(said)["tables"] == tables
 
 
 def test_codes_are_looked_up_where_a_vocabulary_is_loaded(tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -14,11 +18,13 @@ from hypothesis import strategies as st
 from harmonise import ward_export
 from harmonise.clinic import Clinic, vocabulary
 from harmonise.synthea import DATA, synthea
+from sojourn.cli import main
 from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise import running, suggesting
 from sojourn.node.harmonise.suggesting import Draft, draft, write
 from sojourn.omop.open_places import OPEN, demand_closed
 from sojourn.omop.plan import Plan
+from sojourn.omop.plan_files import File
 from sojourn.omop.suggesting import suggest
 from sojourn.omop.suggesting_text import text
 
@@ -181,6 +187,105 @@ def test_without_persons_there_is_no_draft(tmp_path: Path) -> None:
     (tmp_path / "things.csv").write_text("a,b\n1,2\n1,3\n")
     with pytest.raises(HarmonisationError, match="likely to hold the persons"):
         suggesting.draft(tmp_path)
+
+
+def clinic(folder: Path, **files: str) -> Draft:
+    """The draft of an export of these CSV files beside three hundred patients, one of whom is there twice."""
+    folder.mkdir()
+    patients = [f"P{n:05},{'MF'[n % 2]},19{40 + n % 50}-0{1 + n % 9}-1{n % 9}" for n in (*range(300), 3)]
+    for name, rows in {"patients": "\n".join(["pid,sex,born", *patients]) + "\n", **files}.items():
+        (folder / f"{name}.csv").write_text(rows, encoding="utf-8")
+    return draft(folder)
+
+
+def test_one_patient_who_is_there_twice_is_asked_and_all_is_drafted(tmp_path: Path) -> None:
+    codes = "".join(f"P{n:05},2021-03-1{n % 9},{('I10', 'E11.9', 'J18.9')[n % 3]}\n" for n in range(300))
+    made = clinic(tmp_path / "clinic", diagnoses="pid,day,icd\n" + codes)
+    document = yaml.safe_load(made.text)
+    asked = "patients: pid is nearly a key: 1 of 301 rows repeat a value of another row. Which of them holds?"
+    assert asked in document["questions"] and "P00003" not in made.text
+    assert document["files"]["patients"] == {"path": "patients.csv", "key": "pid", "person": "pid"}
+    assert set(document["rules"]) == {"person", "diagnoses"}
+
+
+def test_tables_of_databases_are_drafted_as_a_plan_names_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what is said to be drafted is what the draft has rules for."""
+    export, home = tmp_path / "export", tmp_path / "plan.yaml"
+    clinic(export)
+    stays = [(n + 1, f"P{n % 300:05}", f"2021-01-1{n % 9}", f"2021-01-2{n % 9}") for n in range(400)]
+    with closing(sqlite3.connect(export / "his.sqlite")) as lite:
+        lite.execute("CREATE TABLE stays (stay_id INTEGER PRIMARY KEY, pid TEXT, adm DATE, dis DATE)")
+        lite.executemany("INSERT INTO stays VALUES (?, ?, ?, ?)", stays)
+        lite.execute('CREATE TABLE "labs.old" AS SELECT pid, adm AS day, 1.5 AS result FROM stays')
+        lite.commit()
+    with duckdb.connect(str(export / "lab.duckdb")) as to:
+        to.execute("CREATE SCHEMA ward; CREATE TABLE ward.diagnoses (pid TEXT, day DATE, icd TEXT)")
+        to.executemany("INSERT INTO ward.diagnoses VALUES (?, ?, ?)", [(row[1], row[2], "I10") for row in stays])
+    with pytest.raises(SystemExit):
+        main(["harmonise", "suggest", str(export), "--out", str(home), "--json"])
+    document = yaml.safe_load(home.read_text())
+    assert document["files"] == {
+        "stays": {"database": "his", "table": "stays", "key": "stay_id", "person": "pid"},
+        "diagnoses": {"database": "lab", "table": "ward.diagnoses", "person": "pid"},
+        "patients": {"path": "patients.csv", "key": "pid", "person": "pid"},
+    }
+    assert "# name it in the node's settings: sources: {his: {file: his.sqlite}}" in home.read_text()
+    said = {each["file"]: (each["drafted"], each["why not"]) for each in json.loads(capsys.readouterr().out)["files"]}
+    of_rules = {rule["file"] for rule in document["rules"].values()}
+    assert {name for name, (drafted, why) in said.items() if drafted and not why} == of_rules
+    assert said["labs.old"][1] and said["labs.old"][1] in home.read_text()
+    assert all(File(**words).person == "pid" for words in document["files"].values())
+
+
+LABS = "".join(f"{n},P{n % 300:05},2021-01-1{n % 9},2345-7,{n / 10},mmol/L\n" for n in range(600))
+HEAD = "no,pid,day,loinc,result,unit\n"
+
+
+def test_files_that_differ_in_a_number_are_one_source_of_several(tmp_path: Path) -> None:
+    """Its key may be there again in each file, so the draft has none."""
+    made = clinic(tmp_path / "a", lab_2023=HEAD + LABS, lab_2024=HEAD + LABS)
+    document = yaml.safe_load(made.text)
+    assert document["files"]["lab"] == {"path": "lab_*.csv", "person": "pid"}
+    assert set(document["rules"]) == {"person", "lab"} and document["rules"]["lab"]["concept"]["code"] == "loinc"
+    assert "2 files of equal columns" in document["rules"]["lab"]["suggestion"]["table"]["reason"]
+    named = clinic(tmp_path / "b", lab_2023=HEAD + LABS, lab_2024=HEAD + LABS, lab_old="a,b\n1,2\n")
+    assert yaml.safe_load(named.text)["files"]["lab"]["path"] == ["lab_2023.csv", "lab_2024.csv"]
+
+
+@pytest.mark.parametrize(
+    "other", [HEAD.replace("no,", "nr,") + LABS, HEAD.replace(",", ";") + LABS.replace(",", ";"),
+              HEAD + LABS.replace("2021-01-1", "11.01.202")]
+)  # fmt: skip
+def test_files_that_are_written_otherwise_stay_alone(tmp_path: Path, other: str) -> None:
+    document = yaml.safe_load(clinic(tmp_path / "a", lab_2023=HEAD + LABS, lab_2024=other).text)
+    assert [words["path"] for words in document["files"].values()] == ["lab_2023.csv", "lab_2024.csv", "patients.csv"]
+
+
+def test_names_of_medicines_without_codes_are_drafted_as_such(tmp_path: Path) -> None:
+    names = ("Paracetamol 500 mg tab", "Aspirin 100 mg", "Metformin 850 mg")
+    rows = "".join(f"P{n % 300:05},2021-01-1{n % 9},{names[n % 3]}\n" for n in range(400))
+    rule = yaml.safe_load(clinic(tmp_path / "a", orders="pid,day,drug\n" + rows).text)["rules"]
+    assert "orders" not in rule  # nothing tells that these are medicines given
+    rule = yaml.safe_load(clinic(tmp_path / "b", drugs="pid,day,drug\n" + rows).text)["rules"]["drugs"]
+    assert (rule["to"], rule["medicine"]) == ("drug_exposure", {"name": "drug"}) and "concept" not in rule
+    coded = "".join(f"{row},B01AC0{n % 9}\n" for n, row in enumerate(rows.splitlines()))
+    rule = yaml.safe_load(clinic(tmp_path / "c", drugs="pid,day,drug,atc\n" + coded).text)["rules"]["drugs"]
+    assert "medicine" not in rule and rule["concept"]["code"] == "atc"
+
+
+def test_a_few_small_numbers_refer_to_nothing(tmp_path: Path) -> None:
+    stays = "".join(f"{n + 1},P{n % 300:05},2021-01-1{n % 9},2021-01-2{n % 9}\n" for n in range(400))
+    labs = "".join(f"P{n % 300:05},2021-01-1{n % 9},2345-7,{n / 10},mmol/L,{10 + n % 3 * 10}\n" for n in range(600))
+    made = clinic(
+        tmp_path / "clinic",
+        stays="stay_id,pid,adm,dis\n" + stays,
+        labs="pid,day,loinc,result,unit,pieces\n" + labs.replace(",4.2,", ",<0.5,"),
+    )
+    (of_labs,) = (each.columns for each in made.likely if each.name == "labs")
+    assert of_labs["pieces"].role == "" and of_labs["pid"].role == "person"
+    assert "results" in made.text and "resultss" not in made.text
 
 
 words = st.text(min_size=1, max_size=12)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 # The form in strptime's words → the shape of its texts.
@@ -41,7 +41,7 @@ FORMS: Mapping[str, str] = {
     **{date + time: shape + clock for date, shape in _DATES.items() for time, clock in _TIMES.items()},
 }
 _LOOKED_AT = 500
-_LEAST = 0.5  # of a sample, for its form to be asked of all rows
+_LEAST = 0.5  # of a sample, for its forms to be asked of all rows
 _SWAPPED = ("%d", "%m")
 
 
@@ -58,19 +58,38 @@ class Dates:
 
 
 def candidates(sample: Sequence[str]) -> list[str]:
-    """The forms whose shape at least half of a sample has; every one of them is asked of all rows."""
-    texts = [value.strip() for value in sample[:_LOOKED_AT]]
+    """The forms whose shapes a sample has, if dates are at least half of it; every one of them is asked of all rows."""
+    texts = [value.strip() for value in sample[:: max(1, len(sample) // _LOOKED_AT)]]
     if sum(6 <= len(text) <= 35 and text[-1:].isalnum() for text in texts) < max(1.0, _LEAST * len(texts)):
         return []
-    return [
-        form
-        for form, shape in FORMS.items()
-        if sum(re.fullmatch(shape, text) is not None for text in texts) >= _LEAST * len(texts)
-    ]
+    of_form = {form: {n for n, text in enumerate(texts) if re.fullmatch(shape, text)} for form, shape in FORMS.items()}
+    if len(set().union(*of_form.values())) < _LEAST * len(texts):
+        return []
+    return [form for form, which in of_form.items() if which]
 
 
-def decide(filled: int, reads: Mapping[str, int]) -> Dates:
-    """Judge by how many of the filled values each candidate form reads, over all rows."""
+def twin(form: str, forms: Collection[str]) -> str:
+    """The form among these that differs by the order of day and month alone, or nothing."""
+    return next((other for other in forms if _swapped(form, other)), "")
+
+
+def met(reads: Mapping[str, int], alone: Mapping[str, int], threshold: int) -> dict[str, int]:
+    """The forms that a column's values have, the most frequent first.
+
+    alone: how many values a form reads that its twin does not. Where these are none, and some of the twin's, the twin
+    says as much without it. A form of fewer than `threshold` values is left out, unless it is the only one.
+    """
+    needed = {
+        form: count
+        for form, count in sorted(reads.items(), key=lambda pair: -pair[1])
+        if count and (alone[form] or not alone.get(twin(form, reads), 0))
+    }
+    frequent = {form: count for form, count in needed.items() if count >= threshold}
+    return frequent or dict(list(needed.items())[:1])
+
+
+def decide(filled: int, reads: Mapping[str, int], read: int) -> Dates:
+    """Judge by how many of the filled values each form that was met reads, over all rows. read: by any of them."""
     whole = [form for form, count in reads.items() if count == filled]
     if len(whole) == 1:
         return Dates(whole[0], reads, _clock(whole[0]))
@@ -79,14 +98,16 @@ def decide(filled: int, reads: Mapping[str, int]) -> Dates:
         return Dates("", reads, question)
     if len(whole) > 1:
         return Dates("", reads, f"Which form are these dates of: {', '.join(whole)}?")
-    best = max(reads, key=lambda form: reads[form], default="")
-    other = next((form for form in reads if form != best and _swapped(best, form)), None)
-    if best and other and reads[other] and reads[best]:
-        part = f"{reads[best]:,} of {filled:,} values are dates as {best}, {reads[other]:,} as {other}"
-        return Dates("", reads, f"Are day and month mixed in this column? {part}.")
-    if best and reads[best]:
-        return Dates("", reads, f"What are the {filled - reads[best]:,} values that are no dates as {best}?")
-    return Dates("", reads, "")
+    if not reads:
+        return Dates("", reads, "")
+    if len(reads) == 1:
+        return Dates("", reads, f"What are the {filled - read:,} values that are no dates as {next(iter(reads))}?")
+    (best, count), *others = reads.items()
+    mixed = any(twin(form, reads) for form in reads)
+    asked = "Are day and month mixed in this column?" if mixed else "Are there several forms of dates in this column?"
+    part = ", ".join([f"{count:,} of {filled:,} values are dates as {best}", *(f"{n:,} as {f}" for f, n in others)])
+    rest = f" What are the {filled - read:,} values that are no dates as any of these?" if read < filled else ""
+    return Dates("", reads, f"{asked} {part}.{rest}")
 
 
 def _swapped(one: str, other: str) -> bool:

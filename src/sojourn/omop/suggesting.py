@@ -3,39 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sojourn.omop.suggesting_columns import likely_columns
-from sojourn.omop.suggesting_files import DRAFTED, likely_table
-from sojourn.omop.suggestion import Link, Suggestion
-
-
-@dataclass(frozen=True)
-class Likely:
-    """One file: its part of the profile, the table that it is likely to fill, and each column's likely role."""
-
-    profile: Mapping[str, Any]
-    table: Suggestion
-    columns: Mapping[str, Suggestion]
-
-    @property
-    def name(self) -> str:
-        """As the profile calls it."""
-        return str(self.profile["table"])
-
-    def column(self, role: str) -> str:
-        """The column of a role, or nothing."""
-        return next((name for name, each in self.columns.items() if each.role == role), "")
-
-    def of(self, name: str) -> Mapping[str, Any]:
-        """A column's part of the profile."""
-        return next(column for column in self.profile["columns"] if column["name"] == name)
-
-    @property
-    def drafted(self) -> bool:
-        """Whether a rule can be drafted: its table is one that rules are drafted for, and its persons are known."""
-        return self.table.role in DRAFTED and bool(self.column("row" if self.table.role == "person" else "person"))
+from sojourn.omop.suggesting_files import likely_table
+from sojourn.omop.suggesting_likely import Likely
+from sojourn.omop.suggesting_several import several
+from sojourn.omop.suggestion import Link
 
 
 def suggest(profile: Mapping[str, Any], links: Sequence[Link]) -> list[Likely]:
@@ -43,7 +17,9 @@ def suggest(profile: Mapping[str, Any], links: Sequence[Link]) -> list[Likely]:
     tables = [table for table in profile["tables"] if table["rows"]]
     likely = {table["table"]: likely_table(table, links) for table in tables}
     targets = {name: each.role for name, each in likely.items()}
-    return [
-        Likely(table, likely[table["table"]], likely_columns(table, targets[table["table"]], links, targets))
-        for table in tables
-    ]
+    return several(
+        [
+            Likely(table, likely[table["table"]], likely_columns(table, targets[table["table"]], links, targets))
+            for table in tables
+        ]
+    )

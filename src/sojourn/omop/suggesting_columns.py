@@ -28,17 +28,22 @@ _NAMES = {
             "discharge date", "discharge time", "disch time", "resolved"),
     "kind": ("encounter class", "class", "visit type", "kind", "admission type", "patient class"),
     "code": ("code", "icd code", "diagnosis code", "concept code", "item code", "drug code"),
+    "medicine": ("drug", "drug name", "drug text", "medicine", "medicine name", "medication", "medication name",
+                 "product", "product name", "preparation", "medikament", "farmaco", "medicamento"),
     "vocabulary": ("system", "code system", "vocabulary", "coding system", "icd version"),
     "value": ("value", "result", "result value", "numeric value", "value num", "wert"),
     "unit": ("unit", "units", "uom", "value uom", "einheit"),
 }  # fmt: skip
 _OF_PERSONS = ("row", "birth", "death", "gender", "race", "ethnicity")
 _OF_EVENTS = ("row", "person", "visit", "start", "end")
+_VALUES = ("value", "unit")
+_MORE = {"measurement": _VALUES, "observation": _VALUES, "drug_exposure": ("medicine",)}
 _DATES = ("birth", "death", "start", "end")
 _REFERRED_TO = {"person", "visit_occurrence"}
 _VALUED = ("gender", "race", "ethnicity", "kind")
 _NAME, _DATE, _ONLY, _KEY, _REFERRED, _LINK, _NUMBERS = 0.75, 0.3, 0.55, 0.35, 0.6, 0.85, 0.35
-_VALUE, _SYSTEM, _TYPE = 0.8, 0.85, 0.5
+_VALUE, _SYSTEM, _TYPE, _NEARLY = 0.8, 0.85, 0.5, 0.32
+_NEAR = "nearly a key"
 _CODED = {"high": 0.7, "medium": 0.55, "low": 0.35}
 
 
@@ -50,8 +55,7 @@ def roles_of(target: str) -> tuple[str, ...]:
         return (*tuple(role for role in _OF_EVENTS if role != "visit"), "kind")
     if target == "death":
         return ("row", "person", "death")
-    more = ("value", "unit") if target in ("measurement", "observation") else ()
-    return (*_OF_EVENTS, "code", "vocabulary", *more) if target in BY_CODE else ()
+    return (*_OF_EVENTS, "code", "vocabulary", *_MORE.get(target, ())) if target in BY_CODE else ()
 
 
 def likely_columns(
@@ -102,8 +106,14 @@ def _evidence(
         return _systems(column, found)
     elif role == "code":
         found = [*found, *_coded(column)] if column.get("codes") else []
+    elif role == "medicine":
+        found = [*found, Evidence(_TYPE, "no column has codes")] if found and _only_named(kind, table) else []
     elif role == "value":
-        found = [*found, Evidence(_TYPE, f"its values are {kind}s")] if kind in ("number", "results") else []
+        found = (
+            [*found, Evidence(_TYPE, f"its values are {kind.removesuffix('s')}s")]
+            if kind in ("number", "results")
+            else []
+        )
     elif role == "unit":
         found = [*found, Evidence(_TYPE, column["units"]["reason"])] if "units" in column else []
     return found
@@ -126,12 +136,14 @@ def _row(
     """Small numbers are among any numbers: for them a link counts only between columns of one name."""
     own, name = table["table"], column["name"]
     to = {targets.get(link.to_file) for link in links if (link.file, link.column) == (own, name)}
-    if "key" not in column or (targets.get(own) not in _REFERRED_TO and to & _REFERRED_TO):
+    kept = targets.get(own) in _REFERRED_TO
+    if not ("key" in column or (kept and "nearly a key" in column)) or (not kept and to & _REFERRED_TO):
         return []  # a person or visit with one row here is no row
-    if targets.get(own) == "visit_occurrence":
-        like, word = likeness(name, _NAMES["visit"])
+    if kept:
+        like, word = likeness(name, _NAMES["visit" if targets[own] == "visit_occurrence" else "person"])
         named = [*named, Evidence(_NAME * like, f"the name is like `{word}`")] if like and not named else named
-    found = [*named, Evidence(_KEY, column["key"])]
+    key = Evidence(_KEY, column["key"]) if "key" in column else Evidence(_NEARLY, f"nearly a key: {column[_NEAR]}")
+    found = [*named, key]
     near = [link for link in links if (link.to_file, link.to_column) == (own, name)]
     by = sorted({link.file for link in near if not link.numbers or link.column.casefold() == name.casefold()})
     return [*found, Evidence(_REFERRED, f"{', '.join(by)} refer to it")] if by else found
@@ -169,6 +181,11 @@ def _systems(column: Mapping[str, Any], named: list[Evidence]) -> list[Evidence]
     if len(known) < max(1, 0.5 * len(levels)):
         return []
     return [*named, Evidence(_SYSTEM * len(known) / len(levels), "its values are names of code systems")]
+
+
+def _only_named(kind: str, table: Mapping[str, Any]) -> bool:
+    """Whether a column of texts names what no code of the file does."""
+    return kind in ("text", "free text") and not any(column.get("codes") for column in table["columns"])
 
 
 def _coded(column: Mapping[str, Any]) -> list[Evidence]:

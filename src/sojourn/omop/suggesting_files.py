@@ -56,8 +56,10 @@ def likely_table(table: Mapping[str, Any], links: Sequence[Link]) -> Suggestion:
         if system in _CODES:
             found.setdefault(_CODES[system], []).append(Evidence(_CODE, f"it has codes of {system}"))
     born = next((column["name"] for column in columns if likeness(column["name"], _BIRTH)[0]), "")
-    if born and table["keys"]:
-        found.setdefault("person", []).append(Evidence(_BORN, f"each row is another one, with a birth (`{born}`)"))
+    nearly = any("nearly a key" in column for column in columns)
+    if born and (table["keys"] or nearly):
+        each = "each row is another one" if table["keys"] else "nearly each row is another one"
+        found.setdefault("person", []).append(Evidence(_BORN, f"{each}, with a birth (`{born}`)"))
     if any(column["type"] in ("number", "results") for column in columns) and any("units" in each for each in columns):
         found.setdefault("measurement", []).append(Evidence(_VALUES, "it has values with units"))
     days = sum(column["type"] in ("date", "date and time") for column in columns)

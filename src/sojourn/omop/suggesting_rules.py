@@ -8,9 +8,9 @@ from typing import Any
 
 from sojourn.omop.open_places import OPEN
 from sojourn.omop.plan import DOMAIN
-from sojourn.omop.suggesting import Likely
 from sojourn.omop.suggesting_dates import Forms
 from sojourn.omop.suggesting_files import BY_CODE
+from sojourn.omop.suggesting_likely import Likely
 from sojourn.omop.suggesting_names import slug
 from sojourn.omop.suggesting_values import meaning, vocabulary
 from sojourn.omop.suggestion import Suggestion
@@ -74,6 +74,8 @@ def _events(likely: Likely, used: Sequence[Likely], forms: Forms) -> Rule:
     fields: dict[str, Any] = {}
     if role in BY_CODE and likely.column("code"):
         words |= {"to": DOMAIN, "otherwise": role, **_tables(likely, role), "concept": _concept(likely)}
+    elif role == "drug_exposure" and likely.column("medicine"):
+        words |= {"medicine": {"name": likely.column("medicine")}}
     if role == "visit_occurrence":
         kind = likely.column("kind")
         fields["visit_concept_id"] = _values("kind", likely.of(kind)) if kind else OPEN

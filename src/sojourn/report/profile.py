@@ -56,6 +56,8 @@ def holds(column: Mapping[str, Any]) -> Iterator[str]:
         yield f"likely an identifier: {column['identifier']}"
     if "key" in column:
         yield f"a key: {column['key']}"
+    if "nearly a key" in column:
+        yield f"nearly a key: {column['nearly a key']}"
     if dates := column.get("dates"):
         yield dates["form"] or "form open: " + ", ".join(f"{form} ({n:,})" for form, n in dates["read by form"].items())
         if "years" in dates:

@@ -77,12 +77,18 @@ def suggest_plan(
         for name, column in each.columns.items()
     ]
     files = [
-        {"file": each.name, "table": each.table.role, "confidence": each.table.confidence, "drafted": each.drafted}
-        for each in made.likely
+        {
+            "file": each.name,
+            "table": each.table.role,
+            "confidence": each.table.confidence,
+            "drafted": not left,
+            "why not": left,
+        }
+        for each, left in zip(made.likely, made.left, strict=True)
     ]
     answer({"plan": str(out), "open": made.open, "files": files, "columns": found}, as_json)
     if not as_json:
-        rows("Files", ("file", "table", "confidence", "drafted"), files)
+        rows("Files", ("file", "table", "confidence", "drafted", "why not"), files)
         rows("Columns", ("file", "column", "is", "confidence"), [each for each in found if each["is"]])
         print(f"Drafted {out}: {made.open} places wait for an answer, and every rule for a person who accepts it.")
         print("It describes records, and stays in this institution.")

@@ -28,7 +28,7 @@ from sojourn.node.harmonise.profiling_sources import MEMORY, Table, find, tables
 from sojourn.node.harmonise.vocabulary_codes import Known
 from sojourn.node.source import MISSING
 from sojourn.node.warehouse import quote
-from sojourn.omop.date_forms import candidates, decide
+from sojourn.omop.date_forms import candidates, decide, met, twin
 
 SAMPLE = 20_000  # rows
 EXACT = 100_000  # above so many distinct values they are counted approximately
@@ -87,7 +87,7 @@ def _table(table: Table, threshold: int, known: Known | None) -> tuple[dict[str,
     columns = []
     for name, declared in zip(table.columns, table.types, strict=True):
         if name in counted:
-            days = _days(table, name, declared, counted[name], sample[name])
+            days = _days(table, name, declared, counted[name], sample[name], threshold)
             found = describe(table.name, name, declared, counted[name], sample[name], days, threshold)
             coded = found["type"] in _MAY_BE_CODES and "identifier" not in found and sample[name]
             if known is not None and coded and (by := known(sample[name])):
@@ -98,6 +98,7 @@ def _table(table: Table, threshold: int, known: Known | None) -> tuple[dict[str,
         "table": table.name,
         "source": table.source,
         "kind": table.kind,
+        **({"schema": table.schema} if table.schema else {}),
         **({"encoding": table.encoding, "delimiter": table.delimiter} if table.encoding else {}),
         "rows": rows,
         "keys": [column["name"] for column in columns if "key" in column],
@@ -167,22 +168,34 @@ def _sample(table: Table, rows: int) -> dict[str, list[str]]:
     }
 
 
-def _days(table: Table, name: str, declared: str, counts: Counts, sample: Sequence[str]) -> Days | None:
+def _days(table: Table, name: str, declared: str, counts: Counts, sample: Sequence[str], threshold: int) -> Days | None:
     """Ask of all rows which of the forms that the sample has they are written in."""
     if declared.startswith(("DATE", "TIMESTAMP")):
         form = "%Y-%m-%d" if declared == "DATE" else "%Y-%m-%d %H:%M:%S"
-        return _years(table, decide(counts.filled, {form: counts.filled}), f"CAST({quote(name)} AS TIMESTAMP)")
+        dates = decide(counts.filled, {form: counts.filled}, counts.filled)
+        return _years(table, dates, f"CAST({quote(name)} AS TIMESTAMP)")
     forms = candidates(sample)
     if not forms:
         return None
     texts = f"trim({_text(name)})"
-    asked = ", ".join(f"count(try_strptime({texts}, '{form}'))" for form in forms)
-    found = dict(zip(forms, map(int, _one(table, f"SELECT {asked}")), strict=True))
-    reads = {form: count for form, count in found.items() if count}
-    if not reads or max(reads.values()) < 0.5 * counts.filled:
+    reads, alone = (_read(table, forms, texts, without) for without in (False, True))
+    found = met(reads, alone, threshold)
+    listed = ", ".join(f"'{form}'" for form in found)
+    moment = f"try_strptime({texts}, [{listed}])"
+    read = int(_one(table, f"SELECT count({moment})")[0]) if found else 0
+    if read < max(1, 0.5 * counts.filled):
         return None
-    best = max(reads, key=lambda form: reads[form])
-    return _years(table, decide(counts.filled, reads), f"try_strptime({texts}, '{best}')")
+    return _years(table, decide(counts.filled, found, read), moment)
+
+
+def _read(table: Table, forms: Sequence[str], texts: str, without_twin: bool) -> dict[str, int]:
+    """How many values each form reads, or reads while the form with day and month in the other order does not."""
+    asked = []
+    for form in forms:
+        other = twin(form, forms) if without_twin else ""
+        unless = f" AND try_strptime({texts}, '{other}') IS NULL" if other else ""
+        asked.append(f"count(*) FILTER (WHERE try_strptime({texts}, '{form}') IS NOT NULL{unless})")
+    return dict(zip(forms, map(int, _one(table, f"SELECT {', '.join(asked)}")), strict=True))
 
 
 def _years(table: Table, dates: Any, moment: str) -> Days:

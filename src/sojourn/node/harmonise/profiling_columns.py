@@ -17,11 +17,13 @@ from sojourn.omop.values import read
 MISSING_WORDS = ("null", "n/a", "na", "nan", "none", "nil", ".", "?", "-", "--", "unknown", "missing", "not available")
 FIRST_YEAR = 1900  # a date before it is worth a question
 _NEAR_UNIQUE = 0.9
+_NEARLY_KEY = 0.95  # of the rows have values of their own: the others are likely faults
 _ENOUGH = 50
 _FREE_TEXT = 40.0  # letters, on average
 _SHOWN = 12
 _GIVEN = re.compile(r"(?P<before>[A-Za-z]{1,6}[-_/ ]?)(?P<number>\d{3,})")
 _ENOUGH_NUMBERS, _SERIES = 20, 4  # distinct values; pairs of letters and length
+_BIRTH_YEAR = re.compile(r"year.*birth|birth.*year", re.IGNORECASE)
 _PERSONAL = {
     "e-mail address": r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}",
     "telephone number": r"\+?\(?\d[\d ()/.-]{7,18}\d",
@@ -86,6 +88,8 @@ def describe(
         found["missing"]["in words"] = counts.missing_words
     if _unique(counts) and kind not in ("date", "date and time", "number", "results"):
         found["key"] = "each value is there once" if counts.exact else "about as many values as rows"
+    elif (repeated := _repeated(counts)) and kind in ("text", "code", "whole number"):
+        found["nearly a key"] = f"{repeated:,} of {counts.rows:,} rows repeat a value of another row"
     if personal:
         found["identifier"] = personal
     if kind in ("number", "whole number") and counts.low is not None and counts.high is not None and not personal:
@@ -112,7 +116,7 @@ def identifying(name: str, counts: Counts, sample: Sequence[str]) -> str:
                 continue
             return f"the values have the form of: {what}"
     if looks_identifying(name):
-        return "by its name"
+        return "a year of birth, which others may know" if _BIRTH_YEAR.search(name) else "by its name"
     if _NAMED_PERSONAL.search(name) and not _constant(counts):
         return "by its name"
     if counts.numbers < counts.filled and not _constant(counts) and (why := of_people(name, sample)):
@@ -141,7 +145,7 @@ def hide_links(tables: Sequence[Mapping[str, Any]]) -> None:
         for column in table["columns"]:
             name = column["name"].casefold()
             places.setdefault(name, []).append(column)
-            if "key" in column and table["rows"] >= _ENOUGH:
+            if ("key" in column or "nearly a key" in column) and table["rows"] >= _ENOUGH:
                 keys.setdefault(name, table["table"])
     for name, table_name in keys.items():
         for column in places[name] if len(places[name]) > 1 else ():
@@ -240,6 +244,12 @@ def _unique(counts: Counts) -> bool:
     if counts.filled < counts.rows or counts.rows < 2:
         return False
     return counts.distinct == counts.rows if counts.exact else counts.distinct >= _NEAR_UNIQUE * counts.rows
+
+
+def _repeated(counts: Counts) -> int:
+    """How many rows too many there are for a column to be a key; 0 where it is one, or far from one."""
+    enough = counts.exact and counts.filled == counts.rows >= _ENOUGH
+    return counts.rows - counts.distinct if enough and counts.distinct >= _NEARLY_KEY * counts.rows else 0
 
 
 def _constant(counts: Counts) -> bool:

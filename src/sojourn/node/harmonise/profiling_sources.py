@@ -42,6 +42,7 @@ class Table:
     """One open table. relation: what stands behind FROM. columns: its names. types: as the source declares them.
 
     problems: what was wrong with it, in sentences. questions: to its owner. whole: whether it is a passing table.
+    schema: of a table of a database, where it is not the main one.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Table:
     encoding: str = ""
     delimiter: str = ""
     whole: bool = False
+    schema: str = ""
     problems: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
 
@@ -245,7 +247,8 @@ def _duckdb(path: Path, work: Path, memory: str) -> Iterator[Table]:
             relation = f"export.{quote(schema)}.{quote(name)}"
             described = to.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
             columns, types = tuple(str(row[0]) for row in described), tuple(str(row[1]) for row in described)
-            yield Table(str(name), path.name, "DuckDB", to, relation, columns, types, whole=True)
+            other = "" if schema == "main" else str(schema)
+            yield Table(str(name), path.name, "DuckDB", to, relation, columns, types, whole=True, schema=other)
 
 
 def _sqlite(path: Path, work: Path, memory: str) -> Iterator[Table]:

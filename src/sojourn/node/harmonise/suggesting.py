@@ -12,21 +12,28 @@ from sojourn.node.harmonise.profiling import THRESHOLD, profile
 from sojourn.node.harmonise.profiling_sources import MEMORY, Table, find, tables
 from sojourn.node.warehouse import quote
 from sojourn.omop.open_places import OPEN
-from sojourn.omop.suggesting import Likely, suggest
-from sojourn.omop.suggesting_text import text
+from sojourn.omop.suggesting import suggest
+from sojourn.omop.suggesting_likely import Likely
+from sojourn.omop.suggesting_text import text, used_of, why_not
 from sojourn.omop.suggestion import Link
 
 LOOKED_AT = 500  # distinct values of a column that may refer to a key
 _REFERRING = ("text", "whole number", "code")
 _LEAST = 0.5  # of these, to be a link at all
+_FEW = 20  # numbers
+_KEYS = {"key", "nearly a key"}
 
 
 @dataclass(frozen=True)
 class Draft:
-    """text: the YAML. likely: what it is made of. open: how many places wait for an answer."""
+    """text: the YAML. likely: what it is made of. left: of each, why no rule is drafted; empty where one is.
+
+    open: how many places wait for an answer.
+    """
 
     text: str
     likely: list[Likely]
+    left: list[str]
     open: int
 
 
@@ -40,7 +47,9 @@ def draft(folder: Path, *, threshold: int = THRESHOLD, memory: str = MEMORY) -> 
             remedy="Look at `sojourn harmonise profile`, and write the plan by hand.",
         )
     made = text(folder.resolve().name, likely)
-    return Draft(made, likely, made.split("\nsource:", 1)[1].count(OPEN))
+    used = used_of(likely)
+    left = ["" if each in used else why_not(each) for each in likely]
+    return Draft(made, likely, left, made.split("\nsource:", 1)[1].count(OPEN))
 
 
 def write(made: Draft, out: Path) -> None:
@@ -65,14 +74,15 @@ def links(folder: Path, document: Mapping[str, Any], memory: str = MEMORY) -> li
                 samples[table.name, column["name"]] = _sample(table, column["name"])
     found = []
     for table in _opened(folder, memory):
-        for key in (column for column in described.get(table.name, {}).get("columns", []) if "key" in column):
+        for key in (column for column in described.get(table.name, {}).get("columns", []) if _KEYS & column.keys()):
             for (file, name), values in samples.items():
                 other = next(column for column in described[file]["columns"] if column["name"] == name)
-                if file == table.name or not values or not _fits(other["length"], key["length"]):
+                numbers, same = other["type"] == "whole number", name.casefold() == key["name"].casefold()
+                few = numbers and not same and len(values) < _FEW  # a few small numbers are among any numbers
+                if file == table.name or not values or few or not _fits(other["length"], key["length"]):
                     continue
                 share = _among(table, key["name"], values) / len(values)
                 if share >= _LEAST:
-                    numbers = other["type"] == "whole number"
                     found.append(Link(file, name, table.name, key["name"], round(share, 4), len(values), numbers))
     return found
 
