@@ -93,7 +93,7 @@ def test_names_of_medicines_are_told_from_ten_rows_on(ward: Clinic) -> None:
     said = str(found["said"])
     assert "The name `paracetamol` is read as it: 11 rows." in said
     assert "The name `ASS 100` becomes it by a decision of Dr Rossi on 2026-02-01: 10 rows. Why: Our own." in said
-    assert "PARACETAMOL" not in said and "fewer than 10 rows have, and codes that no column keeps: 9 rows." in said
+    assert "PARACETAMOL" not in said and "fewer than 10 rows have" in said and "no column keeps: 9 rows." in said
     rare = asked(ward, CODEINE, "drug_exposure.drug_concept_id")
     assert rare["codes"] == [] and "`codeine`" not in str(rare["said"])
 

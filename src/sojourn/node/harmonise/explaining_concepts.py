@@ -83,8 +83,8 @@ def concept_words(found: dict[str, Any]) -> list[str]:
     said += [f"  {_code_words(code)}" for code in found["codes"]]
     if found["unlisted_rows"]:
         said.append(
-            f"  Names that fewer than {LEAST_ROWS} rows have, and codes that no column keeps: "
-            f"{found['unlisted_rows']:,} rows."
+            f"  Names that fewer than {LEAST_ROWS} rows have, codes beyond the {MOST_CODES} most frequent, and codes "
+            f"that no column keeps: {found['unlisted_rows']:,} rows."
         )
     return said
 
