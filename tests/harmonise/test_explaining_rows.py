@@ -15,6 +15,7 @@ from sojourn.node import program
 from sojourn.node.config import NodeHome
 from sojourn.node.harmonise.explaining import explain, words
 from sojourn.omop.identifiers import keyed_id, row_number_base
+from sojourn.omop.reasons import EMPTY_OR_ZERO
 from sojourn.storage.log import log_tables
 
 DECIDED = """  again:
@@ -96,6 +97,24 @@ def test_it_is_said_who_decided_of_the_code_and_why_there_is_no_concept(done: Cl
         assert (found["is"], found["reason"], found["decisions"]) == ("no concept", reason, [])
     assert asked(done, field, rows["S82.0"])["is"] == "filled"
     assert asked(done, "condition_occurrence.visit_detail_id", rows["S82.0"])["is"] == "empty"
+
+
+def test_it_is_said_why_a_field_without_a_code_is_empty_or_0(done: Clinic) -> None:
+    rows = {code: row for row, code in done.rows("observation", "observation_id, observation_source_value")}
+    persons = [number for (number,) in done.rows("person", "person_id")]
+    for field, row, reason in (
+        ("observation.visit_detail_id", rows["VAL"], "not filled"),
+        ("observation.visit_occurrence_id", rows[None], "not filled"),
+        ("observation.observation_concept_id", rows[None], "not filled"),
+        ("person.race_concept_id", persons[0], "not filled"),
+        ("person.year_of_birth", persons[0], ""),
+    ):
+        found = asked(done, field, row)
+        assert found["reason"] == reason
+        assert (f": {EMPTY_OR_ZERO[reason]}" in str(found["said"])) if reason else found["is"] == "filled"
+    ids = dict(done.rows("condition_occurrence", "condition_source_value, condition_occurrence_id"))
+    source = asked(done, "condition_occurrence.condition_source_concept_id", ids["XYZZY"])
+    assert (source["is"], source["reason"]) == ("no concept", "no source concept")
 
 
 def test_only_the_rule_that_made_the_row_is_named(done: Clinic) -> None:

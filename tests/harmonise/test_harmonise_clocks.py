@@ -85,7 +85,7 @@ def test_offsets_that_a_file_tells_decide(tmp_path: Path, warehouse: Path, zone:
 def test_times_in_the_hour_that_was_skipped_are_asked(tmp_path: Path, warehouse: Path) -> None:
     clinic = _clinic(tmp_path, warehouse, STAYS, ROME, f'form: "%d/%m/%Y %H:%M", zone: {ROME}')
     (doubt,) = [each for each in running.pilot(clinic.work, 1.0)["doubts"] if "skip" in each]
-    assert doubt.startswith("1 time in `until` of `stays`") and ROME in doubt and "02:10" not in doubt
+    assert doubt.startswith("1 time in `until` of `stays` stands in an hour") and ROME in doubt and "02:10" not in doubt
 
 
 ZONES = (ROME, "America/New_York", "Australia/Lord_Howe", "America/Havana", "America/Asuncion", "Pacific/Apia", "UTC")

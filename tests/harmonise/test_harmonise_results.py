@@ -12,6 +12,7 @@ from sojourn.node.harmonise import running
 from sojourn.node.harmonise.explaining import explain, words
 from sojourn.omop.compilation import compile_plan
 from sojourn.omop.plan import Plan
+from sojourn.omop.reasons import EMPTY_OR_ZERO
 
 RULE = """
   labs:
@@ -52,6 +53,17 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
     clinic.write()
     first, *rest = LABS.strip().split("\n")
     clinic.write({"labs": "\n".join([f"mrn,{first}", *(f"1,{line}" for line in rest)]) + "\n"})
+    clinic.made()
+    return clinic
+
+
+@pytest.fixture(scope="module")
+def written(laboratory: Clinic, tmp_path_factory: pytest.TempPathFactory) -> Clinic:
+    """The same with a value under the other sign, and a range."""
+    clinic = Clinic(tmp_path_factory.mktemp("written"), laboratory.warehouse, laboratory.plan)
+    clinic.write({path.stem: path.read_bytes() for path in laboratory.export.glob("*.csv")})
+    with (clinic.export / "labs.csv").open("a") as file:
+        file.write('1,718-7,"8,3",g/dL,01/02/2019\n1,718-7,3-5,g/dL,01/02/2019\n')
     clinic.made()
     return clinic
 
@@ -104,3 +116,52 @@ def test_a_column_called_as_a_run_calls_its_own_is_refused(column: str) -> None:
     asked = Plan.from_yaml(plan.replace("\nobservation_period", RULE.replace("result_text", column), 1))
     with pytest.raises(HarmonisationError, match="exported under another name"):
         compile_plan(asked)
+
+
+def test_units_are_those_of_the_rules_own_rows(laboratory: Clinic, tmp_path: Path) -> None:
+    plan = laboratory.plan.replace("    file: labs\n", "    file: labs\n    where: test = '718-7'\n", 1)
+    clinic = Clinic(tmp_path, laboratory.warehouse, plan)
+    clinic.write({path.stem: path.read_bytes() for path in laboratory.export.glob("*.csv")})
+    units = running.pilot(clinic.work, 1.0)["units"]["labs"]
+    assert (units["spellings"], units["unread_rows"], units["two_units_rows"]) == (2, 0, 0)  # G/DL and g/dL
+    assert running.pilot(laboratory.work, 1.0)["units"]["labs"]["spellings"] == 6
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "reason"),
+    [
+        ("hemolysed", "value_as_number", "no number"),
+        ("5.4 mmol/L", "value_as_number", "two units"),
+        ("5.4 mmol/L", "unit_concept_id", "two units"),
+        ("7", "unit_concept_id", "unknown unit"),
+        (None, "value_as_number", "no value"),
+        (None, "unit_concept_id", "no unit"),
+        ("8,3", "value_as_number", "other decimal sign"),
+        ("3-5", "value_as_number", "a range"),
+        ("90", "value_as_number", ""),
+    ],
+)
+def test_a_row_says_why_its_result_is_no_number(written: Clinic, value: str | None, field: str, reason: str) -> None:
+    number = dict(written.rows("measurement", "value_source_value, measurement_id"))[value]
+    document = explain(written.places, written.warehouse, f"measurement.{field}", None, row=number)
+    assert document["places"][0]["reason"] == reason
+    said = words(document)[2]
+    assert (said.startswith("In this row it is ") and said[-1] == ".") == bool(reason)
+    assert EMPTY_OR_ZERO.get(reason, "") in said and not (value and value in said)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("90", "Its number was converted from mg/dL to mmol/L (glucose"),
+        ("<18", "Its number was converted from mg/dL to mmol/L (glucose"),
+        ("7", "Its number was not converted to mmol/L: unknown unit. It stands in its own unit."),
+        ("5.1", "That file had the SHA-256"),
+        ("13.5", "That file had the SHA-256"),
+    ],
+)
+def test_a_row_says_from_which_unit_it_was_converted(written: Clinic, value: str, said: str) -> None:
+    number = dict(written.rows("measurement", "value_source_value, measurement_id"))[value]
+    told = words(explain(written.places, written.warehouse, "measurement.value_as_number", None, row=number))
+    assert any(each.startswith(said) for each in told[1:]) and "furlong" not in str(told)
+    assert ("converted from" in str(told[:3])) == said.startswith("Its number was converted")

@@ -128,7 +128,7 @@ def _origin(plan: Plan, part: Part, table: str, field: str) -> Origin:
     elif rule.medicine and role in _OF_MEDICINE:
         columns, way = rule.medicine.columns, _OF_MEDICINE[role]
     elif rule.concept and role in ("concept", "source_concept", "source_value", "value_concept"):
-        columns, way = rule.concept.columns, _of_concept(rule, role)
+        columns, way = rule.concept.columns, _of_concept(plan, rule, role)
     else:
         column = TABLES[table].column(field)
         assert column is not None
@@ -177,7 +177,8 @@ def _way(plan: Plan, filling: Filling) -> str:
                          if filling.otherwise is None else f"; any other {filling.otherwise}")  # fmt: skip
     if kind == "concept":
         assert filling.concept is not None
-        return f"the standard concept that the code of {_vocabulary(filling.concept)} maps to"
+        first, vocabulary = _first(plan, filling.concept), _vocabulary(filling.concept)
+        return f"{first}the standard concept that the code of {vocabulary} maps to"
     if kind == "id":
         return f"the number of the row of {filling.id} that it names"
     if kind == "pseudonym":
@@ -188,7 +189,7 @@ def _way(plan: Plan, filling: Filling) -> str:
     return f"{first}the {kind} written as {form.form}{clock} (so said {form.answered})"
 
 
-def _of_concept(rule: Rule, role: str) -> str:
+def _of_concept(plan: Plan, rule: Rule, role: str) -> str:
     assert rule.concept is not None
     vocabulary = _vocabulary(rule.concept)
     if role == "source_value":
@@ -198,7 +199,19 @@ def _of_concept(rule: Rule, role: str) -> str:
     if role == "value_concept":
         return f"the value that the code of {vocabulary} has by `Maps to value`"
     picks = "; the concept's domain picks the table" if rule.to == DOMAIN else ""
-    return f"the standard concept that the code of {vocabulary} maps to (`Maps to`), 0 where there is none{picks}"
+    first = _first(plan, rule.concept)
+    return (
+        f"{first}the standard concept that the code of {vocabulary} maps to (`Maps to`), 0 where there is none{picks}"
+    )
+
+
+def _first(plan: Plan, code: Code) -> str:
+    """What comes before `Maps to`, where the plan decides of codes of that vocabulary."""
+    named = code.vocabulary
+    names = tuple(named.names.values()) if isinstance(named, Systems) else (named,)
+    decided = len({(each.vocabulary, each.code) for each in plan.decisions if each.vocabulary in names})
+    said = "one code" if decided == 1 else f"{decided} codes"
+    return f"the concepts that the plan's decisions name for {said}, for others " if decided else ""
 
 
 def _vocabulary(code: Code) -> str:

@@ -44,3 +44,30 @@ UNMAPPED: Mapping[str, str] = MappingProxyType(
         "bad decision": "The plan's decision names a concept that is not there or not standard.",
     }
 )
+
+# A row's field is empty or 0: of its own code `UNMAPPED` says why.
+EMPTY_OR_ZERO: Mapping[str, str] = MappingProxyType(
+    {
+        **UNMAPPED,
+        "no value": "The file has no value there.",
+        "no number": "The value cannot be read as a number; it is kept as a text.",
+        "other decimal sign": "The value would be a number only with another decimal sign than the plan's `decimal`.",
+        "a range": "The value is a range, which is no one number.",
+        "not a text": "The value was read as a number or a range.",
+        "two units": "The value carries another unit than the column of units says.",
+        "no unit": "The file has no unit there.",
+        "unknown unit": "The unit's spelling cannot be read.",
+        "ambiguous unit": "The unit's spelling may mean several units.",
+        "no unit concept": "The vocabulary has no standard concept of the unit.",
+        "empty there": "What the rule reads for it is empty in this record.",
+        "so planned": "The plan gives this to all rows.",
+        "expression without a value": "The plan's expression gives this for the record.",
+        "listed so": "The plan's list gives this for the value, or does not name it.",
+        "other code": "The code that it is read from has no standard concept, or is empty.",
+        "no such row": "The record names no row of that table, or one that is not there.",
+        "no source concept": "The vocabulary has no concept of the code itself.",
+        "no value concept": "The code has no `Maps to value`.",
+        "no source value": "The record has no code.",
+        "not filled": "Nothing fills it.",
+    }
+)

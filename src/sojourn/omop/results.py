@@ -6,6 +6,7 @@ Distinct units of a file are few: each is read and its conversion found once, in
 from __future__ import annotations
 
 from sojourn.omop import values
+from sojourn.omop.expression import compiled
 from sojourn.omop.identifiers import literal, quoted
 from sojourn.omop.plan import Rule
 from sojourn.omop.tables import Table
@@ -34,9 +35,10 @@ def wanted_sql(rule: Rule) -> str:
     """
     own, unit, loinc, target = _asked(rule)
     rows = read_sql(rule, f"stage_{rule.file}")
+    where = f" WHERE {compiled(rule.where, 'r')}" if rule.where else ""
     return (
         f"SELECT {own} AS own, {unit} AS unit, {loinc} AS loinc, {target} AS target, count(*) AS rows\n"
-        f"FROM {rows} AS r GROUP BY ALL"
+        f"FROM {rows} AS r{where} GROUP BY ALL"
     )
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from sojourn.analysis.suggestion import did_you_mean
 from sojourn.errors import HarmonisationError
-from sojourn.node.harmonise.engine import Engine, open_engine
+from sojourn.node.harmonise.engine import open_engine
+from sojourn.node.harmonise.explaining_concepts import concept_words, of_concept
 from sojourn.node.harmonise.explaining_rows import row_places, row_words
 from sojourn.node.harmonise.places import Places, custodian_key
 from sojourn.node.harmonise.publishing import PLAN, manifest_of
 from sojourn.omop.compilation import compile_plan
-from sojourn.omop.identifiers import literal, quoted
 from sojourn.omop.plan import Plan
 from sojourn.omop.provenance import all_origins, origins
 from sojourn.omop.tables import TABLES
@@ -58,7 +58,8 @@ def explain(
         if column is None or not column.is_concept:
             raise HarmonisationError("That field holds no concept.", remedy="Name a field that ends in `_concept_id`.")
         with open_engine(warehouse, places.work, (places.folder,), custodian_key(places.home)) as engine:
-            document["concept"] = _of_concept(engine, places, manifest["snapshot"], table, field, concept)
+            place_of = (table, field)
+            document["concept"] = of_concept(engine, places, manifest, plan, compiled, place_of, concept)
     return document
 
 
@@ -104,12 +105,7 @@ def words(document: dict[str, Any]) -> list[str]:
         counts += f", of which {origin['zero']:,} are 0: no concept" if origin.get("zero") else ""
         said.append(f"{origin['sentence']}{counts}.")
     if concept := document.get("concept"):
-        name = concept["name"] or "not in the vocabulary"
-        said.append(f"Concept {concept['concept']} is {name} ({concept['vocabulary']}, domain {concept['domain']}): "
-                    f"{concept['rows']:,} rows.")  # fmt: skip
-        for code in concept["codes"]:
-            link = "is this concept" if code["same"] else "maps to it"
-            said.append(f"  {code['vocabulary']} {code['code']} ({code['name']}) {link}: {code['rows']:,} rows.")
+        said += concept_words(concept)
     said.append(f"Plan {document['plan'][:16]}, signed by {document['signed']['name']} on {document['signed']['day']}; "
                 f"vocabulary {document['vocabulary']}; Sojourn {document['software']}.")  # fmt: skip
     return said
@@ -126,27 +122,3 @@ def _counts(manifest: dict[str, Any], table: str, field: str, rule: str) -> dict
         "empty": sum(part["empty"].get(field, 0) for part in parts),
         "zero": sum(part["zero"].get(field, 0) for part in parts),
     }
-
-
-def _of_concept(engine: Engine, places: Places, snapshot: str, table: str, field: str, concept: int) -> dict[str, Any]:
-    """Rows that have the concept, by the source concept beside it where the table keeps one."""
-    files = literal(str(places.snapshots / snapshot / table / "*.parquet"))
-    source = field.removesuffix("_concept_id") + "_source_concept_id"
-    beside = quoted(source) if TABLES[table].has(source) else "NULL::BIGINT"
-    about = engine.rows(
-        f"SELECT concept_name, vocabulary_id, domain_id FROM vocabulary.concept WHERE concept_id = {concept}"
-    )
-    counted = engine.rows(
-        "SELECT s.id, c.vocabulary_id, c.concept_code, c.concept_name, s.rows "
-        f"FROM (SELECT {beside} AS id, count(*) AS rows "
-        f"FROM read_parquet({files}) WHERE {quoted(field)} = {concept} GROUP BY ALL) AS s "
-        "LEFT JOIN vocabulary.concept AS c ON c.concept_id = s.id ORDER BY s.rows DESC, s.id"
-    )
-    name, vocabulary, domain = about[0] if about else ("", "", "")
-    codes = [
-        {"vocabulary": row[1], "code": row[2], "name": row[3], "rows": row[4], "same": row[0] == concept}
-        for row in counted
-        if row[1] is not None
-    ]
-    rows = sum(row[4] for row in counted)
-    return {"concept": concept, "name": name, "vocabulary": vocabulary, "domain": domain, "rows": rows, "codes": codes}

@@ -10,16 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sojourn.errors import HarmonisationError
+from sojourn.node.harmonise.explaining_concepts import is_own_concept, source_value, vocabularies
+from sojourn.node.harmonise.explaining_values import (
+    KEPT,
+    conversion_words,
+    converted,
+    of_result,
+    reason_words,
+    why_no_result,
+    why_not_filled,
+)
 from sojourn.node.harmonise.places import Places
 from sojourn.node.harmonise.quarantine import UNMAPPED_TABLE
 from sojourn.node.harmonise.reading import opened
 from sojourn.node.warehouse import quote
 from sojourn.omop.compilation import Compiled
 from sojourn.omop.identifiers import file_place, literal, record_place
-from sojourn.omop.medicines import MEDICINE
-from sojourn.omop.plan import Plan, Rule, Systems
-from sojourn.omop.reasons import UNMAPPED
-from sojourn.omop.tables import EVENTS, TABLES
+from sojourn.omop.plan import Plan, Rule
+from sojourn.omop.tables import TABLES
 
 if TYPE_CHECKING:
     import duckdb
@@ -61,12 +69,18 @@ def row_words(table: str, row: int, found: dict[str, Any]) -> list[str]:
         said = f"Row {row} of {table} is from record {found['record']} of {found['path']}{skipped}{key}."
     words = [said]
     if found["is"] != FILLED:
-        reason = f": {UNMAPPED[found['reason']]}" if found["reason"] in UNMAPPED else "."
-        words.append(f"In this row it is {'empty' if found['is'] == EMPTY else '0'}{reason}")
+        reason = reason_words(found)
+        words.append(f"In this row it is {'empty' if found['is'] == EMPTY else '0'}{f':{reason}' if reason else '.'}")
+    if found["converted"]:
+        words.append(conversion_words(found["converted"]))
     for each in found["decisions"]:
         why = f" Why: {each['why'].rstrip('.')}." if each["why"] else ""
         words.append(f"{each['by']} decided on {each['day']} what this row's code becomes.{why}")
-    if found["sha256"]:
+    if found["database"]:
+        words.append(
+            f"That table's rows had the digest {found['sha256'][:16]}…; among others the record may stand elsewhere."
+        )
+    elif found["sha256"]:
         words.append(
             f"That file had the SHA-256 {found['sha256'][:16]}…; in a newer one the record may stand elsewhere."
         )
@@ -87,23 +101,17 @@ def _in_part(
     """The rows of one part, each with what the next step reads of it; the texts are taken out again there."""
     table, column = field
     derived = rule == "derived"
-    written = "NULL" if derived else _source_value(plan.rules[rule], table)
+    written = "NULL" if derived else source_value(plan.rules[rule], table)
+    result = not derived and plan.rules[rule].result is not None and all(TABLES[table].has(each) for each in KEPT)
+    kept = ", ".join(map(quote, KEPT)) if result else "NULL, NULL"
     place, file = ("-1", "0") if derived else (record_place("_record"), file_place("_record"))
-    rows = connection.execute(
-        f"SELECT {place}, {file}, {quote(column)}, {written} FROM read_parquet({literal(str(path))}) WHERE {where}"
-    ).fetchall()
+    read = f"{place}, {file}, {quote(column)}, {written}, {kept}"
+    rows = connection.execute(f"SELECT {read} FROM read_parquet({literal(str(path))}) WHERE {where}").fetchall()
     return [
         {"table": table, "field": column, "rule": rule, "record": int(record) + 1, "is": _is(table, column, value),
-         "_file": int(file), "_code": code}
-        for record, file, value, code in rows
+         "_file": int(file), "_code": code, "_kept": kept_ones}
+        for record, file, value, code, *kept_ones in rows
     ]  # fmt: skip
-
-
-def _source_value(rule: Rule, table: str) -> str:
-    """The column that keeps a row's code as it stood in the file; empty where a field of the rule took its place."""
-    column = EVENTS[table].roles.get("source_value", "") if table in EVENTS else ""
-    given = {name.rpartition(".")[2] for name in rule.fields}
-    return quote(column) if rule.coded and column and not given & {column, "source_value"} else "NULL"
 
 
 def _is(table: str, column: str, value: Any) -> str:
@@ -121,39 +129,48 @@ def _explain(
     compiled: Compiled,
     found: dict[str, Any],
 ) -> None:
-    """Add where to look, and of the rule's own concept who decided or why there is none."""
-    code, place = found.pop("_code"), found.pop("_file")
+    """Add where to look, who decided of the rule's own concept, why the field is empty or 0, what was converted."""
+    code, place, kept = found.pop("_code"), found.pop("_file"), found.pop("_kept")
     rule = plan.rules.get(found["rule"])
     file = manifest["files"].get(rule.file, {}) if rule else {}
     file = file["parts"][place] if "parts" in file else file
     words = {"file": rule.file if rule else "", "path": file.get("path", ""), "sha256": file.get("sha256", "")}
-    key = list(plan.files[rule.file].key) if rule else []
-    found |= {**words, "key": key, "unreadable": file.get("unreadable", 0), "decisions": [], "reason": ""}
-    roles = EVENTS[found["table"]].roles if found["table"] in EVENTS else {}
-    part = next((each for each in compiled.parts if (each.rule, each.table) == (found["rule"], found["table"])), None)
-    if rule is None or not rule.coded or part is None or part.filled.get(found["field"]) is not None:
+    source = plan.files[rule.file] if rule else None
+    found |= {**words, "database": source.database if source else "", "key": list(source.key) if source else []}
+    found |= {"unreadable": file.get("unreadable", 0), "decisions": [], "reason": "", "converted": None}
+    table, field = found["table"], found["field"]
+    part = next((each for each in compiled.parts if (each.rule, each.table) == (found["rule"], table)), None)
+    if rule is None or part is None:
         return
-    if found["field"] != roles.get("concept"):
-        return
-    found["decisions"] = [
+    if is_own_concept(compiled, found["rule"], rule, table, field):
+        found["decisions"] = _decisions(plan, rule, code)
+        if found["is"] == ZERO and source_value(rule, table) != "NULL::VARCHAR":
+            found["reason"] = _unmapped(connection, snapshot, found["rule"], code)
+    elif rule.result and of_result(part, rule, field):
+        if found["is"] != FILLED:
+            found["reason"] = why_no_result(rule.result, field, *kept)
+        elif field in ("value_as_number", "unit_concept_id"):
+            found["converted"] = converted(rule.result, code, kept[1])
+    elif found["is"] != FILLED:
+        found["reason"] = why_not_filled(part, rule, field)
+
+
+def _decisions(plan: Plan, rule: Rule, code: str | None) -> list[dict[str, str]]:
+    return [
         {"by": each.by, "day": each.day.isoformat(), "why": each.why}
         for each in plan.decisions
-        if code is not None and each.code == code and each.vocabulary in _vocabularies(rule)
+        if code is not None and each.code == code and each.vocabulary in vocabularies(rule)
     ]
-    if found["is"] == ZERO:
-        place = literal(str(snapshot / UNMAPPED_TABLE / "*.parquet"))
-        reasons = connection.execute(
-            f"SELECT DISTINCT reason FROM read_parquet({place}) WHERE rule = $1 AND code IS NOT DISTINCT FROM $2",
-            [found["rule"], code],
-        ).fetchall()
-        found["reason"] = str(reasons[0][0]) if len(reasons) == 1 else ""
 
 
-def _vocabularies(rule: Rule) -> tuple[str, ...]:
-    if rule.concept is None:
-        return (MEDICINE,)
-    named = rule.concept.vocabulary
-    return tuple(named.names.values()) if isinstance(named, Systems) else (named,)
+def _unmapped(connection: duckdb.DuckDBPyConnection, snapshot: Path, rule: str, code: str | None) -> str:
+    """Why the code has no concept; empty where more than one reason may hold."""
+    place = literal(str(snapshot / UNMAPPED_TABLE / "*.parquet"))
+    reasons = connection.execute(
+        f"SELECT DISTINCT reason FROM read_parquet({place}) WHERE rule = $1 AND code IS NOT DISTINCT FROM $2",
+        [rule, code],
+    ).fetchall()
+    return str(reasons[0][0]) if len(reasons) == 1 else ""
 
 
 def _no_row(table: str) -> HarmonisationError:

@@ -45,7 +45,7 @@ td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
 {% if each.listed %}<table><tr><th>name</th><th>rows</th><th>became</th></tr>
 {% for one in each.listed %}<tr><td>{{ one.name or "" }}</td><td class="n">{{ one.rows }}</td><td>{{ unmapped.get(one.became, one.became) }}</td></tr>{% endfor %}</table>{% endif %}
 {% if each.rare_names %}<p>{{ each.rare_names }} names of few rows are not shown; `unmapped` and `drug_exposure` of a run hold them.</p>{% endif %}{% endfor %}
-{% for name, units in r.units.items() %}<h3>Units of {{ name }}: {{ units.spellings }} spellings</h3>
+{% for name, units in r.units.items() %}<h3>Units of {{ name }}: {{ units.spellings }} spelling{{ '' if units.spellings == 1 else 's' }}</h3>
 {% if units.listed %}<table><tr><th>unit</th><th>in the value</th><th>code</th><th>to</th><th>rows</th><th>reason</th></tr>
 {% for each in units.listed %}<tr><td>{{ each.unit }}</td><td>{{ each.own }}</td><td>{{ each.loinc }}</td><td>{{ each.target }}</td><td class="n">{{ each.rows }}</td><td>{{ each.reason }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}
 </body></html>

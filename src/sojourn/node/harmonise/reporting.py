@@ -50,7 +50,7 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         "units": units,
         "doubts": [
             *_unit_doubts(units),
-            *medicine_doubts(named),
+            *medicine_doubts(named, engine),
             *_date_doubts(made, engine),
             *_clock_doubts(made, engine, aside),
         ],
@@ -180,14 +180,15 @@ def _units(made: Made, engine: Engine) -> dict[str, Any]:
             f"SELECT own, unit, loinc, target, reason, CAST(rows AS BIGINT) FROM {place} "
             f"WHERE reason IS NOT NULL AND unit <> '' ORDER BY rows DESC, unit, loinc, own LIMIT {MOST_CODES}"
         )
-        two = engine.rows(
-            f"SELECT coalesce(CAST(sum(rows) AS BIGINT), 0) FROM {place} WHERE reason = {literal(CONFLICT)}"
-        )
+        spellings, two = engine.rows(
+            "SELECT count(DISTINCT unit) FILTER (unit <> ''), "
+            f"coalesce(CAST(sum(rows) FILTER (reason = {literal(CONFLICT)}) AS BIGINT), 0) FROM {place}"
+        )[0]
         words = ("own", "unit", "loinc", "target", "reason", "rows")
         found[name.removeprefix("units_")] = {
-            "spellings": step.facts["rows"],
+            "spellings": int(spellings),
             "unread_rows": sum(row[5] for row in listed),
-            "two_units_rows": int(two[0][0]),
+            "two_units_rows": int(two),
             "listed": [dict(zip(words, row, strict=True)) for row in listed],
         }
     return found
@@ -254,7 +255,8 @@ def _clock_doubts(made: Made, engine: Engine, aside: list[dict[str, Any]]) -> li
         )[0][0]
         if skipped:
             found.append(
-                f"{skipped} time{'s' * (skipped > 1)} in `{column}` of `{file}` stand in an hour that clocks of "
-                f"{form.zone} skip in spring: does this system change its clock?"
+                f"{skipped} {'times' if skipped > 1 else 'time'} in `{column}` of `{file}` "
+                f"{'stand' if skipped > 1 else 'stands'} in an hour that clocks of {form.zone} skip "
+                "in spring: does this system change its clock?"
             )
     return found

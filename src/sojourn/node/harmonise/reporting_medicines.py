@@ -16,6 +16,13 @@ from sojourn.omop.medicines_sql import AS_DECIDED, AS_DRUG, AS_INGREDIENT
 LEAST_ROWS = 10
 MOST_NAMES = 500  # of each rule, the most frequent first; totals are of all
 _UNKNOWN = "unknown"
+# Of the vocabulary, by which a name with its strength and form is met with a Clinical Drug.
+_FOR_DRUGS = {
+    "strengths of drugs (DRUG_STRENGTH)": "vocabulary.drug_strength",
+    "dose forms (`RxNorm has dose form` in CONCEPT_RELATIONSHIP)": (
+        "vocabulary.concept_relationship WHERE relationship_id = 'RxNorm has dose form'"
+    ),
+}
 
 
 def medicines(made: Made, engine: Engine) -> dict[str, Any]:
@@ -48,9 +55,15 @@ def medicines(made: Made, engine: Engine) -> dict[str, Any]:
     return found
 
 
-def medicine_doubts(found: dict[str, Any]) -> list[str]:
-    """What people are to decide, in counts."""
-    return [
+def medicine_doubts(found: dict[str, Any], engine: Engine) -> list[str]:
+    """What people are to decide, in counts; and where the vocabulary lacks what drugs are found by."""
+    lacks = [
+        f"The vocabulary has no {what}: names with a strength cannot become Clinical Drugs. Was it "
+        "downloaded with RxNorm, and loaded whole?"
+        for what, sql in _FOR_DRUGS.items()
+        if found and not engine.rows(f"SELECT 1 FROM {sql} LIMIT 1")
+    ]
+    return lacks + [
         f"{each['unknown_names']} names of medicines of rule `{name}` met nothing ({each['unknown_rows']} rows), "
         f"{each['ingredient_names']} an ingredient alone ({each['ingredient_rows']} rows): what are they? Write a "
         f"`decision` for each that matters, with `vocabulary: {MEDICINE}` and the text as its `code`."
