@@ -227,8 +227,8 @@ def tell(report: dict[str, Any]) -> None:
         rows("Units", ("rule", "spellings", "unread_rows", "two_units_rows"), found)
     if report["results"]:
         found = [{"rule": name, **each} for name, each in report["results"].items()]
-        words = ("rule", "values", "numbers", "ranges", "texts", "other_sign", "grouped")
-        rows("Measured values, in rows", words, found)
+        counted = ("rule", "values", "numbers", "ranges", "texts", "other_sign", "grouped")
+        rows("Measured values, in rows", counted, found)
 
 
 def _public(report: dict[str, Any]) -> dict[str, Any]:
