@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from sojourn.errors import HarmonisationError
 from sojourn.omop.clocks import Moment, on_clock
 from sojourn.omop.codes import join_sql
@@ -136,11 +138,13 @@ class Filler:
     def _by_moment(self, field: str, filling: Filling, column: Column) -> str:
         text, moment = self._moment(filling)
         day, span, place = f"CAST({moment.value} AS DATE)", self.plan.span, ", ".join(filling.moment)
+        if len(filling.forms) > 1:
+            self.check(f"r.{self._differ(filling)}", "ambiguous date", place)
         self.check(f"{text} IS NOT NULL AND {moment.value} IS NULL", "unreadable date", place)
         self.check(f"{day} NOT BETWEEN DATE '{span.earliest}' AND DATE '{span.latest}'", "implausible date", place)
         kind = filling.kind
         if kind == "date" and column.type in ("DATE", "TIMESTAMP"):
-            if self.plan.dates[filling.form].timed:
+            if self.plan.forms_of(filling)[0].timed:
                 self.moments[column.name] = moment
             return day if column.type == "DATE" else moment.value
         if kind != "date" and column.type == "BIGINT":
@@ -151,10 +155,10 @@ class Filler:
 
     def _moment(self, filling: Filling) -> tuple[str, Moment]:
         """The text of a moment, and what it is by the clock of the plan; empty where it cannot be read."""
-        form, plan = self.plan.dates[filling.form], self.plan
+        form, plan = self.plan.forms_of(filling)[0], self.plan  # all of a list tell their times alike
         columns = [quoted(name) for name in filling.moment]
-        text = columns[0] if len(columns) == 1 else f"coalesce({', '.join(columns)})"
-        read = _once(self.read, f"try_strptime({text}, {literal(form.form)})", "_read")
+        readings = self._readings(filling)
+        read = _once(self.read, readings[0] if len(readings) == 1 else f"coalesce({', '.join(readings)})", "_read")
         zone = "" if form.offset or not form.timed else form.zone
         value = f"r.{read}"
         if form.timed:
@@ -166,6 +170,17 @@ class Filler:
             value = f"r.{_once(self.told, told, '_moment')}"
         named = [f"r.{column}" for column in columns]
         return (named[0] if len(named) == 1 else f"coalesce({', '.join(named)})"), Moment(value, f"r.{read}", zone)
+
+    def _readings(self, filling: Filling) -> list[str]:
+        """SQL of what each form of a filling reads in the file's text."""
+        columns = [quoted(name) for name in filling.moment]
+        text = columns[0] if len(columns) == 1 else f"coalesce({', '.join(columns)})"
+        return [f"try_strptime({text}, {literal(form.form)})" for form in self.plan.forms_of(filling)]
+
+    def _differ(self, filling: Filling) -> str:
+        """The name of what says whether two forms read two moments: no order of forms may decide between them."""
+        pairs = combinations(self._readings(filling), 2)
+        return _once(self.read, " OR ".join(f"coalesce({one} <> {other}, FALSE)" for one, other in pairs), "_read")
 
 
 def _once(found: dict[str, str], sql: str, word: str) -> str:

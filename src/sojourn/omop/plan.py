@@ -72,14 +72,20 @@ class Medicine(Strict):
         return tuple(each for each in (self.name, self.strength, self.form) if each)
 
 
+def _one_alone(given: Any) -> Any:
+    """A list of one name is that name: the same plan has one version."""
+    return given[0] if isinstance(given, list | tuple) and len(given) == 1 else given
+
+
 class Filling(Strict):
     """How one field is filled: exactly one of the kinds.
 
     column: as it stands. constant: the same for all. expression: of the file's columns, see `expression`.
     values, of: what each value of a column becomes; otherwise: what others become, or `quarantine`; default 0 for a
     concept, else quarantine. concept: the standard concept of a code. date, year, month, day (form): of the first of
-    these columns that is not empty. id (of): the number of the row of a table that these columns name.
-    pseudonym: a keyed hash of a column, which only the custodian's key can make again. why: for readers.
+    these columns that is not empty, by the first of the forms that reads it. id (of): the number of the
+    row of a table that these columns name. pseudonym: a keyed hash of a column, which only the custodian's key can make
+    again. why: for readers.
     """
 
     column: str | None = None
@@ -93,7 +99,7 @@ class Filling(Strict):
     year: Names = ()
     month: Names = ()
     day: Names = ()
-    form: str = ""
+    form: Annotated[str | tuple[str, ...], BeforeValidator(_one_alone)] = ""
     id: str | None = None
     pseudonym: str | None = None
     why: str = ""
@@ -107,6 +113,11 @@ class Filling(Strict):
     def moment(self) -> tuple[str, ...]:
         """The columns of a date, year, month or day."""
         return self.date or self.year or self.month or self.day
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The names of the forms that are tried, in order."""
+        return ((self.form,) if self.form else ()) if isinstance(self.form, str) else self.form
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -254,9 +265,21 @@ class Plan(Strict):
             if rule.file not in self.files:
                 raise ValueError(f"rule `{name}` reads a file `{rule.file}` that is not under `files`")
             for field, filling in rule.fields.items():
-                if filling.form and filling.form not in self.dates:
-                    raise ValueError(f"`rules.{name}.fields.{field}`: `dates` has no form `{filling.form}`")
+                self._demand_forms(f"`rules.{name}.fields.{field}`", filling)
         return self
+
+    def _demand_forms(self, place: str, filling: Filling) -> None:
+        if unknown := [form for form in filling.forms if form not in self.dates]:
+            raise ValueError(f"{place}: `dates` has no form `{unknown[0]}`")
+        forms = self.forms_of(filling)
+        if len({form.form for form in forms}) < len(forms):
+            raise ValueError(f"{place}: `form` lists one form twice")
+        if len({(form.timed, form.offset, form.timed and form.zone) for form in forms}) > 1:
+            raise ValueError(f"{place}: forms of one list tell all a day alone, or all a time by one zone's clock")
+
+    def forms_of(self, filling: Filling) -> tuple[DateForm, ...]:
+        """The forms that a filling tries, in order; they tell all a day alone, or all a time by one clock."""
+        return tuple(self.dates[name] for name in filling.forms)
 
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical document: the plan's version."""

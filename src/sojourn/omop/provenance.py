@@ -183,10 +183,13 @@ def _way(plan: Plan, filling: Filling) -> str:
         return f"the number of the row of {filling.id} that it names"
     if kind == "pseudonym":
         return "a keyed pseudonym; only the custodian's key can make it again"
-    form = plan.dates[filling.form]
+    forms = plan.forms_of(filling)
     first = "the first of them that is not empty, " if len(filling.moment) > 1 else ""
-    clock = f", by the clock of {form.zone}" if form.zone else ""
-    return f"{first}the {kind} written as {form.form}{clock} (so said {form.answered})"
+    clock = f", by the clock of {forms[0].zone}" if forms[0].zone else ""
+    written = ", else ".join(form.form for form in forms)
+    said = "; ".join(dict.fromkeys(form.answered for form in forms))
+    apart = "; kept aside where two of these forms read different moments" if len(forms) > 1 else ""
+    return f"{first}the {kind} written as {written}{clock} (so said {said}){apart}"
 
 
 def _of_concept(plan: Plan, rule: Rule, role: str) -> str:

@@ -18,6 +18,7 @@ QUARANTINE: Mapping[str, str] = MappingProxyType(
         "unknown person": "The row names a person that the person table does not hold.",
         "missing value": "A field that the model requires is empty.",
         "unreadable date": "A date or time is not of the declared form, is on no calendar, or was skipped in spring.",
+        "ambiguous date": "Two of the forms that the plan lists for it read it as different moments.",
         "implausible date": "A date is outside the span that the plan declares.",
         "unreadable number": "A number cannot be read as one.",
         "negative number": "A number is below zero that cannot be.",

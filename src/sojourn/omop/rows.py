@@ -19,6 +19,11 @@ from sojourn.omop.plan import Filling, Plan, Rule
 from sojourn.omop.tables import EVENTS, TABLES, Column, Table
 
 NOT_BELOW_ZERO = ("days_supply", "refills", "quantity")
+_BIRTH = ("year_of_birth", "month_of_birth", "day_of_birth")
+_BORN = (  # the earliest day that the parts of a birth can be
+    "TRY_CAST(format('{:04d}-{:02d}-{:02d}', year_of_birth, coalesce(month_of_birth, 1), coalesce(day_of_birth, 1)) "
+    "AS DATE)"
+)
 _WAYS = "start, end, type, visit, provider, value_concept, …"
 
 
@@ -135,7 +140,7 @@ def _fields(filler: Filler, rule: Rule, target: Table) -> dict[str, Filling | No
         filler.fill(field, filling, column)
         filled[column.name] = filling
         timed = target.column(roles.get(f"{word}_time", ""))
-        if word in roles and filling.date and timed and filler.plan.dates[filling.form].timed:
+        if word in roles and filling.date and timed and filler.plan.forms_of(filling)[0].timed:
             filler.fill(field, filling, timed)
             filled.setdefault(timed.name, filling)
     return filled
@@ -216,9 +221,25 @@ def _whole_row(filler: Filler, target: Table) -> None:
             told = kind == "TIMESTAMP" and "_in_order" in filler.made
             wrong = "NOT _in_order" if told else f"{quoted(stop)} < {quoted(start)}"
             filler.later(wrong, "end before start", f"{start}, {stop}")
+    if target.name == "person":
+        _birth_checks(filler)
     first = next((column for column in target.columns if column.type == "DATE"), None)
     if first is not None and "_birth" in filler.made:
         filler.later(f"{quoted(first.name)} < _birth", "before birth", first.name)
+
+
+def _birth_checks(filler: Filler) -> None:
+    """A birth told in parts is a day, month or year of the calendar that can lie in the plan's span."""
+    columns = ", ".join(name for name in _BIRTH if not filler.made[name].startswith("CAST(NULL"))
+    year, span = "CAST(year_of_birth AS DOUBLE) * 10000", filler.plan.span
+    filler.later(f"year_of_birth IS NOT NULL AND {_BORN} IS NULL", "unreadable date", columns)
+    filler.later(f"{year} + {_part_of_year(1, 1)} > {span.latest:%Y%m%d}", "implausible date", columns)
+    filler.later(f"{year} + {_part_of_year(12, 31)} < {span.earliest:%Y%m%d}", "implausible date", columns)
+
+
+def _part_of_year(month: int, day: int) -> str:
+    """Month and day of birth as one number. month, day: what stands for them where they are not known."""
+    return f"coalesce(month_of_birth, {month}) * 100.0 + coalesce(day_of_birth, {day})"
 
 
 def _unjudged(filler: Filler, measured: Mapping[str, str]) -> Mapping[str, str]:
@@ -256,9 +277,7 @@ def _inner(filler: Filler, rule: Rule, table: str, without: Mapping[str, str] = 
 
 def _birth() -> str:
     """The earliest day on which a person can have been born, from what is known of it."""
-    parts = "year_of_birth, coalesce(month_of_birth, 1), coalesce(day_of_birth, 1)"
-    day = f"TRY_CAST(format('{{:04d}}-{{:02d}}-{{:02d}}', {parts}) AS DATE)"
-    return f"coalesce(CAST(birth_datetime AS DATE), {day}) AS birth"
+    return f"coalesce(CAST(birth_datetime AS DATE), {_BORN}) AS birth"
 
 
 def _no_field(name: str, field: str, target: Table) -> HarmonisationError:

@@ -62,7 +62,8 @@ def pilot(
             print(f"The run would stop: {aside:.1%} of the rows are kept aside, the plan allows "
                   f"{report['aside_at_most']:.1%}. It cannot be signed so.")  # fmt: skip
         print(f"Look at {folder / 'report.html'}, which stays inside: it names codes of the data.")
-        print(f"Then: sojourn harmonise sign {plan} --name YOU --home {home}")
+        if aside <= report["aside_at_most"]:
+            print(f"Then: sojourn harmonise sign {plan} --name YOU --home {home}")
 
 
 def sign(
@@ -201,6 +202,9 @@ def tell(report: dict[str, Any]) -> None:
     rows("Tables", ("table", "rows"), [{"table": name, "rows": n} for name, n in report["tables"].items()])
     if report["aside"]:
         rows("Kept aside", ("file", "rule", "table", "reason", "columns", "rows"), report["aside"])
+    for each in report["files_aside"]:
+        print(f"Warning: of {each['path']} {each['aside']} of {each['rows']} rows are kept aside; the plan allows "
+              f"{report['aside_at_most']:.1%} of all. Is it of another form?")  # fmt: skip
     if report["left_out"]:
         found = [{"rule": name, "rows": n} for name, n in report["left_out"].items()]
         rows("Left out by `where`", ("rule", "rows"), found)
@@ -221,6 +225,10 @@ def tell(report: dict[str, Any]) -> None:
     if report["units"]:
         found = [{"rule": name, **each} for name, each in report["units"].items()]
         rows("Units", ("rule", "spellings", "unread_rows", "two_units_rows"), found)
+    if report["results"]:
+        found = [{"rule": name, **each} for name, each in report["results"].items()]
+        counted = ("rule", "values", "numbers", "ranges", "texts", "other_sign", "grouped")
+        rows("Measured values, in rows", counted, found)
 
 
 def _public(report: dict[str, Any]) -> dict[str, Any]:
@@ -228,10 +236,11 @@ def _public(report: dict[str, Any]) -> dict[str, Any]:
     unmapped = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["unmapped"].items()}
     units = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["units"].items()}
     named = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["medicines"].items()}
+    results = {name: {k: n for k, n in each.items() if k != "listed"} for name, each in report["results"].items()}
     unlisted = [{k: n for k, n in each.items() if k != "listed"} for each in report["unlisted"]]
     tables = {name: table["rows"] for name, table in report["tables"].items()}
     counted = {"unmapped": unmapped, "units": units, "medicines": named, "tables": tables, "unlisted": unlisted}
-    return {**report, **counted}
+    return {**report, **counted, "results": results}
 
 
 def _work(plan: Path, export: Path, home: Path, warehouse: Path, memory: str) -> Any:

@@ -31,6 +31,7 @@ td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
 {% if r.doses.exposures %}<p>{{ r.doses.with_dose }} of {{ r.doses.exposures }} drug exposures tell a daily amount; the others are in no dose era.</p>{% endif %}
 <h2>Kept aside</h2>{% if r.aside %}<table><tr><th>file</th><th>rule</th><th>table</th><th>reason</th><th>columns</th><th>rows</th></tr>
 {% for each in r.aside %}<tr><td>{{ each.file }}</td><td>{{ each.rule }}</td><td>{{ each.table }}</td><td>{{ quarantine[each.reason] }}</td><td>{{ each.columns }}</td><td class="n">{{ each.rows }}</td></tr>{% endfor %}</table>{% else %}<p>No row.</p>{% endif %}
+{% for each in r.files_aside %}<p class="warn">Of {{ each.path }} {{ each.aside }} of {{ each.rows }} rows are kept aside; the plan allows {{ "%.1f" | format(r.aside_at_most * 100) }} % of all. Is it of another form?</p>{% endfor %}
 {% if r.left_out %}<h2>Left out by `where`</h2><table><tr><th>rule</th><th>rows</th></tr>{% for name, rows in r.left_out.items() %}<tr><td>{{ name }}</td><td class="n">{{ rows }}</td></tr>{% endfor %}</table>{% endif %}
 {% if r.unlisted %}<h2>Values that a list does not name</h2>
 {% for each in r.unlisted %}<h3>{{ each.rule }}, {{ each.field }}: {{ each.rows }} rows become {{ each.becomes }}</h3>
@@ -48,6 +49,12 @@ td.n { text-align: right } .warn { background: #fff3cd; padding: .5rem 1rem }
 {% for name, units in r.units.items() %}<h3>Units of {{ name }}: {{ units.spellings }} spelling{{ '' if units.spellings == 1 else 's' }}</h3>
 {% if units.listed %}<table><tr><th>unit</th><th>in the value</th><th>code</th><th>to</th><th>rows</th><th>reason</th></tr>
 {% for each in units.listed %}<tr><td>{{ each.unit }}</td><td>{{ each.own }}</td><td>{{ each.loinc }}</td><td>{{ each.target }}</td><td class="n">{{ each.rows }}</td><td>{{ each.reason }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}
+{% for name, each in r.results.items() %}<h3>Measured values of {{ name }}: {{ each.numbers }} of {{ each["values"] }} have a number</h3>
+<table><tr><th>became</th><th>rows</th></tr><tr><td>a number</td><td class="n">{{ each.numbers }}</td></tr>
+<tr><td>of these with `{{ each.other }}` read as a sign between thousands</td><td class="n">{{ each.grouped }}</td></tr>
+<tr><td>a range, without a number</td><td class="n">{{ each.ranges }}</td></tr><tr><td>a text, without a number</td><td class="n">{{ each.texts }}</td></tr>
+<tr><td>of these numbers if `{{ each.other }}` is the sign before decimals</td><td class="n">{{ each.other_sign }}</td></tr></table>
+{% if each.listed %}<table><tr><th>text of at least ten rows</th><th>rows</th></tr>{% for one in each.listed %}<tr><td>{{ one.text }}</td><td class="n">{{ one.rows }}</td></tr>{% endfor %}</table>{% endif %}{% endfor %}
 </body></html>
 """  # noqa: E501  (a page's lines are as long as they are)
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.making import ASIDE, CODES, UNITS, Made
+from sojourn.node.harmonise.reporting_dates import clock_doubts, date_doubts
 from sojourn.node.harmonise.reporting_medicines import LEAST_ROWS, medicine_doubts, medicines
+from sojourn.node.harmonise.reporting_results import result_doubts, results
 from sojourn.node.harmonise.staging import ASIDE as UNREADABLE
-from sojourn.omop.clocks import on_clock
 from sojourn.omop.eras import doses_told
 from sojourn.omop.expression import compiled
 from sojourn.omop.filling import QUARANTINE
-from sojourn.omop.identifiers import key_text, literal, quoted
+from sojourn.omop.identifiers import file_place, key_text, literal
 from sojourn.omop.results import CONFLICT
 from sojourn.omop.tables import TABLES
 
@@ -26,6 +27,7 @@ MOST_CODES = 500  # of each rule, the most frequent first; totals are of all
 def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
     """The whole as one document; the same files, plan and vocabulary give the same."""
     units, named, aside = _units(made, engine), medicines(made, engine), _aside(made, engine)
+    read = results(made, engine)
     return {
         "source": made.plan.source,
         "plan": made.plan.digest(),
@@ -41,6 +43,7 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
             for table, parts in sorted(made.parts.items())
         },
         "aside": aside,
+        "files_aside": _files_aside(made, engine),
         "aside_at_most": made.plan.quarantine_at_most,
         "doses": _doses(made, engine),
         "left_out": _left_out(made, engine),
@@ -48,11 +51,13 @@ def report_of(made: Made, engine: Engine, share: float) -> dict[str, Any]:
         "unmapped": _unmapped(made, engine),
         "medicines": named,
         "units": units,
+        "results": read,
         "doubts": [
             *_unit_doubts(units),
+            *result_doubts(read),
             *medicine_doubts(named, engine),
-            *_date_doubts(made, engine),
-            *_clock_doubts(made, engine, aside),
+            *date_doubts(made, engine),
+            *clock_doubts(made, engine, aside),
         ],
     }
 
@@ -92,6 +97,22 @@ def _aside(made: Made, engine: Engine) -> list[dict[str, Any]]:
         for reason, columns, rows in _counted(engine, step.folder / ASIDE):
             words = {"file": part.file, "rule": part.rule, "table": part.table, "reason": reason, "columns": columns}
             found.append({**words, "rows": rows})
+    return found
+
+
+def _files_aside(made: Made, engine: Engine) -> list[dict[str, Any]]:
+    """The files of which more than the plan allows of all was kept aside: a new one of a foreign form drowns in all."""
+    found = []
+    for name, pieces in made.files.items():
+        steps = [step for part, step in made.aside if part.file == name and step.facts["aside"]]
+        listed = ", ".join(literal(str(step.folder / ASIDE)) for step in steps)
+        counted = f"SELECT {file_place('record')}, count(DISTINCT record) FROM read_parquet([{listed}]) GROUP BY 1"
+        lost = {int(place): int(rows) for place, rows in (engine.rows(counted) if steps else [])}
+        for place, each in enumerate(pieces):
+            rows = each.step.facts["records"] + each.step.facts["unreadable"]
+            aside = lost.get(place, 0) + each.step.facts["unreadable"]
+            if aside > made.plan.quarantine_at_most * rows:
+                found.append({"file": name, "path": each.said, "rows": rows, "aside": aside})
     return found
 
 
@@ -201,62 +222,3 @@ def _unit_doubts(units: dict[str, Any]) -> list[str]:
         for name, each in units.items()
         if each["two_units_rows"]
     ]
-
-
-def _date_doubts(made: Made, engine: Engine) -> list[str]:
-    """Where day and month could be swapped, and the file itself does not say which it is."""
-    found = []
-    seen = set()
-    for rule in made.plan.rules.values():
-        for filling in rule.fields.values():
-            form = made.plan.dates[filling.form].form if filling.form else ""
-            if "%d" not in form or "%m" not in form or form.startswith("%Y"):
-                continue
-            swapped = form.replace("%d", "\0").replace("%m", "%d").replace("\0", "%m")
-            for column in filling.moment:
-                if (rule.file, column) in seen:
-                    continue
-                seen.add((rule.file, column))
-                as_said, other = (f"try_strptime({quoted(column)}, {literal(each)})" for each in (form, swapped))
-                read, alike, only = engine.rows(
-                    f"SELECT count({as_said}), count(*) FILTER ({as_said} IS NOT NULL AND {other} IS NOT NULL), "
-                    f"count(*) FILTER ({as_said} IS NULL AND {other} IS NOT NULL) FROM stage_{rule.file}"
-                )[0]
-                place = f"`{column}` of `{rule.file}`"
-                if only:
-                    found.append(
-                        f"{only} dates in {place} can be read with day and month swapped only: orders are mixed."
-                    )
-                elif read and read == alike:
-                    found.append(
-                        f"Every date in {place} could be read with day and month swapped: the owner alone knows."
-                    )
-    return found
-
-
-def _clock_doubts(made: Made, engine: Engine, aside: list[dict[str, Any]]) -> list[str]:
-    """Where times stand in an hour that the zone's clock skipped: it may be another clock than the plan says."""
-    found = []
-    unread = {(each["file"], each["columns"]) for each in aside if each["reason"] == "unreadable date"}
-    asked = {
-        (rule.file, column, filling.form)
-        for rule in made.plan.rules.values()
-        for filling in rule.fields.values()
-        if filling.form and made.plan.dates[filling.form].timed and not made.plan.dates[filling.form].offset
-        for column in filling.moment
-        if (rule.file, ", ".join(filling.moment)) in unread
-    }
-    for file, column, name in sorted(asked):
-        form = made.plan.dates[name]
-        read = f"try_strptime({quoted(column)}, {literal(form.form)})"
-        skipped = engine.rows(
-            f"SELECT count(*) FROM (SELECT {read} AS told FROM stage_{file}) "
-            f"WHERE told IS NOT NULL AND ({on_clock(form.zone, 'told')}) IS NULL"
-        )[0][0]
-        if skipped:
-            found.append(
-                f"{skipped} {'times' if skipped > 1 else 'time'} in `{column}` of `{file}` "
-                f"{'stand' if skipped > 1 else 'stands'} in an hour that clocks of {form.zone} skip "
-                "in spring: does this system change its clock?"
-            )
-    return found

@@ -22,7 +22,7 @@ from sojourn.node.harmonise.engine import MEMORY, THREADS, Engine, open_engine
 from sojourn.node.harmonise.making import ROWS, Made, Maker
 from sojourn.node.harmonise.page import page
 from sojourn.node.harmonise.places import Places, custodian_key
-from sojourn.node.harmonise.plan_checks import concept_doubts
+from sojourn.node.harmonise.plan_checks import concept_doubts, decision_doubts, unused_decisions
 from sojourn.node.harmonise.quarantine import QUARANTINE_TABLE, UNMAPPED_TABLE, kept_aside, without_concept
 from sojourn.node.harmonise.reporting import aside_share, report_of
 from sojourn.node.harmonise.signing import PAGE, REPORT, SIGNATURE, demand_signature
@@ -65,9 +65,10 @@ def pilot(work: Work, share: float) -> dict[str, Any]:
     plan, places = _opened(work)
     with _alone(places), _engine(work, places) as (engine, steps, key):
         maker = _maker(work, places, plan, (engine, steps, key), share)
-        doubts = concept_doubts(plan, maker.made.compiled, engine)
-        report = report_of(maker.make(), engine, share)
-        report["doubts"] = [*report["doubts"], *doubts]
+        doubts = [*concept_doubts(plan, maker.made.compiled, engine), *decision_doubts(plan, engine)]
+        made = maker.make()
+        report = report_of(made, engine, share)
+        report["doubts"] = [*report["doubts"], *doubts, *unused_decisions(made, engine, share)]
     folder = places.pilot(plan.digest())
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / SIGNATURE).unlink(missing_ok=True)  # it was of another report
@@ -189,6 +190,7 @@ def _manifest(
         "files": report["files"],
         "tables": tables,
         "aside": report["aside"],
+        "files_aside": report["files_aside"],
         "left_out": report["left_out"],
         "unmapped": unmapped,
     }
