@@ -130,7 +130,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         ),
         "differencing": Reason(
             "The answer, together with others that may be known, could tell about few persons.",
-            "Keep to one population in all plans, or ask about sets that differ by many persons.",
+            "Keep to one population in all plans, or ask about sets that differ by many persons; where nothing was "
+            "asked before, merge rare levels, or ask for fewer columns at once.",
         ),
         "class disclosure": Reason(
             "All persons of a group share one category or value.",

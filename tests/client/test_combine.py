@@ -110,6 +110,7 @@ def test_shares_and_differences_of_sites_are_combined_from_what_left_anyway(
     table = share.table
     assert table[list(plain.table.columns)].equals(plain.table)
     assert (table["meta_value_low"] < table["meta_value"]).all()
+    assert any("`meta_p_value` is of a test against a share of one half" in words for words in share.warnings)
     assert set(found["means"].facts["by_site"]) == {*SITES, "steep"}
     assert found.trusted
     page = found.report(tmp_path / "shares.html").read_text(encoding="utf-8")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sojourn.analysis.statistic import Cell, Estimate, Suppressed
+from sojourn.report import forests
+from sojourn.report.between import meta_tables
+from sojourn.report.captions import caption
 from sojourn.report.doubts import KINDS, Doubt, doubts
 from sojourn.report.html import render
 from sojourn.report.record import AnalysisRecord, StudyRecord
+from sojourn.report.words import analysis_in_words
 
 COLUMNS = ("estimate", "std_error", "statistic", "p_value", "ci_low", "ci_high")
 SITES = {"oslo": 0.50, "pisa": 0.55, "lyon": 0.45, "bonn": 0.52}
@@ -45,6 +50,26 @@ def agreeing(error: float = 0.1) -> dict[str, dict[str, tuple[float, float]]]:
     return {site: {"x": (value, error)} for site, value in SITES.items()}
 
 
+def stratified(tarone: Any) -> AnalysisRecord:
+    """A Mantel-Haenszel estimate over sites with this test of one odds ratio for all."""
+    estimate = Estimate(("measure",), ("value",), (("odds ratio", 0.95),), {"strata": 3, "tarone": tarone})
+    given = {"outcome": "died", "exposure": "treated", "strata": ["site"]}
+    return AnalysisRecord("mantel_haenszel", given, estimate, 1)
+
+
+def shares(how: str) -> AnalysisRecord:
+    """Two sites' shares, one half and a tenth, combined on the logit scale."""
+    told = {
+        site: {"died, all": {"estimate": logit, "std_error": 0.1, "ci_low": logit - 0.2, "ci_high": logit + 0.2}}
+        for site, logit in (("oslo", 0.0), ("pisa", math.log(1 / 9)))
+    }
+    columns = ("prevalence", "meta_estimate", "meta_ci_low", "meta_ci_high", "prediction_low", "prediction_high")
+    rows = (("died", "all", 0.3, -1.0, -3.0, 1.0, -6.0, 4.0),)
+    facts = {"combine": how, "scale": {"died, all": "logit"}}
+    estimate = Estimate(("variable", "sex"), columns, rows, facts)
+    return AnalysisRecord("prevalence", {"columns": ["died"], "combine": how}, estimate, 1, by_site={"fits": told})
+
+
 LIKE = {site: (100, 2, 50.0 + place) for place, site in enumerate(SITES)}
 
 
@@ -62,6 +87,11 @@ def test_what_is_as_it_should_be_raises_none(record: StudyRecord, analysis: Anal
     ("kind", "analysis", "evidence"),
     [
         ("sites disagree", model(agreeing() | {"bonn": {"x": (1.4, 0.1)}, "pisa": {"x": (-0.3, 0.1)}}), "I² 9"),
+        (
+            "strata disagree",
+            stratified({"statistic": 9.7, "df": 2, "p": 0.008}),
+            "9.70 on 2 degrees of freedom, p 0.008",
+        ),
         ("outlying site", model(agreeing() | {"bonn": {"x": (2.0, 0.1)}}), "standard errors"),
         ("dominating site", model(agreeing() | {"lyon": {"x": (0.45, 0.02)}}), "% of the information"),
         ("missing values", described(LIKE | {"pisa": (60, 40, 51.0)}), "40 % of its persons, 2.0 %"),
@@ -78,6 +108,38 @@ def test_each_doubt_has_its_evidence(record: StudyRecord, kind: str, analysis: A
     assert evidence in found.evidence
     assert found.look
     assert found.sentence().startswith(found.words)
+
+
+@pytest.mark.parametrize("tarone", [None, {"statistic": 3.0, "df": 2, "p": 0.22}, {"statistic": 9.7, "df": 2}])
+def test_strata_that_agree_or_say_nothing_raise_none(record: StudyRecord, tarone: Any) -> None:
+    assert raised(record, stratified(tarone)) == ()
+
+
+def test_the_strata_are_named(record: StudyRecord) -> None:
+    analysis = stratified({"statistic": 9.7, "df": 2, "p": 0.008})
+    assert "strata of `site`" in raised(record, analysis)[0].words
+    assert "over strata of site" in analysis_in_words(analysis)
+
+
+@pytest.mark.parametrize("how", ["meta", "both"])
+def test_shares_are_told_as_shares_and_no_interaction_is_advised(record: StudyRecord, how: str) -> None:
+    [found] = [one for one in raised(record, shares(how)) if one.kind == "sites disagree"]
+    assert "oslo 0.500, pisa 0.100" in found.evidence
+    assert "interaction" not in found.look
+    [fit] = [
+        one for one in raised(record, model({"a": {"x": (3.0, 0.1)}, "b": {"x": (0.0, 0.1)}})) if "disagree" in one.kind
+    ]
+    assert "interaction" in fit.look and "a 3" in fit.evidence
+
+
+def test_the_figure_of_shares_starts_at_0_and_its_caption_names_what_is_drawn() -> None:
+    analysis = shares("both")
+    [panel] = forests.forests(analysis).to_dict()["concat"]  # type: ignore[union-attr]
+    scales = [layer["encoding"]["x"]["scale"] for layer in panel["layer"] if "scale" in layer["encoding"].get("x", {})]
+    assert scales and all(scale["domain"][0] == 0 and scale["domain"][1] <= 1 for scale in scales)
+    assert "green" not in caption(analysis)
+    [extent] = {layer["encoding"]["y"]["axis"]["minExtent"] for layer in panel["layer"]}
+    assert extent >= 8 * len("At a further site")
 
 
 def test_every_kind_is_planted_above() -> None:
@@ -140,3 +202,14 @@ def test_hostile_names_stay_text(record: StudyRecord) -> None:
     fits = {nasty: {"x": (2.0, 0.1)}, "b": {"x": (0.1, 0.1)}, "c": {"x": (0.1, 0.1)}}
     page = render(replace(record, analyses={"a": model(fits)}))
     assert "<script" not in page
+
+
+def test_leaving_one_of_few_sites_out_says_how_little_it_tells() -> None:
+    analysis = shares("both")
+    assert analysis.estimate is not None
+    told = {site: {"died, all": {**one["died, all"], "weight": 50.0}} for site, one in analysis.by_site["fits"].items()}
+    facts = {**analysis.estimate.facts, "by_site": told, "meta": {"died, all": {}}}
+    two = meta_tables("m", analysis, replace(analysis.estimate, facts=facts))
+    assert any("Of two sites none is left out" in note for table in two for note in table.notes)
+    three = replace(analysis.estimate, facts={**facts, "by_site": {**told, "lyon": told["oslo"]}})
+    assert any("two are left" in note for table in meta_tables("m", analysis, three) for note in table.notes)

@@ -75,6 +75,18 @@ def test_a_suppressed_mean_is_marked(record: StudyRecord) -> None:
     assert drawn.count(">suppressed<") == 1
 
 
+def test_the_axis_of_a_share_starts_at_0() -> None:
+    def spread(p: float) -> float:
+        return (p * (1 - p) * 100 / 99) ** 0.5
+
+    rows = (*(("ill", group, 100, p, spread(p)) for group, p in (("F", 0.24), ("M", 0.25))), ("age", "F", 9, 60.0, 9.0))
+    drawn = figures.figure(AnalysisRecord("describe", {}, Estimate(("variable", "sex"), ("n", "mean", "sd"), rows), 2))
+    share, age = drawn.to_dict()["concat"]  # type: ignore[union-attr]
+    scale = share["layer"][0]["encoding"]["x"]["scale"]
+    assert scale["domain"][0] == 0 and 0.25 < scale["domain"][1] <= 1
+    assert age["layer"][0]["encoding"]["x"]["scale"]["zero"] is False
+
+
 def test_bins_and_groups_keep_the_order_of_the_table(record: StudyRecord) -> None:
     bins = re.findall(r">(\d\d) to \d\d<", figures.svg(_drawn(record, "age")))
     assert bins == sorted(bins)

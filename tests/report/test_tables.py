@@ -98,6 +98,19 @@ def test_table_1_tells_two_groups_apart_in_standard_deviations() -> None:
     assert [str(row[-1]) for row in one.rows] == [f"{0.2 / ((0.16 + 0.24) / 2) ** 0.5:.2f}", "0.50"]
 
 
+def test_a_table_of_means_says_of_whom_n_and_missing_are() -> None:
+    rows = (("age", "all", 90, Suppressed(0, 27), 60.0, 9.0), ("age", "F", 40, None, 61.0, 9.0))
+    means = {"oslo": {"age": {"n": 60, "missing": 12}}, "pisa": {"age": {"n": 30, "missing": Suppressed()}}}
+    estimate = Estimate(("variable", "sex"), ("n", "missing", "mean", "sd"), rows)
+    first, long = tables.present("t", AnalysisRecord("describe", {}, estimate, 2, by_site={"means": means}))
+    assert "complete in every column that the plan's analyses name (oslo 60, pisa 30)" in first.notes[0]
+    assert long.heads[3] == "Missing, before completeness"
+    assert long.notes[0] == first.notes[0]
+    assert "By site: age (oslo 12, pisa suppressed)." in long.notes[1]
+    masked = tables.present("t", AnalysisRecord("describe", {}, estimate, 2))
+    assert "By site" not in masked[1].notes[1] and "(" not in masked[0].notes[0]
+
+
 def test_a_path_is_a_column_a_penalty() -> None:
     lambdas = [2.0**-k for k in range(12)]
     rows = tuple((size, term, -size) for size in lambdas for term in ("Intercept", "x"))

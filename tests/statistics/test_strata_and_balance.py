@@ -195,6 +195,12 @@ def test_what_a_site_hid_is_not_computed_from_what_is_left():
     estimate, _ = run(ASKED[2], populations, hide={"a": {"group_sum.stage[I]": [1]}})
     assert [isinstance(row[3], Suppressed) for row in estimate.rows] == [False, False, True, False, False, False]
     assert "stage" in estimate.warnings[0]
+    # Numbers of rows that a rare level took with it: the words blame no column that is fine.
+    estimate, _ = run(ASKED[2], populations, hide={"a": {"group_n": [0, 1]}})
+    assert all(isinstance(row[3], Suppressed) for row in estimate.rows)
+    assert [
+        words.startswith("a may not show how many rows each group of treated has") for words in estimate.warnings
+    ] == [True]
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,19 @@ def _of_sites(name: str, estimate: Estimate, ratio: str) -> Table:
                 )
             )
     heads = ("Term", "Site", f"{ratio.capitalize() or 'Estimate'} (95 % CI)", "Weight", "Meta-analysis without it")
-    return Table(plain(f"{name}: each site's own estimates"), heads, 2, tuple(rows))
+    return Table(plain(f"{name}: each site's own estimates"), heads, 2, tuple(rows), _few(estimate))
+
+
+def _few(estimate: Estimate) -> tuple[str, ...]:
+    """What leaving a site out tells of few sites."""
+    terms = {term for term in estimate.facts.get("meta", {}) if not is_intercept(term)}
+    sizes = {sum(term in told for told in estimate.facts.get("by_site", {}).values()) for term in terms}
+    said = {
+        2: "Of two sites none is left out: what is left would be one site's own estimate.",
+        3: "Without one of three sites two are left: the variance between two is not known, and their interval tells "
+        "next to nothing.",
+    }
+    return tuple(words for number_of_sites, words in said.items() if number_of_sites in sizes)
 
 
 def _regression(name: str, estimate: Estimate) -> Table:

@@ -41,7 +41,8 @@ def caption(analysis: AnalysisRecord) -> str:
 def _forests(analysis: AnalysisRecord) -> str:
     combined = analysis.estimate.facts["combine"] if analysis.estimate is not None else ""
     terms = [term for term in synthesis(analysis) if not is_intercept(term)]
-    pooled = "green: the fit on all rows; orange: the meta-analysis" if combined == "both" else "the meta-analysis"
+    fits = combined == "both" and analysis.estimate is not None and "scale" not in analysis.estimate.facts
+    pooled = "green: the fit on all rows; orange: the meta-analysis" if fits else "the meta-analysis"
     words = (
         "Squares: each site's own estimate, as large as its weight in the meta-analysis, with its 95 % interval. "
         f"Diamonds: {pooled}. Dashed: where one more site like these is expected. At the right the numbers and weights."

@@ -21,8 +21,10 @@ from sojourn.errors import ConvergenceError
 from sojourn.report.ratios import ratio_name
 from sojourn.report.record import AnalysisRecord, StudyRecord
 from sojourn.report.tables import is_intercept, number, p_value, plain
+from sojourn.statistics.argument import unpack
+from sojourn.statistics.effects import AS_IT_IS, back
 
-DIFFERENT = 0.01  # p of Cochran's Q, over the number of coefficients
+DIFFERENT = 0.01  # p of Cochran's Q, over the number of coefficients; of Tarone's test as it is
 INCONSISTENT = 75.0  # I² in percent, "considerable" (Cochrane Handbook, ch. 10)
 OUTLYING = 3.0  # deleted residual, in standard errors
 DOMINATING = 70.0  # percent of a result's information
@@ -32,7 +34,7 @@ MISSING = 0.2  # share of persons without a value that is large by itself
 MORE_MISSING = 0.1  # and by how much more than elsewhere
 APART = 2.0  # site means, in pooled standard deviations
 MOST = 6  # doubts of a kind that are told one by one
-_SIDE_BY_SIDE = "show the sites side by side (`combine: both`), or add"
+_INTERACTION = "or add `site` and its interaction with this term."
 _LIKELY_BINARY = ("odds ratio", "risk ratio")
 
 
@@ -52,6 +54,7 @@ class Doubt:
 
 KINDS: Mapping[str, str] = {
     "sites disagree": "estimates that differ between sites by more than chance",
+    "strata disagree": "odds ratios that differ between strata by more than chance",
     "outlying site": "a site far from what the others predict",
     "dominating site": "a site that decides the result",
     "missing values": "values that are missing more often than elsewhere",
@@ -72,7 +75,12 @@ def doubts_of(analysis: AnalysisRecord, declared: Mapping[str, Any] | None = Non
     if analysis.estimate is None:
         return ()
     declared = declared or {}
-    found = [*_between(analysis), *_of_table(analysis, analysis.estimate), *_of_means(analysis, declared)]
+    found = [
+        *_between(analysis),
+        *_over_strata(analysis),
+        *_of_table(analysis, analysis.estimate),
+        *_of_means(analysis, declared),
+    ]
     return tuple(doubt for kind in KINDS for doubt in _few([one for one in found if one.kind == kind]))
 
 
@@ -104,20 +112,20 @@ def synthesis(analysis: AnalysisRecord) -> dict[str, tuple[list[str], Synthesis]
 def _between(analysis: AnalysisRecord) -> Iterator[Doubt]:
     """How the sites' estimates lie to each other."""
     made = {term: pair for term, pair in synthesis(analysis).items() if not is_intercept(term)}
-    both = analysis.arguments.get("combine") == "both"
-    beside = "the sites stand side by side in the table; or add" if both else _SIDE_BY_SIDE
+    beside, scales = _beside(analysis), _scales(analysis)
     for term, (sites, fixed) in made.items():
         p = 1.0 if fixed.q_p_value is None else fixed.q_p_value
         if p < DIFFERENT / len(made) or (fixed.i_squared > INCONSISTENT and p < 0.05):
             estimates = zip(sites, fixed.studies.estimates, strict=True)
-            values = ", ".join(f"{site} {number(float(value))}" for site, value in estimates)
+            scale = scales.get(term, AS_IT_IS)
+            values = ", ".join(f"{site} {number(back(scale, float(value)))}" for site, value in estimates)
             yield Doubt(
                 "sites disagree",
                 f"The sites disagree on {plain(term)}: one number for all of them hides this.",
                 f"I² {number(fixed.i_squared, 2)} %, Q {number(fixed.q)} on {fixed.studies.freedom} degrees of "
                 f"freedom, p {p_value(p)}; {plain(values)}",
                 "Look at how the variable is measured and coded at each site, and at who is in its population; "
-                f"{beside} `site` and its interaction with this term.",
+                f"{beside}",
             )
         yield from _outlying(term, sites, fixed)
         if len(sites) > 2 and fixed.weights.max() > DOMINATING:
@@ -129,6 +137,36 @@ def _between(analysis: AnalysisRecord) -> Iterator[Doubt]:
                 "Look at the result without it (leave it out of the plan's sites, or `combine: meta` with "
                 "`leave_one_out`), and ask whether it is like the population that you want to speak of.",
             )
+
+
+def _scales(analysis: AnalysisRecord) -> Mapping[str, str]:
+    """On which the effects of a statistic that is no model were combined, by term; empty of a model."""
+    return {} if analysis.estimate is None else analysis.estimate.facts.get("scale", {})
+
+
+def _beside(analysis: AnalysisRecord) -> str:
+    """Where the sites can be seen side by side; only a model takes an interaction."""
+    if _scales(analysis):
+        return "the sites stand side by side in the table."
+    if analysis.arguments.get("combine") == "both":
+        return f"the sites stand side by side in the table; {_INTERACTION}"
+    return f"show the sites side by side (`combine: both`), {_INTERACTION}"
+
+
+def _over_strata(analysis: AnalysisRecord) -> Iterator[Doubt]:
+    """Odds ratios of strata that one number would hide."""
+    facts: Mapping[str, Any] = {} if analysis.estimate is None else analysis.estimate.facts
+    test = facts.get("tarone")
+    if not isinstance(test, Mapping) or not _is_number(test.get("p")) or not test["p"] < DIFFERENT:
+        return
+    strata = " and ".join(f"`{plain(name)}`" for name in unpack(analysis.arguments.get("strata")))
+    yield Doubt(
+        "strata disagree",
+        f"The odds ratios differ over the strata of {strata}: one number for all of them hides this.",
+        f"Tarone's test {number(float(test['statistic']))} on {number(test['df'])} degrees of freedom, "
+        f"p {p_value(float(test['p']))}",
+        f"Look at each stratum by itself (`crosstab` with {strata}), and at who is exposed there.",
+    )
 
 
 def _outlying(term: str, sites: Sequence[str], fixed: Synthesis) -> Iterator[Doubt]:
@@ -246,7 +284,8 @@ def _missing(column: str, told: Mapping[str, Mapping[str, Any]]) -> Iterator[Dou
             yield Doubt(
                 "missing values",
                 f"{plain(column)} is missing more often at {plain(site)} than elsewhere.",
-                f"{number(100 * share, 2)} % of its persons, {number(100 * usual, 2)} % at the other sites (median)",
+                f"{number(100 * share, 2)} % of its persons, {number(100 * usual, 2)} % at the other sites (median), "
+                "of those who lack it or are complete in all columns",
                 "Look at whether the site records it for all or only for the ill: who is complete there may differ.",
             )
 

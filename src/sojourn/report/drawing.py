@@ -16,6 +16,8 @@ OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "
 INK, GRID, HIDDEN, ALARM = "#1f2328", "#8b949e", "#c9ced6", "#D55E00"
 FONT = "Inter, Helvetica Neue, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 WIDTH = 520
+LABEL_LIMIT = 260  # pixels of a label beside an axis
+LETTER = 8  # pixels of a letter of 13 in the widest of the fonts
 _HATCH = (
     '<defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<rect width="7" height="7" fill="#8b949e" fill-opacity="0.22"/>'
@@ -67,7 +69,7 @@ def dress(chart: Figure, title: str, watermark: str) -> Figure:
             labelFontSize=13,
             titleFontSize=13,
             titleFontWeight="normal",
-            labelLimit=260,
+            labelLimit=LABEL_LIMIT,
             titlePadding=10,
         )
         .configure_axisQuantitative(labelFlush=False, labelOverlap="greedy", labelSeparation=4)

@@ -12,7 +12,6 @@ from sojourn.errors import SojournError
 from sojourn.report.coefficient_path import coefficient_path
 from sojourn.report.drawing import HIDDEN, INK, OKABE_ITO, WIDTH, Rows, data, dress, log_ticks, order
 from sojourn.report.drawing import Figure as Figure
-from sojourn.report.drawing import panel_header as panel_header
 from sojourn.report.drawing import png as png
 from sojourn.report.drawing import svg as svg
 from sojourn.report.forests import baujat, forests, funnel, leading_term
@@ -103,7 +102,10 @@ def forest(estimate: Estimate, ratio: str = "") -> Figure | None:
 
 
 def dots(estimate: Estimate) -> Figure | None:
-    """Mean and standard deviation of each column and group. Columns keep their own scales: one panel would mislead."""
+    """Mean and standard deviation of each column and group. Columns keep their own scales: one panel would mislead.
+
+    The axis of a share starts at 0.
+    """
     rows: Rows = []
     shares = {row["index"][0] for row in _records(estimate) if is_share(row["values"])}
     for row in _records(estimate):
@@ -111,29 +113,37 @@ def dots(estimate: Estimate) -> Figure | None:
         if share := row["index"][0] in shares:  # a spread that follows from the share would only mislead
             sd = 0.0 if _is_number(sd) else sd
         words = "share" if share else "mean ± standard deviation"
-        place = {"panel": f"{row['index'][0]}: {words}", "group": row["rest"] or "all"}
+        place = {"panel": f"{row['index'][0]}: {words}", "group": row["rest"] or "all", "share": share}
         if _is_number(mean) and _is_number(sd):
             rows.append(place | {"value": mean, "low": mean - sd, "high": mean + sd, "hidden": ""})
         elif isinstance(mean, Suppressed) or isinstance(sd, Suppressed):
             rows.append(place | {"hidden": "suppressed"})
     if not any(not row["hidden"] for row in rows):
         return None
-    base = alt.Chart().encode(y=alt.Y("group:N", sort=order(rows, "group"), title=None))
+    panels = [_dots([row for row in rows if row["panel"] == panel]) for panel in order(rows, "panel")]
+    drawn: Figure = alt.concat(*panels, columns=1, spacing=18)
+    return drawn
+
+
+def _dots(rows: Rows) -> Figure:
+    """The panel of one column."""
+    told = [row for row in rows if not row["hidden"]]
     scale = alt.Scale(zero=False, padding=12)
+    if rows[0]["share"]:
+        scale = alt.Scale(domain=[0, min(1.0, 1.1 * max((row["value"] for row in told), default=1.0)) or 1.0])
     x = alt.X("low:Q", scale=scale, title=None, axis=alt.Axis(tickCount=6))
-    told = base.transform_filter("datum.hidden == ''")
-    spans = told.mark_rule(color=OKABE_ITO[0], strokeWidth=2.5).encode(x=x, x2="high:Q")
-    points = told.mark_point(color=OKABE_ITO[0], filled=True, size=95, opacity=1).encode(x="value:Q")
-    marks = (
-        base.transform_filter("datum.hidden != ''")
-        .mark_text(color=INK, fontStyle="italic")
-        .encode(text="hidden:N", x=alt.value(WIDTH / 2))
-    )
-    layered = alt.layer(spans, points, marks).properties(width=WIDTH, height=alt.Step(30))
-    panels = alt.Row("panel:N", sort=order(rows, "panel"), title=None, header=panel_header())
-    faceted: alt.FacetChart = layered.facet(row=panels, data=data(rows))
-    apart: Figure = faceted.resolve_scale(x="independent", y="independent")
-    return apart
+    y = alt.Y("group:N", sort=order(rows, "group"), title=None)
+    shown_rows, hidden = alt.Chart(data(told)).encode(y=y), [row for row in rows if row["hidden"]]
+    layers = [
+        shown_rows.mark_rule(color=OKABE_ITO[0], strokeWidth=2.5).encode(x=x, x2="high:Q"),
+        shown_rows.mark_point(color=OKABE_ITO[0], filled=True, size=95, opacity=1).encode(x="value:Q"),
+    ]
+    if hidden:
+        marks = alt.Chart(data(hidden)).encode(y=y).mark_text(color=INK, fontStyle="italic")
+        layers.append(marks.encode(text="hidden:N", x=alt.value(WIDTH / 2)))
+    title = alt.TitleParams(rows[0]["panel"], fontSize=13, anchor="start", color=INK, offset=6)
+    drawn: Figure = alt.layer(*layers).properties(width=WIDTH, height=alt.Step(30), title=title)
+    return drawn
 
 
 def histogram(estimate: Estimate, column: str = "") -> Figure:

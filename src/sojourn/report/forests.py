@@ -12,7 +12,19 @@ from sojourn.analysis.influence import influence
 from sojourn.analysis.meta_analysis import combine, quantile
 from sojourn.analysis.statistic import Estimate
 from sojourn.report.doubts import synthesis
-from sojourn.report.drawing import INK, OKABE_ITO, WIDTH, Figure, Rows, data, dress, log_ticks, order
+from sojourn.report.drawing import (
+    INK,
+    LABEL_LIMIT,
+    LETTER,
+    OKABE_ITO,
+    WIDTH,
+    Figure,
+    Rows,
+    data,
+    dress,
+    log_ticks,
+    order,
+)
 from sojourn.report.ratios import ratio_name
 from sojourn.report.record import AnalysisRecord
 from sojourn.report.tables import fixed as decimals
@@ -50,7 +62,7 @@ def forest_by_site(analysis: AnalysisRecord, term: str, compact: bool = False) -
     own_scale = _scale(analysis, term)
     ratio, name = own_scale == LOG, _named(analysis, term)
     width = WIDTH // 2 - 20 if compact else WIDTH - 140
-    scale = alt.Scale(type="log", nice=False, padding=12) if ratio else alt.Scale(zero=False, padding=12)
+    scale = _axis_scale(rows, own_scale)
     axis = (
         alt.Axis(values=_ticks(rows), format="~g")
         if ratio
@@ -58,7 +70,7 @@ def forest_by_site(analysis: AnalysisRecord, term: str, compact: bool = False) -
     )
     title = None if compact else f"{name}, 95 % CI"
     x = alt.X("low:Q", scale=scale, title=title, axis=axis)
-    y = alt.Y("label:N", sort=order(rows, "label"), title=None, axis=alt.Axis(ticks=False, domain=False))
+    y = alt.Y("label:N", sort=order(rows, "label"), title=None, axis=_label_axis(rows))
     sites, answers = ([row for row in rows if (row["kind"] == "site") == own] for own in (True, False))
     line = alt.Chart(data([{"at": 1.0 if ratio else 0.0}])).mark_rule(color=INK, strokeDash=[4, 4], opacity=0.6)
     nothing = own_scale != LOGIT and analysis.kind not in _RATES  # is there a value that says that nothing differs?
@@ -78,6 +90,19 @@ def forest_by_site(analysis: AnalysisRecord, term: str, compact: bool = False) -
         ]
     title_of_panel = alt.TitleParams(plain(term), fontSize=13, anchor="start", color=INK, offset=6)
     return alt.layer(*layers).properties(width=width, height=alt.Step(24 if compact else 28), title=title_of_panel)
+
+
+def _axis_scale(rows: Rows, scale: str) -> alt.Scale:
+    """A share's axis starts at 0."""
+    if scale == LOGIT:
+        return alt.Scale(domain=[0, min(1.0, 1.06 * max(row["high"] for row in rows))], nice=False)
+    return alt.Scale(type="log", nice=False, padding=12) if scale == LOG else alt.Scale(zero=False, padding=12)
+
+
+def _label_axis(rows: Rows) -> alt.Axis:
+    """With room for the longest label in whatever font a reader has: the renderer measures in its own."""
+    longest = max(len(row["label"]) for row in rows)
+    return alt.Axis(ticks=False, domain=False, minExtent=min(LETTER * longest, LABEL_LIMIT))
 
 
 def _scale(analysis: AnalysisRecord, term: str) -> str:

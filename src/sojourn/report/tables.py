@@ -21,7 +21,7 @@ SUPPRESSED_NOTE = (
 _HEADS = {
     "term": "Term",
     "variable": "Variable",
-    "missing": "Missing",
+    "missing": "Missing, before completeness",
     "estimate": "Estimate",
     "std_error": "Standard error",
     "statistic": "Statistic",
@@ -140,6 +140,7 @@ def shown(cell: Cell, column: str = "", decimals: int | None = None) -> Shown:
 
 def present(name: str, analysis: AnalysisRecord) -> tuple[Table, ...]:
     """The tables of one answered analysis, as a reader wants them; none where it was refused."""
+    from sojourn.report.completeness import counted, lacking  # as the next
     from sojourn.report.table_one import balance_table, is_table_one, path_table, table_one  # made of these tables
 
     estimate = analysis.estimate
@@ -162,7 +163,12 @@ def present(name: str, analysis: AnalysisRecord) -> tuple[Table, ...]:
     table = long_table(name, estimate)
     if "smd" in estimate.columns:
         return (balance_table(analysis, table, estimate),)
-    return (table_one(name, estimate), table) if is_table_one(analysis, estimate) else (table,)
+    of_n = counted(analysis, estimate)
+    table = replace(table, notes=(*of_n, *lacking(analysis, estimate), *table.notes))
+    if not is_table_one(analysis, estimate):
+        return (table,)
+    first = table_one(name, estimate)
+    return replace(first, notes=(*of_n, *first.notes)), table
 
 
 def long_table(name: str, estimate: Estimate) -> Table:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sojourn.report.record import AnalysisRecord, StudyRecord
 from sojourn.report.tables import plain
+from sojourn.statistics.argument import unpack
 
 _AGGREGATION = {
     "clear": "clear: every site's released numbers are seen by the hub and the other sites",
@@ -101,7 +102,8 @@ def analysis_in_words(analysis: AnalysisRecord) -> str:
         "correlation": "Pearson's correlations",
         "prevalence": "Prevalence",
         "trend": f"Cochran-Armitage test for trend of {given.get('outcome')}",
-        "mantel_haenszel": f"Mantel-Haenszel estimates of {given.get('outcome')} by {given.get('exposure')}",
+        "mantel_haenszel": f"Mantel-Haenszel estimates of {given.get('outcome')} by {given.get('exposure')}"
+        f"{_strata(given)}",
         "balance": "Standardised mean differences",
         "incidence": f"Incidence rate of {given.get('events')} by {given.get('time')}",
         "direct_standardisation": f"Directly standardised rate of {given.get('events')} by {given.get('time')}",
@@ -142,6 +144,11 @@ def _listed(arguments: Mapping[str, Any]) -> str:
     groups = (by,) if isinstance(by, str) else tuple(by)
     of = f" of {', '.join(map(str, names))}" if names else ""
     return of + (f", by {', '.join(map(str, groups))}" if groups else "")
+
+
+def _strata(arguments: Mapping[str, Any]) -> str:
+    strata = unpack(arguments.get("strata"))
+    return f", over strata of {' and '.join(map(str, strata))}" if strata else ""
 
 
 def _say(words: Mapping[str, str], value: object) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from sojourn.analysis.matrix import declared
 from sojourn.analysis.partial import Array, Partial
 from sojourn.analysis.population import Population
-from sojourn.analysis.statistic import Cell, Coordinator, Estimate, Step, Suppressed
+from sojourn.analysis.statistic import Cell, Coordinator, Estimate, Gathered, Step, Suppressed
 from sojourn.analysis.support import Contributions, Support
 from sojourn.analysis.table import labels
 from sojourn.analysis.variable import Kind, Variable, Variables
@@ -25,6 +25,11 @@ from sojourn.statistics.weighting import Weighting, effective_rows
 _COLUMNS = ("first", "second", "smd", "variance_ratio")
 _WEIGHTED = ("weighted_first", "weighted_second", "weighted_smd")
 MOST_LEVELS = 500
+NO_GROUPS = (
+    "{} may not show how many rows each group of {} has: a group is small, or a level of a category (or a value of a "
+    "boolean) is so rare in one that it would follow from the other numbers. Every row of the table needs these, so "
+    "that none is computed. Merge rare levels, or ask for their column in another balance."
+)
 FEW_WEIGHTS = (
     "A site may not show weighted sums of some rows: the weights `{}` leave too few persons, or one or two of them are "
     "most of a sum, or all of a group have the same weight. Truncate the weights, or merge groups."
@@ -149,7 +154,10 @@ class Balance(ByGroup):
         facts: dict[str, Any] = {"difference": f"{levels[1]} - {levels[0]}", "groups": list(map(str, levels))}
         if shown := next((pair for pair in map(whole, found.values()) if pair), None):
             facts["rows"] = [group.n for group in shown]
-        warnings = tuple(SUPPRESSED.format(column) for column in hidden)
+        if sums.total.hidden("group_n").any():
+            warnings: tuple[str, ...] = (self._no_groups(sums),)
+        else:
+            warnings = tuple(SUPPRESSED.format(column) for column in hidden)
         warnings += tuple(spread_note(column, sites) for column, sites in spread.items())
         columns: tuple[str, ...] = _COLUMNS
         if self.weights is not None:
@@ -158,6 +166,11 @@ class Balance(ByGroup):
             if any(isinstance(row[-1], Suppressed) and not isinstance(row[1], Suppressed) for row in rows):
                 warnings += (FEW_WEIGHTS.format(self.weights),)
         return Estimate(("variable",), columns, tuple(rows), facts, warnings=warnings)
+
+    def _no_groups(self, sums: Gathered) -> str:
+        """Why every row is suppressed. Which level is rare is not among the releases, and may not be."""
+        sites = sorted(site for site, part in sums.by_site.items() if part.hidden("group_n").any())
+        return NO_GROUPS.format(", ".join(sites) or "A site", self.by)
 
     def _rows(self, variables: Variables) -> dict[str, str]:
         """Each row's label and the column that it is of."""

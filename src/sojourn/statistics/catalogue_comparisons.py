@@ -85,8 +85,9 @@ def balance(*columns: str, by: str, weights: str | None = None) -> Statistic:
     columns: numbers, booleans, categories. by: a category or boolean with two levels. Result: a row a column, of a
     category a row a level (`stage[II]`), with `first` and `second` (mean or share in either level's rows),
     `smd` (second less first, over the root of the mean of the two variances; of a share p (1 - p)) and `variance_ratio`
-    (numbers only). Where a site may not show a group, or who has a level in it, the row is suppressed; where it may not
-    show how far a group spreads, all but the means.
+    (numbers only). Where a site may not show a column in a group, its row is suppressed. A level that is rare in a
+    group may take the numbers of rows of both groups with it, since it would follow from them: then all rows are
+    suppressed, so merge rare levels before. Where a site may not show how far a group spreads, all but the means are.
     weights: a column, e.g. of inverse probabilities, in plans that are not masked. Then also `weighted_first`,
     `weighted_second` and `weighted_smd`: the weighted means and their difference over the same root, that of the rows
     without weights. Facts: `effective`, Kish's effective number of rows of each group.

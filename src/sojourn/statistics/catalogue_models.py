@@ -171,9 +171,9 @@ def meta(
     Result: as of the model, of the mean over sites, and `prediction_low`, `prediction_high` (where a further site is
     expected), `tau2`, `i_squared` (percent), `sites` (how many could fit the model). Under `both` the model's columns
     are the pooled fit's, and `meta_estimate`, `meta_std_error`, `meta_p_value`, `meta_ci_low`, `meta_ci_high` stand
-    beside. Facts: `by_site` (each site's estimates, intervals and weights), `n_by_site`, and under `meta` for each
-    coefficient Q, the interval of tau² (Q profile), `fixed`, `leave_one_out`, `influence` (Baujat; deleted residuals),
-    `regression`, and `egger` from ten sites on.
+    beside; of a share (rate) the p-value tests one half (1). Facts: `by_site` (each site's estimates, intervals and
+    weights), `n_by_site`, and under `meta` for each coefficient Q, the interval of tau² (Q profile), `fixed`,
+    `leave_one_out`, `influence` (Baujat; deleted residuals), `regression`, and `egger` from ten sites on.
     Leaves a site, for p terms: n, and p estimates with their variances; each is a release of that site, by all rules
     for models, judged at its own coefficients; of a statistic nothing but its own numbers. Rounds: 1, and the model's
     own under `both`; of a statistic its own.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from sojourn.analysis.heterogeneity import REML
@@ -35,6 +36,14 @@ from sojourn.statistics.side_by_side import (
 )
 
 VALUE = ("value", "value_low", "value_high")
+# What an effect of 0 on the scale of these is: a test against it is seldom what anybody asks.
+_NOTHING: Mapping[str, str] = MappingProxyType(
+    {
+        "prevalence": "a share of one half",
+        "incidence": "a rate of 1",
+        "direct_standardisation": "a rate of 1",
+    }
+)
 Told = list[tuple[Ask, Gathered]]
 
 
@@ -146,6 +155,9 @@ class StudyLevel:
         scales = {label: scale_of(self.name, label) for label in labels}
         told = {"combine": self.how, "method": self.method, "interval": self.interval, "scale": scales} | beside
         said = (*_lacking(labels, values, noisy), *few_sites(found, self.interval, beside=self.how == BOTH))
+        if found and self.name in _NOTHING:
+            p = PREFIX + "p_value" if self.how == BOTH else "p_value"
+            said += (f"`{p}` is of a test against {_NOTHING[self.name]}: read the interval instead.",)
         read = {label: _read(scales[label], found.get(label)) for label in labels}
         if self.how == BOTH:
             columns = (*pooled.columns, *(PREFIX + name for name in (*BESIDE, *VALUE)), *BETWEEN)

@@ -47,10 +47,11 @@ class Plan:
     table: the table that every site has. analyses: statistics by name. title: at most 200 characters. purpose: a GA4GH
     DUO short name or identifier; submit demands it. where: which rows, see `cohort.where`; empty for all. variables:
     declarations by column, completed from the sites' dictionaries at submit. min_sites: how many sites must answer,
-    None for the default of 3. stragglers: "wait", "abort", or seconds after which a silent site is dropped. missing:
-    "complete" (rows complete in every column named) or "by analysis". aggregation: "clear", "masked" or "auto", which
-    is decided at submit from `expected` and the sites' published policies. expected: how many persons a site may have.
-    mitigation: changes that were made so that the analysis may pass; written when an offer is accepted.
+    None for the default of 3 (in the testbed 1). stragglers: "wait", "abort", or seconds after which a silent site is
+    dropped. missing: "complete" (rows complete in every column named); "by analysis" is refused in this version.
+    aggregation: "clear", "masked" or "auto", which is decided at submit from `expected` and the sites' published
+    policies. expected: how many persons a site may have. mitigation: changes that were made so that the analysis may
+    pass; written when an offer is accepted.
     """
 
     table: str

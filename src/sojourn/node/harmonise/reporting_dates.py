@@ -70,7 +70,7 @@ def clock_doubts(made: Made, engine: Engine, aside: list[dict[str, Any]]) -> lis
         )[0][0]
         if skipped:
             found.append(
-                f"{skipped} time{'s' * (skipped > 1)} in `{column}` of `{file}` stand{'s' * (skipped == 1)} in an hour that clocks of "
-                f"{form.zone} skip in spring: does this system change its clock?"
+                f"{skipped} time{'s' * (skipped > 1)} in `{column}` of `{file}` stand{'s' * (skipped == 1)} in an hour "
+                f"that clocks of {form.zone} skip in spring: does this system change its clock?"
             )
     return found
