@@ -187,12 +187,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Give a multiple of the smallest of 10, 20, 40, 80 and so on that is not below the sites' threshold.",
         ),
         "by site": Reason(
-            "Single sites' estimates have no joint test: clear plans alone have them.",
-            "Set `aggregation: clear`, or use `combine: pooled`.",
-        ),
-        "weights": Reason(
-            "How few persons weights leave has no joint test: clear plans alone have weighted sums.",
-            "Set `aggregation: clear`, or leave `weights` out.",
+            "Single sites' estimates have no joint test, nor have sums by weights: clear plans alone have them.",
+            "Set `aggregation: clear`, use `combine: pooled`, or leave `weights` out.",
         ),
         "geography": Reason(
             "An area has too few inhabitants to be told apart.",

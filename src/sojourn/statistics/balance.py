@@ -66,7 +66,7 @@ class Balance(ByGroup):
     @property
     def clear_only(self) -> str:
         """Why a masked plan has no weighted one."""
-        return "" if self.weights is None else "weights"
+        return "" if self.weights is None else "by site"
 
     def variables(self) -> tuple[str, ...]:
         """See `Statistic`."""
