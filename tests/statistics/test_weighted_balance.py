@@ -182,7 +182,7 @@ def test_masked_plans_and_study_level_answers_have_none():
         Plan(table="t", analyses={"b": ASKED}, aggregation="masked").check_supported()
     with pytest.raises(DisclosureRefused) as caught:
         layout_of(ASKED, federation(VARIABLES, {"a": rows(3, 1)})[0].variables)
-    assert caught.value.family == "weights"
+    assert caught.value.family == "by site"
     with pytest.raises(PlanError, match="without weights"):
         meta(ASKED)
 
