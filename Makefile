@@ -95,5 +95,5 @@ compiled: | .venv/bin/python
 	@$(BIN)/python -m compileall -q src
 
 system:
-	@tools/system_packages $(if $(filter test long nightly,$(MAKECMDGOALS)),chromium postgresql faketime) \
+	@tools/system_packages $(if $(filter test long nightly,$(MAKECMDGOALS))$(LONG),chromium postgresql faketime) \
 		$(if $(filter long,$(MAKECMDGOALS))$(LONG),$(ORACLE))
