@@ -43,7 +43,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
 
 
 def asked(clinic: Clinic, field: str, row: int) -> dict[str, object]:
-    document = explain(clinic.places, clinic.warehouse, field, None, row=row)
+    document = explain(clinic.places, clinic.warehouse, field, None, row=row, audit=clinic.audit)
     (place,) = document["places"]
     return {**place, "said": words(document)}
 
@@ -121,7 +121,9 @@ def test_only_the_rule_that_made_the_row_is_named(done: Clinic) -> None:
     rows = done.rows("observation", "observation_id, observation_source_value")
     assert len(rows) == 4
     for number, code in rows:
-        document = explain(done.places, done.warehouse, "observation.observation_date", None, row=number)
+        document = explain(
+            done.places, done.warehouse, "observation.observation_date", None, row=number, audit=done.audit
+        )
         assert [each["rule"] for each in document["origins"]] == ["diagnoses" if code else "again"]
 
 
@@ -158,11 +160,21 @@ def test_a_row_that_is_not_there(done: Clinic, row: int) -> None:
     assert "snapshot" in refused.value.remedy
 
 
+def test_a_row_that_is_looked_for_in_vain_is_kept_too_and_none_is_looked_for_without_a_log(done: Clinic) -> None:
+    before = len(done.log)
+    with pytest.raises(HarmonisationError):
+        asked(done, "person.year_of_birth", 1)
+    ((kind, facts),) = done.log[before:]
+    assert kind == "row.explained" and facts["field"] == "person.year_of_birth" and "1" not in facts.values()
+    with pytest.raises(TypeError):
+        explain(done.places, done.warehouse, "person.year_of_birth", None, row=1)
+
+
 def test_rows_without_a_number_and_a_concept_beside_a_row(done: Clinic) -> None:
     with pytest.raises(HarmonisationError, match="Rows of `cdm_source` have no number"):
         asked(done, "cdm_source.cdm_holder", 1)
     with pytest.raises(HarmonisationError, match="one concept or none"):
-        explain(done.places, done.warehouse, "condition_occurrence.condition_concept_id", 1, row=1)
+        explain(done.places, done.warehouse, "condition_occurrence.condition_concept_id", 1, row=1, audit=done.audit)
 
 
 def test_the_command_logs_that_it_was_asked_and_not_the_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,7 +114,16 @@ def test_tables_give_what_the_same_rows_as_files_give(tmp_path: Path, warehouse:
     said = told(explain(clinic.places, clinic.warehouse, "condition_occurrence.condition_concept_id", None))
     assert any("from `code` of his: main.diagnoses" in line for line in said)
     row = clinic.rows("condition_occurrence", "condition_occurrence_id")[0][0]
-    said = told(explain(clinic.places, clinic.warehouse, "condition_occurrence.condition_concept_id", None, row=row))
+    said = told(
+        explain(
+            clinic.places,
+            clinic.warehouse,
+            "condition_occurrence.condition_concept_id",
+            None,
+            row=row,
+            audit=clinic.audit,
+        )
+    )
     assert any(line.startswith("That table's rows had the digest") for line in said) and "file" not in str(said)
     assert not list(clinic.places.work.glob("tables-*"))
 

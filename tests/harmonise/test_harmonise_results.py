@@ -143,7 +143,7 @@ def test_units_are_those_of_the_rules_own_rows(laboratory: Clinic, tmp_path: Pat
 )
 def test_a_row_says_why_its_result_is_no_number(written: Clinic, value: str | None, field: str, reason: str) -> None:
     number = dict(written.rows("measurement", "value_source_value, measurement_id"))[value]
-    document = explain(written.places, written.warehouse, f"measurement.{field}", None, row=number)
+    document = explain(written.places, written.warehouse, f"measurement.{field}", None, row=number, audit=written.audit)
     assert document["places"][0]["reason"] == reason
     said = words(document)[2]
     assert (said.startswith("In this row it is ") and said[-1] == ".") == bool(reason)
@@ -162,6 +162,8 @@ def test_a_row_says_why_its_result_is_no_number(written: Clinic, value: str | No
 )
 def test_a_row_says_from_which_unit_it_was_converted(written: Clinic, value: str, said: str) -> None:
     number = dict(written.rows("measurement", "value_source_value, measurement_id"))[value]
-    told = words(explain(written.places, written.warehouse, "measurement.value_as_number", None, row=number))
+    told = words(
+        explain(written.places, written.warehouse, "measurement.value_as_number", None, row=number, audit=written.audit)
+    )
     assert any(each.startswith(said) for each in told[1:]) and "furlong" not in str(told)
     assert ("converted from" in str(told[:3])) == said.startswith("Its number was converted")

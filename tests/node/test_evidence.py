@@ -9,6 +9,7 @@ from pyroaring import BitMap
 from sojourn.analysis.population import Population
 from sojourn.analysis.support import Cells
 from sojourn.analysis.variable import Kind, Variable, with_site
+from sojourn.disclosure.families.design_support import DesignSupport
 from sojourn.node.evidence import support_from_dict, support_to_dict
 from sojourn.statistics.catalogue_comparisons import correlation
 from sojourn.statistics.catalogue_counts import count, describe
@@ -70,3 +71,13 @@ def test_pairs_of_columns_are_kept():
     document["pairs"]["columns"] = -1
     with pytest.raises(ValueError, match="not a count"):
         support_from_dict(document)
+
+
+def test_a_model_of_drawn_values_that_says_nothing_of_its_draws_tells_too_much():
+    document = support_to_dict(glm("died ~ age", family="binomial").support(patients()))
+    del document["design"]["drawn"]
+    assert support_from_dict(document).design.drawn is None
+    document["design"]["levels"]["missing(age)=True"] = document["design"]["levels"]["died=upper"]
+    design = support_from_dict(document).design
+    assert design.drawn.share == 1.0
+    assert "what the sets differ by" in DesignSupport(10)._fault(design)

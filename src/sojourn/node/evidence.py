@@ -179,8 +179,15 @@ def _design(document: Mapping[str, Any]) -> Design:
         numbers={str(name): _count(hit) for name, hit in document.get("numbers", {}).items()},
         by_site=document.get("by_site") is True,
         clusters=None if document.get("clusters") is None else _count(document["clusters"]),
-        drawn=None if document.get("drawn") is None else _drawn(document["drawn"]),
+        drawn=_drawn_of(document),
     )
+
+
+def _drawn_of(document: Mapping[str, Any]) -> Drawn | None:
+    """What sets tell by differing; too much, where an older program held a model with such levels and does not say."""
+    if "drawn" not in document and any(label.startswith("missing(") for label in document["levels"]):
+        return Drawn(None, None, 0, 0, share=1.0)
+    return None if document.get("drawn") is None else _drawn(document["drawn"])
 
 
 def _drawn(document: Mapping[str, Any]) -> Drawn:

@@ -191,9 +191,7 @@ def explain(
     if field == "all":
         answer(explaining.provenance(places, snapshot), True)
         return
-    document = explaining.explain(places, warehouse, field, concept, snapshot, row)
-    if row is not None:  # it points at one person's line: the log has the question, not the row
-        _audit(home)("row.explained", {"source": source, "snapshot": document["snapshot"], "field": field})
+    document = explaining.explain(places, warehouse, field, concept, snapshot, row, _audit(home))
     answer(document, as_json, explaining.words(document))
 
 

@@ -11,7 +11,7 @@ from sojourn.node.harmonise.engine import open_engine
 from sojourn.node.harmonise.explaining_concepts import concept_words, of_concept
 from sojourn.node.harmonise.explaining_rows import row_places, row_words
 from sojourn.node.harmonise.places import Places, custodian_key
-from sojourn.node.harmonise.publishing import PLAN, manifest_of
+from sojourn.node.harmonise.publishing import PLAN, Audit, manifest_of
 from sojourn.omop.compilation import compile_plan
 from sojourn.omop.plan import Plan
 from sojourn.omop.provenance import all_origins, origins
@@ -19,12 +19,21 @@ from sojourn.omop.tables import TABLES
 
 
 def explain(
-    places: Places, warehouse: Path, place: str, concept: int | None, snapshot: str = "", row: int | None = None
+    places: Places,
+    warehouse: Path,
+    place: str,
+    concept: int | None,
+    snapshot: str = "",
+    row: int | None = None,
+    audit: Audit | None = None,
 ) -> dict[str, Any]:
     """Where TABLE.FIELD of a snapshot comes from, and, of one concept, by which codes; of one row, where to look.
 
-    Counts stay inside the site, and so does what is said of a row.
+    Counts stay inside the site, and so does what is said of a row. audit: keeps that somebody asks for a row, and not
+    for which, before it is looked for; no row is looked for without it.
     """
+    if row is not None and audit is None:
+        raise TypeError("a row is explained where the question is kept")
     if concept is not None and row is not None:
         raise HarmonisationError("A row has one concept or none.", remedy="Give --concept or --row, not both.")
     _demand_source(places)
@@ -48,7 +57,8 @@ def explain(
         "rows": manifest["tables"].get(table, {"rows": 0})["rows"],
         "origins": found,
     }
-    if row is not None:
+    if row is not None and audit is not None:
+        audit("row.explained", {"source": places.source, "snapshot": manifest["snapshot"], "field": place})
         document["row"] = row
         document["places"] = row_places(places, manifest, plan, compiled, place, row)
         rules = {each["rule"] for each in document["places"]}

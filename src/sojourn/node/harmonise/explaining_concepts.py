@@ -11,6 +11,7 @@ from sojourn.errors import HarmonisationError
 from sojourn.node.harmonise.engine import Engine
 from sojourn.node.harmonise.places import Places
 from sojourn.node.harmonise.quarantine import UNMAPPED_TABLE
+from sojourn.node.harmonise.reporting import MOST_CODES
 from sojourn.node.harmonise.reporting_medicines import LEAST_ROWS
 from sojourn.omop.compilation import Compiled
 from sojourn.omop.identifiers import literal, quoted
@@ -18,8 +19,6 @@ from sojourn.omop.medicines import MEDICINE
 from sojourn.omop.plan import Plan, Rule, Systems
 from sojourn.omop.reasons import UNMAPPED
 from sojourn.omop.tables import EVENTS, TABLES
-
-MOST_CODES = 500  # of each rule, the most frequent first; the rest is counted
 
 
 def of_concept(
