@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sojourn.audit.checkpoint import Checkpoint, sign
 from sojourn.audit.entry import Entry
 from sojourn.audit.proof import inclusion
-from sojourn.audit.receipt import Receipt
+from sojourn.audit.receipt import Receipt, decode, sequences
 from sojourn.audit.tree import root
 from sojourn.errors import AuditError
 from sojourn.identity.keys import PrivateKey
@@ -104,3 +104,39 @@ def test_a_document_without_a_field_is_refused(receipts):
     del document["proof"]
     with pytest.raises(AuditError):
         Receipt.from_dict(document)
+
+
+ODD = [
+    "[3]",
+    '"sequence"',
+    '{"sequence":true}',
+    '{"sequence":1.0}',
+    '{"sequence":"1"}',
+    "{}",
+    "{",
+    "NaN",
+    '{"sequence":NaN}',
+]
+ODD += [
+    '{"sequence":7,"more":"\\ud800"}',
+    '{"sequence":1,"sequence":2}',
+    '{"sequence":' + "9" * 40 + "}",
+    "[" * 9000,
+    "\xff",
+]
+
+
+@given(
+    st.lists(
+        st.one_of(st.sampled_from(ODD).map(str.encode), st.sampled_from(ENTRIES), st.binary(max_size=9)), max_size=5
+    )
+)
+def test_many_places_are_read_as_each_alone_is(entries):
+    try:
+        alone = [decode(data)["sequence"] for data in entries]
+    except AuditError as error:
+        with pytest.raises(AuditError, match=str(error.args[0])):
+            sequences(entries)
+    else:
+        found = sequences(entries)
+        assert found == alone and all(type(place) is int for place in found)

@@ -87,6 +87,18 @@ def decode(data: bytes) -> dict[str, Any]:
     raise _refusal("has an entry without a place in the log")
 
 
+def sequences(entries: list[bytes]) -> list[int]:
+    """The place of each entry, as `decode` reads it, for many at once; AuditError where it would raise one."""
+    try:
+        places = [from_json(data)["sequence"] for data in entries]
+    except (ValueError, TypeError, KeyError):
+        places = []
+    # Only an object has a member of that name; a truth or a fraction would equal a whole number.
+    if set(map(type, places)) == {int}:
+        return places
+    return [decode(data)["sequence"] for data in entries]
+
+
 def _slowly(data: bytes) -> Any:
     """What the fast reader, which takes a third of the time, refuses has a second reading."""
     try:
