@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sojourn.audit import checkpoint as checkpoints
 from sojourn.audit.checkpoint import Checkpoint
@@ -22,7 +22,8 @@ from sojourn.errors import AuditError
 from sojourn.identity.keys import PublicKey
 
 PROBLEMS_MAX = 100
-_TOGETHER = 64  # checkpoints that one thread proves before it asks for more
+_TOGETHER, _HELD = 64, 4096  # checkpoints that one thread proves at a time, and that are in memory as text
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,7 @@ def verify_log(
     rebuilt = _Rebuilt(hashes, problems)
     roots.compare(0, rebuilt)
     size, read, last = 0, 0, -1
-    source = iter(entries)
-    while piece := list(islice(source, block)):
+    for piece in _pieces(entries, block):
         if size == read and len(piece) == block and rebuilt.extend(size, piece, roots):
             size, read, last = size + block, read + block, size + block - 1
             roots.compare(size, rebuilt)
@@ -183,18 +183,24 @@ def _signed(notes: Iterable[str], origin: str, key: PublicKey, problems: _Proble
     On all processors: a signature takes as long as twenty entries, and is proven outside the interpreter's lock.
     """
 
-    def read(piece: list[str]) -> list[Checkpoint | AuditError]:
+    def prove(piece: list[str]) -> list[Checkpoint | AuditError]:
         return [_read(note, origin, key) for note in piece]
 
-    signed, count, source = [], 0, iter(notes)
-    pieces = iter(lambda: list(islice(source, _TOGETHER)), [])
+    signed, count = [], 0
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="checkpoints") as pool:
-        for count, checkpoint in enumerate(chain.from_iterable(pool.map(read, pieces)), start=1):
+        found = (read for held in _pieces(notes, _HELD) for read in pool.map(prove, _pieces(held, _TOGETHER)))
+        for count, checkpoint in enumerate(chain.from_iterable(found), start=1):
             if isinstance(checkpoint, AuditError):
                 problems.add(None, f"checkpoint {count}: {checkpoint.args[0]}")
             else:
                 signed.append(checkpoint)
     return sorted(signed, key=lambda checkpoint: checkpoint.size), count
+
+
+def _pieces(items: Iterable[T], length: int) -> Iterator[list[T]]:
+    source = iter(items)
+    while piece := list(islice(source, length)):
+        yield piece
 
 
 def _read(note: str, origin: str, key: PublicKey) -> Checkpoint | AuditError:
