@@ -3,51 +3,118 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from sojourn import __version__
-from sojourn.client import commands as client
-from sojourn.demo.command import command as demo
 from sojourn.errors import AuditError, ConfigurationError, SojournError
-from sojourn.hub import commands as hub
-from sojourn.hub.program import ask as ask_hub
-from sojourn.node import airlock_commands as airlock
-from sojourn.node import commands as node
-from sojourn.node.config import SETTINGS
-from sojourn.node.harmonise import commands as harmonise
-from sojourn.node.pin_commands import pin, pins
-from sojourn.node.program import ask as ask_node
-from sojourn.node.scan_command import scan
-from sojourn.report.printing import answer
+
+Maker = Callable[[typer.Typer], object]
+
+
+class _Loaded(MutableMapping[str, Any]):
+    """Commands by their first word, each loaded when it is asked for: a hub has no need of a node's programs."""
+
+    def __init__(self, makers: Mapping[str, Maker], ready: Mapping[str, Any]) -> None:
+        self._makers = dict(makers)
+        self._ready = dict(ready)
+        self._words = [*makers, *ready]
+
+    def __getitem__(self, word: str) -> Any:
+        if word not in self._ready:
+            holder = typer.Typer(add_completion=False)
+            self._makers[word](holder)
+            self._ready |= {name: it for name, it in get_group(holder).commands.items() if name not in self._ready}
+        return self._ready[word]
+
+    def __setitem__(self, word: str, command: Any) -> None:
+        self._words += [] if word in self._words else [word]
+        self._ready[word] = command
+
+    def __delitem__(self, word: str) -> None:
+        self._words.remove(word)
+        self._ready.pop(word, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._words)
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+
+class _Programs(TyperGroup):
+    def __init__(self, **words: Any) -> None:
+        super().__init__(**words)
+        self.commands = _Loaded(MAKERS, self.commands)
+
+
+def _demo(into: typer.Typer) -> None:
+    from sojourn.demo.command import command
+
+    into.command("demo")(command)
+
+
+def _client(into: typer.Typer) -> None:
+    from sojourn.client import commands
+
+    into.command("login")(commands.login)
+    into.command("logout")(commands.logout)
+    into.command("whoami")(commands.whoami)
+    into.add_typer(commands.app, name="study")
+
+
+def _hub(into: typer.Typer) -> None:
+    from sojourn.hub import commands
+
+    into.add_typer(commands.app, name="hub")
+    into.add_typer(commands.projects, name="project")
+
+
+def _node(into: typer.Typer) -> None:
+    from sojourn.node import airlock_commands as airlock
+    from sojourn.node import commands, pin_commands
+    from sojourn.node.scan_command import scan
+
+    commands.app.command("pin")(pin_commands.pin)
+    commands.app.command("pins")(pin_commands.pins)
+    commands.app.add_typer(airlock.checkers, name="checker")
+    into.add_typer(commands.app, name="node")
+    airlock.app.command("scan")(scan)
+    into.add_typer(airlock.app, name="airlock")
+    into.add_typer(commands.datasets, name="dataset")
+
+
+def _harmonise(into: typer.Typer) -> None:
+    from sojourn.node.harmonise import commands
+
+    into.add_typer(commands.app, name="harmonise")
+
+
+MAKERS: dict[str, Maker] = {
+    "demo": _demo,
+    **dict.fromkeys(("login", "logout", "whoami"), _client),
+    **dict.fromkeys(("hub", "project"), _hub),
+    **dict.fromkeys(("node", "airlock", "dataset"), _node),
+    "harmonise": _harmonise,
+    "study": _client,
+}
+"""Who has the commands of a first word, in the order of `--help`."""
 
 app = typer.Typer(
     name="sojourn",
+    cls=_Programs,
     help="Ask questions of health data that cannot leave: the analysis travels, the data stays.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 audit = typer.Typer(help="The tamper-evident logs.", no_args_is_help=True)
-
-app.command("demo")(demo)
-app.add_typer(hub.app, name="hub")
-app.add_typer(hub.projects, name="project")
-node.app.command("pin")(pin)
-node.app.command("pins")(pins)
-node.app.add_typer(airlock.checkers, name="checker")
-app.add_typer(node.app, name="node")
-airlock.app.command("scan")(scan)
-app.add_typer(airlock.app, name="airlock")
-app.add_typer(node.datasets, name="dataset")
-app.add_typer(harmonise.app, name="harmonise")
-app.add_typer(client.app, name="study")
 app.add_typer(audit, name="audit")
-app.command("login")(client.login)
-app.command("logout")(client.logout)
-app.command("whoami")(client.whoami)
 
 
 @audit.command("verify")
@@ -59,6 +126,11 @@ def verify(
 
     Example: sojourn audit verify --home node
     """
+    from sojourn.hub.program import ask as ask_hub
+    from sojourn.node.config import SETTINGS
+    from sojourn.node.program import ask as ask_node
+    from sojourn.report.printing import answer
+
     if not (home / SETTINGS).exists() and not (home / "hub.yaml").exists():
         raise ConfigurationError("There is neither a hub nor a node here.", remedy="Give --home.")
     ask = ask_node if (home / SETTINGS).exists() else ask_hub

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -57,6 +59,15 @@ def test_every_command_has_help_with_an_example(say, words):
     code, out, err = say(f"{words} --help")
     assert (code, err) == (0, "")
     assert re.search(rf"Example: sojourn {words}\b", out)
+
+
+@pytest.mark.parametrize(("words", "unwanted"), [("version", "sqlalchemy"), ("hub start --help", "sojourn.node")])
+def test_a_command_loads_its_own_program_alone(words, unwanted):
+    """What a hub does not need would be in its memory for weeks."""
+    loaded = f"print({unwanted!r} in sys.modules)"
+    code = f"import sys; from sojourn.cli import main\ntry: main({words.split()})\nfinally: {loaded}"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout
+    assert said.splitlines()[-1] == "False"
 
 
 def test_commands_take_json_but_for_those_that_do_not_answer():

@@ -51,6 +51,10 @@ def application():
         app.state.entered.set()
         await asyncio.Event().wait()
 
+    @app.get("/long")
+    async def long(letters: int) -> dict[str, str]:
+        return {"said": ("0123456789" * (letters // 10 + 1))[:letters]}
+
     @app.get("/huge")
     async def huge() -> str:
         return "x" * MAX_ANSWER
@@ -144,6 +148,13 @@ def test_expired_authority_is_not_believed(tmp_path):
         pytest.raises(TransportError, match="did not prove"),
     ):
         ask(f"https://localhost:{server.port}", pem)
+
+
+@pytest.mark.parametrize("letters", [0, 4084, 4085, 4086, 8181, 8182, 65_525, 65_526, 3_000_000])
+def test_an_answer_in_pieces_is_the_answer(authority, server, letters):
+    """Its JSON has 11 letters more: sizes beside one, two and sixteen pieces of 4,096 bytes, and far beyond."""
+    said = ask(f"https://localhost:{server.port}", authority[1], f"/long?letters={letters}")["said"]
+    assert len(said) == letters and said == ("0123456789" * (letters // 10 + 1))[:letters]
 
 
 @pytest.mark.parametrize("url", ["http://localhost:1", "localhost:1", "ftp://localhost", ""])

@@ -6,13 +6,11 @@ the key, or an old copy of the whole log, can pass: only a witness, who remember
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sojourn.audit import checkpoint as checkpoints
 from sojourn.audit.checkpoint import Checkpoint
@@ -24,6 +22,7 @@ from sojourn.identity.keys import PublicKey
 PROBLEMS_MAX = 100
 _TOGETHER, _HELD = 64, 4096  # checkpoints that one thread proves at a time, and that are in memory as text
 T = TypeVar("T")
+Each = Callable[[Callable[[list[str]], list[Any]], Iterable[list[str]]], Iterable[list[Any]]]
 
 
 @dataclass(frozen=True)
@@ -129,15 +128,17 @@ def verify_log(
     origin: str,
     key: PublicKey,
     block: int = 4096,
+    each: Each = map,
 ) -> Report:
     """Read a whole log, entries in stored order, and report every problem.
 
     Checked: each entry's form, its sequence number and its stored hash; each stored subtree hash; each checkpoint's
     signature and root; that the latest checkpoint covers exactly the entries that are there. block: a power of two;
-    blocks of so many entries in which nothing is wrong are gone through at once.
+    blocks of so many entries in which nothing is wrong are gone through at once. each: applies a function to many
+    things and gives the results in order; a caller with threads may do it on all processors.
     """
     problems = _Problems()
-    signed, count = _signed(notes, origin, key, problems)
+    signed, count = _signed(notes, origin, key, problems, each)
     roots = _Roots(signed, problems)
     rebuilt = _Rebuilt(hashes, problems)
     roots.compare(0, rebuilt)
@@ -177,23 +178,21 @@ def _placed(entries: Iterable[bytes], first: int, place: int, problems: _Problem
         yield place, data
 
 
-def _signed(notes: Iterable[str], origin: str, key: PublicKey, problems: _Problems) -> tuple[list[Checkpoint], int]:
-    """The checkpoints whose signature holds, by size; and how many there were.
-
-    On all processors: a signature takes as long as twenty entries, and is proven outside the interpreter's lock.
-    """
+def _signed(
+    notes: Iterable[str], origin: str, key: PublicKey, problems: _Problems, each: Each
+) -> tuple[list[Checkpoint], int]:
+    """The checkpoints whose signature holds, by size; and how many there were."""
 
     def prove(piece: list[str]) -> list[Checkpoint | AuditError]:
         return [_read(note, origin, key) for note in piece]
 
     signed, count = [], 0
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="checkpoints") as pool:
-        found = (read for held in _pieces(notes, _HELD) for read in pool.map(prove, _pieces(held, _TOGETHER)))
-        for count, checkpoint in enumerate(chain.from_iterable(found), start=1):
-            if isinstance(checkpoint, AuditError):
-                problems.add(None, f"checkpoint {count}: {checkpoint.args[0]}")
-            else:
-                signed.append(checkpoint)
+    found = (read for held in _pieces(notes, _HELD) for read in each(prove, _pieces(held, _TOGETHER)))
+    for count, checkpoint in enumerate(chain.from_iterable(found), start=1):
+        if isinstance(checkpoint, AuditError):
+            problems.add(None, f"checkpoint {count}: {checkpoint.args[0]}")
+        else:
+            signed.append(checkpoint)
     return sorted(signed, key=lambda checkpoint: checkpoint.size), count
 
 

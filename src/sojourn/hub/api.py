@@ -29,7 +29,7 @@ from sojourn.wire.requests import Nonces, RequestRefused, target, verify
 
 MOST_BYTES = 64 * 1024 * 1024
 RETRY_AFTER = 10  # seconds; a disk that is full is not so for milliseconds
-THREADS = 8  # that answer requests: more share the same processor, each with memory and a connection of its own
+THREADS = 4  # that answer requests: more share the same processor, each with memory and a connection of its own
 GATHERING = 0.02  # seconds in which a round's events come together, so that a watching researcher asks once a round
 MOST_WRITTEN = 32  # tasks whose JSON is kept
 M = TypeVar("M", bound=BaseModel)

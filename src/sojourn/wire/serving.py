@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
 from sojourn.errors import ConfigurationError
@@ -26,7 +26,8 @@ from sojourn.wire.sockets import address_of
 MAX_QUESTION = 64 * 2**20
 """Largest request body that a server reads, in bytes."""
 _SWITCH = 0.0005  # seconds after which a thread lets another one go on: a round passes through many of them
-_M_ARENA_MAX, _ARENAS = -8, 2  # glibc's mallopt: eight threads with a heap each would keep what each needed once
+_M_ARENA_MAX, _ARENAS = -8, 2  # glibc's mallopt: a heap for each thread would keep what that thread needed once
+_PIECE, _MANY = 4096, 16  # bytes that TLS has of a connection at once; pieces of an answer, where it is not a long one
 _START_SECONDS = 30
 _STOP_SECONDS = 5
 _FAREWELL_SECONDS = 0.5
@@ -228,9 +229,23 @@ def _bounded(app: ASGIApp) -> ASGIApp:
         elif int(headers.get(b"content-length", 0)) > MAX_QUESTION:
             await _refuse(send, 413, "The request is too long.", "Send less at once.")
         else:
-            await app(scope, receive, send)
+            await app(scope, receive, _in_pieces(send))
 
     return bounded
+
+
+def _in_pieces(send: Send) -> Send:
+    """Sends a body a piece at a time: as much as TLS had of a connection at once, it keeps room for until it ends."""
+
+    async def pieces(message: Message) -> None:
+        body, last = message.get("body", b""), 0
+        if _PIECE < len(body) <= _MANY * _PIECE:
+            for last in range(_PIECE, len(body), _PIECE):
+                await send({"type": message["type"], "body": body[last - _PIECE : last], "more_body": True})
+            message = {**message, "body": body[last:]}
+        await send(message)
+
+    return pieces
 
 
 async def _refuse(send: Send, status: int, message: str, remedy: str) -> None:
@@ -241,7 +256,7 @@ async def _refuse(send: Send, status: int, message: str, remedy: str) -> None:
 
 
 # asyncio keeps a buffer of 256 KiB for each TLS connection, of which one record fills 16: 50 MB for 200 idle sites.
-sslproto.SSLProtocol.max_size = 16 * 1024
+sslproto.SSLProtocol.max_size = _PIECE
 
 
 def _tls_context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
