@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from fractions import Fraction
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, permutations
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +131,18 @@ def test_what_follows_from_many_sets_that_are_no_pairs():
         assert not _follow(released, few)
         let_through += bool(_follow([of_atoms for of_atoms, _ in by_pairs], few))
     assert let_through >= 10
+
+
+def test_four_populations_that_tell_of_the_few_who_lack_two_variables():
+    """All persons, those with x, those with z and those with both, in any order: the last one is refused."""
+    everybody, no_x, bounds = BitMap(range(900)), BitMap(range(180)), Bounds(10)
+    for lacking, passes in ((5, False), (50, True)):
+        no_z = BitMap(range(180 - lacking, 360 - lacking))
+        for order in permutations([everybody, everybody - no_x, everybody - no_z, everybody - no_x - no_z]):
+            known = nothing(10)
+            for persons in order[:3]:
+                known = told(known, persons, bounds)
+            assert (told(known, order[3], bounds) is not None) == passes
 
 
 def _follow(sets, few):

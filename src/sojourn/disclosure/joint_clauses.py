@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sojourn.disclosure.joint_atoms import Cut
 from sojourn.disclosure.joint_forms import caps, nowhere, spread
-from sojourn.disclosure.joint_unions import Split, Unions, Whole
+from sojourn.disclosure.joint_unions import Beside, Between, Split, Unions, Whole
 from sojourn.secrecy.joint import Alternative, Clause, Form
 
 CAPS = ("few", "many")  # before a label: as it is counted for sites with few persons each, and with many
@@ -20,9 +20,11 @@ def beside_clauses(
 ) -> dict[str, list[Clause]]:
     """By the label that is hidden where one fails. place: of each label among the numbers that are put in."""
     found: dict[str, list[Clause]] = {}
-    exact = len(list(unions.counted)) * sites * threshold <= MOST_EXACT
+    counted = list(unions.counted)
+    others = [one for one in counted if not _of_three(one)]  # are not asked for more because of those
+    exact, all_exact = (len(ones) * sites * threshold <= MOST_EXACT for ones in (others, counted))
     for about, pair, unseen in unions.pairs:
-        if exact:
+        if all_exact or (exact and not _of_three(pair)):
             enough: tuple[Alternative, ...] = (_beyond(pair.label, threshold, place, sites, nobody=True),)
         else:
             enough = _enough(pair.label, threshold, threshold, place, nobody=True)
@@ -34,6 +36,10 @@ def beside_clauses(
         same = (f"{SOME} {one.label}" for one in cut.same)
         found.setdefault(cut.about, []).append((*deep, *_one_of(same, place, sites)))
     return found
+
+
+def _of_three(one: Beside | Between) -> bool:
+    return isinstance(one, Between) and len(one.releases) > 2
 
 
 def _split(split: Split, threshold: int, place: Place, sites: int, exact: bool) -> Clause:

@@ -51,10 +51,10 @@ def _between(one: Beside | Between, sets: Sets, told: Sequence[Told]) -> BitMap:
     if isinstance(one, Beside):
         earlier = told[one.release]
         return BitMap() if lacks(earlier) else one.persons(sets, earlier.persons)
-    first, second = (told[number] for number in one.releases)
-    if lacks(first) or lacks(second):
+    several = [told[number] for number in one.releases]
+    if any(map(lacks, several)):
         return BitMap()
-    populations = (known.persons[known.labels.index(POPULATION)] for known in (first, second))
+    populations = (known.persons[known.labels.index(POPULATION)] for known in several)
     return one.persons(sets[one.now], *populations)
 
 

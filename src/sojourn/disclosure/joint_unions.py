@@ -8,7 +8,7 @@ each single set is compared with it: beyond some few of the cells, put together 
 differ, or T are in no cell at all, or the set is one that is known already. Source: our own; by cells, the least of
 |U + W - (U and W)| is the sum of the lesser part of each cell, so that those of some cells bound it from below.
 
-Beyond that, two earlier releases are taken together as far as each is a population: A + B - N, and A - B - N.
+Beyond that, earlier releases are taken together as far as each is a population: see `joint_populations`.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, combinations
+from itertools import chain
 from typing import TypeVar
 
 from pyroaring import BitMap
 
 from sojourn.disclosure.joint_families import POPULATION, families, joined, unions, whole
+from sojourn.disclosure.joint_populations import HASHED, populations
+from sojourn.disclosure.joint_populations import Between as Between
+from sojourn.disclosure.joint_populations import Earlier as Earlier
 
 REST = -1  # the place of those of an earlier population who are in no cell that is known
 MOST_UNIONS = 256  # of two families, pairs of a union each
 ALONE = 16  # unions of a family with which a single set is compared
 FEW = 2  # cells of one of the same plan's tables that may be too few to be shown
 BLOCK = 2  # cells of a larger one that are put together
-HASHED = 64  # characters of an earlier study's release; those of the same plan have names of their own
-Earlier = Sequence[tuple[str, tuple[str, ...]]]
 Sums = Mapping[str, tuple[str, ...]]
 Kin = Callable[[str, str, str], bool]
 Part = TypeVar("Part", int, str)
@@ -68,30 +69,6 @@ class Beside:
     def _then(self, places: Sequence[int], known: Sequence[BitMap]) -> BitMap:
         found = _united(known[place] for place in places if place != REST)
         return found | (known[0] - _united(known[place] for place in self.family)) if REST in places else found
-
-
-@dataclass(frozen=True)
-class Between:
-    """Who lies in two earlier populations, or in one and not the other, and is counted once too often in a new set.
-
-    signs: of the two populations, where the new set counts -1.
-    """
-
-    releases: tuple[int, int]
-    signs: tuple[int, int]
-    now: str
-
-    @property
-    def label(self) -> str:
-        """Names it among what sites put in."""
-        return f"between {self.releases} {self.signs} {self.now}"
-
-    def persons(self, now: BitMap, one: BitMap, other: BitMap) -> BitMap:
-        """For whom the sum is not zero."""
-        if self.signs == (1, 1):
-            return (one & other) | ((one ^ other) ^ now)
-        one, other = (one, other) if self.signs == (1, -1) else (other, one)
-        return (one - other) ^ now | (other - one) | (one & other & now)
 
 
 @dataclass(frozen=True)
@@ -161,7 +138,7 @@ def beside_earlier(
     size = 0
     for release, (name, then) in enumerate(told):
         own = partial(kin, name)
-        for found in chain(_beside(labels, sums, release, name, then, own), _populations(labels, release, told)):
+        for found in chain(_beside(labels, sums, release, name, then, own), populations(labels, release, told)):
             if isinstance(found, Split):
                 splits.append(found)
                 size += sum(map(len, found.blocks))
@@ -253,16 +230,6 @@ def _other(
 
 def _blocks(parts: tuple[Part, ...]) -> Iterator[tuple[Part, ...]]:
     return (parts[start : start + BLOCK] for start in range(0, len(parts), BLOCK))
-
-
-def _populations(labels: Sequence[str], release: int, told: Earlier) -> Iterator[tuple[str, Between]]:
-    """Of this release and each one before it; those of one plan have one population."""
-    studies = [number for number, (name, _) in enumerate(told) if len(name) == HASHED]
-    in_plan = [number for number in range(len(told)) if number not in studies][:1]
-    for one, other in combinations((*studies, *in_plan), 2):
-        if max(one, other) == release:
-            for signs in ((1, 1), (1, -1), (-1, 1)):
-                yield from ((label, Between((one, other), signs, label)) for label in labels)
 
 
 def _family(then: Sequence[int], family: tuple[int, ...]) -> tuple[int, ...]:
