@@ -27,6 +27,7 @@ from sojourn.statistics.coefficients import centre_of, real, whole
 from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions, working
 from sojourn.statistics.families import LINKS, START_SHAPE, Family, check_share, family
 from sojourn.statistics.fitted import Fitted
+from sojourn.statistics.level_sums import level_contributions
 from sojourn.statistics.leverage import largest_beside
 from sojourn.statistics.outcome_squares import outcome_squares, squares_left
 from sojourn.statistics.robust import CHOICES, Meat, clusters, meat_step, sandwich
@@ -192,6 +193,7 @@ class GLM:
             contributions=(
                 column_contributions(rows),
                 *outcome_contributions(rows, self.formula.outcome, self.distribution),
+                *level_contributions(rows, self.formula.outcome, self.distribution, self.weights, self.formula.offset),
             ),
             squares=self.distances(population),
             design=design,
