@@ -19,7 +19,14 @@ from sojourn.analysis.sets import persons_by_place
 from sojourn.analysis.support import Contributions
 from sojourn.analysis.terms import Category, Column, Factor, Spline, Survival
 from sojourn.analysis.variable import SITE, Kind, indicator
-from sojourn.statistics.design import declared_classes, most_of_piece, observed, two_valued
+from sojourn.statistics.design import (
+    column_contributions,
+    declared_classes,
+    most_of_piece,
+    observed,
+    outcome_contributions,
+    two_valued,
+)
 from sojourn.statistics.rows import Rows
 
 Vector = NDArray[np.float64]
@@ -43,6 +50,14 @@ def level_contributions(
     found = [_contributed(rows, declared, table, numbers) for table, numbers in declared.tables().items()]
     more = ((table, numbers) for table, numbers in own.tables().items() if table & own.here)
     return (*found, *(_contributed(rows, own, table, numbers) for table, numbers in more))
+
+
+def model_contributions(
+    rows: Rows, outcome: Factor | Survival, family: str, weights: str | None, offset: str | None
+) -> tuple[Contributions, ...]:
+    """Those to the sums of the columns, of the outcome, and of numbers over levels."""
+    over_levels = level_contributions(rows, outcome, family, weights, offset)
+    return (column_contributions(rows), *outcome_contributions(rows, outcome, family), *over_levels)
 
 
 @dataclass(frozen=True)
