@@ -256,7 +256,8 @@ def test_a_saturated_model_shows_its_rarest_pattern():
 def test_contributions_are_raw_and_by_person():
     columns = {**rows(), "x": np.r_[-90.0, -20.0, 30.0, np.ones(237)]}
     found = support("y ~ x", columns, persons=np.r_[0, 0, np.arange(1, 239)])
-    sums, outcome = found.contributions
+    sums, outcome, *levels = found.contributions
+    assert all(one.local for one in levels)  # the outcome has two values here
     assert sums.output == ("sum",)
     assert (sums.largest[1], sums.second[1], sums.total[1]) == (110.0, 30.0, 377.0)
     y = np.abs(columns["y"])

@@ -208,7 +208,7 @@ def test_missing_is_judged_as_a_factor_of_the_design(sites):
         assert set(levels[f"missing(x)=True & c={level}"]) == expected
     assert support.design.persons == (~gone).sum()
     assert support.design.effective <= gone.sum() / 4
-    sums = {f"{word}_{k}" for word in ("sum", "total of the outcome") for k in range(1, 6)}
+    sums = {f"{word}_{k}" for word in ("sum", "total of the outcome", "sums by c") for k in range(1, 6)}
     assert {name for contributed in support.contributions for name in contributed.output} == sums
 
 

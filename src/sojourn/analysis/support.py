@@ -47,6 +47,9 @@ class Contributions:
     For joint tests, all of the shape of the sums: most, the greatest absolute value that the declarations allow a row,
     NaN where they do not say. values: the bins that the summed numbers hit (`analysis.values`); -1 where their levels
     are declared, and then persons: of each declared level the persons of each sum, C order.
+
+    behind: of a model's sums over levels the persons of each cell, the last axis; else everybody's, or a table's.
+    local: of levels that only this site knows, of a number with two values here.
     """
 
     output: tuple[str, ...]
@@ -56,6 +59,8 @@ class Contributions:
     most: NDArray[np.float64] | None = None
     values: NDArray[np.int64] | None = None
     persons: tuple[tuple[BitMap, ...], ...] = ()
+    behind: tuple[BitMap, ...] = ()
+    local: bool = False
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,11 @@ class Variable:
 Variables = Mapping[str, Variable]
 
 
+def indicator(name: str) -> str:
+    """The column that says which rows lack a value of another, where a model has one."""
+    return f"missing({name})"
+
+
 def with_site(variables: Variables, roster: tuple[str, ...]) -> dict[str, Variable]:
     """The variables as analyses see them, and the reserved `site` column, whose levels are the sorted roster."""
     seen = {name: merged(variable) for name, variable in variables.items()}

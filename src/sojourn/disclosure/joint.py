@@ -36,6 +36,8 @@ from sojourn.disclosure.joint_forms import (
     UNITS,
     grid,
 )
+from sojourn.disclosure.joint_levels import need, of_levels
+from sojourn.disclosure.joint_levels import safe_alone as safe_alone
 from sojourn.disclosure.joint_parts import Range
 from sojourn.disclosure.joint_questions import NEAR, POPULATION, SOME, Questions, small_area, stretch_label, sum_label
 from sojourn.disclosure.joint_questions import Told as Told
@@ -151,11 +153,16 @@ class Layout(Questions):
     ) -> dict[str, int]:
         """What a site puts in about its sums."""
         found: dict[str, int] = {}
-        if [(one.output, one.shape) for one in self.sums] != [
-            (one.output, one.total.shape) for one in support.contributions
-        ]:
+        # What has two values at one site need not at others; whether it has many in all is asked of its bins.
+        mine = [sums for sums in support.contributions if not sums.local]
+        if [(one.output, one.shape) for one in self.sums] != [(sums.output, sums.total.shape) for sums in mine]:
             raise DisclosureRefused("dominance")
-        for number, (one, sums) in enumerate(zip(self.sums, support.contributions, strict=True)):
+        for number, (one, sums) in enumerate(zip(self.sums, mine, strict=True)):
+            if one.cells != bool(sums.behind):
+                raise DisclosureRefused("dominance")
+            if one.cells:
+                found |= of_levels(number, sums, one.most, parameters, clear)
+                continue
             if one.table >= 0 and (sums.values is None or len(sums.persons) != one.levels):
                 raise DisclosureRefused("minimum frequency")
             for place, most in enumerate(one.most):
@@ -295,20 +302,11 @@ def changed(persons: BitMap, earlier: Told, support: Support) -> int:
     return persons.intersection_cardinality(earlier.changed)
 
 
-def safe_alone(
-    largest: float, second: float, total: float, parameters: Parameters, percent: float | None = None
-) -> bool:
-    """Whether a site's own rules let its own sum out. percent: that is asked in the place of p."""
-    dominant = largest + (second if parameters.dominance_n == 2 else 0.0)
-    near = parameters.p_percent if percent is None else percent
-    return 100 * dominant <= parameters.dominance_k * total and 100 * (total - largest - second) >= near * largest
-
-
 def _needs(at: str, largest: float, total: float, most: float, parameters: Parameters, hidden: bool) -> dict[str, int]:
     """How great the sum must be for this site's largest contribution, and what the site adds, on each level."""
     if not (math.isfinite(largest) and math.isfinite(total) and largest >= 0 and total >= 0):
         raise DisclosureRefused("dominance")
-    factor = max(2 + parameters.p_percent / 100, 100 * parameters.dominance_n / parameters.dominance_k)
+    factor = need(parameters)
     found = {f"there {at}": int(hidden and largest > 0)}
     for level, value in enumerate(grid(most)):
         found[f"over {at} {level}"] = int(hidden and factor * largest > value)

@@ -15,14 +15,15 @@ LEVELS = 8  # of the grid: four times the greatest value that is declared, round
 REST = -(-2 * UNITS // 3)
 
 
-def grid(most: float) -> list[float]:
+def grid(most: float, top: float = 4.0) -> list[float]:
     """The levels, the greatest first, that the need of a sum's largest contribution is compared with.
 
-    They are powers of two, whatever range is declared: ranges that differ by little would be a search for a sum.
+    They are powers of two, whatever range is declared: ranges that differ by little would be a search for a sum. top:
+    the first, in what is declared.
     """
     share, power = math.frexp(most)  # exact, where a logarithm is rounded
-    top = math.ldexp(1.0, power - (share == 0.5)) if 0 < most < math.inf else most
-    return [4 * top / 2**level for level in range(LEVELS)]
+    whole = math.ldexp(1.0, power - (share == 0.5)) if 0 < most < math.inf else most
+    return [top * whole / 2**level for level in range(LEVELS)]
 
 
 def at_least(threshold: int, place: int, sites: int) -> Alternative:

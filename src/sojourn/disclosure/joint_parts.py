@@ -63,7 +63,8 @@ class Table:
 class Sum:
     """Sums of one measure as all sites know them: see `Contributions`.
 
-    most: of each sum. table: the place of its table, -1 of a model. levels: how many are declared; 0: a number.
+    most: of each sum. table: the place of its table, -1 of a model. levels: how many are declared; 0: a number. cells:
+    whether they are a model's sums over levels.
     """
 
     output: tuple[str, ...]
@@ -71,6 +72,7 @@ class Sum:
     most: tuple[float, ...]
     table: int
     levels: int
+    cells: bool = False
 
     @classmethod
     def of(cls, sums: Contributions, tables: Sequence[Table], model: bool) -> Sum:
@@ -82,7 +84,14 @@ class Sum:
             table = next(place for place, table in enumerate(tables) if set(sums.output) <= set(table.output))
             if sums.values is None:
                 raise DisclosureRefused("minimum frequency")
-        return cls(sums.output, sums.total.shape, tuple(sums.most.ravel().tolist()), table, len(sums.persons))
+        return cls(
+            sums.output,
+            sums.total.shape,
+            tuple(sums.most.ravel().tolist()),
+            table,
+            len(sums.persons),
+            bool(sums.behind),
+        )
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from sojourn.disclosure.joint_clauses import beside_clauses
 from sojourn.disclosure.joint_families import POPULATION as POPULATION
 from sojourn.disclosure.joint_families import variables_of
 from sojourn.disclosure.joint_forms import LEVELS, apart, at_least, many_values, none_or, undominated, varies
+from sojourn.disclosure.joint_levels import WORDS, undominated_in_level
+from sojourn.disclosure.joint_levels import labels as labels_of_level
 from sojourn.disclosure.joint_parts import Model, Quantiles, Range, Sum, Table
 from sojourn.disclosure.joint_scope import answerable, areas_of, summed_of
 from sojourn.disclosure.joint_scope import small_area as small_area
@@ -171,6 +173,9 @@ class Questions:
         for number, sums in enumerate(self.sums):
             for place in range(len(sums.most)):
                 at = f"{number} {place}"
+                if sums.cells:
+                    yield from labels_of_level(at)
+                    continue
                 yield f"there {at}"
                 yield from (f"{word} {at} {level}" for level in range(LEVELS) for word in ("over", "units"))
                 words = ("class", "hidden class", f"{SOME} hidden class")
@@ -301,8 +306,13 @@ class Questions:
         return ((number, i) for number, sums in enumerate(self.sums) for i in range(len(sums.most)))
 
     def _sum(self, number: int, i: int, place: Mapping[str, int], sites: int) -> tuple[Alternative, ...]:
-        over, units = ([place[f"{word} {number} {i} {level}"] for level in range(LEVELS)] for word in ("over", "units"))
-        return undominated(over, units, place[f"there {number} {i}"], sites)
+        def of(word: str) -> list[int]:
+            return [place[f"{word} {number} {i} {level}"] for level in range(LEVELS)]
+
+        there = place[f"there {number} {i}"]
+        if self.sums[number].cells:
+            return undominated_in_level([of(word) for word in WORDS], there, sites)
+        return undominated(of("over"), of("units"), there, sites)
 
     def _hides(self, label: str, place: Mapping[str, int], sites: int, demands: Demands) -> Alternative:
         """Of a set nobody is hidden any more, or at least T persons are; and of the values that are summed of it."""

@@ -35,7 +35,7 @@ SPANNED_BY = {"crosstab": "columns", "mantel_haenszel": "strata"}  # the word fo
 TABLES = ("anova", "at_least", "count", "crosstab", "describe", "incidence", "mantel_haenszel", "prevalence", "trend")
 _NOT_BY_FORM = ("output schema", "check failed")  # families that no change of the question helps
 _NOT_OF_MODELS = {"minimum frequency", "differencing"}  # it is the population, whatever the model's form
-_OF_SUMS = {"dominance", "p percent"}  # one person is most of a sum, so of a number: no level or indicator has such
+_OF_SUMS = {"dominance", "p percent"}  # one person is most of a sum, so of a number, over everybody or over a level
 _OF_DESIGN = {"design support", "class disclosure", "parameters to observations", "residual freedom", "events", HELD}
 
 
@@ -195,7 +195,7 @@ def _of_model(asked: Asked, variables: Variables, study: Sequence[Asked]) -> Ite
     if families <= _NOT_OF_MODELS:
         return
     formula = parse(str(asked.arguments["formula"]))
-    # Of the outcome's own sum no other form helps; of a term's only where the term is of a number.
+    # Of the outcome's own sum no other form helps; of a number's, also over a level, it goes first.
     sums_only = families <= _OF_SUMS | _NOT_OF_MODELS
     interactions = tuple(term.render() for term in formula.terms if len(term.factors) > 1)
     if interactions and not sums_only:
@@ -203,9 +203,7 @@ def _of_model(asked: Asked, variables: Variables, study: Sequence[Asked]) -> Ite
     if families & _OF_DESIGN:
         yield from _merged_factors(formula, variables, study)
     mains = [term for term in formula.terms if len(term.factors) == 1]
-    for term in sorted(mains, key=lambda term: not _is_category(term, variables)):
-        if sums_only and _is_category(term, variables):
-            continue
+    for term in sorted(mains, key=lambda term: _is_category(term, variables) == sums_only):
         gone = tuple(other.render() for other in formula.terms if set(term.factors) <= set(other.factors))
         if len(gone) < len(formula.terms):
             yield LeaveOut(gone)

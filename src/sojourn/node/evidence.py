@@ -141,6 +141,8 @@ def contributions_to_dict(sums: Contributions) -> dict[str, Any]:
         "total": encode(sums.total),
         "values": None if sums.values is None else encode(sums.values),
         "persons": [[_pack(cell) for cell in level] for level in sums.persons],
+        "behind": [_pack(cell) for cell in sums.behind],
+        "local": sums.local,
     }
 
 
@@ -156,7 +158,11 @@ def contributions_from_dict(document: Mapping[str, Any]) -> Contributions:
     persons = tuple(tuple(_unpack(cell) for cell in level) for level in document.get("persons", []))
     if any(len(level) != total.size for level in persons):
         raise ValueError("the shapes of contributions disagree")
-    return Contributions(_names(document["output"]), largest, second, total, None, values, persons)
+    behind = tuple(map(_unpack, document.get("behind", [])))
+    if behind and total.shape[-1:] != (len(behind),):
+        raise ValueError("the shapes of contributions disagree")
+    local = bool(document.get("local", False))
+    return Contributions(_names(document["output"]), largest, second, total, None, values, persons, behind, local)
 
 
 def _design_to_dict(design: Design) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from sojourn.errors import ConvergenceError, DisclosureRefused
 from sojourn.statistics.argument import check_number, names
 from sojourn.statistics.design import column_contributions, evidence, working
 from sojourn.statistics.families import family
+from sojourn.statistics.level_sums import level_contributions
 from sojourn.statistics.moments import width_of
 from sojourn.statistics.rows import Rows, Weighed
 
@@ -105,7 +106,7 @@ class Correlation:
         return Support(
             population=persons_of(population.persons),
             measures=self.variables(),
-            contributions=(column_contributions(rows),),
+            contributions=(column_contributions(rows), *level_contributions(rows, None, "gaussian")),
             squares=self.distances(population),
             design=shown,
             pairs=Pairs(pairs, len(self.columns), 0, shown.levels),

@@ -15,7 +15,7 @@ from sojourn.analysis.sets import largest_two, persons_by_place, persons_of
 from sojourn.analysis.support import Cells, Contributions, Design, Working
 from sojourn.analysis.terms import Category, Column, Factor, Power, Spline, Survival, Transform
 from sojourn.analysis.values import bins_hit
-from sojourn.analysis.variable import SITE, Kind, Variable
+from sojourn.analysis.variable import SITE, Kind, Variable, indicator
 from sojourn.statistics.leverage import largest_leverage, largest_under
 from sojourn.statistics.rows import Rows, Weighed
 
@@ -80,7 +80,7 @@ def column_contributions(rows: Rows) -> Contributions:
     """The largest absolute contributions of persons to the sums of the raw design's columns."""
     top, total = np.zeros((2, rows.layout.width)), np.zeros(rows.layout.width)
     for position in range(rows.layout.width):
-        sizes = rows.per_person(np.abs(rows.x[:, position]))
+        sizes = rows.per_person(np.abs(rows.x[:, position]) * observed_of(rows, rows.layout.columns[position]))
         top[:, position] = largest_two(sizes[:, None])[:, 0]
         total[position] = sizes.sum()
     most = np.array([_most(column, rows) for column in rows.layout.columns])
@@ -116,6 +116,21 @@ def weight_contributions(rows: Rows, weights: str | None, *, log: bool = False) 
     variable, factor = rows.population.variables[weights], Transform("log", weights) if log else Column(weights)
     most = most_of_piece(Piece(factor, weights), variable)
     return (_contributions("log_weight" if log else "weight", rows, np.log(rows.w) if log else rows.w, most),)
+
+
+def observed(rows: Rows, piece: Piece) -> Vector | float:
+    """0 in the rows where a place-holder stands for a value, of which an indicator tells, else 1."""
+    lacking = rows.population.columns.get(indicator(piece.factor.name))
+    number = rows.population.variables[piece.factor.name].kind is Kind.NUMBER
+    return 1.0 if lacking is None or not number else 1.0 - lacking.astype(np.float64)
+
+
+def observed_of(rows: Rows, column: tuple[Piece, ...]) -> Vector | float:
+    """The same of a column of the design."""
+    found: Vector | float = 1.0
+    for piece in column:
+        found = found * observed(rows, piece)
+    return found
 
 
 def _contributions(output: str, rows: Rows, values: Vector, most: float) -> Contributions:
@@ -195,7 +210,7 @@ def _names(rows: Rows, extra: tuple[str, ...]) -> list[str]:
 def _numbers(rows: Rows, outcome: str, family: str, extra: tuple[str, ...]) -> dict[str, Vector]:
     """All that the model uses and that has no declared levels: the same names at every site."""
     population = rows.population
-    found: dict[str, Vector] = {} if _declared_classes(rows, outcome, family) else {outcome: rows.y}
+    found: dict[str, Vector] = {} if declared_classes(rows, outcome, family) else {outcome: rows.y}
     found |= {
         name: population.numeric(name) for name in _names(rows, extra) if population.variables[name].kind is Kind.NUMBER
     }
@@ -257,7 +272,7 @@ def _elsewhere(column: tuple[Piece, ...], rows: Rows) -> bool:
     return any(piece.factor.name == SITE and piece.index != own for piece in column)
 
 
-def _declared_classes(rows: Rows, outcome: str, family: str) -> bool:
+def declared_classes(rows: Rows, outcome: str, family: str) -> bool:
     """Whether the outcome has two classes at every site: a boolean, or 0 and 1 of a binomial family."""
     variable = rows.population.variables.get(outcome)
     boolean = variable is not None and variable.kind is Kind.BOOLEAN
@@ -266,7 +281,7 @@ def _declared_classes(rows: Rows, outcome: str, family: str) -> bool:
 
 def _classes(rows: Rows, outcome: str, family: str) -> tuple[float, float] | None:
     """The outcome's two classes; where they are declared they are 0 and 1, even where only one of them is here."""
-    return (0.0, 1.0) if _declared_classes(rows, outcome, family) else two_valued(rows.y)
+    return (0.0, 1.0) if declared_classes(rows, outcome, family) else two_valued(rows.y)
 
 
 def _events(rows: Rows, outcome: str, family: str) -> int | None:

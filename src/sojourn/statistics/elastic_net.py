@@ -41,6 +41,7 @@ from sojourn.statistics.design import (
 )
 from sojourn.statistics.families import LINKS, Family, family
 from sojourn.statistics.glm import GLM
+from sojourn.statistics.level_sums import level_contributions
 from sojourn.statistics.leverage import largest_beside
 from sojourn.statistics.outcome_squares import outcome_squares, squares_about
 from sojourn.statistics.regularisation_path import Fold, Path
@@ -187,6 +188,7 @@ class ElasticNet:
                 *outcome_contributions(rows, self.formula.outcome, self.distribution),
                 *offset_contributions(rows, self.formula.offset),
                 *weight_contributions(rows, self.weights),
+                *level_contributions(rows, self.formula.outcome, self.distribution, self.weights, self.formula.offset),
             ),
             squares=self.distances(population),
             design=evidence(rows, outcome, self.distribution, self.weights, self.formula.offset),

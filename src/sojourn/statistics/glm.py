@@ -24,9 +24,10 @@ from sojourn.analysis.variable import SITE, Kind, Variables
 from sojourn.errors import ConvergenceError, PlanError
 from sojourn.statistics.argument import NAME
 from sojourn.statistics.coefficients import centre_of, real, whole
-from sojourn.statistics.design import column_contributions, evidence, outcome_classes, outcome_contributions, working
+from sojourn.statistics.design import evidence, outcome_classes, working
 from sojourn.statistics.families import LINKS, START_SHAPE, Family, check_share, family
 from sojourn.statistics.fitted import Fitted
+from sojourn.statistics.level_sums import model_contributions
 from sojourn.statistics.leverage import largest_beside
 from sojourn.statistics.outcome_squares import outcome_squares, squares_left
 from sojourn.statistics.robust import CHOICES, Meat, clusters, meat_step, sandwich
@@ -181,7 +182,8 @@ class GLM:
     def support(self, population: Population) -> Support:
         """See `Statistic`; rows of weight zero take no part."""
         rows, outcome = self.rows(population), self.formula.outcome.render()
-        design = evidence(rows, outcome, self.distribution, self.weights, self.formula.offset)
+        asked = self.distribution, self.weights, self.formula.offset
+        design = evidence(rows, outcome, *asked)
         design = replace(design, parameters=design.parameters + bool(self._family().shape))
         if self.cluster is not None:
             design = replace(design, clusters=len(np.unique(clusters(rows, self.cluster))))
@@ -189,10 +191,7 @@ class GLM:
             population=persons_of(rows.population.persons),
             measures=self.variables(),
             cells=outcome_classes(rows, outcome, self.distribution),
-            contributions=(
-                column_contributions(rows),
-                *outcome_contributions(rows, self.formula.outcome, self.distribution),
-            ),
+            contributions=model_contributions(rows, self.formula.outcome, *asked),
             squares=self.distances(population),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.cluster]),

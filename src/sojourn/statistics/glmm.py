@@ -40,6 +40,7 @@ from sojourn.statistics.design import (
 )
 from sojourn.statistics.families import LINKS, Family, family
 from sojourn.statistics.glm import GLM
+from sojourn.statistics.level_sums import level_contributions
 from sojourn.statistics.lmm import LMM, check_columns, squares, start_factor
 from sojourn.statistics.random_effects import Effects
 
@@ -147,6 +148,9 @@ class GLMM:
                 column_contributions(rows),
                 *outcome_contributions(rows, self.mixed.formula.outcome, self.distribution),
                 *offset_contributions(rows, self.mixed.formula.offset),
+                *level_contributions(
+                    rows, self.mixed.formula.outcome, self.distribution, offset=self.mixed.formula.offset
+                ),
             ),
             design=design,
             constant=constant(rows.population, [name for name in self.variables() if name != self.mixed.group]),

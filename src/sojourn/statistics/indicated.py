@@ -15,7 +15,7 @@ from sojourn.analysis.population import Population
 from sojourn.analysis.statistic import Coordinator, Squared, Step, clear_only
 from sojourn.analysis.support import Contributions, Design, Support, Working
 from sojourn.analysis.terms import Column, Survival, Term
-from sojourn.analysis.variable import Kind, Variable, Variables
+from sojourn.analysis.variable import Kind, Variable, Variables, indicator
 from sojourn.errors import PlanError
 from sojourn.statistics.meta import Model
 
@@ -44,7 +44,7 @@ class Indicated:
             if name in outcome or any(factor.name == name for term in products for factor in term.factors):
                 remedy = "Use `method: impute`, or leave the interaction out."
                 raise PlanError(f"`{name}` is an outcome or in an interaction.", remedy=remedy, field=place)
-        more = tuple(Term((Column(_indicator(name)),)) for name in columns)
+        more = tuple(Term((Column(indicator(name)),)) for name in columns)
         return cls(model, columns, replace(given, formula=replace(formula, terms=(*formula.terms, *more))))
 
     @property
@@ -84,9 +84,9 @@ class Indicated:
         """See `Statistic`; no column is named like an indicator."""
         self.model.check(variables)
         for name in self.columns:
-            if _indicator(name) in variables:
+            if indicator(name) in variables:
                 remedy = "Rename the column, or use `method: impute`."
-                raise PlanError(f"`{_indicator(name)}` is a column.", remedy=remedy, field=f"{self.name}.missing")
+                raise PlanError(f"`{indicator(name)}` is a column.", remedy=remedy, field=f"{self.name}.missing")
 
     def steps(self, variables: Variables) -> tuple[Step, ...]:
         """See `Statistic`."""
@@ -106,7 +106,7 @@ class Indicated:
         That nobody here lacks a value, or everybody, is what an indicator's empty level shows.
         """
         support = self.inner.support(_latest.filled(self, population))
-        own = {_indicator(name) for name in self.columns}
+        own = {indicator(name) for name in self.columns}
         constant = tuple(name for name in support.constant if name not in own)
         design = support.design
         for name in self.columns if design is not None else ():
@@ -146,14 +146,14 @@ class Indicated:
         return replace(found, facts=facts, warnings=(*found.warnings, WARNING))
 
     def _declared(self, variables: Variables) -> Variables:
-        return {**variables, **{_indicator(name): Variable(Kind.BOOLEAN) for name in self.columns}}
+        return {**variables, **{indicator(name): Variable(Kind.BOOLEAN) for name in self.columns}}
 
     def fill(self, population: Population) -> Population:
         """Rows with a place-holder where a value is absent, and which they are."""
         columns, nobody = dict(population.columns), np.zeros(population.rows, dtype=bool)
         for name in self.columns:
             rows = population.absent.get(name, nobody)
-            columns[_indicator(name)] = rows.astype(np.int8)
+            columns[indicator(name)] = rows.astype(np.int8)
             if rows.any():
                 columns[name] = columns[name].copy()
                 columns[name][rows] = _holder(population.variables[name])
@@ -173,15 +173,11 @@ def _observed(design: Design, observed: Design | None, name: str) -> Design:
 def _of_column(label: str, name: str) -> bool:
     """Whether a level, or one of a pair, is of this column rather than of its indicator."""
     factors = [part.partition("=")[0] for part in label.split(" & ")]
-    return _indicator(name) not in factors and any(_names(factor, name) for factor in factors)
+    return indicator(name) not in factors and any(_names(factor, name) for factor in factors)
 
 
 def _names(text: str, name: str) -> bool:
     return name in re.findall(r"\w+", text)
-
-
-def _indicator(name: str) -> str:
-    return f"missing({name})"
 
 
 def _holder(variable: Variable) -> float:

@@ -40,6 +40,7 @@ from sojourn.statistics.design import (
     weight_contributions,
 )
 from sojourn.statistics.glm import GLM
+from sojourn.statistics.level_sums import level_contributions
 from sojourn.statistics.outcome_squares import outcome_squares, squares_about
 
 Vector = NDArray[np.float64]
@@ -182,6 +183,7 @@ class LMM:
                 column_contributions(rows),
                 *outcome_contributions(rows, self.formula.outcome, "gaussian"),
                 *weight_contributions(rows, self.weights, log=True),
+                *level_contributions(rows, self.formula.outcome, "gaussian", self.weights),
             ),
             squares=self.distances(population),
             design=design,
