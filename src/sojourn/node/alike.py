@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import duckdb
 
 SAMPLE = 20_000  # rows; of smaller tables all
-_MOST = 5 * SAMPLE  # rows, where a few persons have most of them
+_PERSONS = 1_000  # in it at least, where there are so many
+_MOST = 5 * SAMPLE  # rows, where few persons have them
 _ROOM = 0.35  # of the persons off the common values in the sample, where a quarter is looked for in the table
 _TOLD = 5  # pairs that an error names
 
@@ -92,7 +93,7 @@ def alike(connection: Connection, dictionary: Dictionary, threshold: int) -> Ite
         return
     rows, persons = _one(connection, f"SELECT count(*), count(DISTINCT {PERSON}) FROM {TABLE}")
     counted = "count(*)" if rows == persons else f"count(DISTINCT {PERSON})"
-    sample, codes = _sample(connection, names, rows)
+    sample, codes = _sample(connection, names, max(1, min(rows // SAMPLE, persons // _PERSONS)))
     commons = {name: common(sample[name]) for name in names}
     for pair in combinations(names, 2):
         if all(kinds[name] is Kind.BOOLEAN for name in pair):
@@ -108,10 +109,9 @@ def alike(connection: Connection, dictionary: Dictionary, threshold: int) -> Ite
             yield best
 
 
-def _sample(connection: Connection, names: list[str], rows: int) -> tuple[Mapping[str, Vector], Codes]:
-    """The columns (NaN: missing) of the rows of whole persons, and the place of each row's person among these."""
+def _sample(connection: Connection, names: list[str], share: int) -> tuple[Mapping[str, Vector], Codes]:
+    """The columns (NaN: missing) of one in so many persons, and the place of each row's person among these."""
     listed = ", ".join(f"coalesce(CAST({quote(name)} AS DOUBLE), 'NaN') AS {quote(name)}" for name in names)
-    share = max(1, rows // SAMPLE)
     read = connection.execute(
         f"SELECT {listed}, {PERSON} FROM {TABLE} WHERE hash({PERSON}) % {share} = 0 LIMIT {_MOST}"
     ).fetchnumpy()
