@@ -152,6 +152,12 @@ def test_capped_costs_are_refused(tmp_path: Path, few: int, sample: int, monkeyp
     assert not [*(tmp_path / "home" / "datasets" / "patients").glob("*")]
 
 
+@pytest.mark.parametrize("persons", [18, 20, 24])
+def test_nine_of_few_persons_are_fewer_than_ten(tmp_path: Path, persons: int) -> None:
+    with pytest.raises(DatasetError, match="`cost` and `capped`"):
+        added(tmp_path, with_capped(people(persons), T - 1))
+
+
 @pytest.mark.parametrize("few", [0, 60, 400])
 def test_equal_columns_and_other_columns_are_added(tmp_path: Path, few: int) -> None:
     assert added(tmp_path, with_capped(people(900), few)).rows == 900
