@@ -66,9 +66,10 @@ def test_longley_has_ten_certified_digits() -> None:
 )
 def test_birthwt_agrees_with_r(model: str, formula: str, family: str, link: str | None) -> None:
     frames, reference = case("glm_birthwt")
-    for frame in frames.values():
+    for site, frame in frames.items():
         frame["race"] = frame["race"].map({1: "1 white", 2: "black", 3: "other"})
         frame["ptd"] = frame["ptl"] > 0
+        frames[site] = frame.drop(columns="ptl")  # which is `ptd` for all but two, so no custodian could publish both
     results = run(frames, model=sj.glm(formula, family=family, link=link))
     agrees(results, reference[model], tolerance=1e-9 if model != "probit" else 1e-6)
 

@@ -18,6 +18,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from sojourn.analysis.support import Cells
+from sojourn.disclosure.alike import Apart
 from sojourn.disclosure.complement import complement
 from sojourn.disclosure.known import Known
 from sojourn.disclosure.ledger import NUMBER, Charge, Mask, charges, digest, hidden_cells, hidden_in, runs
@@ -53,12 +54,14 @@ class Bounds:
 class Surroundings:
     """What else is known when a release is judged. everybody: the persons of its snapshot where that number counts as
     known. changed: for each earlier snapshot the persons whose values differ now, None where nobody can say.
-    unripe: the snapshot differs from one that was told of by fewer than T persons.
+    unripe: the snapshot differs from one that was told of by fewer than T persons. alike: pairs of its columns that
+    follow from each other for at least half of the persons, and for whom they do not.
     """
 
     everybody: BitMap | None = None
     changed: Mapping[str, BitMap | None] = field(default_factory=dict)
     unripe: bool = False
+    alike: Mapping[tuple[str, str], Apart] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def find(
     if fresh := later.fresh(known):
         hits += islice(_pairs(known, later, fresh, bounds.threshold), _ENOUGH)
         hits += _public(known, later, fresh, bounds.threshold, around.everybody)
+        hits += _columns(known, later, fresh, bounds.threshold, around.alike)
         if not hits and len(later.sets) > len(known.sets):
             known, later = known.followed(bounds.span), later.followed(bounds.span)
             hits = _followed(known, later, bounds, around.everybody)
@@ -149,6 +153,20 @@ def _public(known: Known, later: Known, fresh: list[int], threshold: int, everyb
         few = 0 < len(everybody) - len(persons) < threshold
         if place >= len(known.sets) and few and persons.issubset(everybody):
             yield Hit("a set is everybody but few persons", (place,))
+
+
+def _columns(
+    known: Known, later: Known, fresh: list[int], threshold: int, alike: Mapping[tuple[str, str], Apart]
+) -> Iterator[Hit]:
+    """Two columns over the same persons: the difference tells of those for whom one does not follow from the other."""
+    for place in fresh:
+        told = later.measures[place]
+        before = known.measures[place] if place < len(known.sets) else frozenset()
+        for pair, apart in alike.items():
+            new = told.issuperset(pair) and not before.issuperset(pair)
+            if new and apart.tell_few(later.sets.persons[place], threshold):
+                yield Hit("two columns differ for few persons of a set", (place,))
+                break
 
 
 def _changes(known: Known, later: Known, snapshot: str, threshold: int, around: Surroundings) -> Iterator[Hit]:

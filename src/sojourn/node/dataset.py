@@ -22,16 +22,15 @@ from typing import Any
 
 from sojourn.analysis.variable import Kind, Variable
 from sojourn.errors import DatasetError
+from sojourn.node.alike import refuse_alike
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.linkage import LINKAGE, write_linkage
 from sojourn.node.persons import person_numbers
 from sojourn.node.prints import ENDING, load_prints, prints_key, refuse_published, write_prints
 from sojourn.node.source import Source, digest_of, open_source
-from sojourn.node.warehouse import quote
+from sojourn.node.warehouse import PERSON, TABLE, quote
 from sojourn.node.whole import keep_whole, write_whole
 
-TABLE = "records"
-PERSON = "_person"
 RARE_BELOW = 10  # persons
 _TRUE = "('true', '1', '1.0', 'yes')"
 _FALSE = "('false', '0', '0.0', 'no')"
@@ -94,22 +93,27 @@ def import_dataset(
     snapshot = hmac.digest(snapshot_key(home), named, "sha256").hex()[:16]
     beside = (ENDING, *([LINKAGE] if dictionary.linkage else []))
     ends = (".json", ".duckdb", *beside)  # a restore may lack the data
-    if missing := [end for end in ends if not (folder / f"{snapshot}{end}").exists()]:
-        work = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))
-        try:
-            rows, persons = _build(home, source, work / "file.duckdb", dictionary, threshold)
+    missing = [end for end in ends if not (folder / f"{snapshot}{end}").exists()]
+    work = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))
+    try:
+        built = work / "file.duckdb" if missing else folder / f"{snapshot}.duckdb"
+        if missing:
+            rows, persons = _build(home, source, built, dictionary, threshold)
             if not origin and digest_of(source) != source_digest:
                 raise DatasetError("The file changed during the import.", remedy="Import it again when it is complete.")
             refuse_published(load_prints(work / f"file{ENDING}", prints_key(home)), dictionary)
-            path, file_digest = folder / f"{snapshot}.duckdb", digest_of(work / "file.duckdb")
+        if not another:  # also of what is there: an earlier version, or a smaller T, let it in
+            refuse_alike(built, work / "spill", dictionary, threshold)
+        if missing:
+            path, file_digest = folder / f"{snapshot}.duckdb", digest_of(built)
             made = Snapshot(snapshot, name, source_digest, dictionary, rows, persons, path, file_digest)
             for end in beside:
                 keep_whole(work / f"file{end}", folder / f"{snapshot}{end}")
             if not set(missing) <= set(beside):  # of an earlier version: runs in hand keep the file that they know
-                keep_whole(work / "file.duckdb", made.path)
+                keep_whole(built, made.path)
                 write_whole(folder / f"{snapshot}.json", json.dumps(made.record(), indent=1, ensure_ascii=False) + "\n")
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     write_whole(folder / "current", snapshot + "\n")
     return load_snapshot(home, name, snapshot)
 

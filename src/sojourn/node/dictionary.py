@@ -18,7 +18,7 @@ from sojourn.errors import DatasetError, PlanError
 from sojourn.study.overlapping import is_linkage
 
 _WORDS = {"table", "person", "row_is_person", "rows_per_person", "persons", "columns", "excluded"}
-_WORDS |= {"quasi_identifiers", "core", "linkage"}
+_WORDS |= {"quasi_identifiers", "core", "linkage", "nearly_equal"}
 MOST_PERSONS = 100_000
 _HEAD = """\
 # The dictionary of one table. Review every line: only what stands under `columns` can ever be analysed, and only
@@ -40,6 +40,8 @@ class Dictionary:
     of different plans do not differ by a few missing values, which the ledger would have to refuse.
     linkage: what the person column holds, in a word that other sites use for the same, e.g. `national_id`; published.
     With it an import keeps what the persons' numbers in common with other sites can be counted from.
+    nearly_equal: pairs of approved columns that follow from each other for nearly everybody, both of which the
+    custodian publishes all the same and answers for: an import refuses those not stated, and logs those that are.
     """
 
     table: str
@@ -53,6 +55,7 @@ class Dictionary:
     persons: int | None = None
     core: tuple[str, ...] = ()
     linkage: str = ""
+    nearly_equal: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if (self.person is None) != self.row_is_person:
@@ -81,6 +84,11 @@ class Dictionary:
             raise DatasetError(
                 "`core` names a column that is not approved.", remedy="Check its name, capitals included."
             )
+        if any(one == other or not {one, other} <= set(self.columns) for one, other in self.nearly_equal):
+            raise DatasetError(
+                "`nearly_equal` names a column that is not approved, or one twice.",
+                remedy="Write pairs of approved columns, e.g. `nearly_equal: [[cost, cost_capped]]`.",
+            )
         if not set(self.quasi_identifiers) <= {*self.columns, *self.excluded}:
             raise DatasetError(
                 "`quasi_identifiers` names a column that is neither approved nor excluded.",
@@ -100,6 +108,7 @@ class Dictionary:
             **({} if self.persons is None else {"persons": self.persons}),
             **({"core": list(self.core)} if self.core else {}),
             **({"linkage": self.linkage} if self.linkage else {}),
+            **({"nearly_equal": [list(pair) for pair in self.nearly_equal]} if self.nearly_equal else {}),
         }
 
     @classmethod
@@ -131,7 +140,8 @@ class Dictionary:
         linkage = document.get("linkage") or ""
         if not isinstance(linkage, str):
             raise DatasetError("`linkage` is no word.", remedy="Write e.g. `linkage: national_id`.")
-        return replace(found, quasi_identifiers=quasi, persons=document.get("persons"), core=core, linkage=linkage)
+        found = replace(found, quasi_identifiers=quasi, persons=document.get("persons"), core=core, linkage=linkage)
+        return replace(found, nearly_equal=_pairs(document))
 
     @classmethod
     def load(cls, path: Path) -> Dictionary:
@@ -164,7 +174,8 @@ class Dictionary:
         for name in self.excluded:
             note = f"  # {self.notes[name]}" if name in self.notes else ""
             parts.append(f"- {_yaml([name])[2:].rstrip()}{note}\n")
-        parts += [_yaml({word: document[word]}) for word in ("quasi_identifiers", "core") if word in document]
+        last = ("quasi_identifiers", "core", "nearly_equal")
+        parts += [_yaml({word: document[word]}) for word in last if word in document]
         path.write_text("".join(parts), encoding="utf-8")
 
     def public(self) -> dict[str, Any]:
@@ -184,6 +195,16 @@ def _names(document: Mapping[str, Any], word: str) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise DatasetError(f"`{word}` is no list of names.", remedy="Put quotation marks around names.")
     return tuple(names)
+
+
+def _pairs(document: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    pairs = document.get("nearly_equal") or []
+    sound = isinstance(pairs, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+    if not sound or not all(isinstance(name, str) and name for pair in pairs for name in pair):
+        raise DatasetError(
+            "`nearly_equal` is no list of pairs of names.", remedy="Write e.g. `nearly_equal: [[cost, cost_capped]]`."
+        )
+    return tuple((one, other) for one, other in pairs)
 
 
 def _yaml(document: object) -> str:

@@ -17,10 +17,12 @@ from sojourn.analysis.population import Population
 from sojourn.analysis.variable import SITE, Kind, Variable, Variables, merged, with_site
 from sojourn.cohort.sql import condition
 from sojourn.cohort.where import check
+from sojourn.disclosure.alike import Apart
 from sojourn.errors import DatasetError, SiteRefused, WhereError
-from sojourn.node.dataset import PERSON, TABLE, Snapshot, current_snapshot, load_snapshot
+from sojourn.node.alike import Pair, apart_persons
+from sojourn.node.dataset import Snapshot, current_snapshot, load_snapshot
 from sojourn.node.dictionary import Dictionary
-from sojourn.node.warehouse import open_snapshot, quote
+from sojourn.node.warehouse import PERSON, TABLE, open_snapshot, quote
 from sojourn.study.plan import Plan
 
 _TYPES = {Kind.NUMBER: "float64", Kind.BOOLEAN: "boolean", Kind.CATEGORY: "string"}
@@ -105,6 +107,13 @@ def changed_persons(home: Path, dataset: str, one: str, other: str, among: tuple
     persons, first, second = np.intersect1d(old[PERSON], new[PERSON], assume_unique=True, return_indices=True)
     differ = np.asarray(old["held"])[first] != np.asarray(new["held"])[second]
     return BitMap(persons[differ].astype(np.uint32))
+
+
+def columns_apart(home: Path, dataset: str, snapshot: str, threshold: int) -> dict[Pair, Apart]:
+    """For whom columns of a snapshot differ that are alike for at least half (see `alike`)."""
+    frozen = _snapshot(home, dataset, snapshot)
+    with _turn, tempfile.TemporaryDirectory(prefix="spill-", dir=home) as spill:
+        return apart_persons(frozen.path, Path(spill), frozen.dictionary, threshold)
 
 
 def _check_condition(plan: Plan, dictionary: Dictionary) -> None:

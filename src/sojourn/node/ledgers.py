@@ -24,7 +24,7 @@ from sojourn.disclosure.pairs import nearest
 from sojourn.disclosure.span import Span
 from sojourn.errors import SojournError
 from sojourn.node.admission import Run
-from sojourn.node.extract import changed_persons, everyone
+from sojourn.node.extract import changed_persons, columns_apart, everyone
 from sojourn.node.store import LedgerGrew, NodeStore
 
 _MOST_TURNS = 5
@@ -45,6 +45,7 @@ class Ledgers:
         self._locks: dict[str, threading.RLock] = {}
         self._making = threading.Lock()
         self._everyone = lru_cache(_KEPT)(lambda dataset, snapshot: everyone(folder, dataset, snapshot))
+        self._apart = lru_cache(_KEPT)(lambda *place: columns_apart(folder, *place))
         self._changed = lru_cache(_COMPARED)(lambda *place: changed_persons(folder, *place))
 
     def lock(self, dataset: str) -> AbstractContextManager[object]:
@@ -99,7 +100,8 @@ class Ledgers:
             if before is not None and everybody is not None:
                 apart = (before.difference_cardinality(everybody), everybody.difference_cardinality(before))
                 unripe |= any(0 < size < threshold for size in apart)
-        return Surroundings(everybody if run.plan.where else None, changed, unripe)
+        alike = self._apart(run.dataset, run.snapshot, threshold)  # where it cannot be said, nothing is judged
+        return Surroundings(everybody if run.plan.where else None, changed, unripe, alike)
 
     def _persons(self, dataset: str, snapshot: str) -> BitMap | None:
         try:

@@ -144,6 +144,8 @@ class Node:
             "added": self.clock(),
         }
         facts = {"snapshot": snapshot.id, "dictionary": dictionary.digest(), "source": snapshot.source_digest, **also}
+        if dictionary.nearly_equal:
+            facts["nearly_equal"] = [list(pair) for pair in dictionary.nearly_equal]
         entry = Entry("dataset.added", "custodian", dataset=dictionary.table, facts=facts)
         self.store.add_dataset(row, entry)
         if self._polling is not None:

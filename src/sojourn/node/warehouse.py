@@ -10,6 +10,8 @@ from sojourn.errors import DatasetError
 if TYPE_CHECKING:
     import duckdb
 
+TABLE = "records"  # of a snapshot
+PERSON = "_person"  # its column of the node's own numbers
 NO_EXTENSIONS = {
     "allow_community_extensions": "false",
     "autoinstall_known_extensions": "false",

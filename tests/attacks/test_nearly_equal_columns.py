@@ -1,0 +1,177 @@
+"""Two columns that are equal for all but few: a mean of each, over the same persons, tells what the few have.
+
+The attack is seen to read the value where nothing is compared; by default the data are not taken in, and where the
+custodian answers for both columns the second answer is hidden or refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import MetaData, select
+
+import sojourn as sj
+from sojourn.analysis.statistic import Statistic, Suppressed
+from sojourn.disclosure.rules import UnsafeReleaseAll
+from sojourn.errors import DatasetError, SojournError
+from sojourn.node.dictionary import Dictionary
+from sojourn.storage.log import log_tables
+from sojourn.study.plan import Plan
+from sojourn.testbed import Federation
+
+pytestmark = pytest.mark.long
+
+SITE = "Cleveland"
+PERSONS = 400
+CAP = 9_000.0
+RANDOM = np.random.default_rng(7)
+TABLE = pd.DataFrame(
+    {
+        "person_id": np.arange(PERSONS),
+        "cost": np.round(RANDOM.uniform(500, 8_000, PERSONS), 2),
+        "age": RANDOM.integers(30, 80, PERSONS).astype(float),
+        "sex": np.where(np.arange(PERSONS) % 2 == 0, "F", "M"),
+        "sick": np.arange(PERSONS) % 5 < 2,
+    }
+)
+TARGET = 17  # a man, 50
+TABLE.loc[TARGET, ["cost", "age"]] = [14_321.5, 50.0]
+TABLE["capped"] = TABLE["cost"].clip(upper=CAP)
+SECRET = 14_321.5
+
+
+def opened(rules: UnsafeReleaseAll | None = None, *, table: pd.DataFrame = TABLE, stated: bool = True) -> Federation:
+    def review(made: Dictionary) -> Dictionary:
+        return replace(made, nearly_equal=(("cost", "capped"),)) if stated else made
+
+    return Federation({SITE: {"persons": table}}, rules=rules, review=review)
+
+
+@pytest.fixture
+def stated() -> Iterator[Federation]:
+    with opened() as federation:
+        yield federation
+
+
+def sums(federation: Federation, columns: Sequence[str], where: str = "", by: str | None = None) -> dict[str, float]:
+    """The sum of each column, of men where there are groups; nothing of what was refused or hidden."""
+    words = {"by": by} if by else {}
+    plan = Plan(table="persons", where=where, analyses={"ask": sj.describe(*columns, **words)}, min_sites=1)
+    try:
+        table = federation.run(plan)["ask"].table
+    except SojournError:
+        return {}
+    found: dict[str, float] = {}
+    for place, row in table.iterrows():
+        labels = place if isinstance(place, tuple) else (place,)
+        if by and "M" not in map(str, labels):
+            continue
+        for column in columns:
+            if column in map(str, labels) and not isinstance(row["mean"], Suppressed):
+                found[column] = float(row["n"]) * float(row["mean"])
+    return found
+
+
+def read(federation: Federation, where: str = "", by: str | None = None, *, at_once: bool = False) -> float | None:
+    """What the attack believes that the target's cost is."""
+    if at_once:
+        found = sums(federation, ("cost", "capped"), where, by)
+    else:
+        found = {**sums(federation, ["cost"], where, by), **sums(federation, ["capped"], where, by)}
+    return CAP + found["cost"] - found["capped"] if len(found) == 2 else None
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "everybody": {},
+    "in one answer": {"at_once": True},
+    "men": {"where": "sex == 'M'"},
+    "by sex": {"by": "sex"},
+    "by sex, in one answer": {"by": "sex", "at_once": True},
+}
+
+
+def test_the_attack_reads_the_value_where_nothing_is_compared() -> None:
+    with opened(UnsafeReleaseAll()) as federation:
+        for words in WAYS.values():
+            assert read(federation, **words) == pytest.approx(SECRET)
+
+
+def test_such_data_are_not_taken_in() -> None:
+    with pytest.raises(DatasetError, match="`cost` and `capped`"), opened(stated=False):
+        pass
+
+
+@pytest.mark.parametrize("way", sorted(WAYS))
+def test_where_the_custodian_answers_for_both_the_second_answer_does_not_leave(stated: Federation, way: str) -> None:
+    assert read(stated, **WAYS[way]) is None
+    assert sums(stated, ["age"])["age"] == pytest.approx(TABLE["age"].sum())  # what is not alike is answered
+
+
+def test_the_statement_is_in_the_log(stated: Federation) -> None:
+    entry = log_tables(MetaData()).entry.c
+    logged = [json.loads(row["data"]) for row in stated.nodes[SITE].store.rows(select(entry.data))]
+    facts = [each["facts"] for each in logged if each["kind"] == "dataset.added"]
+    assert facts[-1]["nearly_equal"] == [["cost", "capped"]]
+
+
+def test_columns_that_many_differ_in_are_answered_but_for_sets_in_which_few_do() -> None:
+    """A fifth is capped: both are published without a word, and over the few older men only one is answered."""
+    table = TABLE.assign(capped=TABLE["cost"].clip(upper=TABLE["cost"].quantile(0.8)))
+    cap = float(table["capped"].max())
+    with opened(table=table, stated=False) as federation:
+        found = sums(federation, ("cost", "capped"))
+        assert found["cost"] - found["capped"] == pytest.approx((TABLE["cost"] - cap).clip(lower=0).sum())
+        chosen = "sex == 'M' and age >= 74"
+        few = table[(table["sex"] == "M") & (table["age"] >= 74)]
+        assert 0 < (few["cost"] > cap).sum() < 10 <= len(few)
+        assert len({**sums(federation, ["cost"], chosen), **sums(federation, ["capped"], chosen)}) == 1
+
+
+LEVELS = {
+    "count": lambda name: sj.count(by=name),
+    "describe": sj.describe,
+    "correlation": lambda name: sj.correlation("age", name, "cost"),
+    "model": lambda name: sj.glm(f"cost ~ age + {name}"),
+}
+MADE: dict[str, Callable[[NDArray[np.bool_]], NDArray[np.generic]]] = {
+    "yes or no": lambda rows: rows,
+    "word": lambda rows: np.where(rows, "yes", "no"),
+    "number": lambda rows: rows.astype(float),
+}
+OF_KIND = {"yes or no": tuple(LEVELS), "word": ("count", "model"), "number": ("describe", "correlation", "model")}
+
+
+def shown(federation: Federation, analysis: Statistic) -> bool:
+    """Whether an answer leaves with any number in it."""
+    try:
+        table = federation.run(Plan(table="persons", analyses={"ask": analysis}, min_sites=1))["ask"].table
+    except SojournError:
+        return False
+    return any(not isinstance(cell, Suppressed) for cell in table.to_numpy().ravel())
+
+
+@pytest.mark.parametrize(("kind", "way"), [(kind, way) for kind, ways in OF_KIND.items() for way in ways])
+def test_levels_are_sets_that_the_ledger_compares_already(kind: str, way: str) -> None:
+    """Two columns of two levels that differ for three: nothing is said at the import, and the second has no answer."""
+    sick = TABLE["sick"].to_numpy()
+    ill = np.where(TABLE.index < 3, ~sick, sick)
+    table = TABLE.drop(columns="capped").assign(sick=MADE[kind](sick), ill=MADE[kind](ill))
+    with opened(table=table, stated=False) as federation:
+        assert shown(federation, LEVELS[way]("sick"))
+        assert not shown(federation, LEVELS[way]("ill"))
+
+
+@pytest.mark.parametrize("kind", ["yes or no", "number"])
+def test_levels_in_one_answer_are_compared_too(kind: str) -> None:
+    sick = TABLE["sick"].to_numpy()
+    ill = np.where(TABLE.index < 3, ~sick, sick)
+    table = TABLE.drop(columns="capped").assign(sick=MADE[kind](sick), ill=MADE[kind](ill))
+    with opened(table=table, stated=False) as federation:
+        assert len(sums(federation, ("sick", "ill"))) < 2
