@@ -64,8 +64,9 @@ soak-federation: .venv/.develop  ## 1,000 studies over 20 nodes, the hub killed 
 	$(BIN)/python benchmarks/soak.py
 
 SEEDS ?= 10000
-soak: .venv/.develop  ## the simulation over many seeds, and its planted defects: make soak SEEDS=300
-	PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) --workers $(WORKERS) \
+FIRST ?= 0
+soak: .venv/.develop  ## the simulation over many seeds, and its planted defects: make soak SEEDS=300 FIRST=0
+	PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) --first $(FIRST) --workers $(WORKERS) \
 		--defect-seeds 300 --out benchmarks/results/simulation.json
 
 clean:  ## remove the environment and everything that was built

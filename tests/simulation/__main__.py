@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print what happens in it")
     parser.add_argument("--defect", choices=sorted(DEFECTS), default="", help="with this defect planted")
     parser.add_argument("--seeds", type=int, default=300, help="run so many seeds")
+    parser.add_argument("--first", type=int, default=0, help="from this one on")
     parser.add_argument("--defect-seeds", type=int, default=0, help="and so many with each planted defect")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, help="write the figures here")
@@ -36,7 +37,7 @@ def main() -> int:
         return bool(outcome.problem)
     # A fresh interpreter each: the strands' threads do not survive a fork.
     with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn")) as pool:
-        figures = soak(pool, arguments.seeds)
+        figures = soak(pool, arguments.seeds, arguments.first)
         figures["workers"] = arguments.workers
         figures["machine"] = f"{platform.machine()}, Python {platform.python_version()}"
         if arguments.defect_seeds:

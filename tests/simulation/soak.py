@@ -20,20 +20,21 @@ def chunk(defect: str, first: int, after: int) -> list[Outcome]:
         return [simulate(seed) for seed in range(first, after)]
 
 
-def outcomes(pool: ProcessPoolExecutor, seeds: int, defect: str = "") -> Iterator[Outcome]:
-    """Of the first so many seeds, as they come."""
-    starts = range(0, seeds, CHUNK)
-    for done in pool.map(chunk, [defect] * len(starts), starts, [min(start + CHUNK, seeds) for start in starts]):
+def outcomes(pool: ProcessPoolExecutor, seeds: int, defect: str = "", first: int = 0) -> Iterator[Outcome]:
+    """Of so many seeds from `first` on, as they come."""
+    after = first + seeds
+    starts = range(first, after, CHUNK)
+    for done in pool.map(chunk, [defect] * len(starts), starts, [min(start + CHUNK, after) for start in starts]):
         yield from done
 
 
-def soak(pool: ProcessPoolExecutor, seeds: int) -> dict[str, Any]:
-    """The figures of many sound seeds; each seed that broke an invariant is printed as it comes."""
+def soak(pool: ProcessPoolExecutor, seeds: int, first: int = 0) -> dict[str, Any]:
+    """The figures of many sound seeds from `first` on; each that broke an invariant is printed as it comes."""
     began, broken = time.perf_counter(), []
     faults: Counter[str] = Counter()
     ends: Counter[str] = Counter()
     hours = events = 0.0
-    for number, outcome in enumerate(outcomes(pool, seeds), start=1):
+    for number, outcome in enumerate(outcomes(pool, seeds, first=first), start=1):
         hours, events = hours + outcome.seconds / 3600, events + outcome.events
         faults += outcome.faults
         ends += outcome.ends
@@ -44,6 +45,7 @@ def soak(pool: ProcessPoolExecutor, seeds: int) -> dict[str, Any]:
             print(f"{number} seeds, {number / (time.perf_counter() - began):.1f} a second", flush=True)
     seconds = time.perf_counter() - began
     return {
+        "first_seed": first,
         "seeds": seeds,
         "broken": broken,
         "seconds": round(seconds, 1),
