@@ -100,7 +100,8 @@ class Ledgers:
             if before is not None and everybody is not None:
                 apart = (before.difference_cardinality(everybody), everybody.difference_cardinality(before))
                 unripe |= any(0 < size < threshold for size in apart)
-        alike = self._apart(run.dataset, run.snapshot, threshold)  # where it cannot be said, nothing is judged
+        # Stand-ins tell of nobody; of all others, where it cannot be said, nothing is judged.
+        alike = {} if run.request.rehearsal else self._apart(run.dataset, run.snapshot, threshold)
         return Surroundings(everybody if run.plan.where else None, changed, unripe, alike)
 
     def _persons(self, dataset: str, snapshot: str) -> BitMap | None:
