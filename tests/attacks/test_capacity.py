@@ -27,6 +27,8 @@ from sojourn.errors import DisclosureRefused
 from sojourn.study.plan import Plan
 from sojourn.testbed import Federation
 
+pytestmark = pytest.mark.long
+
 SITE = "Cleveland"
 CAP = 40  # numbers of one analysis, where a custodian says so
 LEVELS = 7

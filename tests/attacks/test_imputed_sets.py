@@ -18,6 +18,8 @@ from sojourn.statistics.imputed_apart import Others
 from sojourn.study.masked import MaskedReplay, replay_masked
 from sojourn.testbed import Federation
 
+pytestmark = pytest.mark.long
+
 SITES = ("Avon", "Brent", "Cam")
 ROWS, LACKING, UNITS = 300, 60, 33.0
 ASKED = sj.imputed(sj.glm("y ~ x + z + x:z"), "x", m=2)

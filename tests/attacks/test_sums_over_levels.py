@@ -28,6 +28,8 @@ from sojourn.errors import DisclosureRefused, SojournError
 from sojourn.study.plan import Plan
 from sojourn.testbed import Federation
 
+pytestmark = pytest.mark.long
+
 SITES = ("Avon", "Brent", "Cam")
 FEW, PERSONS, HIS = 24, 264, 3.7  # of a site; he has the level, and is the only one of it who has any
 FORMULA = "y ~ ward + z + I(z**2)"

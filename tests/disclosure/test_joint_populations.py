@@ -96,6 +96,7 @@ def groups(draw):
     return found
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=100)
 @given(groups(), st.permutations(range(SETS)), st.sampled_from([0, 150_000]))
 def test_no_boolean_combination_of_four_populations_that_follows_is_of_few(of_codes, order, exact):
@@ -107,6 +108,7 @@ def test_no_boolean_combination_of_four_populations_that_follows_is_of_few(of_co
         assert not any(map(few, revealed(of_codes)))
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=50)
 @given(groups(), st.permutations(range(SETS)))
 def test_what_is_refused_has_a_sum_of_four_for_few(of_codes, order):

@@ -120,6 +120,7 @@ def tables(draw: st.DrawFn) -> tuple[pd.DataFrame, Line]:
     return frame.sample(frac=1, random_state=5).reset_index(drop=True), Line(slope, offset)
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None)
 @given(tables(), st.sampled_from([20_000, 60]))
 def test_an_import_refuses_what_brute_force_refuses(
