@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +69,26 @@ def with_capped(frame: pd.DataFrame, few: int) -> pd.DataFrame:
 
 
 # ---- what is found
+
+
+@pytest.mark.parametrize(("first", "step"), [(202_403_010_800, 200), (1_700_000_000, 2), (987_654_321_000, 1)])
+def test_whole_numbers_are_apart_however_large(tmp_path: Path, first: int, step: int) -> None:
+    """Moments as one number, which differ by what is small beside them."""
+    moments = first + np.random.default_rng(5).permutation(2_000) * 10
+    second = moments.copy()
+    second[:5] += step
+    frame = pd.DataFrame({"pid": np.arange(2_000), "x": moments, "y": second})
+    with pytest.raises(DatasetError, match="`x` and `y`"):
+        added(tmp_path, frame)
+
+
+def test_all_pairs_are_told_as_the_dictionary_takes_them(tmp_path: Path) -> None:
+    frame = with_capped(people(300), 3).assign(again=lambda made: made["capped"].where(made.index != 7, 5.5))
+    with pytest.raises(DatasetError) as refusal:
+        added(tmp_path, frame)
+    words = refusal.value.remedy.split("`")
+    stated = yaml.safe_load(next(word for word in words if word.startswith("nearly_equal:")))["nearly_equal"]
+    assert added(tmp_path, frame, dictionary(frame, nearly_equal=tuple(map(tuple, stated)))).rows == 300
 
 
 def counted(frame: pd.DataFrame, line: Line, one: str, other: str) -> tuple[int, int, int]:

@@ -25,6 +25,7 @@ Mask = NDArray[np.bool_]
 NEARLY = 20  # one in so many persons off the common values may differ, and two columns are nearly equal
 ALIKE = 4  # and these are alike enough for the ledger to ask of every set
 CLOSE = 1e-9  # of the terms: what rounding of floating numbers makes
+CLOSEST = 0.25  # and no more: whole numbers that differ by one, such as moments in seconds, are apart
 _SAME_SLOPE = 2.0**32  # slopes are the same that share their first binary digits
 _AGAIN = 2  # so often a slope must be there
 
@@ -38,8 +39,10 @@ class Line:
 
     def misses(self, x: Vector, y: Vector) -> Mask:
         """The rows that do not lie on it, but for rounding; both must be there."""
-        terms = np.abs(y) + np.abs(self.slope * x) + abs(self.offset)
-        return np.asarray(np.abs(y - (self.slope * x + self.offset)) > CLOSE * terms)
+        with np.errstate(over="ignore", invalid="ignore"):
+            terms = np.abs(y) + np.abs(self.slope * x) + abs(self.offset)
+            close = np.abs(y - (self.slope * x + self.offset)) <= np.minimum(CLOSE * terms, CLOSEST)
+        return np.asarray(~close)  # also where the numbers are too large for a difference
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Which columns of a table follow from each other for nearly everybody: asked at import, and by the ledger.
 
 Numbers, and yes or no as 1 and 0, are compared in pairs: first in a sample of whole persons, then, where that does not
-tell them apart, over all rows in the database. Of columns of two values, and of categories, nothing is asked: every
-level is a set of persons in what the ledger compares.
+tell them apart, over all rows in the database. Of two columns of two values each, and of categories, nothing is asked:
+every level is a set of persons in what the ledger compares.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from sojourn.analysis.variable import Kind
-from sojourn.disclosure.alike import CLOSE, Apart, Likeness, Line, Mask, Vector, common, lines, off_common
+from sojourn.disclosure.alike import CLOSE, CLOSEST, Apart, Likeness, Line, Mask, Vector, common, lines, off_common
 from sojourn.errors import DatasetError
 from sojourn.node.dictionary import Dictionary
 from sojourn.node.warehouse import PERSON, TABLE, open_snapshot, quote
@@ -64,12 +64,12 @@ def refuse_alike(path: Path, spill: Path, dictionary: Dictionary, threshold: int
     if found:
         told = "; ".join(f"`{one}` and `{other}`" for one, other in found[:_TOLD])
         more = f"; and {len(found) - _TOLD} pairs more" if len(found) > _TOLD else ""
+        pairs = ", ".join(f"[{one}, {other}]" for one, other in found)
         raise DatasetError(
-            f"Columns follow from each other for nearly everybody: {told}{more}. An answer about each, over the same "
-            "persons, would tell of the few for whom they do not.",
-            remedy="Publish one of each pair: move the other to `excluded` in the dictionary. Or answer for it: name "
-            f"the pair there, as `nearly_equal: [[{found[0][0]}, {found[0][1]}]]`; that is logged. "
-            "Nothing was imported.",
+            f"Columns follow from each other, but for few persons: {told}{more}. An answer about each, over the same "
+            "persons, would tell of these few.",
+            remedy="Publish one of each pair: move the other to `excluded` in the dictionary. Or answer for them: name "
+            f"the pairs there, as `nearly_equal: [{pairs}]`; that is logged. Nothing was imported.",
         )
 
 
@@ -91,7 +91,13 @@ def alike(connection: Connection, dictionary: Dictionary, threshold: int) -> Ite
     names = [name for name, kind in kinds.items() if kind is not Kind.CATEGORY]
     if len(names) < 2:
         return
-    rows, persons = _one(connection, f"SELECT count(*), count(DISTINCT {PERSON}) FROM {TABLE}")
+    rows, persons, *having = _one(
+        connection,
+        f"SELECT count(*), count(DISTINCT {PERSON})"
+        + "".join(f", count(DISTINCT {PERSON}) FILTER (WHERE {quote(name)} IS NOT NULL)" for name in names)
+        + f" FROM {TABLE}",
+    )
+    names = [name for name, number in zip(names, having, strict=True) if number >= threshold]
     counted = "count(*)" if rows == persons else f"count(DISTINCT {PERSON})"
     sample, codes = _sample(connection, names, max(1, min(rows // SAMPLE, persons // _PERSONS)))
     commons = {name: common(sample[name]) for name in names}
@@ -153,7 +159,8 @@ def _missed(pair: Pair, line: Line) -> str:
     """`Line.misses` in SQL."""
     x, y = (f"CAST({quote(name)} AS DOUBLE)" for name in pair)
     slope, offset = _number(line.slope), _number(line.offset)
-    return f"abs({y} - ({slope} * {x} + {offset})) > {CLOSE!r} * (abs({y}) + abs({slope} * {x}) + abs({offset}))"
+    terms = f"abs({y}) + abs({slope} * {x}) + abs({offset})"
+    return f"NOT coalesce(abs({y} - ({slope} * {x} + {offset})) <= least({CLOSE!r} * ({terms}), {CLOSEST!r}), FALSE)"
 
 
 def _off(pair: Pair, commons: Commons) -> str:

@@ -110,7 +110,7 @@ def changed_persons(home: Path, dataset: str, one: str, other: str, among: tuple
 
 
 def columns_apart(home: Path, dataset: str, snapshot: str, threshold: int) -> dict[Pair, Apart]:
-    """For whom columns of a snapshot differ that are alike for at least half (see `alike`)."""
+    """For whom columns of a snapshot differ that are alike for at least three quarters (see `alike`)."""
     frozen = _snapshot(home, dataset, snapshot)
     with _turn, tempfile.TemporaryDirectory(prefix="spill-", dir=home) as spill:
         return apart_persons(frozen.path, Path(spill), frozen.dictionary, threshold)
