@@ -82,6 +82,12 @@ def test_whole_numbers_are_apart_however_large(tmp_path: Path, first: int, step:
         added(tmp_path, frame)
 
 
+def test_columns_that_few_have_are_not_compared(tmp_path: Path) -> None:
+    frame = with_capped(people(300), 3)
+    frame.loc[9:, ["cost", "capped", "drugs"]] = np.nan
+    assert added(tmp_path, frame.drop(columns=["stays"])).rows == 300
+
+
 def test_all_pairs_are_told_as_the_dictionary_takes_them(tmp_path: Path) -> None:
     frame = with_capped(people(300), 3).assign(again=lambda made: made["capped"].where(made.index != 7, 5.5))
     with pytest.raises(DatasetError) as refusal:

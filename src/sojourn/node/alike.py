@@ -89,8 +89,6 @@ def alike(connection: Connection, dictionary: Dictionary, threshold: int) -> Ite
     """
     kinds = {name: variable.kind for name, variable in dictionary.columns.items()}
     names = [name for name, kind in kinds.items() if kind is not Kind.CATEGORY]
-    if len(names) < 2:
-        return
     rows, persons, *having = _one(
         connection,
         f"SELECT count(*), count(DISTINCT {PERSON})"
@@ -98,6 +96,8 @@ def alike(connection: Connection, dictionary: Dictionary, threshold: int) -> Ite
         + f" FROM {TABLE}",
     )
     names = [name for name, number in zip(names, having, strict=True) if number >= threshold]
+    if len(names) < 2:
+        return
     counted = "count(*)" if rows == persons else f"count(DISTINCT {PERSON})"
     sample, codes = _sample(connection, names, max(1, min(rows // SAMPLE, persons // _PERSONS)))
     commons = {name: common(sample[name]) for name in names}
