@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,7 +76,9 @@ def _hub(into: typer.Typer) -> None:
     into.add_typer(commands.projects, name="project")
 
 
-def _node(into: typer.Typer) -> None:
+@cache
+def _of_node() -> dict[str, typer.Typer]:
+    """A node's programs, joined once: they outlive the commands that are made of them."""
     from sojourn.node import airlock_commands as airlock
     from sojourn.node import commands, pin_commands
     from sojourn.node.scan_command import scan
@@ -83,10 +86,13 @@ def _node(into: typer.Typer) -> None:
     commands.app.command("pin")(pin_commands.pin)
     commands.app.command("pins")(pin_commands.pins)
     commands.app.add_typer(airlock.checkers, name="checker")
-    into.add_typer(commands.app, name="node")
     airlock.app.command("scan")(scan)
-    into.add_typer(airlock.app, name="airlock")
-    into.add_typer(commands.datasets, name="dataset")
+    return {"node": commands.app, "airlock": airlock.app, "dataset": commands.datasets}
+
+
+def _node(into: typer.Typer) -> None:
+    for word, program in _of_node().items():
+        into.add_typer(program, name=word)
 
 
 def _harmonise(into: typer.Typer) -> None:

@@ -55,7 +55,7 @@ class Surroundings:
     """What else is known when a release is judged. everybody: the persons of its snapshot where that number counts as
     known. changed: for each earlier snapshot the persons whose values differ now, None where nobody can say.
     unripe: the snapshot differs from one that was told of by fewer than T persons. alike: pairs of its columns that
-    follow from each other for at least half of the persons, and for whom they do not.
+    follow from each other for three quarters of the persons, or but for few, and for whom they do not.
     """
 
     everybody: BitMap | None = None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
@@ -64,12 +65,12 @@ def refuse_alike(path: Path, spill: Path, dictionary: Dictionary, threshold: int
     if found:
         told = "; ".join(f"`{one}` and `{other}`" for one, other in found[:_TOLD])
         more = f"; and {len(found) - _TOLD} pairs more" if len(found) > _TOLD else ""
-        pairs = ", ".join(f"[{one}, {other}]" for one, other in found)
+        pairs = yaml.safe_dump([list(pair) for pair in found], default_flow_style=True, allow_unicode=True, width=10**6)
         raise DatasetError(
             f"Columns follow from each other, but for few persons: {told}{more}. An answer about each, over the same "
             "persons, would tell of these few.",
             remedy="Publish one of each pair: move the other to `excluded` in the dictionary. Or answer for them: name "
-            f"the pairs there, as `nearly_equal: [{pairs}]`; that is logged. Nothing was imported.",
+            f"the pairs there, as `nearly_equal: {pairs.strip()}`; that is logged. Nothing was imported.",
         )
 
 
