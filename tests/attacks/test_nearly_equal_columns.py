@@ -134,6 +134,40 @@ def test_columns_that_many_differ_in_are_answered_but_for_sets_in_which_few_do()
         assert len({**sums(federation, ["cost"], chosen), **sums(federation, ["capped"], chosen)}) == 1
 
 
+def by_parts(federation: Federation) -> float | None:
+    """The target's cost by men's and women's, and everybody's capped one."""
+    men, women = sums(federation, ["cost"], "sex == 'M'"), sums(federation, ["cost"], "sex == 'F'")
+    capped = sums(federation, ["capped"])
+    return CAP + men["cost"] + women["cost"] - capped["capped"] if men and women and capped else None
+
+
+def test_one_column_over_the_parts_and_the_other_over_the_whole(stated: Federation) -> None:
+    with opened(UnsafeReleaseAll()) as federation:
+        assert by_parts(federation) == pytest.approx(SECRET)
+    assert by_parts(stated) is None
+
+
+OTHERS = "age >= 32"  # all but sixteen, of whom two are above the cap
+
+
+def test_both_over_everybody_and_over_all_but_some() -> None:
+    """A fifth is capped, and each of the four answers is about many; by all four two persons' costs are told."""
+    table = TABLE.assign(capped=TABLE["cost"].clip(upper=TABLE["cost"].quantile(0.8)))
+    left = table[~(table["age"] >= 32)]
+    secret = float((left["cost"] - left["capped"]).sum())
+    assert len(left) >= 10 and (left["cost"] > left["capped"]).sum() in range(1, 10)
+    for rules in (UnsafeReleaseAll(), None):
+        with opened(rules, table=table, stated=False) as federation:
+            every = sums(federation, ("cost", "capped"))
+            others = sums(federation, ("cost", "capped"), OTHERS)
+        assert len(every) == 2
+        if rules:
+            told = every["cost"] - every["capped"] - (others["cost"] - others["capped"])
+            assert told == pytest.approx(secret)
+        else:
+            assert len(others) < 2
+
+
 LEVELS = {
     "count": lambda name: sj.count(by=name),
     "describe": sj.describe,

@@ -19,6 +19,7 @@ from pyroaring import BitMap
 
 from sojourn.analysis.support import Cells
 from sojourn.disclosure.alike import Apart
+from sojourn.disclosure.columns import concerned, few_apart
 from sojourn.disclosure.complement import complement
 from sojourn.disclosure.known import Known
 from sojourn.disclosure.ledger import NUMBER, Charge, Mask, charges, digest, hidden_cells, hidden_in, runs
@@ -130,9 +131,11 @@ def find(
         hits += islice(_pairs(known, later, fresh, bounds.threshold), _ENOUGH)
         hits += _public(known, later, fresh, bounds.threshold, around.everybody)
         hits += _columns(known, later, fresh, bounds.threshold, around.alike)
-        if not hits and len(later.sets) > len(known.sets):
+        if not hits:
             known, later = known.followed(bounds.span), later.followed(bounds.span)
-            hits = _followed(known, later, bounds, around.everybody)
+            if len(later.sets) > len(known.sets):
+                hits = _followed(known, later, bounds, around.everybody)
+            hits = hits or _columns_followed(known, later, bounds, around.alike)
     return hits[:_ENOUGH], later
 
 
@@ -209,6 +212,19 @@ def _spans(known: Known, later: Known, bounds: Bounds, everybody: BitMap | None)
         before = known.span and known.span.plus([everybody], bounds.span)
         after = later.span and later.span.plus([everybody], bounds.span)
     return None if before is None or after is None else (before, after)
+
+
+def _columns_followed(known: Known, later: Known, bounds: Bounds, alike: Mapping[tuple[str, str], Apart]) -> list[Hit]:
+    """What follows by two columns over several sets, none of which tells of few by itself."""
+    for pair, apart in alike.items():
+        if not concerned(known, later, pair):
+            continue
+        few = few_apart(known, later, pair, apart, bounds.threshold, bounds.span, bounds.share)
+        if few is None and bounds.beyond != PAIRS:
+            return [Hit("more is known than is searched")]
+        if few:
+            return [Hit("two columns over several sets tell of few persons", persons=persons) for persons in few]
+    return []
 
 
 # ---- hiding
