@@ -42,7 +42,7 @@ DESCRIBED: dict[str, Squared] = {
 }
 MODELS: dict[str, Squared] = {
     "glm": sj.glm("days ~ sex"),
-    "lmm": sj.lmm("days ~ age"),
+    "lmm": sj.lmm("days ~ age", "ward"),
     "elastic_net": sj.elastic_net("days ~ age + sex"),
 }
 VARIABLES = with_site(
@@ -50,6 +50,7 @@ VARIABLES = with_site(
         "days": Variable(Kind.NUMBER, low=0, high=500),
         "age": Variable(Kind.NUMBER, low=0, high=120),
         "sex": Variable(Kind.CATEGORY, levels=("f", "m")),
+        "ward": Variable(Kind.NUMBER, low=0, high=1_000),
     },
     SITES,
 )
@@ -60,7 +61,8 @@ def columns(seed: int, n: int, out: float | None = None) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     days = np.round(random.normal(40, 1, n), 1)
     days[0] = days[0] if out is None or seed else out
-    return {"days": days, "age": random.integers(30, 90, n).astype(float), "sex": np.arange(n) % 2}
+    ages = random.integers(30, 90, n).astype(float)
+    return {"days": days, "age": ages, "sex": np.arange(n) % 2, "ward": np.arange(n) // 50.0}
 
 
 def sites(n: int, out: float | None = None) -> dict[str, Population]:

@@ -279,3 +279,14 @@ def test_collinear_terms_are_named_and_one_site_is_no_cluster():
         run(lmm("y ~ x + z", "g"), split(columns, np.arange(40) % 3))
     with pytest.raises(ConvergenceError, match="two at least"):
         run(lmm("y ~ x", "site"), split(columns, np.zeros(40, dtype=int)))
+
+
+@pytest.mark.parametrize("slopes", [None, "x"])
+def test_one_row_a_cluster_tells_nothing_between_clusters(slopes):
+    """What is between and what within cannot be told apart; rounding would choose. Known weights tell them apart."""
+    columns = made() | {"g": np.arange(len(made()["g"]), dtype=float)}
+    with pytest.raises(ConvergenceError, match="one row"):
+        run(lmm("y ~ x", "g", slopes=slopes), split(columns, np.arange(len(columns["g"])) % 3))
+    run(lmm("y ~ x", "g", slopes=slopes, weights="w"), split(columns, np.arange(len(columns["g"])) % 3))
+    columns["g"][:2] = 0.0
+    run(lmm("y ~ x", "g"), split(columns, np.where(columns["g"] == 0, 0, np.arange(len(columns["g"])) % 3)))

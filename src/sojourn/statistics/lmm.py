@@ -232,6 +232,9 @@ class LMM:
         if n <= layout.width + len(elements(self.effects)):
             remedy = "Use fewer terms, or a larger population."
             raise ConvergenceError("The model has as many terms as there are rows.", remedy=remedy)
+        if not (self.by_site or self.weights) and sums["clusters"][0] >= n:
+            remedy = "Name the column of the clusters in `group`, or use `glm`."
+            raise ConvergenceError("Each cluster has one row: what is between and what within is one.", remedy=remedy)
         centre = np.append(centre_of(layout, intercept, real(sums["sum"]), n), sums["outcome"][0] / n * intercept)
         origin = real(sums["slopes"])[0] / n
         origin[0] = 0.0
