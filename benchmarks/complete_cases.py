@@ -23,7 +23,8 @@ from sojourn.analysis.population import Population, nobody
 from sojourn.analysis.support import Support
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.disclosure import joint_populations
-from sojourn.disclosure.joint import Layout, Told
+from sojourn.disclosure.joint import Layout
+from sojourn.disclosure.joint_questions import Told
 from sojourn.disclosure.parameters import Parameters
 from sojourn.statistics.catalogue_counts import count
 

@@ -20,7 +20,8 @@ from sojourn.analysis.statistic import Statistic
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.disclosure import joint_questions
 from sojourn.disclosure.demands import Demands
-from sojourn.disclosure.joint import Layout, Told
+from sojourn.disclosure.joint import Layout
+from sojourn.disclosure.joint_questions import Told
 from sojourn.disclosure.joint_unions import Unions
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused

@@ -138,8 +138,8 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "Merge the groups, or leave the variable that splits them out.",
         ),
         "dominance": Reason(
-            "One or two persons make up most of a sum, or of the squares about a mean.",
-            "Widen the group, use a bounded or transformed variable, or ask for quantiles.",
+            "One or two persons make up most of a sum, of one over a level, or of the squares about a mean.",
+            "Widen the group, merge or drop a rare level, use a bounded or transformed variable, or ask for quantiles.",
         ),
         "residual freedom": Reason(
             "The model leaves too few residual degrees of freedom.",

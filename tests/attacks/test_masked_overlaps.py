@@ -17,7 +17,7 @@ from naive_masks import summed
 from recorded import Figures
 
 import sojourn as sj
-from sojourn.disclosure.joint import Told
+from sojourn.disclosure.joint_questions import Told
 from sojourn.hub.drive import Concluded, Ended, Wanted
 from sojourn.messages import RoundDocument, received
 from sojourn.node.admission import Run

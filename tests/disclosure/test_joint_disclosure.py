@@ -16,8 +16,8 @@ from sojourn.analysis.population import Population, nobody
 from sojourn.analysis.support import Positions, Support
 from sojourn.analysis.variable import Kind, Variable, with_site
 from sojourn.disclosure.demands import THRESHOLDS
-from sojourn.disclosure.joint import Demands, Layout, evaluators, still_hidden, strictest
-from sojourn.disclosure.joint_beside import beside_unions
+from sojourn.disclosure.joint import Demands, Layout, evaluators, strictest
+from sojourn.disclosure.joint_beside import beside_unions, still_hidden
 from sojourn.disclosure.parameters import Parameters
 from sojourn.errors import DisclosureRefused
 from sojourn.statistics.catalogue_counts import count, crosstab, describe, histogram

@@ -150,9 +150,9 @@ def tables(draw: st.DrawFn) -> tuple[pd.DataFrame, Line]:
 
 @pytest.mark.long
 @settings(max_examples=40, deadline=None)
-@given(tables(), st.sampled_from([20_000, 60]))
+@given(tables(), st.sampled_from([20_000, 60]), st.sampled_from([1_000, 30]))
 def test_an_import_refuses_what_brute_force_refuses(
-    tmp_path_factory: pytest.TempPathFactory, made: tuple[pd.DataFrame, Line], sample: int
+    tmp_path_factory: pytest.TempPathFactory, made: tuple[pd.DataFrame, Line], sample: int, first: int
 ) -> None:
     """Also where only a part of the persons is looked at first."""
     frame, line = made
@@ -161,7 +161,10 @@ def test_an_import_refuses_what_brute_force_refuses(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alike, "SAMPLE", sample)
         patch.setattr(alike, "_PERSONS", 20)
-        whole = sample > len(frame) or line == Line()  # another line is found by a part's most frequent slope
+        patch.setattr(alike, "_FIRST", first)
+        whole = (
+            min(sample, first) > len(frame) or line == Line()
+        )  # another line is found by a part's most frequent slope
         told = is_refused(tmp_path_factory.mktemp("home"), frame)
     assert told == refused(frame, "x", "y", line) or (not whole and not told)
 
@@ -256,6 +259,17 @@ def test_persons_are_counted_and_not_rows(tmp_path: Path) -> None:
         ]
     ).reset_index(drop=True)
     frame["again"] = np.where(frame["pid"] == 0, frame["cost"] + 1, frame["cost"])
+    with pytest.raises(DatasetError, match="`cost` and `again`"):
+        added(tmp_path, frame)
+
+
+def test_of_persons_with_many_rows_not_only_the_first_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in twenty is apart, and their rows come first in the file."""
+    monkeypatch.setattr(alike, "_MOST", 600)
+    frame = pd.concat([people(400, seed) for seed in range(30)]).sort_values("pid", ignore_index=True)
+    frame["again"] = np.where(frame["pid"] < 20, frame["cost"] * 3 + frame["age"], frame["cost"])
     with pytest.raises(DatasetError, match="`cost` and `again`"):
         added(tmp_path, frame)
 

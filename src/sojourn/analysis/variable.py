@@ -65,6 +65,11 @@ def indicator(name: str) -> str:
     return f"missing({name})"
 
 
+def is_of_indicator(level: str) -> bool:
+    """Whether the label of a level, `column=value`, is one of such a column."""
+    return level.startswith("missing(")
+
+
 def with_site(variables: Variables, roster: tuple[str, ...]) -> dict[str, Variable]:
     """The variables as analyses see them, and the reserved `site` column, whose levels are the sorted roster."""
     seen = {name: merged(variable) for name, variable in variables.items()}

@@ -27,8 +27,7 @@ from sojourn.analysis.values import BINS, HASHES
 from sojourn.disclosure.demands import Demands as Demands
 from sojourn.disclosure.demands import evaluators as evaluators
 from sojourn.disclosure.demands import strictest as strictest
-from sojourn.disclosure.joint_beside import beside_unions
-from sojourn.disclosure.joint_beside import still_hidden as still_hidden
+from sojourn.disclosure.joint_beside import beside_unions, still_hidden
 from sojourn.disclosure.joint_drawn import demand_apart
 from sojourn.disclosure.joint_earlier import of_earlier, padded
 from sojourn.disclosure.joint_families import parts_of
@@ -36,11 +35,18 @@ from sojourn.disclosure.joint_forms import (
     UNITS,
     grid,
 )
-from sojourn.disclosure.joint_levels import need, of_levels
-from sojourn.disclosure.joint_levels import safe_alone as safe_alone
+from sojourn.disclosure.joint_levels import need, of_levels, safe_alone
 from sojourn.disclosure.joint_parts import Range
-from sojourn.disclosure.joint_questions import NEAR, POPULATION, SOME, Questions, small_area, stretch_label, sum_label
-from sojourn.disclosure.joint_questions import Told as Told
+from sojourn.disclosure.joint_questions import (
+    NEAR,
+    POPULATION,
+    SOME,
+    Questions,
+    Told,
+    small_area,
+    stretch_label,
+    sum_label,
+)
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.perturbation import OFF
 from sojourn.disclosure.structural import follows, structural_complement

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pyroaring import BitMap
 
 from sojourn.analysis.support import Drawn, Support
+from sojourn.analysis.variable import is_of_indicator
 from sojourn.disclosure.differencing import Bounds, find
 from sojourn.disclosure.known import Known
 from sojourn.disclosure.ledger import charges
@@ -58,4 +59,4 @@ def _shown(support: Support, least: int) -> bool:
 
 
 def _of_lacking(label: str) -> bool:
-    return any(part.startswith("missing(") and part.endswith(")=True") for part in label.split(" & "))
+    return any(is_of_indicator(part) and part.endswith(")=True") for part in label.split(" & "))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from sojourn.analysis.support import Cells, Contributions, Design, Thresholds
+from sojourn.analysis.variable import is_of_indicator
 from sojourn.disclosure.thresholds import stretches, together, told_apart
 from sojourn.errors import DisclosureRefused
 
@@ -122,7 +123,7 @@ class Model:
     def varying(self) -> Iterator[str]:
         """The levels that not everybody may have. That nobody lacks a value which sets would draw is no fault."""
         for label in self.levels:
-            if " & " not in label and not (self.drawn and label.startswith("missing(") and label.endswith(")=False")):
+            if " & " not in label and not (self.drawn and is_of_indicator(label) and label.endswith(")=False")):
                 yield label
 
     def knows(self, label: str) -> bool:

@@ -19,8 +19,10 @@ from pyroaring import BitMap
 
 from sojourn.analysis.support import Contributions, Support
 from sojourn.disclosure.families.dominance import percent_of_squares
-from sojourn.disclosure.joint import Layout, safe_alone, still_hidden
+from sojourn.disclosure.joint import Layout
+from sojourn.disclosure.joint_beside import still_hidden
 from sojourn.disclosure.joint_forms import UNITS, undominated
+from sojourn.disclosure.joint_levels import safe_alone
 from sojourn.disclosure.joint_questions import MOST_FACTORS, MOST_INPUTS
 from sojourn.disclosure.parameters import Parameters
 from sojourn.disclosure.suppression import Mask

@@ -1,8 +1,8 @@
 """Which columns of a table follow from each other for nearly everybody: asked at import, and by the ledger.
 
-Numbers, and yes or no as 1 and 0, are compared in pairs: first in a sample of whole persons, then, where that does not
-tell them apart, over all rows in the database. Of two columns of two values each, and of categories, nothing is asked:
-every level is a set of persons in what the ledger compares.
+Numbers, and yes or no as 1 and 0, are compared in pairs: first in a thousand persons, then in a sample of more of them,
+and, where that does not tell them apart, over all rows in the database. Of two columns of two values each, and of
+categories, nothing is asked: every level is a set of persons in what the ledger compares.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SAMPLE = 20_000  # rows; of smaller tables all
 _PERSONS = 1_000  # in it at least, where there are so many
 _MOST = 5 * SAMPLE  # rows, where few persons have them
+_FIRST = 1_000  # persons of the sample in whom most pairs are told apart
 _ROOM = 0.35  # of the persons off the common values in the sample, where a quarter is looked for in the table
 _TOLD = 5  # pairs that an error names
 
@@ -100,13 +101,17 @@ def alike(connection: Connection, dictionary: Dictionary, threshold: int) -> Ite
     if len(names) < 2:
         return
     counted = "count(*)" if rows == persons else f"count(DISTINCT {PERSON})"
-    sample, codes = _sample(connection, names, max(1, min(rows // SAMPLE, persons // _PERSONS)))
+    sample, codes = _sample(connection, names, rows, persons)
     commons = {name: common(sample[name]) for name in names}
+    first = np.random.default_rng(rows).permutation(len(codes) and codes.max() + 1)[codes] < _FIRST
+    some = {name: values[first] for name, values in sample.items()}
     for pair in combinations(names, 2):
         if all(kinds[name] is Kind.BOOLEAN for name in pair):
             continue
         one, other = pair
         held = commons[one], commons[other]
+        if not _likely(some[one], some[other], codes[first], held, threshold):
+            continue
         likely = _likely(sample[one], sample[other], codes, held, threshold)
         found = [_compared(connection, pair, line, held, counted) for line in likely]
         if not found:
@@ -116,11 +121,17 @@ def alike(connection: Connection, dictionary: Dictionary, threshold: int) -> Ite
             yield best
 
 
-def _sample(connection: Connection, names: list[str], share: int) -> tuple[Mapping[str, Vector], Codes]:
-    """The columns (NaN: missing) of one in so many persons, and the place of each row's person among these."""
+def _sample(connection: Connection, names: list[str], rows: int, persons: int) -> tuple[Mapping[str, Vector], Codes]:
+    """The columns (NaN: missing) of some persons, and the place of each row's person among these.
+
+    Of persons who have very many rows some of these: whole persons until the room is used up would be few.
+    """
+    share = max(1, min(rows // SAMPLE, persons // _PERSONS))
+    each = f"QUALIFY row_number() OVER (PARTITION BY {PERSON}) <= {max(1, _MOST * share // persons)}"
     listed = ", ".join(f"coalesce(CAST({quote(name)} AS DOUBLE), 'NaN') AS {quote(name)}" for name in names)
     read = connection.execute(
-        f"SELECT {listed}, {PERSON} FROM {TABLE} WHERE hash({PERSON}) % {share} = 0 LIMIT {_MOST}"
+        f"SELECT {listed}, {PERSON} FROM {TABLE} WHERE hash({PERSON}) % {share} = 0 "
+        f"{each if rows > _MOST * share else ''}"
     ).fetchnumpy()
     codes = np.unique(np.asarray(read[PERSON]), return_inverse=True)[1]
     return {name: np.asarray(read[name], dtype=np.float64) for name in names}, codes

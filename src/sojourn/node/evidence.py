@@ -25,6 +25,7 @@ from sojourn.analysis.support import (
     Thresholds,
     Working,
 )
+from sojourn.analysis.variable import is_of_indicator
 
 _DESIGN_NUMBERS = ("persons", "rows", "parameters", "events", "leverage", "effective", "patterns", "clusters")
 
@@ -191,7 +192,7 @@ def _design(document: Mapping[str, Any]) -> Design:
 
 def _drawn_of(document: Mapping[str, Any]) -> Drawn | None:
     """What sets tell by differing; too much, where an older program held a model with such levels and does not say."""
-    if "drawn" not in document and any(label.startswith("missing(") for label in document["levels"]):
+    if "drawn" not in document and any(map(is_of_indicator, document["levels"])):
         return Drawn(None, None, 0, 0, share=1.0)
     return None if document.get("drawn") is None else _drawn(document["drawn"])
 

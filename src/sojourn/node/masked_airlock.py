@@ -19,8 +19,8 @@ from sojourn.analysis.support import Contributions, Support
 from sojourn.audit.entry import Entry
 from sojourn.disclosure.gate import fault_of
 from sojourn.disclosure.header import Header
-from sojourn.disclosure.joint import Told
 from sojourn.disclosure.joint_earlier import vanished
+from sojourn.disclosure.joint_questions import Told
 from sojourn.disclosure.masked_gate import MaskedRelease, masked, numbers_of, shares
 from sojourn.disclosure.output import Output
 from sojourn.disclosure.parameters import Parameters

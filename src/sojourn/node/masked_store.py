@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Select, exists, func, insert, not_, select
 from sqlalchemy.engine import RowMapping
 
 from sojourn.analysis.support import Support
-from sojourn.disclosure.joint import Told, Values
+from sojourn.disclosure.joint import Values
 from sojourn.disclosure.joint_beside import beside_unions
+from sojourn.disclosure.joint_questions import Told
 from sojourn.disclosure.ledger import charges, digest
 from sojourn.disclosure.output import Finding
 from sojourn.disclosure.rules import refuse

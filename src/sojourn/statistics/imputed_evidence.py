@@ -24,6 +24,7 @@ from sojourn.analysis.imputation import width_of
 from sojourn.analysis.population import Population
 from sojourn.analysis.sets import persons_by_place, persons_of
 from sojourn.analysis.support import Cells, Design, Drawn, Support
+from sojourn.analysis.variable import indicator
 from sojourn.statistics.imputed_apart import Others, apart, effective, singles
 from sojourn.statistics.meta import Model
 
@@ -178,7 +179,7 @@ def _missing(
     for name in columns:
         rows = population.absent.get(name, nobody)
         halves = persons_by_place(population.persons, rows.astype(np.int8), 2)
-        parts |= {f"missing({name})=False": halves[0], f"missing({name})=True": halves[1]}
+        parts |= {f"{indicator(name)}=False": halves[0], f"{indicator(name)}=True": halves[1]}
     levels = _by_set([singles(model, completed) for completed in sets], columns)
     formula = getattr(model, "formula", None)
     if formula is None or any(len(term.factors) > 1 for term in formula.terms):

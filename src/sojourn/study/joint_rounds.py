@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from sojourn.analysis.statistic import Ask, Step
 from sojourn.disclosure.demands import Demands, strictest
-from sojourn.disclosure.joint import Layout, Told
+from sojourn.disclosure.joint import Layout
 from sojourn.disclosure.joint_families import POPULATION, is_label
+from sojourn.disclosure.joint_questions import Told
 from sojourn.disclosure.masked_gate import ReceivedMasked
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import JointTest, verdict

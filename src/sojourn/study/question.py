@@ -14,7 +14,8 @@ from sojourn.analysis.statistic import Compared, Matched, Squared, Statistic, cl
 from sojourn.analysis.support import Support
 from sojourn.analysis.variable import SITE, Variable, Variables
 from sojourn.disclosure.demands import Demands, evaluators, stride
-from sojourn.disclosure.joint import Layout, Told
+from sojourn.disclosure.joint import Layout
+from sojourn.disclosure.joint_questions import Told
 from sojourn.errors import DisclosureRefused
 from sojourn.secrecy.joint import JointTest
 from sojourn.study.circle import Circle
