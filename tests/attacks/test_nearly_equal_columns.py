@@ -24,7 +24,7 @@ from sojourn.errors import DatasetError, SojournError
 from sojourn.node.dictionary import Dictionary
 from sojourn.storage.log import log_tables
 from sojourn.study.plan import Plan
-from sojourn.testbed import Federation
+from sojourn.testbed import Federation, derive
 
 pytestmark = pytest.mark.long
 
@@ -166,6 +166,55 @@ def test_both_over_everybody_and_over_all_but_some() -> None:
             assert told == pytest.approx(secret)
         else:
             assert len(others) < 2
+
+
+def test_a_count_by_a_column_is_no_licence() -> None:
+    """Visits are what sick is, but for a sixth of the sick and one who is not: his are told by no two answers."""
+    sick = np.arange(1_000) < 300
+    visits = sick.astype(float)
+    visits[250:300], visits[600] = RANDOM.integers(2, 6, 50), 4.0
+    age = np.where((np.arange(1_000) < 100) | (np.arange(1_000) // 30 == 20), 80.0, RANDOM.integers(30, 80, 1_000))
+    table = pd.DataFrame({"person_id": np.arange(1_000), "sick": sick, "visits": visits, "age": age})
+    for rules in (UnsafeReleaseAll(), None):
+        with opened(rules, table=table, stated=False) as federation:
+            assert shown(federation, sj.count(by="sick"))
+            every = sums(federation, ("visits", "sick"))
+            others = sums(federation, ("visits", "sick"), "age < 80")
+        if rules:
+            assert every["visits"] - every["sick"] - others["visits"] + others["sick"] == pytest.approx(4.0)
+        else:
+            assert len(every) == 2 and len(others) < 2
+
+
+def replaced(federation: Federation, table: pd.DataFrame, review: Callable[[Dictionary], Dictionary]) -> None:
+    """A newer snapshot."""
+    node = federation.nodes[SITE]
+    path = node.home.folder / "persons.parquet"
+    table.to_parquet(path, index=False)
+    node.add_dataset(path, review(derive(path, "persons", "person_id")))
+
+
+def test_those_who_left_between_two_snapshots() -> None:
+    """Forty leave, of whom a few are above the cap: both columns over everybody before, and after."""
+    table = TABLE.assign(capped=TABLE["cost"].clip(upper=TABLE["cost"].quantile(0.8)))
+    above = table.index[table["cost"] > table["capped"]]
+    left = [*above[:5], *table.index.difference(above)[:35]]
+    for rules in (UnsafeReleaseAll(), None):
+        with opened(rules, table=table, stated=False) as federation:
+            before = sums(federation, ("cost", "capped"))
+            replaced(federation, table.drop(index=left), lambda made: made)
+            after = sums(federation, ("cost", "capped"))
+        if rules:
+            told = before["cost"] - before["capped"] - after["cost"] + after["capped"]
+            assert told == pytest.approx((table["cost"] - table["capped"])[left].sum())
+        else:
+            assert len(before) == 2 and len(after) < 2
+
+
+def test_the_other_column_in_a_newer_snapshot_that_has_it_alone(stated: Federation) -> None:
+    assert "capped" in sums(stated, ["capped"])
+    replaced(stated, TABLE.drop(columns="capped"), lambda made: made)
+    assert sums(stated, ["cost"]) == {}
 
 
 LEVELS = {

@@ -39,10 +39,10 @@ ASKS = st.lists(st.tuples(UNIONS, COLUMNS), min_size=3, max_size=9) | st.lists(
 )
 
 
-def passes(asks: list[Ask], apart: Apart, bounds: Bounds) -> list[bool]:
+def passes(asks: list[Ask], apart: Apart | dict[tuple[str, str], Apart], bounds: Bounds) -> list[bool]:
     """Of one ask after the other, whether it is answered."""
     known, answered = Known(span=Span(bounds.threshold)), []
-    around = Surroundings(alike={PAIR: apart})
+    around = Surroundings(alike=apart if isinstance(apart, dict) else {PAIR: apart})
     for persons, measure in asks:
         more = known.plus([Charge("s", "a", measure, "population", persons)])
         hits, later = find(known, more, "s", bounds, around)
@@ -127,6 +127,61 @@ def test_what_most_have_is_no_likeness() -> None:
     """Of five who have anything at all four are apart: two rare things, of which both may be told."""
     rare = Apart(BitMap(range(4)), BitMap(range(5)))
     assert passes([(ALL, COST), (ALL, CAPPED), (WITHOUT, PAIR)], rare, Bounds(10)) == [True, True, True]
+
+
+def test_what_may_be_told_as_such_is_no_licence_for_what_follows() -> None:
+    """One is apart who is nearly all of a group; that a group's sums may be told, hides nobody elsewhere."""
+    sick, everybody = BitMap(range(300)), BitMap(range(1_000))
+    apart = Apart(BitMap([600, *range(250, 300)]), sick | BitMap([600]))
+    rest = everybody - BitMap([600, *range(100)])
+    assert passes([(everybody, PAIR), (rest, PAIR)], apart, Bounds(10)) == [True, False]
+    parts = [(sick, COST), (everybody - sick, COST)]
+    assert passes([*parts, (everybody, PAIR), (rest, PAIR)], apart, Bounds(10)) == [True, True, True, False]
+    assert passes([*parts, (everybody, CAPPED), (rest, PAIR)], apart, Bounds(10)) == [True, True, True, False]
+
+
+def test_the_difference_of_two_that_may_be_told() -> None:
+    """Four of four, and five of nine, who have anything are apart: of either may be told, of the fifth not."""
+    first = BitMap([*range(4), *range(1_000, 1_020)])
+    second = first | BitMap([*range(4, 9), *range(1_020, 1_040)])
+    apart = Apart(BitMap([*range(5), *range(500, 560)]), BitMap(range(600)))
+    assert passes([(first, PAIR), (second, PAIR)], apart, Bounds(10)) == [True, False]
+    assert passes([(second - first, PAIR)], apart, Bounds(10)) == [False]
+
+
+def test_three_columns_each_over_another_set() -> None:
+    """x over women, y over men and z over all: of no two columns there is anything that cancels."""
+    pairs = {("x", "y"): Apart(FEW, ALL), ("x", "z"): Apart(FEW, ALL), ("y", "z"): Apart(BitMap([1, 3]), ALL)}
+    asks = [(WOMEN, ("x",)), (ALL - WOMEN, ("y",)), (ALL, ("z",))]
+    for chosen in combinations(pairs, 2):
+        alike = {pair: pairs[pair] for pair in chosen}
+        for order in permutations(asks):
+            assert passes(list(order), alike, Bounds(10)) == [True, True, False]
+    assert passes(asks, {("x", "y"): Apart(FEW, ALL)}, Bounds(10)) == [True, True, True]
+
+
+THREE = st.lists(
+    st.tuples(members(4) | UNIONS, st.sampled_from([("x",), ("y",), ("z",), ("x", "z"), ("y", "z")])),
+    min_size=3,
+    max_size=7,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(THREE, members(1), members(1))
+def test_nothing_of_few_ever_follows_by_three_columns(asks: list[Ask], of_y: BitMap, of_z: BitMap) -> None:
+    everybody = BitMap(range(PEOPLE))
+    alike = {
+        pair: Apart(apart, everybody)
+        for pair, apart in {("x", "y"): of_y, ("x", "z"): of_z, ("y", "z"): of_y | of_z}.items()
+    }
+    answered = passes(asks, alike, Bounds(3, share=3.0))
+    rows = []
+    for (persons, measure), told in zip(asks, answered, strict=True):
+        for name in measure if told else ():
+            rests = (persons & of_y).shift(PEOPLE) if name == "y" else (persons & of_z).shift(2 * PEOPLE)
+            rows.append(persons if name == "x" else persons | rests)
+    assert not exact.disclosed(rows, 3 * PEOPLE, 3)
 
 
 def test_a_group_of_whom_too_much_is_told_is_refused_as_a_group() -> None:

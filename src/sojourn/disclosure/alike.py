@@ -56,6 +56,10 @@ class Apart:
         """Whether answers about both columns over these persons tell of fewer than T of them."""
         return few(self.apart.intersection_cardinality(persons), self.off.intersection_cardinality(persons), threshold)
 
+    def joined(self, other: Apart | None) -> Apart:
+        """Of two snapshots: who is apart in either."""
+        return self if other is None else Apart(self.apart | other.apart, self.off | other.off)
+
 
 @dataclass(frozen=True)
 class Likeness:

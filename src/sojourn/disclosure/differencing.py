@@ -19,7 +19,7 @@ from pyroaring import BitMap
 
 from sojourn.analysis.support import Cells
 from sojourn.disclosure.alike import Apart
-from sojourn.disclosure.columns import concerned, few_apart
+from sojourn.disclosure.columns import few_apart, trees
 from sojourn.disclosure.complement import complement
 from sojourn.disclosure.known import Known
 from sojourn.disclosure.ledger import NUMBER, Charge, Mask, charges, digest, hidden_cells, hidden_in, runs
@@ -215,11 +215,9 @@ def _spans(known: Known, later: Known, bounds: Bounds, everybody: BitMap | None)
 
 
 def _columns_followed(known: Known, later: Known, bounds: Bounds, alike: Mapping[tuple[str, str], Apart]) -> list[Hit]:
-    """What follows by two columns over several sets, none of which tells of few by itself."""
-    for pair, apart in alike.items():
-        if not concerned(known, later, pair):
-            continue
-        few = few_apart(known, later, pair, apart, bounds.threshold, bounds.span, bounds.share)
+    """What follows by columns that are alike over several sets, none of which tells of few by itself."""
+    for tree in trees(alike):
+        few = few_apart(known, later, tree, bounds.threshold, bounds.span, bounds.share)
         if few is None and bounds.beyond != PAIRS:
             return [Hit("more is known than is searched")]
         if few:

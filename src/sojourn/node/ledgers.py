@@ -16,6 +16,8 @@ from typing import Any
 
 from pyroaring import BitMap
 
+from sojourn.disclosure.alike import Apart
+from sojourn.disclosure.columns import Pair
 from sojourn.disclosure.differencing import Bounds, Judgement, Surroundings, control
 from sojourn.disclosure.known import Known
 from sojourn.disclosure.ledger import charges
@@ -32,6 +34,7 @@ _SHOWN = 10  # neighbours that a checker sees
 _DATASETS = 32  # ledgers that stay in memory
 _KEPT = 8  # snapshots whose persons are remembered
 _COMPARED = 64  # pairs of snapshots, and columns, whose changes are
+_PAIRED = 512  # snapshots whose columns are compared
 
 Seal = Callable[[Judgement, int], int]  # judgement, newest entry that it knew of → newest entry now
 
@@ -45,7 +48,7 @@ class Ledgers:
         self._locks: dict[str, threading.RLock] = {}
         self._making = threading.Lock()
         self._everyone = lru_cache(_KEPT)(lambda dataset, snapshot: everyone(folder, dataset, snapshot))
-        self._apart = lru_cache(_KEPT)(lambda *place: columns_apart(folder, *place))
+        self._apart = lru_cache(_PAIRED)(lambda *place: columns_apart(folder, *place))
         self._changed = lru_cache(_COMPARED)(lambda *place: changed_persons(folder, *place))
 
     def lock(self, dataset: str) -> AbstractContextManager[object]:
@@ -101,8 +104,18 @@ class Ledgers:
                 apart = (before.difference_cardinality(everybody), everybody.difference_cardinality(before))
                 unripe |= any(0 < size < threshold for size in apart)
         # Stand-ins tell of nobody; of all others, where it cannot be said, nothing is judged.
-        alike = {} if run.request.rehearsal else self._apart(run.dataset, run.snapshot, threshold)
+        alike = {} if run.request.rehearsal else self._alike(run, earlier, threshold)
         return Surroundings(everybody if run.plan.where else None, changed, unripe, alike)
+
+    def _alike(self, run: Run, earlier: frozenset[str], threshold: int) -> dict[Pair, Apart]:
+        """The pairs of columns that are alike in any snapshot that was told of, and in this one."""
+        found: dict[Pair, Apart] = {}
+        for snapshot in (run.snapshot, *sorted(earlier)):
+            if snapshot == run.snapshot or self._persons(run.dataset, snapshot) is not None:
+                for (one, other), apart in self._apart(run.dataset, snapshot, threshold).items():
+                    pair = (min(one, other), max(one, other))
+                    found[pair] = apart.joined(found.get(pair))
+        return found
 
     def _persons(self, dataset: str, snapshot: str) -> BitMap | None:
         try:
