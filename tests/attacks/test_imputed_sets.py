@@ -101,6 +101,7 @@ def test_a09_a_number_that_one_of_those_has_who_lack_another(figures: Figures, m
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.nightly
 def test_a21_one_site_alone_lacks_values_of_few(figures: Figures) -> None:
     """Cam, where five lack x, takes no part in imputed sums: complete rows of all less these would be its own."""
     tables = [rows(seed, some=tuple(range(LACKING)), lacking=5 * (seed == 2)) for seed in range(3)]

@@ -102,6 +102,7 @@ def test_what_left_while_an_answer_waited_counts(federation: Federation, runners
     assert isinstance(end, Ended) and getattr(end.error, "family", "") == "a site's gate"
 
 
+@pytest.mark.long
 def test_a_study_comes_to_its_end_at_any_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """With real timers, through the real hub; three analyses wait side by side."""
     rows = pd.DataFrame({"ward": ["a", "b"] * 20})

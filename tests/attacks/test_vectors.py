@@ -152,6 +152,7 @@ class TestWidth:
             pass
         return False
 
+    @pytest.mark.long
     def test_a_grid_of_widths(self, figures: Figures) -> None:
         grid = [(n, p) for n in (30, 60, 120, 200) for p in sorted({2, 4, n // 10, n // 4, n // 3, n // 2, n - 2})]
         above = [(n, p) for n, p in grid if p / n > 0.33]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
+import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -100,26 +103,81 @@ def test_the_plan_of_the_reference_is_a_plan(tmp_path: Path, environment: dict[s
 def test_every_example_runs(
     page: str, tmp_path: Path, environment: dict[str, str], background: list[subprocess.Popen[bytes]]
 ) -> None:
-    script: list[str] = []
-    for number, block in enumerate(blocks(page)):
-        if block.kind == "background":
-            background.append(start(block.text, tmp_path, environment, tmp_path / f"background-{number}.log"))
-            continue
-        if block.kind == "python":
-            # One Python session for the page: earlier blocks run again, which a plan's new nonce each time allows.
-            script.append(block.text)
-            continue
-        run_python(script, tmp_path, environment)
-        run(["bash", "-euo", "pipefail", "-c", block.text], tmp_path, environment)
-        exported = re.findall(r"^export (\w+)=(.+)$", block.text, re.M)
-        environment |= {name: value.strip('"').replace("$PWD", str(tmp_path)) for name, value in exported}
-    run_python(script, tmp_path, environment)
+    with session(tmp_path, environment) as python:
+        for number, block in enumerate(blocks(page)):
+            if block.kind == "background":
+                background.append(start(block.text, tmp_path, environment, tmp_path / f"background-{number}.log"))
+            elif block.kind == "python":
+                python(block.text)
+            else:
+                run(["bash", "-euo", "pipefail", "-c", block.text], tmp_path, environment)
+                exported = re.findall(r"^export (\w+)=(.+)$", block.text, re.M)
+                environment |= {name: value.strip('"').replace("$PWD", str(tmp_path)) for name, value in exported}
+
+
+def test_a_block_that_fails_is_told_and_names_stay(tmp_path: Path, environment: dict[str, str]) -> None:
+    with session(tmp_path, environment) as python:
+        python("import os\nfirst = 2")
+        environment["LATER"] = "3"
+        python("assert first + int(os.environ['LATER']) == 5")
+        with pytest.raises(AssertionError, match="NameError: name 'second'"):
+            python("second")
+        with pytest.raises(AssertionError, match="DeprecationWarning: old"):
+            python("import warnings; warnings.warn('old', DeprecationWarning)")
+        with pytest.raises(AssertionError, match="ended"):
+            python("os._exit(0)")
+
+
+SESSION = """
+import json, os, sys, traceback
+names = {"__name__": "__main__"}
+with os.fdopen(int(sys.argv.pop()), "w") as told:
+    for line in sys.stdin:
+        text, environment = json.loads(line)
+        os.environ.update(environment)
+        try:
+            exec(compile(text, "example", "exec"), names)
+            print("done", file=told, flush=True)
+        except BaseException:
+            traceback.print_exc()
+            print("failed", file=told, flush=True)
+"""
+
+
+@contextlib.contextmanager
+def session(folder: Path, environment: dict[str, str]) -> Iterator[Callable[[str], None]]:
+    """A Python session that one block after the other is given, as a reader has one; it begins with the first."""
+    running: list[subprocess.Popen[str]] = []
+    read, write = os.pipe()
+    log = folder / "python.log"
+
+    def python(text: str) -> None:
+        if not running:
+            with log.open("w") as out:
+                command = [sys.executable, "-W", "error", "-c", SESSION, str(write)]
+                options = {"cwd": folder, "env": environment, "stdout": out, "stderr": out, "text": True}
+                running.append(subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[write], **options))
+            os.close(write)
+        before = log.stat().st_size
+        print(json.dumps([text, environment]), file=running[0].stdin, flush=True)
+        assert select.select([read], [], [], LONGEST)[0], f"{text} took too long"
+        told = os.read(read, 100) or b"ended"
+        assert told == b"done\n", f"{told.decode()}: {text}\n{log.read_text(encoding='utf-8')[before:]}"
+
+    try:
+        yield python
+    finally:
+        if running:
+            running[0].stdin.close()
+            running[0].wait(60)
+        else:
+            os.close(write)
+        os.close(read)
 
 
 def run_python(script: list[str], folder: Path, environment: dict[str, str]) -> None:
-    """Run what has gathered since the last shell block, in one session with all that came before it."""
-    if script:
-        run([sys.executable, "-W", "error", "-c", "\n".join(script)], folder, environment)
+    """Blocks in a session of their own."""
+    run([sys.executable, "-W", "error", "-c", "\n".join(script)], folder, environment)
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str]) -> None:

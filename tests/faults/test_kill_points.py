@@ -150,7 +150,11 @@ def points(mortals: Mortals, party: str, point: str, since: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "parties", [("hub", "Brent"), *(pytest.param((one,), marks=ALONE) for one in ("hub", "Brent"))]
+    "parties",
+    [
+        pytest.param(("hub", "Brent"), marks=pytest.mark.long),
+        *(pytest.param((one,), marks=ALONE) for one in ("hub", "Brent")),
+    ],
 )
 def test_c06_killed_around_every_step_of_a_study(mortals: Mortals, parties: tuple[str, ...]) -> None:
     fates = {party: HUB if party == "hub" else NODE for party in parties}
@@ -210,6 +214,7 @@ def test_c06_a_node_killed_around_what_it_charges_and_draws(mortals: Mortals) ->
     assert mortals.rows("Cam", "SELECT count(*) FROM privacy_loss NATURAL JOIN noisy_answer") == [(1,)]
 
 
+@pytest.mark.long
 def test_c06_a_node_killed_around_what_it_repeats(mortals: Mortals) -> None:
     """Both rounds of an identical ask leave as they left before, each once: nothing is computed, nothing charged."""
     home = NodeHome.load(mortals.home / "Cam")
@@ -241,6 +246,7 @@ def test_c06_a_node_killed_around_what_it_repeats(mortals: Mortals) -> None:
     assert tables[1].trusted and tables[0]["ages"].table.equals(tables[1]["ages"].table)
 
 
+@pytest.mark.long
 def test_c06_killed_around_giving_up_a_site_and_what_it_says_too_late(mortals: Mortals) -> None:
     release = hold(mortals, "Cam")
     project = mortals.project()
@@ -299,6 +305,7 @@ def state(mortals: Mortals, run: Run) -> str:
     return str(mortals.hub_rows("SELECT state FROM study WHERE id = ?", run.study)[0][0])
 
 
+@pytest.mark.long
 def test_c06_killed_around_every_decision_of_the_hub_s_administrator(mortals: Mortals) -> None:
     """Whoever got no answer asks again: then it is done, or had been done."""
     node_program.create(mortals.home / "Dee", "Dee", "none", least_sites=1)
@@ -326,6 +333,7 @@ def test_c06_killed_around_every_decision_of_the_hub_s_administrator(mortals: Mo
     assert mortals.hub("verify")["ok"]
 
 
+@pytest.mark.long
 def test_c06_killed_around_every_decision_of_a_custodian(mortals: Mortals) -> None:
     key = PrivateKey.generate().public.hex
     source, words = (str(mortals.home / f"Cam-patients.{end}") for end in ("parquet", "yaml"))
@@ -452,6 +460,7 @@ def test_c06_a_node_killed_around_its_recovery_from_a_backup(mortals: Mortals) -
     sound(mortals, mortals.submit(mortals.project(), ordinary()))
 
 
+@pytest.mark.long
 def test_a_node_that_is_stopped_while_it_computes_goes_on_after_its_start(mortals: Mortals) -> None:
     """A stop is no refusal: the computation is still in hand when its worker is ended, two seconds after SIGTERM."""
     mortals.orders["Avon"] |= {"slow": 4.0}

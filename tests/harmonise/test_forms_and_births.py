@@ -111,6 +111,7 @@ def test_a_birth_in_parts_is_on_the_calendar_and_in_the_span(clinic: Clinic, bor
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(-(10**18), 10**18) | st.integers(1898, 2028), min_size=1, max_size=30, unique=True))
+@pytest.mark.long
 def test_a_year_alone_is_in_the_span_or_kept_aside(clinic: Clinic, years: list[int]) -> None:
     clinic.plan = PLAN.replace("year_of_birth: {year: born, form: day}", "year_of_birth: born").replace(
         "      birth_datetime: {date: born, form: day}\n", ""

@@ -188,6 +188,7 @@ def test_a_flipped_byte_and_a_cut_are_refused(
         assert left(tmp_path) == ["bad"]
 
 
+@pytest.mark.long
 def test_the_wrong_key_passphrase_or_kind_is_refused(
     hub_archive: Path, wards: LocalFederation, identity: Identity, passphrase: Path, tmp_path: Path
 ) -> None:

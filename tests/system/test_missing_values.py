@@ -98,7 +98,7 @@ def answer(sites: dict[str, pd.DataFrame], asked: Statistic, aggregation: str) -
     "asked",
     [
         imputed(glm("c ~ x + z", "binomial"), "x", m=2),
-        pytest.param(imputed(LINEAR, "x"), marks=pytest.mark.long),
+        pytest.param(imputed(LINEAR, "x"), marks=pytest.mark.nightly),
         pytest.param(imputed(glm("c ~ x + z", "binomial", robust="HC1"), "x", m=3), marks=pytest.mark.long),
         pytest.param(indicated(LINEAR, "x"), marks=pytest.mark.long),
     ],
@@ -125,6 +125,7 @@ def test_under_masks_a_site_with_few_missing_takes_part_with_nothing():
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.long
 def test_few_missing_at_each_site_are_not_shown_for_being_many_together(monkeypatch):
     """At three sites 12 each: for five sets nine persons a difference, so that each site takes part with nothing."""
     sites = {}

@@ -93,6 +93,7 @@ def seconds(pid: int) -> float:
     return (int(words[11]) + int(words[12])) / 100
 
 
+@pytest.mark.long
 def test_a_node_that_is_killed_goes_on_where_it_stood(wards: Processes) -> None:
     run = wards.project().submit(model())
     until("a release", lambda: left(wards, "Avon", run))
@@ -136,6 +137,7 @@ def test_a_hub_that_is_killed_goes_on_where_it_stood(wards: Processes) -> None:
     assert wards.hub("verify")["ok"]
 
 
+@pytest.mark.long
 def test_both_ends_stop_in_time_also_with_open_polls_and_a_silent_other_side(wards: Processes) -> None:
     assert wards.stop("Cam") < 8
     assert wards.stop("hub") < 8
@@ -166,6 +168,7 @@ def test_a_site_that_stays_silent_is_dropped_after_the_seconds_of_the_plan(wards
     assert wards.researcher().study(run.study).results()["count"].sites["Cam"].startswith("no answer")
 
 
+@pytest.mark.long
 def test_a_plan_that_waits_is_completed_when_the_node_comes_back(wards: Processes) -> None:
     project = wards.project()
     wards.stop("Cam")

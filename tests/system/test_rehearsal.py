@@ -154,6 +154,7 @@ def test_a_node_that_took_the_real_snapshot_would_be_noticed(
     assert not all(is_stand_in(path, federation) for path in opened(federation, monkeypatch))
 
 
+@pytest.mark.long
 def test_other_people_change_no_digit_of_it(rehearsed: Results) -> None:
     """Whatever an analyst reads off rehearsals, it is not about the data: other data, the same answers."""
     others = {site: {"patients": patients(seed)} for seed, site in enumerate(SITES, start=90)}

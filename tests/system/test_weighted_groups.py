@@ -26,6 +26,7 @@ def answer(frames: dict[str, pd.DataFrame]):
         return made.run(Plan(table="t", analyses={"b": ASKED}))["b"]
 
 
+@pytest.mark.long
 def test_weights_balance_and_three_persons_who_weigh_nearly_all_hide_what_they_would_show():
     frames = {site: patients(seed) for seed, site in enumerate(("a", "b", "c"))}
     found, pooled = answer(frames), pd.concat(frames.values())

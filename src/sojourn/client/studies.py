@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sojourn import __version__
 from sojourn.analysis.suggestion import did_you_mean
@@ -31,6 +29,9 @@ from sojourn.study.plan import Plan
 from sojourn.versions import demand_near, demand_same
 from sojourn.wire.requests import SignedAuth
 from sojourn.wire.transport import ServerRefused, call, https_client
+
+if TYPE_CHECKING:
+    import httpx
 
 LIFETIME = 24 * 3600
 PATIENCE = 30.0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from sojourn import __version__
 from sojourn.audit.receipt import Receipt
@@ -30,6 +28,9 @@ from sojourn.messages import (
 )
 from sojourn.storage.witnessing import Peer
 from sojourn.wire.transport import call
+
+if TYPE_CHECKING:
+    import httpx
 
 ARRIVED = "round.answered"
 KINDS = (ARRIVED, "round.refused", "round.late")

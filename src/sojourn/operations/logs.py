@@ -16,8 +16,11 @@ from collections.abc import Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
-import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from sojourn.operations.lean import without
+
+with without("rich"):
+    import structlog
+    from structlog.typing import FilteringBoundLogger, Processor
 
 Form = Literal["json", "text"]
 Level = Literal["debug", "info", "warning", "error"]

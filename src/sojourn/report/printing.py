@@ -7,9 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 
 def answer(document: Any, as_json: bool, words: Iterable[str] = ()) -> None:
     """Print a command's result: the document with --json, else these lines."""
@@ -22,6 +19,9 @@ def answer(document: Any, as_json: bool, words: Iterable[str] = ()) -> None:
 
 def rows(title: str, columns: Sequence[str], found: Iterable[Mapping[str, Any]]) -> None:
     """A table of plain facts for people."""
+    from rich.console import Console  # not in the memory of a program that serves
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column.replace("_", " "))

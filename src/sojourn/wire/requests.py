@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from http_message_signatures import (
     HTTPMessageSigner,
@@ -30,6 +29,10 @@ from http_message_signatures import (
 
 from sojourn.errors import IdentityError
 from sojourn.identity.keys import PrivateKey, PublicKey
+from sojourn.operations.lean import without
+
+with without("httpx._main"):
+    import httpx
 
 MAX_SKEW = 60
 """Largest difference between the sender's clock and ours, in seconds, either way."""

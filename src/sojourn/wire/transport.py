@@ -14,13 +14,16 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
 from starlette.types import ASGIApp
 
 from sojourn.errors import ConfigurationError, IdentityError, TransportError
+from sojourn.operations.lean import without
 from sojourn.wire.authorities import pinned_context
 from sojourn.wire.requests import SignedAuth
 from sojourn.wire.sockets import address_of
+
+with without("httpx._main"):
+    import httpx
 
 MAX_ANSWER = 64 * 2**20
 """Largest answer that a client reads, in bytes."""
