@@ -15,6 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from sojourn import __version__
 from sojourn.errors import AuditError, IdentityError, SojournError
@@ -267,9 +268,13 @@ def _client_routes(app: FastAPI, hub: Hub, researcher: Signer) -> None:
                     await asyncio.sleep(GATHERING)
 
     @app.get("/v1/studies/{study}/results")
-    async def results(study: str, request: Request) -> Any:
+    async def results(study: str, request: Request) -> Response:
         key, _ = await researcher(request)
-        return await run_in_threadpool(views.results, hub, study, key)
+
+        def written() -> bytes:  # in one go: of all sites' answers no further copy as objects or as text
+            return to_json(views.results(hub, study, key))
+
+        return Response(await run_in_threadpool(written), media_type="application/json")
 
     @app.post("/v1/studies/{study}/cancellation")
     async def cancel(study: str, request: Request) -> dict[str, bool]:
