@@ -166,11 +166,14 @@ def session(folder: Path, environment: dict[str, str]) -> Iterator[Callable[[str
 
     try:
         yield python
-    finally:
         if running:
             running[0].stdin.close()
-            running[0].wait(60)
-        else:
+            assert running[0].wait(60) == 0, log.read_text(encoding="utf-8")
+    finally:
+        for process in running:
+            process.stdin.close()
+            process.wait(60)
+        if not running:
             os.close(write)
         os.close(read)
 

@@ -124,6 +124,7 @@ def test_c03_a_node_killed_about_its_charge(mortals: Mortals) -> None:
     """Charge and first release are one commit: killed before it, both happen after the restart; after it, neither."""
     mortals.armed(Brent=[("before", "ledger.charged", 1), ("after", "ledger.charged", 1)])
     sound(mortals, mortals.submit(mortals.project(), ordinary()))
+    assert [death.point[:2] for death in mortals.deaths] == [("before", "ledger.charged"), ("after", "ledger.charged")]
 
 
 def test_c04_a_hub_killed_before_it_commits_an_answer(mortals: Mortals) -> None:
@@ -472,6 +473,8 @@ def test_a_node_that_is_stopped_while_it_computes_goes_on_after_its_start(mortal
     mortals.stop("Avon")
     mortals.start("Avon")
     sound(mortals, run)
+    computed = points(mortals, "Avon", "Computation.round", since)
+    assert len(computed) == len(set(computed)) + 1  # what was in hand, once more
 
 
 def die_twice(mortals: Mortals, act: Callable[[], object]) -> None:

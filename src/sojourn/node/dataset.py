@@ -153,6 +153,12 @@ def load_snapshot(home: Path, name: str, snapshot: str) -> Snapshot:
     return loaded
 
 
+def is_kept(home: Path, name: str, snapshot: str) -> bool:
+    """Whether a snapshot is there, readable or not."""
+    folder = _folder(home, name)
+    return any((folder / f"{snapshot}.{kind}").exists() for kind in ("json", "duckdb"))
+
+
 def current_snapshot(home: Path, name: str) -> Snapshot:
     """The snapshot that new runs take; DatasetError where the dataset is not there."""
     path = _folder(home, name) / "current"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from sojourn.disclosure.pairs import nearest
 from sojourn.disclosure.span import Span
 from sojourn.errors import SojournError
 from sojourn.node.admission import Run
+from sojourn.node.dataset import is_kept
 from sojourn.node.extract import changed_persons, columns_apart, everyone
 from sojourn.node.store import LedgerGrew, NodeStore
 
@@ -48,6 +49,7 @@ class Ledgers:
         self._locks: dict[str, threading.RLock] = {}
         self._making = threading.Lock()
         self._everyone = lru_cache(_KEPT)(lambda dataset, snapshot: everyone(folder, dataset, snapshot))
+        self._is_kept = partial(is_kept, folder)
         self._apart = lru_cache(_PAIRED)(lambda *place: columns_apart(folder, *place))
         self._changed = lru_cache(_COMPARED)(lambda *place: changed_persons(folder, *place))
 
@@ -108,10 +110,13 @@ class Ledgers:
         return Surroundings(everybody if run.plan.where else None, changed, unripe, alike)
 
     def _alike(self, run: Run, earlier: frozenset[str], threshold: int) -> dict[Pair, Apart]:
-        """The pairs of columns that are alike in any snapshot that was told of, and in this one."""
+        """The pairs of columns that are alike in any snapshot that was told of, and in this one.
+
+        One that is gone tells nothing; one that is there and cannot be read is an error, and nothing is judged.
+        """
         found: dict[Pair, Apart] = {}
         for snapshot in (run.snapshot, *sorted(earlier)):
-            if snapshot == run.snapshot or self._persons(run.dataset, snapshot) is not None:
+            if snapshot == run.snapshot or self._is_kept(run.dataset, snapshot):
                 for (one, other), apart in self._apart(run.dataset, snapshot, threshold).items():
                     pair = (min(one, other), max(one, other))
                     found[pair] = apart.joined(found.get(pair))
