@@ -217,6 +217,19 @@ def test_the_other_column_in_a_newer_snapshot_that_has_it_alone(stated: Federati
     assert sums(stated, ["cost"]) == {}
 
 
+def test_an_earlier_snapshot_that_cannot_be_read_stops_everything(stated: Federation) -> None:
+    """It is no snapshot that is gone: nobody knows now which of its columns were alike."""
+    assert "capped" in sums(stated, ["capped"])
+    [first] = (stated.nodes[SITE].home.folder / "datasets" / "persons").glob("*.duckdb")
+    replaced(stated, TABLE.drop(columns="capped"), lambda made: made)
+    first.chmod(0o600)
+    first.write_bytes(b"damaged")
+    ledgers = stated.nodes[SITE].runner.airlock.ledgers
+    for memory in (ledgers._apart, ledgers._everyone):  # as after a start
+        memory.cache_clear()
+    assert sums(stated, ["cost"], "sex == 'M'") == {}
+
+
 LEVELS = {
     "count": lambda name: sj.count(by=name),
     "describe": sj.describe,
